@@ -1,0 +1,120 @@
+"""An asyncio-native client for the Whereby REST API that spends your points per minute wisely.
+
+```python
+from whereby_async import WherebyClient
+
+async with WherebyClient() as whereby:  # the key from WHEREBY_API_KEY
+    meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
+```
+
+Names are imported on first use (PEP 562): importing this package costs next to nothing, and `WherebyClient` brings aiohttp in
+when its name is touched, never inside a running call.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from . import errors, hooks, limiter, models
+    from .client import WherebyClient
+    from .errors import (
+        APIConnectionError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        BudgetError,
+        BudgetTimeoutError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        InternalServerError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        ResponseDecodeError,
+        Throttled,
+        UnprocessableEntityError,
+        WebhookVerificationError,
+        WherebyError,
+    )
+    from .limiter.protocol import Priority
+    from .models.page import Page
+    from .pagination import Paginator
+    from .scopes import capture_responses, use_priority
+    from .transport.exchange import Answer
+    from .transport.pool import SessionPool
+    from .transport.retry import RetryPolicy
+
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "Answer",
+    "AuthenticationError",
+    "BadRequestError",
+    "BudgetError",
+    "BudgetTimeoutError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "InternalServerError",
+    "NotFoundError",
+    "Page",
+    "Paginator",
+    "PermissionDeniedError",
+    "Priority",
+    "RateLimitError",
+    "ResponseDecodeError",
+    "RetryPolicy",
+    "SessionPool",
+    "Throttled",
+    "UnprocessableEntityError",
+    "WebhookVerificationError",
+    "WherebyClient",
+    "WherebyError",
+    "__version__",
+    "capture_responses",
+    "errors",
+    "hooks",
+    "limiter",
+    "models",
+    "use_priority",
+]
+
+_HOMES = {
+    "errors": (
+        "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError BudgetError BudgetTimeoutError "
+        "ClientClosedError ConfigurationError ConflictError InternalServerError NotFoundError PermissionDeniedError "
+        "RateLimitError ResponseDecodeError Throttled UnprocessableEntityError WebhookVerificationError WherebyError"
+    ),
+    "client": "WherebyClient",
+    "limiter.protocol": "Priority",
+    "models.page": "Page",
+    "pagination": "Paginator",
+    "scopes": "capture_responses use_priority",
+    "transport.exchange": "Answer",
+    "transport.pool": "SessionPool",
+    "transport.retry": "RetryPolicy",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_MODULES = ("errors", "hooks", "limiter", "models")
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if (home := _HOME_OF.get(name)) is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

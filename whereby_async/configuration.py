@@ -1,0 +1,116 @@
+"""Checks a client's options and reads its environment. Pure but for the environment; errors never show a key."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from .errors import ConfigurationError
+from .redaction import Secret
+from .version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_VARIABLE = "WHEREBY_API_KEY"
+URL_VARIABLE = "WHEREBY_BASE_URL"
+DEFAULT_URL = "https://api.whereby.dev/v1"
+
+
+def read_key(api_key: str | None) -> tuple[Secret, str]:
+    """The key, and where it came from.
+
+    Raises:
+        ConfigurationError: It is missing, blank, or holds what no header can.
+    """
+    source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
+    key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE)
+    if key is not None and not isinstance(key, str):
+        msg = f"api_key must be a string, not {type(key).__name__}"
+        raise ConfigurationError(msg)
+    key = (key or "").strip()
+    if not key:
+        msg = f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {'blank' if api_key is not None else 'not set'})"
+        raise ConfigurationError(msg)
+    if not key.isascii() or not key.isprintable() or " " in key:
+        msg = f"the API key holds a space, a line break or a character that no header can carry ({source})"
+        raise ConfigurationError(msg)
+    return Secret(key), source
+
+
+def read_base_url(base_url: str | None) -> str:
+    """The API's root without a slash at its end.
+
+    Raises:
+        ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
+    """
+    url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    parts = urlsplit(url.strip())
+    try:
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if "@" in parts.netloc:
+        msg = "base_url must not hold a user or a password; the API key goes in api_key="
+        raise ConfigurationError(msg)
+    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or any(c.isspace() for c in url.strip()):
+        msg = f"base_url={url!r} is no usable URL: pass one like {DEFAULT_URL!r}"
+        raise ConfigurationError(msg)
+    if parts.query or parts.fragment:
+        msg = f"base_url={url!r} must not hold a query or a fragment"
+        raise ConfigurationError(msg)
+    if parts.scheme == "http" and not _is_loopback(host):
+        msg = f"base_url={url!r} would send the API key in the clear: use https (http is for loopback addresses only)"
+        raise ConfigurationError(msg)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_timeout(timeout: float) -> float:
+    """Seconds for one attempt.
+
+    Raises:
+        ConfigurationError: It is not above 0 and finite.
+    """
+    if not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0:
+        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; a deadline over a whole call is asyncio.timeout(…)"
+        raise ConfigurationError(msg)
+    return float(timeout)
+
+
+def read_max_wait(max_wait: float | None) -> float | None:
+    """Seconds that a call may wait for points; `None` for as long as it takes.
+
+    Raises:
+        ConfigurationError: It is negative or no number.
+    """
+    if max_wait is None:
+        return None
+    if not _is_number(max_wait) or math.isnan(max_wait) or max_wait < 0:
+        msg = f"max_wait={max_wait!r}: pass seconds from 0 (fail at once), or None (wait as long as it takes)"
+        raise ConfigurationError(msg)
+    return None if math.isinf(max_wait) else float(max_wait)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def request_headers(key: Secret) -> Mapping[str, str]:
+    """What every request carries; the bearer has a silent repr."""
+    return {
+        "Authorization": Secret(f"Bearer {key}"),
+        "Accept": "application/json",
+        "User-Agent": f"whereby-async/{__version__}",
+    }

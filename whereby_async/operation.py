@@ -1,0 +1,208 @@
+"""An endpoint as a value (`Operation`), one call of it (`Request`), and who can send it (`Sender`). Pure: no I/O, no clock.
+
+Everything that can be wrong about a call is found while its request is made, before a point is spent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from urllib.parse import quote, unquote, urlencode
+
+import msgspec
+
+from .redaction import SilentBytes  # noqa: TC001 - msgspec resolves annotations at run time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_SEED_COSTS = {"GET": 1, "HEAD": 1, "OPTIONS": 1, "DELETE": 2}
+_WRITE_COST = 3
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+
+class FilePart(msgspec.Struct, frozen=True):
+    """One file of a multipart body.
+
+    Attributes:
+        field: The form field's name.
+        filename: The name that the server is told.
+        content_type: Its media type.
+        content: All of it, so that a retry sends it whole.
+    """
+
+    field: str
+    filename: str
+    content_type: str
+    content: SilentBytes
+
+    def __repr__(self) -> str:
+        return f"FilePart({self.field!r}, {self.filename!r}, {self.content_type!r}, {self.content!r})"
+
+
+class Operation(Generic[T]):
+    """One endpoint: what it is called, where it is, what it returns, and what it costs until its price is known.
+
+    Attributes:
+        name: Such as `meetings.create`; hooks, prices and errors go by it.
+        method: The HTTP method, upper case.
+        path: The path below the API's root, with `{placeholders}`.
+        decode: Turns a 2xx body into the result.
+        cost: Seed price in points. Source: "Rate limiting" in the Whereby REST API reference (read 1, delete 2, write 3).
+        idempotent: May be sent again although the first may have been acted on.
+    """
+
+    __slots__ = ("cost", "decode", "idempotent", "method", "name", "path")
+
+    def __init__(  # noqa: PLR0913 - a row of the table has this many columns
+        self,
+        name: str,
+        method: str,
+        path: str,
+        decode: Callable[[bytes], T],
+        *,
+        cost: int | None = None,
+        idempotent: bool | None = None,
+    ) -> None:
+        self.name = name
+        self.method = method
+        self.path = path
+        self.decode = decode
+        self.cost = _SEED_COSTS.get(method, _WRITE_COST) if cost is None else cost
+        self.idempotent = method in _IDEMPOTENT if idempotent is None else idempotent
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.method} {self.path}>"
+
+    def bind(
+        self,
+        segments: Mapping[str, str] | None = None,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        json: SilentBytes | None = None,
+        files: Iterable[FilePart] = (),
+        form: Iterable[tuple[str, str]] = (),
+    ) -> Request[T]:
+        """One call of this operation.
+
+        Args:
+            segments: A value for each placeholder of the path, already encoded (see `segment`).
+            query: The query's names and values, not yet encoded.
+            json: The JSON body, encoded.
+            files: Files of a multipart body.
+            form: Plain fields beside the files.
+        """
+        path = self.path.format_map(segments) if segments else self.path
+        return Request(self, path, tuple(query), json, tuple(files), tuple(form))
+
+
+class Request(Generic[T]):
+    """One call of an operation, complete but for origin and key.
+
+    Attributes:
+        operation: What is called.
+        path: The path, encoded.
+        query: Names and values, not yet encoded.
+        json: The JSON body, if there is one.
+        files: The files of a multipart body.
+        form: The fields beside them.
+        target: Path and query as they go on the wire.
+    """
+
+    __slots__ = ("files", "form", "json", "operation", "path", "query", "target")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of an HTTP request
+        self,
+        operation: Operation[T],
+        path: str,
+        query: tuple[tuple[str, str], ...] = (),
+        json: SilentBytes | None = None,
+        files: tuple[FilePart, ...] = (),
+        form: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.operation = operation
+        self.path = path
+        self.query = query
+        self.json = json
+        self.files = files
+        self.form = form
+        self.target = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+
+    def __repr__(self) -> str:
+        return f"<request {self.operation.name}>"
+
+    def with_query(self, **changes: str | None) -> Request[T]:
+        """The same call with some query values replaced, added, or (`None`) left out."""
+        kept = tuple((name, value) for name, value in self.query if name not in changes)
+        added = tuple((name, value) for name, value in changes.items() if value is not None)
+        return Request(self.operation, self.path, kept + added, self.json, self.files, self.form)
+
+
+class Sender(Protocol):
+    """Who sends requests: the client, seen from the resources."""
+
+    async def send(self, request: Request[T], /) -> T:
+        """Send it, with points, retries and errors as the client has them."""
+        ...
+
+    def pinned(self) -> Sender:
+        """The same sender, its lane fixed as it is now."""
+        ...
+
+
+def segment(name: str, value: str) -> str:
+    """An id as one path segment, percent-encoded.
+
+    Args:
+        name: The argument's name, for the error.
+        value: The id.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is empty, `.` or `..`, or holds a slash or a control character, and so could reach another endpoint.
+    """
+    if not isinstance(value, str):
+        msg = f"{name} must be a string, not {type(value).__name__}: {value!r}"
+        raise TypeError(msg)
+    if not value.strip() or value in {".", ".."}:
+        msg = f"{name}={value!r} is no id: pass the id that the API gave, such as '107585562'"
+        raise ValueError(msg)
+    if "/" in value or _has_control(value):
+        msg = f"{name}={value!r} holds a slash or a control character: pass a bare id or name, not a path or a URL"
+        raise ValueError(msg)
+    return quote(value, safe="")
+
+
+def room_segment(name: str, value: str) -> str:
+    """A room's name as one path segment: one leading slash is dropped, as Whereby's own clients do, the rest encoded.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: As `segment`.
+    """
+    bare = value[1:] if isinstance(value, str) and value.startswith("/") else value
+    return segment(name, bare)
+
+
+def relative_path(path: str) -> str:
+    """A path that the caller wrote himself, checked so that it stays below the API's root, and encoded.
+
+    Raises:
+        ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
+    """
+    decoded = unquote(path)
+    if "?" in path or "#" in path or _has_control(decoded):
+        msg = f"path={path!r} holds a query, a fragment or a character that no path has: pass query values as params="
+        raise ValueError(msg)
+    parts = decoded.removeprefix("/").split("/")
+    if "://" in decoded or not decoded.strip("/ ") or any(part in {"", ".", ".."} for part in parts):
+        msg = f"path={path!r} must be a path below the API's root, such as '/meetings', without '.', '..' or a host"
+        raise ValueError(msg)
+    return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~")
+
+
+def _has_control(text: str) -> bool:
+    """Whether it holds a backslash or a control character: some servers read those as path or line separators."""
+    return any(c == "\\" or ord(c) < 0x20 or ord(c) == 0x7F for c in text)  # noqa: PLR2004 - C0 and DEL

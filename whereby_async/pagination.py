@@ -1,0 +1,216 @@
+"""`Paginator`: a list of the API as an async iterable that walks all its pages.
+
+Source: "cursor" and "limit" of every list in the Whereby REST API reference; the insights answer 10 rows a page and the other
+lists 50 unless told otherwise, so `limit` is always sent.
+
+The iterators are plain objects, not async generators: a `break` leaves nothing behind that would have to be closed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+import anyio
+
+from .errors import ResponseDecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Iterator
+    from types import TracebackType
+
+    from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+    from .models.page import Page
+    from .operation import Request, Sender
+
+T = TypeVar("T")
+
+MAX_PAGE_SIZE = 100
+"""Rows. The API gives no more in one page."""
+
+
+class Paginator(Generic[T]):
+    """A list that has not been read yet. Nothing is sent until it is awaited or iterated.
+
+    - `async for item in paginator` walks all pages; iterating again starts again.
+    - `async for page in paginator.pages()` gives them as `Page`s, each with the cursor to go on from.
+    - `await paginator` is the first page; the next iteration over the same object begins with it.
+    - `await paginator.collect(max_items=…)` is a list.
+    - `async with paginator as items:` reads up to `prefetch` pages ahead, and stops when the block ends.
+
+    Each page is one call of the list's operation and costs as much. Its lane is that of the moment in which the paginator was
+    made. The cursors of the API are offsets in places: rows that are deleted while one pages make it skip others.
+
+    Iterating raises what any call raises, and `ResponseDecodeError` if the server gives the same cursor twice, which would
+    never end.
+    """
+
+    __slots__ = ("_ahead", "_first", "_page_size", "_prefetch", "_request", "_sender", "_tasks")
+
+    def __init__(self, sender: Sender, request: Request[Page[T]], *, page_size: int, prefetch: int = 0) -> None:
+        """Made by the `list` methods of the client's resources."""
+        self._sender = sender
+        self._request = request
+        self._page_size = page_size
+        self._prefetch = prefetch
+        self._first: Page[T] | None = None
+        self._tasks: TaskGroup | None = None
+        self._ahead: list[MemoryObjectReceiveStream[Page[T] | Exception]] = []
+
+    def __repr__(self) -> str:
+        return f"<Paginator {self._request.operation.name} page_size={self._page_size}>"
+
+    def __await__(self) -> Generator[object, None, Page[T]]:
+        return self._first_page().__await__()
+
+    async def _first_page(self) -> Page[T]:
+        if self._first is None:
+            self._first = await anext(self._walk())
+        return self._first
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _Items(self.pages())
+
+    def pages(self) -> AsyncIterator[Page[T]]:
+        """The pages, one call each, from the first (or from the `cursor=` that the list was asked for)."""
+        if self._tasks is None or not self._prefetch:
+            return self._walk()
+        send, receive = anyio.create_memory_object_stream["Page[T] | Exception"](self._prefetch - 1)
+        self._ahead.append(receive)
+        self._tasks.start_soon(_read_ahead, self._walk(), send)
+        return _PagesAhead(receive)
+
+    async def collect(self, max_items: int | None = None) -> list[T]:
+        """All items as a list, or the first `max_items`; no page asked for is larger than what is still wanted.
+
+        Raises:
+            ValueError: `max_items` is negative.
+        """
+        if max_items is not None and max_items < 0:
+            msg = f"max_items={max_items}: pass 0 or more, or None for all"
+            raise ValueError(msg)
+        items: list[T] = []
+        if max_items != 0:
+            async for page in self._walk(max_items):
+                items += page.results
+        return items if max_items is None else items[:max_items]
+
+    def _walk(self, max_items: int | None = None) -> _Pages[T]:
+        first, self._first = self._first, None
+        return _Pages(self._sender, self._request, first, self._page_size, math.inf if max_items is None else max_items)
+
+    async def __aenter__(self) -> Self:
+        if self._tasks is not None:
+            msg = "this paginator is entered already: make another one"
+            raise RuntimeError(msg)
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks.cancel_scope.cancel()
+            # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
+            await tasks.__aexit__(None, None, None)
+        while self._ahead:
+            self._ahead.pop().close()
+
+
+class _Pages(Generic[T]):
+    """Walks the pages, one call at a time."""
+
+    __slots__ = ("_ahead", "_page_size", "_request", "_seen", "_sender", "_stuck_at", "_wanted")
+
+    def __init__(
+        self, sender: Sender, request: Request[Page[T]], first: Page[T] | None, page_size: int, wanted: float
+    ) -> None:
+        self._sender = sender
+        self._request: Request[Page[T]] | None = request
+        self._ahead = first
+        self._page_size = page_size
+        self._wanted = wanted
+        self._stuck_at: str | None = None
+        self._seen = {value for name, value in request.query if name == "cursor"}
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        request = self._request
+        if request is None:
+            raise StopAsyncIteration
+        if self._stuck_at is not None:
+            name = request.operation.name
+            msg = f"{name}: the server gave the cursor {self._stuck_at!r} twice; its pages would never end"
+            raise ResponseDecodeError(msg, body=b"", path="$.cursor", operation=name)
+        page, self._ahead = self._ahead, None
+        if page is None:
+            request = request.with_query(limit=str(int(min(self._page_size, self._wanted))))
+            page = await self._sender.send(request)
+        self._wanted -= len(page.results)
+        self._request = self._following(request, page.cursor)
+        return page
+
+    def _following(self, request: Request[Page[T]], cursor: str | None) -> Request[Page[T]] | None:
+        if not cursor or self._wanted <= 0:
+            return None
+        if cursor in self._seen:
+            self._stuck_at = cursor  # told at the next step, so that this page is not lost
+        self._seen.add(cursor)
+        return request.with_query(cursor=cursor)
+
+
+class _Items(Generic[T]):
+    """The items of pages, one by one."""
+
+    __slots__ = ("_pages", "_rest")
+
+    def __init__(self, pages: AsyncIterator[Page[T]]) -> None:
+        self._pages = pages
+        self._rest: Iterator[T] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            for item in self._rest:
+                return item
+            self._rest = iter((await anext(self._pages)).results)
+
+
+class _PagesAhead(Generic[T]):
+    """Pages that a task of the paginator's block reads ahead."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: MemoryObjectReceiveStream[Page[T] | Exception]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page[T]:
+        try:
+            page = await self._stream.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            raise StopAsyncIteration from None
+        if isinstance(page, Exception):
+            raise page
+        return page
+
+
+async def _read_ahead(pages: AsyncIterator[Page[T]], send: MemoryObjectSendStream[Page[T] | Exception]) -> None:
+    """Pages, and in the end perhaps the error, into the stream; an error raised here would come out wrapped in a group."""
+    async with send:
+        try:
+            async for page in pages:
+                await send.send(page)
+        except anyio.BrokenResourceError:
+            pass
+        except Exception as error:  # noqa: BLE001 - handed to whoever iterates
+            await send.send(error)

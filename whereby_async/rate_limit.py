@@ -1,0 +1,195 @@
+"""`RateLimit`: what an answer's headers and body say about the budget. Pure, and it never raises.
+
+The documentation promises `Retry-After` (seconds) and `X-RateLimit-Reset` (a date) and shows `msLeft` in a 429's body; it
+does not say in which spelling. So every spelling that servers of this kind are known to use is read: ISO 8601, the three
+HTTP dates, JavaScript's `String(Date)` with its offset, epoch seconds, epoch milliseconds, seconds from now, each with or
+without a fraction.
+
+Nothing is believed that cannot be true: a count that is negative, not a number, a list (`"1000, 1000"`) or beyond
+`MOST_POINTS`; a time that is negative or more than an hour off. A date means nothing by itself, since nobody's wall clock
+can be trusted: only the distance between the answer's own `Date` and its `X-RateLimit-Reset` counts, both by the server's
+clock. A date without a `Date` beside it is no information.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+THROTTLED: Final = 429
+MOST_POINTS: Final = 2_000_000_000
+LONGEST_WAIT: Final = 3600.0
+"""Seconds; a server that says more is not believed."""
+
+_EARLIEST_EPOCH: Final = 1e8
+_EARLIEST_EPOCH_MS: Final = 1e11
+_LONGEST_TEXT: Final = 100
+_LONGEST_BODY: Final = 65_536
+_TWO_DIGIT_PIVOT: Final = 70
+
+_NUMBER = re.compile(r"\s*\d{1,16}(?:\.\d{0,16})?\s*", re.ASCII)
+_MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_DATES = (
+    # IMF-fixdate and RFC 850: Tue, 05 Mar 2024 10:00:00 GMT · Tuesday, 05-Mar-24 10:00:00 GMT
+    re.compile(
+        r"\s*[a-z]{3,9},\s+(?P<day>\d{1,2})[ -](?P<month>[a-z]{3})[ -](?P<year>\d{4}|\d{2})\s+"
+        r"(?P<time>\d\d:\d\d:\d\d)(?:\s+(?:(?:gmt|utc)?(?P<offset>[+-]\d\d:?\d\d)?|z))?\s*",
+        re.IGNORECASE | re.ASCII,
+    ),
+    # asctime and JavaScript: Tue Mar  5 10:00:00 2024 · Tue Mar 05 2024 10:00:00 GMT+0100 (Central European Standard Time)
+    re.compile(
+        r"\s*[a-z]{3}\s+(?P<month>[a-z]{3})\s+(?P<day>\d{1,2})\s+(?:(?P<year>\d{4})\s+)?(?P<time>\d\d:\d\d:\d\d)"
+        r"(?:\s+(?P<late_year>\d{4}))?(?:\s+(?:gmt|utc)?(?P<offset>[+-]\d\d:?\d\d)?(?:\s*\([^()]*\))?)?\s*",
+        re.IGNORECASE | re.ASCII,
+    ),
+)
+
+
+@lru_cache(maxsize=2048)
+def _count(text: str) -> int | None:
+    """A number of points, or `None` if it is none."""
+    if len(text) > _LONGEST_TEXT or not _NUMBER.fullmatch(text):
+        return None
+    points = int(float(text))
+    return points if points <= MOST_POINTS else None
+
+
+@lru_cache(maxsize=512)
+def _moment(text: str) -> tuple[float | None, float | None]:
+    """What a time says: seconds from now, or seconds since 1970; one of them is `None`, or both."""
+    if len(text) > _LONGEST_TEXT:
+        return None, None
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        if number < _EARLIEST_EPOCH:
+            return number, None
+        return None, number if number < _EARLIEST_EPOCH_MS else number / 1000
+    try:
+        return None, _date(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None, None
+
+
+def _date(text: str) -> datetime:
+    for pattern in _DATES:
+        if found := pattern.fullmatch(text):
+            return _assembled(found.groupdict())
+    date = datetime.fromisoformat(text.strip())
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _assembled(parts: dict[str, str | None]) -> datetime:
+    year = int(parts["year"] or parts.get("late_year") or "x")
+    if year < 100:  # noqa: PLR2004 - RFC 850 has two digits
+        year += 1900 if year >= _TWO_DIGIT_PIVOT else 2000
+    hour, minute, second = map(int, (parts["time"] or "").split(":"))
+    zone = UTC
+    if offset := parts["offset"]:
+        away = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
+        zone = timezone(-away if offset[0] == "-" else away)
+    month = _MONTHS.get((parts["month"] or "").lower(), 0)
+    return datetime(year, month, int(parts["day"] or 0), hour, minute, min(second, 59), tzinfo=zone)
+
+
+def _sane(seconds: float | None) -> float | None:
+    """Seconds that may be true; a distance just below zero, which whole-second dates produce, is zero."""
+    if seconds is None or not -1.0 <= seconds <= LONGEST_WAIT:
+        return None
+    return max(0.0, seconds)
+
+
+def _seconds_until(text: str | None, date: str | None) -> float | None:
+    if not text:
+        return None
+    delta, epoch = _moment(text)
+    if epoch is None:
+        return _sane(delta)
+    here = _moment(date)[1] if date else None
+    return None if here is None else _sane(epoch - here)
+
+
+def _milliseconds_left(body: bytes) -> float | None:
+    """`data.msLeft` of a 429's body, in seconds."""
+    if not body or len(body) > _LONGEST_BODY:
+        return None
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):  # UnicodeDecodeError comes as a DecodeError
+        return None
+    data: Any = cast("dict[str, Any]", answer).get("data") if isinstance(answer, dict) else None
+    left: Any = cast("dict[str, Any]", data).get("msLeft") if isinstance(data, dict) else None
+    if isinstance(left, str):
+        left = float(left) if len(left) <= _LONGEST_TEXT and _NUMBER.fullmatch(left) else None
+    if left is None or isinstance(left, bool) or not isinstance(left, int | float):
+        return None
+    # A comparison, not a division, decides first: an integer may be too large for a float.
+    return left / 1000 if 0 <= left <= LONGEST_WAIT * 1000 else None
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What one answer said about the budget.
+
+    Documented at https://docs.whereby.com/reference/whereby-rest-api-reference ("Rate limiting").
+
+    Attributes:
+        limit: Points per period (`X-RateLimit-Limit`), or `None`.
+        remaining: Points left in the window (`X-RateLimit-Remaining`), or `None`.
+        reset_in: Seconds from the answer until the window ends: `X-RateLimit-Reset` less the answer's own `Date`, both
+            by the server's clock; `None` if it said neither that nor a distance.
+        retry_after: Seconds until the server takes calls again; `None` if it did not say. Of a 429 the first of the
+            body's `msLeft`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone.
+        throttled: The answer was a 429.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_in: float | None = None
+    retry_after: float | None = None
+    throttled: bool = False
+
+    @classmethod
+    def from_response(cls, status: int, headers: Mapping[str, str], body: bytes = b"") -> Self:
+        """Read an answer's headers, and the body of a 429.
+
+        Never raises and never believes nonsense: what cannot be true is `None`.
+
+        Args:
+            status: The HTTP status.
+            headers: The answer's headers: a mapping that ignores case, or any other in whatever case.
+            body: The answer's body; looked at only if the status is 429.
+        """
+        get = headers.get
+        limit, remaining, reset, after = (
+            get("X-RateLimit-Limit"),
+            get("X-RateLimit-Remaining"),
+            get("X-RateLimit-Reset"),
+            get("Retry-After"),
+        )
+        if isinstance(headers, dict) or (limit is remaining is reset is after is None):
+            get = {name.lower(): value for name, value in headers.items()}.get
+            limit, remaining, reset, after = (
+                get("x-ratelimit-limit"),
+                get("x-ratelimit-remaining"),
+                get("x-ratelimit-reset"),
+                get("retry-after"),
+            )
+        date = get("Date") or get("date") if reset or after else None
+        reset_in = _seconds_until(reset, date) if reset else None
+        retry_after = _seconds_until(after, date) if after else None
+        if status == THROTTLED:
+            left = _milliseconds_left(body)
+            retry_after = left if left is not None else retry_after if retry_after is not None else reset_in
+        return cls(
+            limit=(_count(limit) or None) if limit else None,
+            remaining=_count(remaining) if remaining else None,
+            reset_in=reset_in,
+            retry_after=retry_after,
+            throttled=status == THROTTLED,
+        )

@@ -1,0 +1,63 @@
+"""Values that must not show: in a repr, a log record, an exception or a traceback with locals.
+
+`Secret`, `SilentBytes` and `SilentDict` carry a secret through frames that are not ours (aiohttp's among them) without
+showing it there; `redact` cleans text that somebody else wrote, such as the server's error message.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+MASK = "***"
+
+_SECRET_TEXT = re.compile(
+    r"(?P<keep>roomKey=|Bearer\s+|AWSAccessKeyId=|Signature=|X-Amz-[A-Za-z-]+=|[Tt]oken=|rtmps?://)[^\s\"'&<>,;]+"
+    r"|eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{8,}"
+)
+
+
+class Secret(str):
+    """Text whose repr is `'***'`. `str()` and formatting still give the text: it is meant for headers, not for print."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{MASK}'"
+
+
+class SilentBytes(bytes):
+    """Bytes whose repr and str tell their length only; otherwise plain `bytes`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+class SilentDict(dict[str, Any]):
+    """A dictionary whose repr tells its keys only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<dict of {', '.join(map(str, self))}>"
+
+
+def silent(value: T) -> T:
+    """The same, but a dictionary as one that does not show its values: what a caller passed may hold storage secrets."""
+    return cast("T", SilentDict(value)) if isinstance(value, dict) else value
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` with the given secrets, and all that looks like a key, a token or a signed link, replaced by `***`."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, MASK)
+    return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + MASK, text)

@@ -1,0 +1,13 @@
+"""The API's resources: thin typed methods that check their arguments, bind an operation and send it."""
+
+from __future__ import annotations
+
+from .images import ImageSource
+from .insights import Insights
+from .meetings import Meetings
+from .recordings import Recordings
+from .rooms import Rooms
+from .summaries import Summaries
+from .transcriptions import Transcriptions
+
+__all__ = ["ImageSource", "Insights", "Meetings", "Recordings", "Rooms", "Summaries", "Transcriptions"]

@@ -1,0 +1,187 @@
+"""Checks the arguments of calls and turns them into query pairs, bodies and files, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from ..models.dates import rfc3339
+from ..models.encoding import encode
+from ..pagination import MAX_PAGE_SIZE, Paginator
+
+if TYPE_CHECKING:
+    from ..models import Page
+    from ..operation import Operation, Sender
+    from ..redaction import SilentBytes
+
+T = TypeVar("T")
+
+_SORT_BY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:(asc|desc)")
+
+
+def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[tuple[str, str]]:
+    """Query pairs from keywords, which are wire names; `None` is left out, and so is an empty list.
+
+    Args:
+        extra: More pairs, which win over the keywords.
+        **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
+    """
+    merged: dict[str, object] = values | dict(extra or {})
+    return [(name, text) for name, value in merged.items() if (text := _query_text(name, value)) is not None]
+
+
+def _query_text(name: str, value: object) -> str | None:
+    if value is None or value is msgspec.UNSET:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    if isinstance(value, datetime):
+        return rfc3339(name, value)
+    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
+        return comma_list(name, value)
+    msg = f"{name}={value!r} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
+    raise TypeError(msg)
+
+
+def comma_list(name: str, values: Iterable[object]) -> str | None:
+    """Names as one comma list, as the API reads `fields`; `None` if there are none.
+
+    Raises:
+        TypeError: It is one string, or holds something else than strings.
+        ValueError: One of them is empty or holds a comma.
+    """
+    return ",".join(strings(name, values, separator=",")) or None
+
+
+def strings(name: str, values: Iterable[object], *, separator: str = "") -> list[str]:
+    """A list of strings, none of them empty.
+
+    Raises:
+        TypeError: It is one string, or holds something else than strings.
+        ValueError: One of them is empty or holds the separator.
+    """
+    if isinstance(values, str | bytes):
+        msg = f"{name}={values!r} must be a list of strings: pass [{values!r}]"
+        raise TypeError(msg)
+    listed = list(values)
+    for value in listed:
+        if not isinstance(value, str):
+            msg = f"{name} must hold strings, not {type(value).__name__}: {value!r}"
+            raise TypeError(msg)
+        if not value.strip() or (separator and separator in value):
+            msg = f"{name} holds {value!r}: pass one name or id in each string"
+            raise ValueError(msg)
+    return [str(value) for value in listed]
+
+
+def ids(name: str, values: Iterable[str]) -> list[str]:
+    """A list of ids for a bulk call, without repeats, in order.
+
+    Raises:
+        TypeError: It is one string, or holds something else than strings.
+        ValueError: It is empty, or one of its ids is.
+    """
+    listed = list(dict.fromkeys(strings(name, values)))
+    if not listed:
+        msg = f"{name} is empty: pass at least one id (a call without any would cost points for nothing)"
+        raise ValueError(msg)
+    return listed
+
+
+def required(name: str, value: str) -> str:
+    """A string that a query cannot do without.
+
+    Raises:
+        TypeError: It is no string.
+        ValueError: It is empty.
+    """
+    (text,) = strings(name, [value])
+    return text
+
+
+def optional(name: str, value: str | None) -> str | None:
+    """`None`, or a string that is not empty.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It is empty.
+    """
+    return None if value is None else required(name, value)
+
+
+def whole(name: str, value: int, least: int, most: int) -> int:
+    """A whole number within bounds.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        msg = f"{name}={value!r}: pass a whole number from {least} to {most}"
+        raise ValueError(msg)
+    return value
+
+
+def sort_by(value: str | None) -> str | None:
+    """A sort order, `field:asc` or `field:desc`.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    if value is not None and not _SORT_BY.fullmatch(value):
+        msg = f"sort_by={value!r}: pass the field's wire name and the direction, such as 'startDate:desc'"
+        raise ValueError(msg)
+    return value
+
+
+def date(name: str, value: datetime | str | None) -> str | None:
+    """An aware datetime, or an RFC 3339 string with an offset, as the API reads it.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: It has no offset, or is no date.
+    """
+    return None if value is None else rfc3339(name, value)
+
+
+def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentBytes:
+    """A JSON body from keywords, which are wire names; `None` is left out.
+
+    Args:
+        extra: More keys, which win over the keywords; `None` in it is sent as null.
+        **values: What msgspec can encode: strings, numbers, datetimes, request Structs, dictionaries, lists.
+
+    Raises:
+        TypeError: A value is nothing that JSON can hold.
+        ValueError: A datetime has no offset.
+    """
+    merged = {name: value for name, value in values.items() if value is not None}
+    return encode(merged | dict(extra or {}))
+
+
+def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
+    sender: Sender,
+    operation: Operation[Page[T]],
+    pairs: list[tuple[str, str]],
+    size: int,
+    cursor: str | None,
+    prefetch: int,
+) -> Paginator[T]:
+    """The paginator of a list, its lane fixed as it is now.
+
+    Raises:
+        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, or the cursor is empty.
+    """
+    rows = whole("page_size", size, 1, MAX_PAGE_SIZE)
+    ahead = whole("prefetch", prefetch, 0, MAX_PAGE_SIZE)
+    if cursor is not None:
+        pairs = [*pairs, ("cursor", required("cursor", cursor))]
+    return Paginator(sender.pinned(), operation.bind(query=pairs), page_size=rows, prefetch=ahead)

@@ -1,0 +1,134 @@
+"""`client.transcriptions`: start, read, list, delete and link to transcriptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .. import operations
+from ..operation import segment
+from ..pagination import MAX_PAGE_SIZE, Paginator
+from . import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..models import AccessLink, Transcription, TranscriptionJob
+    from ..operation import Sender
+
+
+class Transcriptions:
+    """Transcriptions of sessions (made live) and of recordings (made afterwards)."""
+
+    __slots__ = ("_sender",)
+
+    def __init__(self, sender: Sender) -> None:
+        """Reached as `client.transcriptions`."""
+        self._sender = sender
+
+    async def create(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> TranscriptionJob:
+        """Start to transcribe a recording. Costs 3 points.
+
+        It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is `ready`
+        or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at times.
+
+        Args:
+            recording_id: The recording's id.
+            extra: More keys for the body.
+
+        Raises:
+            ValueError: The id is empty or holds a slash.
+            NotFoundError: No such recording.
+        """
+        segment("recording_id", recording_id)
+        body = arguments.body(extra, recordingId=recording_id)
+        return await self._sender.send(operations.CREATE_TRANSCRIPTION.bind(json=body))
+
+    async def get(self, transcription_id: str, *, extra: Mapping[str, Any] | None = None) -> Transcription:
+        """Read one transcription. Costs 1 point.
+
+        Args:
+            transcription_id: Its id.
+            extra: More query values.
+
+        Raises:
+            ValueError: The id is empty or holds a slash.
+            NotFoundError: No such transcription, or it is deleted.
+        """
+        segments = {"transcription_id": segment("transcription_id", transcription_id)}
+        return await self._sender.send(operations.GET_TRANSCRIPTION.bind(segments, query=arguments.query(extra)))
+
+    async def delete(self, transcription_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
+        """Delete a transcription. Costs 2 points. Deleting it again does no harm.
+
+        Args:
+            transcription_id: Its id.
+            extra: More query values.
+
+        Raises:
+            ValueError: The id is empty or holds a slash.
+        """
+        segments = {"transcription_id": segment("transcription_id", transcription_id)}
+        await self._sender.send(operations.DELETE_TRANSCRIPTION.bind(segments, query=arguments.query(extra)))
+
+    def list(  # noqa: PLR0913 - keywords
+        self,
+        *,
+        room_name: str | None = None,
+        sort_by: str | None = None,
+        page_size: int = MAX_PAGE_SIZE,
+        cursor: str | None = None,
+        prefetch: int = 0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Paginator[Transcription]:
+        """List transcriptions. Costs 1 point a page.
+
+        Args:
+            room_name: Only of this room, such as `/demo`.
+            sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `durationInSeconds`.
+            page_size: Rows a page, 1 to 100.
+            cursor: Go on from a `Page.cursor` that was kept.
+            prefetch: Pages to read ahead inside `async with`.
+            extra: More query values.
+
+        Raises:
+            ValueError: `sort_by` has another form, or a number is out of range.
+        """
+        query = arguments.query(extra, roomName=room_name, sortBy=arguments.sort_by(sort_by))
+        return arguments.paginator(self._sender, operations.LIST_TRANSCRIPTIONS, query, page_size, cursor, prefetch)
+
+    async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
+        """Delete many transcriptions in one call. Costs 3 points, however many.
+
+        The server deletes them in the background; unknown ids and a second call do no harm.
+
+        Args:
+            ids: Their ids; repeats are sent once. The API states no upper bound.
+            extra: More keys for the body.
+
+        Raises:
+            TypeError: `ids` is one string, or holds something else than strings.
+            ValueError: There are none, or one is empty.
+        """
+        body = arguments.body(extra, transcriptionIds=arguments.ids("ids", ids))
+        await self._sender.send(operations.BULK_DELETE_TRANSCRIPTIONS.bind(json=body))
+
+    async def access_link(
+        self, transcription_id: str, *, valid_for: int = 3600, extra: Mapping[str, Any] | None = None
+    ) -> AccessLink:
+        """A signed link to the transcription's file, for files that Whereby hosts. Costs 1 point.
+
+        The link is a secret of its own: fetch it without the API key.
+
+        Args:
+            transcription_id: Its id.
+            valid_for: Seconds that the link works, 1 to 43200 (12 hours).
+            extra: More query values.
+
+        Raises:
+            ValueError: The id is empty or holds a slash, or `valid_for` is out of range.
+            PermissionDeniedError: The file is in storage of your own.
+            NotFoundError: No such transcription.
+        """
+        segments = {"transcription_id": segment("transcription_id", transcription_id)}
+        query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
+        return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(segments, query=query))

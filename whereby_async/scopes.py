@@ -1,0 +1,64 @@
+"""What holds for all calls inside a `with`: the lane, and a record of raw answers. Both follow the task, by contextvars."""
+
+from __future__ import annotations
+
+import contextlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError
+from .limiter.protocol import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .transport import Answer
+
+current_priority: ContextVar[Priority | None] = ContextVar("whereby_async_priority", default=None)
+current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_answers", default=None)
+
+
+def as_priority(value: Priority) -> Priority:
+    """`value` as a lane.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    try:
+        return Priority(value)
+    except ValueError:
+        msg = f"priority={value!r} is no lane: pass Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"
+        raise ConfigurationError(msg) from None
+
+
+@contextlib.contextmanager
+def use_priority(priority: Priority) -> Iterator[None]:
+    """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says otherwise.
+
+    It follows the task: tasks started inside have it, tasks that run beside do not.
+
+    Args:
+        priority: The lane.
+
+    Raises:
+        ConfigurationError: It is no lane.
+    """
+    token = current_priority.set(as_priority(priority))
+    try:
+        yield
+    finally:
+        current_priority.reset(token)
+
+
+@contextlib.contextmanager
+def capture_responses() -> Iterator[list[Answer]]:
+    """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is lost.
+
+    Answers of failed and repeated attempts are among them, oldest first. Inner captures do not add to outer ones.
+    """
+    answers: list[Answer] = []
+    token = current_answers.set(answers)
+    try:
+        yield answers
+    finally:
+        current_answers.reset(token)

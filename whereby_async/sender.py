@@ -1,0 +1,255 @@
+"""The one send loop: every attempt of every call goes through `ClientSender.send`.
+
+Per attempt: points from the limiter, a slot and an answer from the pool, the answer's word back to the limiter; then the
+result, an error, or another attempt. Building, decoding, classifying, delaying and accounting are pure functions elsewhere.
+
+On cancel, at any await: a permit whose request never left goes back, one whose request may have left stays spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .error_answers import status_error
+from .errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    BudgetError,
+    ClientClosedError,
+    RateLimitError,
+    ResponseDecodeError,
+    WherebyError,
+)
+from .hooks import AttemptDetails, ResponseDetails, RetryDetails, logger, tell
+from .limiter.protocol import Priority
+from .rate_limit import RateLimit
+from .scopes import current_answers, current_priority
+from .transport import Exchange, RetryBudget
+from .waiting import WaitingCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .hooks import Hook
+    from .limiter.protocol import Limiter, Permit
+    from .operation import Operation, Request
+    from .redaction import Secret
+    from .transport import Answer, RetryPolicy, SessionPool
+
+T = TypeVar("T")
+
+_OK = range(200, 300)
+
+
+class SendOptions:
+    """What a view of the client may replace.
+
+    Attributes:
+        headers: Sent with every request; the bearer among them, as a `Secret`.
+        key: The API key, to be masked should the server repeat it.
+        key_source: Where the key came from, for the advice after a 401.
+        limiter: The point budget.
+        retry: The retry policy.
+        timeout: Seconds for one attempt.
+        max_wait: Seconds that one call may wait for points, or `None`.
+        priority: The client's lane, which `use_priority` overrides, or `None`.
+        pinned_priority: The lane of `with_options`, which nothing overrides, or `None`.
+    """
+
+    __slots__ = (
+        "headers", "key", "key_source", "limiter", "max_wait", "pinned_priority", "priority", "retry", "timeout",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - as many as there are options
+        self,
+        *,
+        headers: Mapping[str, str],
+        key: Secret,
+        key_source: str,
+        limiter: Limiter,
+        retry: RetryPolicy,
+        timeout: float,
+        max_wait: float | None,
+        priority: Priority | None,
+        pinned_priority: Priority | None = None,
+    ) -> None:
+        self.headers = headers
+        self.key = key
+        self.key_source = key_source
+        self.limiter = limiter
+        self.retry = retry
+        self.timeout = timeout
+        self.max_wait = max_wait
+        self.priority = priority
+        self.pinned_priority = pinned_priority
+
+    def replaced(self, **changes: object) -> SendOptions:
+        """A copy with some of them replaced."""
+        other = copy.copy(self)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
+
+    def lane(self) -> Priority:
+        """The lane of a call made now: `with_options` > `use_priority` > client > `NORMAL`."""
+        for lane in (self.pinned_priority, current_priority.get(), self.priority):
+            if lane is not None:
+                return lane
+        return Priority.NORMAL
+
+
+class SharedState:
+    """What all views of one client have in common.
+
+    Attributes:
+        base_url: The API's root, without a slash at its end.
+        pool: The connections.
+        hooks: Told of attempts, retries and answers.
+        retry_budget: Bounds the retries of all calls together.
+        waiting: Calls that wait for points.
+        closed: `aclose` was called.
+    """
+
+    __slots__ = ("base_url", "closed", "hooks", "pool", "retry_budget", "waiting")
+
+    def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
+        self.base_url = base_url
+        self.pool = pool
+        self.hooks = hooks
+        self.retry_budget = RetryBudget()
+        self.waiting = WaitingCalls()
+        self.closed = False
+
+
+class ClientSender:
+    """Sends requests as one view of the client would; what resources and paginators hold."""
+
+    __slots__ = ("options", "shared")
+
+    def __init__(self, shared: SharedState, options: SendOptions) -> None:
+        self.shared = shared
+        self.options = options
+
+    def pinned(self) -> ClientSender:
+        """The same sender, its lane fixed as it is now."""
+        return ClientSender(self.shared, self.options.replaced(pinned_priority=self.options.lane()))
+
+    async def send(self, request: Request[T], /) -> T:
+        """Send a request until it is answered, refused or out of attempts."""
+        shared, options, operation = self.shared, self.options, request.operation
+        priority = options.lane()
+        permit: Permit | None = None
+        error: WherebyError | None = None
+        attempt = failures = 0
+        while not shared.closed:
+            attempt += 1
+            asked_at = monotonic()
+            try:
+                permit = await shared.waiting.acquire(
+                    options.limiter,
+                    operation.cost,
+                    operation=operation.name,
+                    priority=priority,
+                    max_wait=options.max_wait,
+                    after=permit,
+                )
+            except BudgetError:
+                if error is None:
+                    raise
+                break  # something was sent: what came of that is the truth, not that we refuse to send it again
+            sent_at = monotonic()
+            if shared.hooks:
+                self._tell_attempt(operation, attempt, permit.cost, priority, sent_at - asked_at)
+            exchange = Exchange(request, shared.base_url, options.headers, timeout=options.timeout, priority=priority)
+            try:
+                answer = await shared.pool.send(exchange)
+            except BaseException as failure:  # noqa: BLE001 - goes on its way in there, once the permit has ended
+                error = _unanswered(failure, exchange, permit)
+            else:
+                rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
+                permit.settle(rate_limit)
+                self._note(operation, attempt, answer, rate_limit, sent_at)
+                if answer.status in _OK:
+                    shared.retry_budget.give_back()
+                    return _result(operation, answer)
+                error = status_error(operation.name, answer, rate_limit, options)
+            failures += not isinstance(error, RateLimitError)
+            await self._before_retry(operation, error, attempt, failures)
+        raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
+
+    async def _before_retry(self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int) -> None:
+        """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
+
+        After a 429 there is nothing to wait for here: the limiter holds everyone back until the server's time.
+        """
+        delay = 0.0
+        if not isinstance(error, RateLimitError):
+            drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
+            later = self.options.retry.delay(failures, error, idempotent=operation.idempotent, jitter=drawn)
+            if later is None or not self.shared.retry_budget.take():
+                raise error
+            delay = later
+        details = RetryDetails(operation=operation.name, attempt=attempt, delay=delay, reason=_reason(error))
+        logger.debug("%s: attempt %d failed (%s); again in %.3f s", operation.name, attempt, details.reason, delay)
+        tell(self.shared.hooks, "on_retry", details)
+        if delay:
+            await asyncio.sleep(delay)
+
+    def _tell_attempt(
+        self, operation: Operation[Any], attempt: int, cost: int, priority: Priority, waited: float
+    ) -> None:
+        details = AttemptDetails(
+            operation=operation.name,
+            method=operation.method,
+            attempt=attempt,
+            cost=cost,
+            priority=priority.name,
+            waited=waited,
+        )
+        tell(self.shared.hooks, "on_attempt", details)
+
+    def _note(
+        self, operation: Operation[Any], attempt: int, answer: Answer, rate_limit: RateLimit, sent_at: float
+    ) -> None:
+        """Show an answer to whoever asked to see it."""
+        if (answers := current_answers.get()) is not None:
+            answers.append(answer)
+        if self.shared.hooks:
+            details = ResponseDetails(
+                operation=operation.name,
+                attempt=attempt,
+                status=answer.status,
+                elapsed=monotonic() - sent_at,
+                size=len(answer.body),
+                rate_limit=rate_limit,
+            )
+            tell(self.shared.hooks, "on_response", details)
+
+
+def _unanswered(failure: BaseException, exchange: Exchange, permit: Permit) -> APIConnectionError:
+    """End the permit of an attempt without an answer. What is no connection error, a cancel above all, goes on its way."""
+    permit.lost() if exchange.left else permit.release()
+    if not isinstance(failure, APIConnectionError):
+        raise failure
+    return failure
+
+
+def _result(operation: Operation[T], answer: Answer) -> T:
+    try:
+        return operation.decode(answer.body)
+    except ResponseDecodeError as error:
+        failure = error.during(operation.name)
+    raise failure
+
+
+def _reason(error: WherebyError) -> str:
+    if isinstance(error, RateLimitError):
+        return "throttled"
+    if isinstance(error, APIStatusError):
+        return f"status {error.status}"
+    return "timeout" if isinstance(error, APITimeoutError) else "connection"

@@ -1,0 +1,60 @@
+"""One attempt on the wire (`Exchange`) and what came back (`Answer`). Both keep their bodies and keys out of every repr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..redaction import SilentBytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..operation import Request
+
+
+class Exchange:
+    """One attempt: everything that goes out, and how far it got.
+
+    Attributes:
+        request: What is asked.
+        url: The whole URL, encoded; it is not quoted again.
+        headers: Headers, the bearer among them as a `Secret`.
+        timeout: Seconds from the connection slot to the last byte.
+        priority: The lane at the gate, 0 first.
+        left: The request may have reached the server: set when a connection is at hand and sending starts.
+    """
+
+    __slots__ = ("headers", "left", "priority", "request", "timeout", "url")
+
+    def __init__(
+        self, request: Request[Any], base_url: str, headers: Mapping[str, str], *, timeout: float, priority: int
+    ) -> None:
+        self.request = request
+        self.url = base_url + request.target
+        self.headers = headers
+        self.timeout = timeout
+        self.priority = priority
+        self.left = False
+
+    def __repr__(self) -> str:
+        return f"<exchange {self.request.operation.name}>"
+
+
+class Answer:
+    """A raw answer, as the server sent it.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; look-up ignores case.
+        body: The body, content encoding undone.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body if isinstance(body, SilentBytes) else SilentBytes(body)
+
+    def __repr__(self) -> str:
+        return f"Answer(status={self.status}, body={self.body!r})"

@@ -1,0 +1,216 @@
+"""`SessionPool`: the way to the network. One aiohttp session per event loop, behind a fair gate.
+
+A call takes its points first, then a slot of the gate; the gate has as many slots as the pool has connections, so nobody
+waits inside aiohttp, and the attempt's clock starts at the slot.
+
+Threads, loops, forks: a pool is bound to no loop. Each loop that uses it gets a session of its own, which closes with that
+loop. A forked child lets the parent's sessions go without closing a socket (to close one would end the parent's connection,
+or take it out of a selector that both share) and starts cold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ClientClosedError, ConfigurationError
+from .connections import Connections
+from .proxies import ProxyChoice
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from collections.abc import Coroutine
+
+    import aiohttp
+
+    from .exchange import Answer, Exchange
+
+_MAX_BODY = 64 * 1024 * 1024
+_KEEPALIVE = 4.0
+
+
+class SessionPool:
+    """Connections for one or several clients.
+
+    Args:
+        connections: Calls on the wire at once, per event loop; the others wait their turn, by lane and in order.
+        session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is never
+            closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller than
+            `connections`.
+        proxy: URL of an HTTP proxy, `http://user:password@host:port`.
+        ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
+        trust_env: Take proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        keepalive: Seconds that an idle connection is kept. Shorter than the server's own limit (5 s is a common one), since
+            a call that meets a connection which is being closed may have to be repeated, and a create may not be.
+        max_body: The largest body in bytes, decompressed, that an answer may have.
+
+    Raises:
+        ConfigurationError: An option is out of range.
+    """
+
+    def __init__(  # noqa: PLR0913 - options, all but none of them keywords
+        self,
+        *,
+        connections: int = 100,
+        session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint | None = None,
+        trust_env: bool = False,
+        keepalive: float = _KEEPALIVE,
+        max_body: int = _MAX_BODY,
+    ) -> None:
+        for name, value, least in (
+            ("connections", connections, 1),
+            ("keepalive", keepalive, 0),
+            ("max_body", max_body, 1),
+        ):
+            if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+                msg = f"SessionPool({name}={value!r}): pass a number from {least}"
+                raise ConfigurationError(msg)
+        self._slots = int(connections)
+        self._injected = session
+        self._proxies = ProxyChoice(proxy, trust_env=trust_env)
+        self._ssl = True if ssl is None else ssl
+        self._keepalive = keepalive
+        self._max_body = int(max_body)
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        self._label = "SessionPool"
+        _pools.add(self)
+
+    def __repr__(self) -> str:
+        return f"<SessionPool connections={self._slots} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._closed
+
+    @property
+    def in_use(self) -> int:
+        """Connections in use, over all loops."""
+        return sum(connections.gate.inside for connections in list(self._by_loop.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have their points and wait for a connection, over all loops."""
+        return sum(connections.gate.waiting for connections in list(self._by_loop.values()))
+
+    def name_after(self, owner: str) -> None:
+        """Whom the warning names if the pool is dropped with open sessions."""
+        self._label = owner
+
+    def send(self, exchange: Exchange) -> Coroutine[Any, Any, Answer]:
+        """Send one attempt and read its answer whole. Its status may be any; nothing is followed, repeated or decoded.
+
+        Args:
+            exchange: The attempt. Its `left` tells afterwards, whatever happened, whether it may have reached the server.
+
+        Raises:
+            APIConnectionError: No answer.
+            APITimeoutError: None within its `timeout`.
+            ClientClosedError: The pool is closed.
+            ConfigurationError: An injected session is used in a second loop.
+            ResponseDecodeError: The answer is larger than `max_body`.
+        """
+        connections = self._by_loop.get(asyncio.get_running_loop())
+        if connections is None or connections.closed:
+            return self._open_and_send(exchange)
+        return connections.send(exchange)
+
+    async def _open_and_send(self, exchange: Exchange) -> Answer:
+        connections = await self._open()
+        return await connections.send(exchange)
+
+    async def _open(self) -> Connections:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._closed:
+                msg = "this client (or its SessionPool) is closed: create a new one, or call inside its `async with`"
+                raise ClientClosedError(msg)
+            self._drop_dead_loops()
+            if self._injected is not None and self._by_loop:
+                msg = "an injected aiohttp.ClientSession serves one event loop only: use a SessionPool without session= here"
+                raise ConfigurationError(msg)
+            connections = Connections(
+                loop,
+                slots=self._slots,
+                injected=self._injected,
+                proxies=self._proxies,
+                ssl=self._ssl,
+                keepalive=self._keepalive,
+                max_body=self._max_body,
+            )
+            self._by_loop[loop] = connections
+        await connections.open()
+        return connections
+
+    def _drop_dead_loops(self) -> None:
+        for loop, connections in list(self._by_loop.items()):
+            if loop.is_closed() or connections.closed:
+                connections.let_go()
+                del self._by_loop[loop]
+
+    async def aclose(self) -> None:
+        """Close the sessions of all loops, each on its own loop. Calls that wait for a slot get `ClientClosedError`; calls
+        on the wire fail with `APIConnectionError`. An injected session stays open. A second call does nothing.
+        """
+        with self._lock:
+            self._closed = True
+            opened = list(self._by_loop.values())
+            self._by_loop = {}
+        here = asyncio.get_running_loop()
+        for connections in opened:
+            if connections.loop is here:
+                await connections.aclose()
+            elif connections.loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(connections.aclose(), connections.loop)
+                await asyncio.wrap_future(closing)
+            else:
+                connections.let_go()
+
+    def __del__(self) -> None:
+        """Dropped without `aclose`: say so once if sessions are open, and let their loops close them."""
+        left_open = False
+        for loop, connections in getattr(self, "_by_loop", {}).items():
+            if connections.closed or loop.is_closed():
+                connections.let_go()
+                continue
+            left_open = left_open or self._injected is None
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(connections.start_closing)
+        if left_open:
+            warnings.warn(
+                f"{self._label} was not closed: use `async with`, or `await …aclose()`",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def _start_cold(self) -> None:
+        """In a forked child: keep the parent's sessions from being collected, and have none."""
+        self._lock = threading.Lock()
+        for connections in self._by_loop.values():
+            _inherited.append(connections)
+            connections.let_go()
+        self._by_loop = {}
+
+
+_pools: weakref.WeakSet[SessionPool] = weakref.WeakSet()
+_inherited: list[Connections] = []
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_pools):
+        pool._start_cold()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - same module
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)

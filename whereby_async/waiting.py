@@ -1,0 +1,64 @@
+"""Calls that stand in a limiter's queue, so that closing the client can send them away.
+
+A limiter may be shared with other clients, so it is not closed with one. Instead the waiting task is cancelled, and the
+cancellation is turned into `ClientClosedError` here, in the frame that waits; a cancel by the caller at the same moment wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from .errors import ClientClosedError
+
+if TYPE_CHECKING:
+    from .limiter.protocol import Limiter, Permit, Priority
+
+
+class WaitingCalls:
+    """The tasks of one client that wait for points, over all its loops and threads."""
+
+    __slots__ = ("_sent_away", "_tasks")
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._sent_away: set[asyncio.Task[object]] = set()
+
+    async def acquire(  # noqa: PLR0913 - as `Limiter.acquire`
+        self,
+        limiter: Limiter,
+        cost: int,
+        *,
+        operation: str,
+        priority: Priority,
+        max_wait: float | None,
+        after: Permit | None,
+    ) -> Permit:
+        """`limiter.acquire`, but `ClientClosedError` once `send_away` is called."""
+        task = asyncio.current_task()
+        if task is None:
+            msg = "a call needs a running asyncio task: whereby_async runs on asyncio or uvloop"
+            raise RuntimeError(msg)
+        self._tasks.add(task)
+        try:
+            return await limiter.acquire(cost, operation=operation, priority=priority, max_wait=max_wait, after=after)
+        except asyncio.CancelledError:
+            if task not in self._sent_away or task.uncancel():
+                raise
+        finally:
+            self._tasks.discard(task)
+            self._sent_away.discard(task)
+        msg = f"{operation}: the client was closed while the call waited for points; nothing was sent"
+        raise ClientClosedError(msg)
+
+    def send_away(self) -> None:
+        """End every wait, each in its own loop."""
+        for task in list(self._tasks):
+            with contextlib.suppress(RuntimeError):  # a loop that is closed has no one waiting
+                task.get_loop().call_soon_threadsafe(self._cancel, task)
+
+    def _cancel(self, task: asyncio.Task[object]) -> None:
+        if task in self._tasks and task not in self._sent_away:
+            self._sent_away.add(task)
+            task.cancel()
