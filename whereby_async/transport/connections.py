@@ -147,7 +147,7 @@ class Connections:
             response = await self._session.request(
                 exchange.request.operation.method,
                 URL(exchange.url, encoded=True),
-                headers=exchange.headers,
+                headers=proxy.headers_for(exchange) if proxy else exchange.headers,
                 data=_body(exchange.request),
                 timeout=_client_timeout(exchange.timeout),
                 allow_redirects=False,

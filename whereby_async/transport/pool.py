@@ -136,6 +136,8 @@ class SessionPool:
                 msg = "this client (or its SessionPool) is closed: create a new one, or call inside its `async with`"
                 raise ClientClosedError(msg)
             self._drop_dead_loops()
+            if (opened := self._by_loop.get(loop)) is not None:
+                return opened
             if self._injected is not None and self._by_loop:
                 msg = "an injected aiohttp.ClientSession serves one event loop only: use a SessionPool without session= here"
                 raise ConfigurationError(msg)

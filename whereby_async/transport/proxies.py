@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import base64
 import urllib.request
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..errors import ConfigurationError
 from ..redaction import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .exchange import Exchange
 
 
 class Proxy(NamedTuple):
     """A proxy's URL without its user, and the header that carries the user to it."""
 
     url: str
-    headers: dict[str, str] | None
+    headers: dict[str, str]
+
+    def headers_for(self, exchange: Exchange) -> Mapping[str, str]:
+        """The request's own headers: a plain http request goes to the proxy itself, and so carries the proxy's header too."""
+        return exchange.headers if exchange.url.startswith("https:") else {**exchange.headers, **self.headers}
 
 
 def parse_proxy(url: str) -> Proxy:
@@ -39,7 +48,7 @@ def parse_proxy(url: str) -> Proxy:
     location = f"[{host}]" if ":" in host else host
     bare = urlunsplit((parts.scheme, f"{location}:{port}" if port else location, "", "", ""))
     if parts.username is None:
-        return Proxy(bare, None)
+        return Proxy(bare, {})
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
     return Proxy(bare, {"Proxy-Authorization": Secret("Basic " + base64.b64encode(user).decode())})
 

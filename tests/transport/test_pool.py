@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import socket
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from transport.wire_server import OK, WireServer, answer_each, answering
+
+from whereby_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ClientClosedError,
+    ConfigurationError,
+    ResponseDecodeError,
+)
+from whereby_async.operation import Operation, Request
+from whereby_async.redaction import Secret, SilentBytes
+from whereby_async.transport import Exchange, SessionPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+HEADERS = {"Authorization": Secret("Bearer planted-key"), "Accept": "application/json"}
+
+
+def exchange(base_url: str, *, method: str = "GET", timeout: float = 5.0, json: bytes | None = None) -> Exchange:
+    operation: Operation[Any] = Operation("things.get", method, "/things", lambda body: body)
+    request: Request[Any] = operation.bind(json=None if json is None else SilentBytes(json))
+    return Exchange(request, base_url, HEADERS, timeout=timeout, priority=1)
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[SessionPool]:
+    pool = SessionPool()
+    yield pool
+    await pool.aclose()
+
+
+async def test_an_answer_comes_back_as_it_was_sent(pool: SessionPool) -> None:
+    """Status, headers and body are the server's, and the request carried the bearer."""
+    async with WireServer(answering(b"HTTP/1.1 418 Odd\r\nX-One: 1\r\nContent-Length: 3\r\n\r\nabc")) as server:
+        answer = await pool.send(exchange(server.url))
+    assert (answer.status, answer.headers["x-one"], answer.body) == (418, "1", b"abc")
+    assert b"Authorization: Bearer planted-key" in server.requests[0]
+
+
+async def test_a_body_in_many_pieces_is_joined(pool: SessionPool) -> None:
+    """Chunks that arrive apart make one body."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for piece in (b"one,", b"two,", b"three"):
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write(b"0\r\n\r\n")
+        await reader.read()
+
+    async with WireServer(script) as server:
+        answer = await pool.send(exchange(server.url))
+    assert answer.body == b"one,two,three"
+
+
+async def test_a_connection_that_was_never_made_never_left(pool: SessionPool) -> None:
+    """A refused connection did nothing: `left` is false and `may_have_happened` too."""
+    with socket.socket() as unbound:
+        unbound.bind(("127.0.0.1", 0))
+        sent = exchange(f"http://127.0.0.1:{unbound.getsockname()[1]}")
+        with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
+            await pool.send(sent)
+    assert not sent.left
+    assert not caught.value.may_have_happened
+    assert caught.value.__context__ is None
+
+
+async def test_a_timeout_before_the_connection_stood_never_left(pool: SessionPool) -> None:
+    """A server that accepts nobody costs the timeout, and no doubt about what it did."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = []
+        for _ in range(4):  # fill the queue of connections that wait to be accepted
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            fillers.append(filler)
+        sent = exchange(f"http://127.0.0.1:{address[1]}", timeout=0.3)
+        with pytest.raises(APITimeoutError, match=r"0\.3 s \(nothing was sent\)"):
+            await pool.send(sent)
+        for filler in fillers:
+            filler.close()
+    assert not sent.left
+
+
+async def test_a_stalled_answer_times_out_and_may_have_happened(pool: SessionPool) -> None:
+    """Once the request is out, nobody can say what the server did with it."""
+
+    async def stall(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        await reader.read()
+
+    async with WireServer(stall) as server:
+        sent = exchange(server.url, timeout=0.2)
+        with pytest.raises(APITimeoutError) as caught:
+            await pool.send(sent)
+    assert sent.left
+    assert caught.value.may_have_happened
+    assert pool.in_use == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_a_broken_answer_is_a_connection_error(pool: SessionPool, answer: bytes) -> None:
+    """Whatever breaks on the wire, the caller sees one class, with nothing of aiohttp's chained to it."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(answer)
+        await writer.drain()
+
+    async with WireServer(script) as server:
+        with pytest.raises(APIConnectionError, match="may have acted") as caught:
+            await pool.send(exchange(server.url))
+    assert type(caught.value) is APIConnectionError
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert pool.in_use == 0
+
+
+async def test_a_dead_kept_alive_connection_is_not_silently_tried_again(pool: SessionPool) -> None:
+    """One `send` is at most one request on the wire, so that every request was paid for."""
+
+    async def once(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(OK)
+        await server.next_request(reader)
+
+    async with WireServer(once) as server:
+        await pool.send(exchange(server.url))
+        with pytest.raises(APIConnectionError):
+            await pool.send(exchange(server.url))
+    assert len(server.requests) == 2
+
+
+async def test_redirects_are_not_followed(pool: SessionPool) -> None:
+    """The bearer stays with the origin that was asked."""
+    async with WireServer(answer_each) as other:
+        moved = b"HTTP/1.1 302 Found\r\nLocation: %s/things\r\nContent-Length: 0\r\n\r\n" % other.url.encode()
+        async with WireServer(answering(moved)) as server:
+            answer = await pool.send(exchange(server.url))
+    assert answer.status == 302
+    assert other.requests == []
+
+
+async def test_cookies_are_neither_kept_nor_sent(pool: SessionPool) -> None:
+    """An API client has no business with them."""
+    async with WireServer(answering(OK.replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\n", 1))) as server:
+        await pool.send(exchange(server.url))
+        await pool.send(exchange(server.url))
+    assert b"ookie" not in server.requests[1]
+
+
+async def test_a_body_over_the_bound_is_refused() -> None:
+    """In one piece or in many, more than `max_body` never fills the memory."""
+    pool = SessionPool(max_body=1000)
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+    one_piece = b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n" + b"x" * 1001
+    for answer in (big, one_piece):
+        async with WireServer(answering(answer)) as server:
+            with pytest.raises(ResponseDecodeError, match="larger than 1000 bytes") as caught:
+                await pool.send(exchange(server.url))
+        assert len(caught.value.body) <= 4096
+    assert pool.in_use == 0
+    await pool.aclose()
+
+
+async def test_no_more_calls_than_connections_are_on_the_wire() -> None:
+    """The gate bounds them, in order of arrival, and connections are reused."""
+    pool, inside, most = SessionPool(connections=3), 0, 0
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal inside, most
+        while True:
+            await server.next_request(reader)
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.001)
+            inside -= 1
+            writer.write(OK)
+
+    async with WireServer(script) as server:
+        await asyncio.gather(*(pool.send(exchange(server.url)) for _ in range(60)))
+        assert most == 3
+        assert server.connections <= 3
+        await pool.aclose()
+
+
+async def test_nobody_starves_when_tasks_loop() -> None:
+    """40 tasks that call again and again through 4 connections all get on about equally."""
+    pool, counts = SessionPool(connections=4), [0] * 40
+
+    async def loop(number: int, url: str) -> None:
+        while sum(counts) < 800:
+            await pool.send(exchange(url))
+            counts[number] += 1
+
+    async with WireServer(answer_each) as server:
+        await asyncio.gather(*(loop(number, server.url) for number in range(40)))
+        await pool.aclose()
+    assert max(counts) - min(counts) <= 2
+
+
+async def test_a_wait_at_the_gate_does_not_count_against_the_timeout() -> None:
+    """The attempt's clock starts at its slot: queueing behind slow calls times nobody out."""
+    pool = SessionPool(connections=1)
+
+    async def slow(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await server.next_request(reader)
+            await asyncio.sleep(0.05)
+            writer.write(OK)
+
+    async with WireServer(slow) as server:
+        answers = await asyncio.gather(*(pool.send(exchange(server.url, timeout=0.4)) for _ in range(12)))
+        assert [answer.status for answer in answers] == [200] * 12
+        await pool.aclose()
+
+
+async def test_cancelled_calls_leave_no_connection_in_use(pool: SessionPool) -> None:
+    """A cancel in mid-call gives the slot back, and the next call works."""
+
+    async def sometimes(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await server.next_request(reader)
+            if b"POST" in request:
+                await reader.read()
+            writer.write(OK)
+
+    async with WireServer(sometimes) as server:
+        tasks = [asyncio.create_task(pool.send(exchange(server.url, method="POST", json=b"{}"))) for _ in range(5)]
+        while len(server.requests) < 5:
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert pool.in_use == 0
+        assert (await pool.send(exchange(server.url))).status == 200
+
+
+async def test_an_injected_session_stays_the_callers() -> None:
+    """It is used, never closed, and its `raise_for_status` does not get in the way."""
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        pool = SessionPool(session=session)
+        async with WireServer(answering(OK.replace(b"200", b"404"))) as server:
+            assert (await pool.send(exchange(server.url))).status == 404
+        await pool.aclose()
+        assert not session.closed
+
+
+async def test_an_injected_session_is_refused_in_a_second_loop() -> None:
+    """It belongs to one loop; the error says so before anything is sent."""
+    async with aiohttp.ClientSession() as session:
+        pool = SessionPool(session=session)
+        async with WireServer(answer_each) as server:
+            await pool.send(exchange(server.url))
+
+            def elsewhere() -> None:
+                with pytest.raises(ConfigurationError, match="one event loop only"):
+                    asyncio.run(_send(pool, server.url))
+
+            await asyncio.to_thread(elsewhere)
+        assert len(server.requests) == 1
+
+
+async def _send(pool: SessionPool, url: str) -> int:
+    return (await pool.send(exchange(url))).status
+
+
+async def test_a_failed_connect_of_an_injected_session_never_left() -> None:
+    """What can be known without our own connector is still told."""
+    async with aiohttp.ClientSession() as session:
+        pool = SessionPool(session=session)
+        with socket.socket() as unbound:
+            unbound.bind(("127.0.0.1", 0))
+            with pytest.raises(APIConnectionError) as caught:
+                await pool.send(exchange(f"http://127.0.0.1:{unbound.getsockname()[1]}"))
+        assert not caught.value.may_have_happened
+
+
+async def test_closing_ends_waiting_and_running_calls_cleanly() -> None:
+    """Calls at the gate get `ClientClosedError`, calls on the wire a connection error, later ones `ClientClosedError`."""
+    pool = SessionPool(connections=1)
+
+    async def stall(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        await reader.read()
+
+    async with WireServer(stall) as server:
+        running = asyncio.create_task(pool.send(exchange(server.url)))
+        while not server.requests:
+            await asyncio.sleep(0)
+        waiting = asyncio.create_task(pool.send(exchange(server.url)))
+        await asyncio.sleep(0)
+        assert (pool.in_use, pool.waiting) == (1, 1)
+        await pool.aclose()
+        await pool.aclose()
+        outcomes = await asyncio.gather(running, waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [APIConnectionError, ClientClosedError]
+        with pytest.raises(ClientClosedError):
+            await pool.send(exchange(server.url))
+    assert pool.closed
+    assert "closed" in repr(pool)
+
+
+async def test_a_pool_dropped_with_open_sessions_warns_once_and_closes_them() -> None:
+    """One `ResourceWarning`, and the server sees the connection end."""
+    async with WireServer(answer_each) as server:
+        pool = SessionPool()
+        await pool.send(exchange(server.url))
+        with pytest.warns(ResourceWarning, match="SessionPool was not closed") as caught:
+            del pool
+            gc.collect()
+        assert len(caught) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(10):
+                await asyncio.sleep(0)
+            gc.collect()
+
+
+@pytest.mark.parametrize("options", [{"connections": 0}, {"keepalive": -1}, {"max_body": 0}, {"connections": "many"}])
+async def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    """The error names the option and its value."""
+    ((name, value),) = options.items()
+    with pytest.raises(ConfigurationError, match=f"{name}={value!r}"):
+        SessionPool(**options)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://a:1", "proxy.example:3128", "http://", "http://host:port"])
+async def test_unusable_proxies_are_refused(proxy: str) -> None:
+    """The error says what one looks like, and repeats no password."""
+    with pytest.raises(ConfigurationError, match=r"http://proxy\.example:3128"):
+        SessionPool(proxy=proxy)
+
+
+async def test_a_proxy_gets_its_user_in_a_header_and_not_in_a_url() -> None:
+    """The request goes to the proxy, with credentials that show in no repr."""
+    async with WireServer(answer_each) as proxy:
+        pool = SessionPool(proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
+        await pool.send(exchange("http://api.example"))
+        await pool.aclose()
+    (request,) = proxy.requests
+    assert request.startswith(b"GET http://api.example/things HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in request
+
+
+async def test_proxies_of_the_environment_are_used_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trust_env` turns them on, and `NO_PROXY` is heeded."""
+    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
+        monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        plain, trusting = SessionPool(), SessionPool(trust_env=True)
+        await plain.send(exchange(server.url))
+        await trusting.send(exchange(server.url))
+        assert (len(server.requests), len(proxy.requests)) == (2, 0)
+        await trusting.send(exchange("http://api.example"))
+        await trusting.send(exchange("http://api.example"))
+        assert len(proxy.requests) == 2
+        await plain.aclose()
+        await trusting.aclose()
