@@ -90,7 +90,11 @@ class WherebyClient:
             max_wait=read_max_wait(max_wait),
             priority=None if priority is None else as_priority(priority),
         )
-        heard = tuple(hooks)
+        try:
+            heard = tuple(hooks)
+        except TypeError:
+            msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
+            raise ConfigurationError(msg) from None
         for hook in heard:
             if not any(callable(getattr(hook, method, None)) for method in _HOOK_METHODS):
                 msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"

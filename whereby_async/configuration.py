@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
-from .redaction import Secret
+from .redaction import Secret, redact
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
+_TOO_LARGE = 2**1000
+"""Larger whole numbers than this do not fit into a float."""
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:
@@ -27,13 +30,14 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
         ConfigurationError: It is missing, blank, or holds what no header can.
     """
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
-    key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE)
-    if key is not None and not isinstance(key, str):
-        msg = f"api_key must be a string, not {type(key).__name__}"
+    given = api_key if api_key is not None else os.environ.get(KEY_VARIABLE)
+    if given is not None and not isinstance(given, str):
+        msg = f"api_key must be a string, not {type(given).__name__}"
         raise ConfigurationError(msg)
-    key = (key or "").strip()
+    key = (given or "").strip()
     if not key:
-        msg = f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {'blank' if api_key is not None else 'not set'})"
+        blank = "not set" if given is None else "blank"
+        msg = f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {blank})"
         raise ConfigurationError(msg)
     if not key.isascii() or not key.isprintable() or " " in key:
         msg = f"the API key holds a space, a line break or a character that no header can carry ({source})"
@@ -48,24 +52,34 @@ def read_base_url(base_url: str | None) -> str:
         ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
     """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    parts = urlsplit(url.strip())
-    try:
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if "@" in parts.netloc:
+    if not isinstance(url, str):
+        msg = f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}"
+        raise ConfigurationError(msg)
+    url = url.strip()
+    if "@" in url:
         msg = "base_url must not hold a user or a password; the API key goes in api_key="
         raise ConfigurationError(msg)
-    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or any(c.isspace() for c in url.strip()):
-        msg = f"base_url={url!r} is no usable URL: pass one like {DEFAULT_URL!r}"
+    if "?" in url or "#" in url:
+        msg = f"base_url={redact(re.split('[?#]', url)[0])!r} goes on with a query or a fragment: leave it out"
         raise ConfigurationError(msg)
-    if parts.query or parts.fragment:
-        msg = f"base_url={url!r} must not hold a query or a fragment"
+    parts, host = _split(url)
+    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
+        msg = f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}"
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not _is_loopback(host):
-        msg = f"base_url={url!r} would send the API key in the clear: use https (http is for loopback addresses only)"
+        msg = f"base_url={redact(url)!r} would send the API key in the clear: use https (http is for loopback addresses only)"
         raise ConfigurationError(msg)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _split(url: str) -> tuple[SplitResult, str]:
+    """The parts of a URL and its host, which is empty if there is no usable one."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else ""
+    except ValueError:
+        return SplitResult("", "", "", "", ""), ""
+    return parts, host or ""
 
 
 def _is_loopback(host: str) -> bool:
@@ -104,7 +118,9 @@ def read_max_wait(max_wait: float | None) -> float | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
+    )
 
 
 def request_headers(key: Secret) -> Mapping[str, str]:

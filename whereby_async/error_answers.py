@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from .errors import APIStatusError, RateLimitError, status_error_class
-from .redaction import redact
+from .redaction import MASK, redact
 
 if TYPE_CHECKING:
     from .rate_limit import RateLimit
@@ -52,7 +52,8 @@ def status_error(operation: str, answer: Answer, rate_limit: RateLimit, holder: 
         holder: Whose call it was.
     """
     status = answer.status
-    words, data = _server_words(answer.body)
+    body = answer.body.replace(holder.key.encode(), MASK.encode())  # an error holds no key, not even a repeated one
+    words, data = _server_words(body)
     message = redact(words, holder.key)
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
@@ -66,7 +67,7 @@ def status_error(operation: str, answer: Answer, rate_limit: RateLimit, holder: 
         data=data,
         operation=operation,
         rate_limit=rate_limit,
-        body=answer.body,
+        body=body,
         may_have_happened=status >= _SERVER_ERROR or status < _CLIENT_ERROR,  # a redirect may follow an act
     )
     if isinstance(error, RateLimitError):

@@ -161,7 +161,8 @@ def segment(name: str, value: str) -> str:
 
     Raises:
         TypeError: It is no string.
-        ValueError: It is empty, `.` or `..`, or holds a slash or a control character, and so could reach another endpoint.
+        ValueError: It is empty, `.` or `..`, or holds a slash or a control character, and so could reach another endpoint; or
+            it is no Unicode text.
     """
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}: {value!r}"
@@ -172,7 +173,19 @@ def segment(name: str, value: str) -> str:
     if "/" in value or _has_control(value):
         msg = f"{name}={value!r} holds a slash or a control character: pass a bare id or name, not a path or a URL"
         raise ValueError(msg)
-    return quote(value, safe="")
+    return quote(unicode_text(name, value), safe="")
+
+
+def unicode_text(name: str, value: str) -> str:
+    """The same text.
+
+    Raises:
+        ValueError: It holds half a surrogate pair, which no URL and no form can carry.
+    """
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        msg = f"{name}={value!r} holds half a surrogate pair, which is not Unicode text: decode it as UTF-8 first"
+        raise ValueError(msg)
+    return value
 
 
 def room_segment(name: str, value: str) -> str:
@@ -189,15 +202,22 @@ def room_segment(name: str, value: str) -> str:
 def relative_path(path: str) -> str:
     """A path that the caller wrote himself, checked so that it stays below the API's root, and encoded.
 
+    What is percent-encoded already stays as it is, an encoded slash (`/rooms/%2Fdemo/theme/logo`) too.
+
     Raises:
+        TypeError: It is no string.
         ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
     """
-    decoded = unquote(path)
+    if not isinstance(path, str):
+        msg = f"path must be a string, not {type(path).__name__}: {path!r}"
+        raise TypeError(msg)
+    decoded = unquote(unicode_text("path", path))
     if "?" in path or "#" in path or _has_control(decoded):
         msg = f"path={path!r} holds a query, a fragment or a character that no path has: pass query values as params="
         raise ValueError(msg)
-    parts = decoded.removeprefix("/").split("/")
-    if "://" in decoded or not decoded.strip("/ ") or any(part in {"", ".", ".."} for part in parts):
+    parts = path.removeprefix("/").split("/")
+    empty = any(not unquote(part).strip("/ ") for part in parts)
+    if empty or "://" in decoded or any(part in {".", ".."} for part in decoded.split("/")):
         msg = f"path={path!r} must be a path below the API's root, such as '/meetings', without '.', '..' or a host"
         raise ValueError(msg)
     return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~")

@@ -197,8 +197,11 @@ class _PagesAhead(Generic[T]):
     async def __anext__(self) -> Page[T]:
         try:
             page = await self._stream.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
+        except anyio.EndOfStream:
             raise StopAsyncIteration from None
+        except anyio.ClosedResourceError:
+            msg = "the `async with` block that read these pages ahead has ended: iterate inside of it"
+            raise RuntimeError(msg) from None
         if isinstance(page, Exception):
             raise page
         return page

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .transport import Answer, RetryPolicy, SessionPool
 
 T = TypeVar("T")
+E = TypeVar("E", bound=WherebyError)
 
 _OK = range(200, 300)
 
@@ -158,10 +159,9 @@ class ClientSender:
                     max_wait=options.max_wait,
                     after=permit,
                 )
-            except BudgetError:
-                if error is None:
-                    raise
-                break  # something was sent: what came of that is the truth, not that we refuse to send it again
+            except (BudgetError, ClientClosedError) as refusal:
+                error = _refused(refusal, error)
+                break
             sent_at = monotonic()
             if shared.hooks:
                 self._tell_attempt(operation, attempt, permit.cost, priority, sent_at - asked_at)
@@ -169,7 +169,7 @@ class ClientSender:
             try:
                 answer = await shared.pool.send(exchange)
             except BaseException as failure:  # noqa: BLE001 - goes on its way in there, once the permit has ended
-                error = _unanswered(failure, exchange, permit)
+                error = _unanswered(failure, exchange, permit, error)
             else:
                 rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
                 permit.settle(rate_limit)
@@ -177,7 +177,7 @@ class ClientSender:
                 if answer.status in _OK:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
-                error = status_error(operation.name, answer, rate_limit, options)
+                error = _remember(status_error(operation.name, answer, rate_limit, options), error)
             failures += not isinstance(error, RateLimitError)
             await self._before_retry(operation, error, attempt, failures)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
@@ -231,9 +231,25 @@ class ClientSender:
             tell(self.shared.hooks, "on_response", details)
 
 
-def _unanswered(failure: BaseException, exchange: Exchange, permit: Permit) -> APIConnectionError:
+def _remember(error: E, earlier: WherebyError | None) -> E:
+    """The same error: what an earlier attempt may have done stays true, whatever became of the later ones."""
+    if earlier is not None and earlier.may_have_happened:
+        error.may_have_happened = True
+    return error
+
+
+def _refused(refusal: WherebyError, earlier: WherebyError | None) -> WherebyError:
+    """What a call ends with that gets no points. If something was sent, what came of that is the truth, not our refusal."""
+    return earlier if earlier and isinstance(refusal, BudgetError) else _remember(refusal, earlier)
+
+
+def _unanswered(
+    failure: BaseException, exchange: Exchange, permit: Permit, earlier: WherebyError | None
+) -> APIConnectionError:
     """End the permit of an attempt without an answer. What is no connection error, a cancel above all, goes on its way."""
     permit.lost() if exchange.left else permit.release()
+    if isinstance(failure, WherebyError):
+        _remember(failure, earlier)
     if not isinstance(failure, APIConnectionError):
         raise failure
     return failure

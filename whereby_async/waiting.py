@@ -49,7 +49,8 @@ class WaitingCalls:
         finally:
             self._tasks.discard(task)
             self._sent_away.discard(task)
-        msg = f"{operation}: the client was closed while the call waited for points; nothing was sent"
+        sent = "nothing was sent" if after is None else "it was not sent again"
+        msg = f"{operation}: the client was closed while the call waited for points; {sent}"
         raise ClientClosedError(msg)
 
     def send_away(self) -> None:

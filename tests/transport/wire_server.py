@@ -25,7 +25,9 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 class WireServer:
     """Listens on loopback; `script(server, reader, writer)` runs for each connection."""
 
-    def __init__(self, script: Callable[[WireServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+    def __init__(
+        self, script: Callable[[WireServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    ) -> None:
         self._script = script
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[bytes] = []

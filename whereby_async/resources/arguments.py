@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from ..models.dates import rfc3339
 from ..models.encoding import encode
+from ..operation import unicode_text
 from ..pagination import MAX_PAGE_SIZE, Paginator
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_KEYWORDS = {"limit": "page_size", "cursor": "cursor"}
 _SORT_BY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:(asc|desc)")
 
 
@@ -32,10 +35,12 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
         **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
     """
     merged: dict[str, object] = values | dict(extra or {})
-    return [(name, text) for name, value in merged.items() if (text := _query_text(name, value)) is not None]
+    pairs = ((unicode_text("a query's name", name), _query_text(name, value)) for name, value in merged.items())
+    return [(name, unicode_text(name, value)) for name, value in pairs if value is not None]
 
 
 def _query_text(name: str, value: object) -> str | None:
+    value = value.value if isinstance(value, Enum) else value
     if value is None or value is msgspec.UNSET:
         return None
     if isinstance(value, bool):
@@ -52,14 +57,14 @@ def _query_text(name: str, value: object) -> str | None:
     raise TypeError(msg)
 
 
-def comma_list(name: str, values: Iterable[object]) -> str | None:
+def comma_list(name: str, values: Iterable[object] | None) -> str | None:
     """Names as one comma list, as the API reads `fields`; `None` if there are none.
 
     Raises:
         TypeError: It is one string, or holds something else than strings.
         ValueError: One of them is empty or holds a comma.
     """
-    return ",".join(strings(name, values, separator=",")) or None
+    return ",".join(strings(name, () if values is None else values, separator=",")) or None
 
 
 def strings(name: str, values: Iterable[object], *, separator: str = "") -> list[str]:
@@ -69,8 +74,10 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
         TypeError: It is one string, or holds something else than strings.
         ValueError: One of them is empty or holds the separator.
     """
-    if isinstance(values, str | bytes):
-        msg = f"{name}={values!r} must be a list of strings: pass [{values!r}]"
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        msg = f"{name}={values!r} must be a list of strings" + (
+            f": pass [{values!r}]" if isinstance(values, str) else ""
+        )
         raise TypeError(msg)
     listed = list(values)
     for value in listed:
@@ -80,7 +87,7 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
         if not value.strip() or (separator and separator in value):
             msg = f"{name} holds {value!r}: pass one name or id in each string"
             raise ValueError(msg)
-    return [str(value) for value in listed]
+    return [str.__str__(value) for value in listed]  # an enum's own str() tells its name
 
 
 def ids(name: str, values: Iterable[str]) -> list[str]:
@@ -97,6 +104,18 @@ def ids(name: str, values: Iterable[str]) -> list[str]:
     return listed
 
 
+def text(name: str, value: str) -> str:
+    """A string.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str):
+        msg = f"{name} must be a string, not {type(value).__name__}: {value!r}"
+        raise TypeError(msg)
+    return value
+
+
 def required(name: str, value: str) -> str:
     """A string that a query cannot do without.
 
@@ -104,8 +123,10 @@ def required(name: str, value: str) -> str:
         TypeError: It is no string.
         ValueError: It is empty.
     """
-    (text,) = strings(name, [value])
-    return text
+    if not text(name, value).strip():
+        msg = f"{name}={value!r} is empty: pass a name or an id, as the API gave it"
+        raise ValueError(msg)
+    return value
 
 
 def optional(name: str, value: str | None) -> str | None:
@@ -136,7 +157,7 @@ def sort_by(value: str | None) -> str | None:
     Raises:
         ValueError: It has another form.
     """
-    if value is not None and not _SORT_BY.fullmatch(value):
+    if value is not None and not (isinstance(value, str) and _SORT_BY.fullmatch(value)):
         msg = f"sort_by={value!r}: pass the field's wire name and the direction, such as 'startDate:desc'"
         raise ValueError(msg)
     return value
@@ -178,8 +199,13 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     """The paginator of a list, its lane fixed as it is now.
 
     Raises:
-        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, or the cursor is empty.
+        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, the cursor is empty, or `extra` holds what
+            these say.
     """
+    for name, _ in pairs:
+        if name in _KEYWORDS:
+            msg = f"extra holds {name!r}: pass {_KEYWORDS[name]}= instead, which the paging goes by"
+            raise ValueError(msg)
     rows = whole("page_size", size, 1, MAX_PAGE_SIZE)
     ahead = whole("prefetch", prefetch, 0, MAX_PAGE_SIZE)
     if cursor is not None:

@@ -57,10 +57,10 @@ class Insights:
             extra: More query values.
 
         Raises:
-            ValueError: A date has no offset, `sort_by` has another form, or a number is out of range.
+            ValueError: A date has no offset, `name` is empty, `sort_by` has another form, or a number is out of range.
         """
         filters: dict[str, object] = {
-            "roomName[exact]": name,
+            "roomName[exact]": arguments.optional("name", name),
             "roomName[startsWith]": name_starts_with,
             "roomName[contains]": name_contains,
             "createdAt[from]": arguments.date("created_from", created_from),

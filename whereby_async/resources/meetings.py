@@ -54,7 +54,7 @@ class Meetings:
         streaming: StreamingOptions | Mapping[str, Any] | None = None,
         is_dial_in_enabled: bool | None = None,
         room_preferences: RoomPreferences | Mapping[str, Any] | None = None,
-        fields: Iterable[MeetingField] = (),
+        fields: Iterable[MeetingField] | None = (),
         extra: Mapping[str, Any] | None = None,
     ) -> Meeting:
         """Create a meeting and its room, usable at once. Costs 3 points.
@@ -85,7 +85,7 @@ class Meetings:
         """
         recording, live_transcription = silent(recording), silent(live_transcription)
         streaming, extra = silent(streaming), silent(extra)
-        if room_name_prefix is not None and len(room_name_prefix) > _PREFIX_LENGTH:
+        if room_name_prefix is not None and len(arguments.text("room_name_prefix", room_name_prefix)) > _PREFIX_LENGTH:
             msg = f"room_name_prefix={room_name_prefix!r} has {len(room_name_prefix)} characters; the API takes {_PREFIX_LENGTH}"
             raise ValueError(msg)
         body = arguments.body(
@@ -102,12 +102,12 @@ class Meetings:
             streaming=streaming,
             isDialInEnabled=is_dial_in_enabled,
             roomPreferences=room_preferences,
-            fields=arguments.strings("fields", fields, separator=",") or None,
+            fields=arguments.strings("fields", () if fields is None else fields, separator=",") or None,
         )
         return await self._sender.send(operations.CREATE_MEETING.bind(json=body))
 
     async def get(
-        self, meeting_id: str, *, fields: Iterable[MeetingField] = (), extra: Mapping[str, Any] | None = None
+        self, meeting_id: str, *, fields: Iterable[MeetingField] | None = (), extra: Mapping[str, Any] | None = None
     ) -> Meeting:
         """Read one meeting. Costs 1 point.
 
@@ -127,7 +127,7 @@ class Meetings:
     def list(  # noqa: PLR0913 - keywords
         self,
         *,
-        fields: Iterable[MeetingField] = (),
+        fields: Iterable[MeetingField] | None = (),
         name_starts_with: str | None = None,
         page_size: int = MAX_PAGE_SIZE,
         cursor: str | None = None,

@@ -206,7 +206,7 @@ def _room(room_name: str) -> dict[str, str]:
 
 
 def _colour(name: str, value: str) -> str:
-    if not _COLOUR.fullmatch(value):
+    if not isinstance(value, str) or not _COLOUR.fullmatch(value):
         msg = f"{name}={value!r}: pass a colour as '#RRGGBB', such as '#0A2540'"
         raise ValueError(msg)
     return value

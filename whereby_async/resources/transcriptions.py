@@ -91,9 +91,11 @@ class Transcriptions:
             extra: More query values.
 
         Raises:
-            ValueError: `sort_by` has another form, or a number is out of range.
+            ValueError: The name is empty, `sort_by` has another form, or a number is out of range.
         """
-        query = arguments.query(extra, roomName=room_name, sortBy=arguments.sort_by(sort_by))
+        query = arguments.query(
+            extra, roomName=arguments.optional("room_name", room_name), sortBy=arguments.sort_by(sort_by)
+        )
         return arguments.paginator(self._sender, operations.LIST_TRANSCRIPTIONS, query, page_size, cursor, prefetch)
 
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:

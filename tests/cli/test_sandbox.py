@@ -1,0 +1,177 @@
+"""`whereby sandbox`: a process of its own that serves until a signal."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli.processes import OnTerminal, command, environment
+
+from whereby_async import AuthenticationError, Throttled, WherebyClient
+from whereby_async.cli import main
+from whereby_async.limiter import Unlimited
+from whereby_async.testing import FAKE_API_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.anyio
+
+
+class Sandbox:
+    """A sandbox with a pipe; its lines are read as they come."""
+
+    def __init__(self, *words: str) -> None:
+        self.process = subprocess.Popen(
+            command("sandbox", "--port", "0", *words),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        self.ready = self.line()
+        self.url: str = self.ready["base_url"]
+
+    def line(self) -> dict[str, Any]:
+        """The next line."""
+        assert self.process.stdout is not None
+        row: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return row
+
+    def client(self, **options: Any) -> WherebyClient:
+        """A client by the two values that it printed."""
+        return WherebyClient(self.ready["api_key"], base_url=self.url, **options)
+
+    def stop(self, number: signal.Signals) -> tuple[int, list[dict[str, Any]], str]:
+        """Send it a signal: its exit code, its last lines, its stderr."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=10)
+        return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox with a small limit."""
+    box = Sandbox("--limit", "20")
+    yield box
+    box.process.kill()
+    box.process.communicate()
+
+
+async def test_it_prints_what_leads_a_client_to_it(sandbox: Sandbox) -> None:
+    """The first line holds the base URL and the fake key; a client that has them finds a world to work with."""
+    assert sandbox.ready["event"] == "ready"
+    assert sandbox.ready["api_key"] == FAKE_API_KEY
+    async with sandbox.client() as client:
+        assert len(await client.meetings.list().collect()) == 3
+        assert len(await client.recordings.list().collect()) == 3
+        assert len(await client.transcriptions.list().collect()) == 3
+        assert len(await client.summaries.list().collect()) == 1
+        assert await client.insights.room_sessions("/weekly").collect()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_each_request_is_a_line_and_a_signal_ends_it_with_a_summary(
+    sandbox: Sandbox, number: signal.Signals
+) -> None:
+    """Method, path without its query, status, points and points left; at the end the totals, at once, with exit code 0."""
+    async with sandbox.client() as client:
+        await client.meetings.list(name_starts_with="/x")
+        await client.rooms.set_theme_tokens("/weekly", primary="#112233")
+        started_at = monotonic()
+        code, rows, err = sandbox.stop(number)
+    assert monotonic() - started_at < 3.0
+    assert (code, err) == (0, "")
+    assert rows[0] == {
+        "event": "request",
+        "method": "GET",
+        "path": "/v1/meetings",
+        "operation": "meetings.list",
+        "status": 200,
+        "points": 1,
+        "remaining": 19,
+    }
+    assert [(row["method"], row["status"], row["points"], row["remaining"]) for row in rows[1:2]] == [("PUT", 204, 3, 16)]
+    summary = rows[-1]
+    assert (summary["event"], summary["calls"], summary["points"], summary["throttled"]) == ("summary", 2, 4, 0)
+
+
+async def test_refused_requests_show(sandbox: Sandbox) -> None:
+    """A wrong key costs nothing; a request too many is a 429, and the summary counts it."""
+    async with sandbox.client(max_wait=0, limiter=Unlimited()) as client:
+        with pytest.raises(AuthenticationError):
+            await client.with_options(api_key="wrong").meetings.list()
+        row = sandbox.line()
+        assert (row["status"], row["points"], row["remaining"]) == (401, 0, None)
+        for _ in range(20):
+            await client.meetings.list()
+        with pytest.raises(Throttled):
+            await client.meetings.list()
+    _, rows, _ = sandbox.stop(signal.SIGTERM)
+    assert [row["status"] for row in rows if row["event"] == "request"] == [200] * 20 + [429]
+    assert (rows[-1]["calls"], rows[-1]["throttled"], rows[-1]["points"]) == (22, 1, 20)
+
+
+async def test_empty_world_and_other_budget() -> None:
+    """`--empty` has no meetings; limit, period and algorithm are as asked for."""
+    box = Sandbox("--empty", "--limit", "7", "--period", "1.5", "--algorithm", "token_bucket", "--host", "localhost")
+    try:
+        assert {name: box.ready[name] for name in ("limit", "period", "algorithm")} == {
+            "limit": 7,
+            "period": 1.5,
+            "algorithm": "token_bucket",
+        }
+        async with box.client() as client:
+            assert await client.meetings.list().collect() == []
+    finally:
+        box.stop(signal.SIGTERM)
+
+
+def test_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["sandbox", "--port", str(port)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"--port {port}: {os.strerror(errno.EADDRINUSE)}" in err
+    assert "--port 0" in err
+
+
+async def test_on_a_terminal_it_prints_lines_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two export lines, whole and without colour however narrow the terminal, a table, and a summary at Ctrl-C."""
+    with OnTerminal("sandbox", "--port", "0", columns=60) as terminal:
+        shown = terminal.until("export WHEREBY_API_KEY=" + FAKE_API_KEY)
+        (url,) = re.findall(r"^export WHEREBY_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\r$", shown, re.MULTILINE)
+        monkeypatch.setenv("WHEREBY_BASE_URL", url)
+        monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
+        async with WherebyClient() as client:
+            await client.meetings.list()
+        terminal.until("/v1/meetings")
+        terminal.type(b"\x03")
+        ended = terminal.end()
+    assert ended.code == 0
+    lines = [line.split() for line in ended.lines()]
+    assert ["method", "status", "points", "left", "path"] in lines
+    assert ["GET", "200", "1", "999", "/v1/meetings"] in lines
+    assert any(line.startswith("  1 requests, 1 points, 0 times 429") for line in ended.lines())
+    assert "\x1b[" in ended.out
+
+
+async def test_json_on_a_terminal() -> None:
+    """`--json` is JSON also where somebody looks."""
+    with OnTerminal("sandbox", "--port", "0", "--json") as terminal:
+        first = json.loads(terminal.until("\n").splitlines()[0])
+        terminal.type(b"\x03")
+        ended = terminal.end()
+    assert first["event"] == "ready"
+    assert "\x1b" not in ended.out
+

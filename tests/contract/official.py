@@ -1,0 +1,113 @@
+"""The official specification as a test reads it: its references followed, its known faults allowed for."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whereby_async.testing.routes import Route
+
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+    "null": type(None),
+}
+
+
+class Spec:
+    """The specification, with its references followed."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def follow(self, node: dict[str, Any]) -> dict[str, Any]:
+        """What a node says, or what the node that it refers to says."""
+        while "$ref" in node:
+            found: dict[str, Any] = self.content
+            for step in node["$ref"].removeprefix("#/").split("/"):
+                found = found[step]
+            node = found
+        return node
+
+    def operation(self, route: Route) -> dict[str, Any]:
+        """What it says of a route."""
+        found: dict[str, Any] = self.content["paths"][route.template][route.method.lower()]
+        return found
+
+    def queries(self, route: Route) -> Iterator[str]:
+        """The names in the query, those of deep objects with their brackets."""
+        for parameter in map(self.follow, self.operation(route).get("parameters", [])):
+            if parameter["in"] != "query":
+                continue
+            inner = self.follow(parameter.get("schema", {})).get("properties")
+            yield from [f"{parameter['name']}[{name}]" for name in inner] if inner else [parameter["name"]]
+
+    def success(self, route: Route) -> tuple[int, dict[str, Any] | None]:
+        """The status of success, and the schema of its body."""
+        (status,) = [status for status in self.operation(route)["responses"] if status.startswith("2")]
+        media = self.operation(route)["responses"][status].get("content", {})
+        return int(status), media.get("application/json", {}).get("schema")
+
+
+def check(spec: Spec, node: dict[str, Any], value: Any, place: str) -> None:
+    """A value is what a schema says."""
+    schema: dict[str, Any] = spec.follow(node)
+    if "type" not in schema:  # bare 201 schema
+        schema = {"type": "object", "properties": schema, "required": list(schema)}
+    kinds = kinds_of(schema)
+    if place.endswith(".cursor"):  # cursor is a string
+        kinds = [*kinds, "null"]
+    assert any(is_a(kind, value) for kind in kinds), f"{place} is {value!r}, not {kinds}"
+    if "enum" in schema:
+        assert value in schema["enum"], f"{place} is {value!r}"
+    if schema.get("format") == "date-time":
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(value)), f"{place} is {value!r}"
+    if isinstance(value, list):
+        check_list(spec, schema, value, place)  # pyright: ignore[reportUnknownArgumentType] - JSON
+    if isinstance(value, dict):
+        check_object(spec, schema, value, place)  # pyright: ignore[reportUnknownArgumentType] - JSON
+
+
+def kinds_of(schema: dict[str, Any]) -> list[str]:
+    """The types that a schema allows."""
+    one = isinstance(schema["type"], str)
+    kinds: list[str] = [schema["type"]] if one else schema["type"]
+    return kinds
+
+
+def check_list(spec: Spec, schema: dict[str, Any], value: list[Any], place: str) -> None:
+    """Every item of a list is what it should be, and there is one."""
+    assert value, f"{place} is empty: nothing to check"
+    anything: dict[str, Any] = {"type": list(TYPES)}
+    for number, item in enumerate(value):
+        check(spec, schema.get("items", anything), item, f"{place}[{number}]")
+
+
+def check_object(spec: Spec, schema: dict[str, Any], value: dict[str, Any], place: str) -> None:
+    """An object has what is required, and its properties are what they should be."""
+    properties = dict(schema.get("properties", {}))
+    if "cursor" in schema:  # cursor beside properties
+        properties["cursor"] = schema["cursor"]
+    required = set(schema.get("required", []))
+    if "startedAt" in properties:  # room-sessions requires createdAt and endAt
+        required = required - {"createdAt", "endAt"} | {"startedAt", "endedAt"}
+    assert required <= set(value), f"{place} lacks {required - set(value)}"
+    example = schema.get("example", {})
+    for name, content in value.items():
+        if name in properties:
+            check(spec, properties[name], content, f"{place}.{name}")
+        elif name in example:  # required without properties
+            alike = [kind for kind in TYPES if is_a(kind, example[name])]
+            assert any(is_a(kind, content) for kind in alike), f"{place}.{name} is {content!r}"
+
+
+def is_a(kind: str, value: object) -> bool:
+    """A value has a JSON type; true is no number."""
+    return isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))

@@ -1,0 +1,540 @@
+"""`PointBudget` and `Unlimited`: waiting, order, deadlines, the three ends of a permit, and closing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from limiter.driving import now, refuses, says, spend, turns, warm
+from whereby_async.errors import (
+    BudgetError,
+    BudgetTimeoutError,
+    ClientClosedError,
+    ConfigurationError,
+    Throttled,
+)
+from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
+from whereby_async.testing.clock import run_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
+
+
+def simulated(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run an async test on a simulated clock."""
+
+    def run() -> None:
+        run_simulated(test())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+@simulated
+async def test_points_at_hand_are_granted_at_once() -> None:
+    """Nothing is awaited while the window has points."""
+    budget = PointBudget(100)
+    began = now()
+    await spend(budget, 100)
+    assert now() == began
+    assert budget.snapshot().available == 0
+
+
+@simulated
+async def test_spent_window_is_waited_for() -> None:
+    """The call after the last point goes a period after the first answer."""
+    budget = PointBudget(100)
+    await spend(budget, 100)
+    began = now()
+    permit = await budget.acquire(1)
+    assert now() - began == pytest.approx(60.0, abs=0.05)
+    permit.settle(says(99))
+
+
+@simulated
+async def test_cold_start_sends_one_call_at_a_time() -> None:
+    """Until an answer carries usable headers, the second call waits for the first."""
+    budget = PointBudget(100)
+    first = await budget.acquire(1)
+    second = asyncio.create_task(budget.acquire(1))
+    await turns()
+    assert not second.done()
+    first.settle(says(98))
+    await turns()
+    assert second.done()
+    (await second).settle(says(97))
+
+
+@simulated
+async def test_answers_without_headers_widen_to_the_smallest_plan() -> None:
+    """A server that never tells gets at most 100 points in flight, whatever limit was configured."""
+    budget = PointBudget(1000)
+    for _ in range(3):
+        (await budget.acquire(1)).settle(None)
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(150)]
+    await turns()
+    assert sum(call.done() for call in calls) == 100
+    for call in calls:
+        (await call).settle(None)
+
+
+@simulated
+async def test_silent_pilot_does_not_hold_the_others_for_ever() -> None:
+    """After two seconds without its answer another call is let out."""
+    budget = PointBudget(100)
+    first = await budget.acquire(1)
+    began = now()
+    second = await budget.acquire(1)
+    assert now() - began == pytest.approx(2.0)
+    first.lost()
+    second.settle(says(98))
+
+
+@simulated
+async def test_429_freezes_everyone_until_the_servers_time() -> None:
+    """Nobody goes before `retry_after`, and then one at a time."""
+    budget = PointBudget(100)
+    await warm(budget)
+    permit = await budget.acquire(1)
+    permit.settle(refuses(7.5))
+    began = now()
+    assert budget.snapshot().state == "frozen"
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(3)]
+    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) == 1
+    assert now() - began == pytest.approx(7.5, abs=0.05)
+    done.pop().result().settle(says(98))
+    for call in calls:
+        (await call).settle(says(97))
+
+
+@simulated
+async def test_refusals_without_a_time_back_off() -> None:
+    """A 429 that names no time is waited for 1, 2, 4 … seconds."""
+    budget = PointBudget(100)
+    waits: list[float] = []
+    for _ in range(4):
+        began = now()
+        permit = await budget.acquire(1)
+        waits.append(now() - began)
+        permit.settle(refuses())
+    assert waits == pytest.approx([0.0, 1.0, 2.0, 4.0], abs=0.05)
+
+
+@simulated
+async def test_lane_is_first_come_first_served_whatever_the_cost() -> None:
+    """A 3-point call waits for nothing but the calls before it, under a stream of 1-point calls behind."""
+    budget = PointBudget(10)
+    await spend(budget, 10, limit=10)
+    order: list[int] = []
+
+    async def call(number: int, cost: int) -> None:
+        permit = await budget.acquire(cost)
+        order.append(number)
+        permit.settle(None)
+
+    calls = [asyncio.create_task(call(number, 3 if number == 2 else 1)) for number in range(12)]
+    await asyncio.gather(*calls)
+    assert order == list(range(12))
+
+
+@simulated
+async def test_higher_lane_goes_first() -> None:
+    """Interactive before normal before batch, whoever came first."""
+    budget = PointBudget(10)
+    await spend(budget, 10, limit=10)
+    order: list[Priority] = []
+
+    async def call(priority: Priority) -> None:
+        permit = await budget.acquire(1, priority=priority)
+        order.append(priority)
+        permit.settle(None)
+
+    await asyncio.gather(*(call(priority) for priority in (Priority.BATCH, Priority.NORMAL, Priority.INTERACTIVE)))
+    assert order == [Priority.INTERACTIVE, Priority.NORMAL, Priority.BATCH]
+
+
+@simulated
+async def test_max_wait_is_judged_before_waiting() -> None:
+    """A wait that is surely too long is refused at once, spends nothing, and says when it would be served."""
+    budget = PointBudget(100)
+    await spend(budget, 100)
+    began = now()
+    with pytest.raises(BudgetTimeoutError, match=r"meetings\.get needs 1 points .* max_wait=10") as caught:
+        await budget.acquire(1, operation="meetings.get", max_wait=10)
+    assert now() == began
+    assert isinstance(caught.value, Throttled)
+    assert caught.value.retry_after == pytest.approx(60.0, abs=0.1)
+    assert budget.snapshot().waiting_points == 0
+
+
+@simulated
+async def test_max_wait_counts_the_queue_ahead() -> None:
+    """Who stands behind two windows of points is refused with a max_wait of 100 seconds, and served with 130."""
+    budget = PointBudget(100)
+    await spend(budget, 100)
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(150)]
+    await turns()
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=100)
+    last = asyncio.create_task(budget.acquire(1, max_wait=130))
+    for call in calls:
+        (await call).settle(None)
+    (await last).settle(None)
+
+
+@simulated
+async def test_max_wait_zero_refuses_instead_of_waiting() -> None:
+    """With points at hand it is served, without it is refused at once."""
+    budget = PointBudget(1)
+    (await budget.acquire(1, max_wait=0)).settle(says(0, limit=1))
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=0)
+
+
+@simulated
+async def test_wait_that_turns_out_longer_ends_on_time() -> None:
+    """Who was promised a place and is overtaken by a higher lane is refused when his time is over."""
+    budget = PointBudget(10)
+    await spend(budget, 10, limit=10)
+    began = now()
+    patient = asyncio.create_task(budget.acquire(1, max_wait=70))
+    await turns()
+    rivals = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(20)]
+    with pytest.raises(BudgetTimeoutError):
+        await patient
+    assert now() - began == pytest.approx(70, abs=0.01)
+    for rival in rivals:
+        rival.cancel()
+
+
+@simulated
+async def test_freeze_beyond_the_deadline_refuses_at_once() -> None:
+    """A 429 whose time lies behind a waiter's deadline ends its wait immediately."""
+    budget = PointBudget(10)
+    await spend(budget, 9, limit=10)
+    last = await budget.acquire(1)
+    began = now()
+    patient = asyncio.create_task(budget.acquire(1, max_wait=65))
+    await asyncio.sleep(1)
+    last.settle(refuses(300))
+    with pytest.raises(BudgetTimeoutError):
+        await patient
+    assert now() - began == pytest.approx(1)
+
+
+@simulated
+async def test_retry_keeps_its_place_and_sums_its_waits() -> None:
+    """With `after=` a call goes before all that came later, and what it has waited counts against max_wait."""
+    budget = PointBudget(10)
+    permits = await spend(budget, 9, limit=10)
+    last = await budget.acquire(1)
+    order: list[str] = []
+
+    async def call(name: str, after: Permit | None = None) -> None:
+        permit = await budget.acquire(1, after=after)
+        order.append(name)
+        permit.settle(None)
+
+    later = [asyncio.create_task(call("later")) for _ in range(3)]
+    await turns()
+    last.settle(refuses(5))
+    again = asyncio.create_task(call("again", after=last))
+    await asyncio.gather(*later, again)
+    assert order == ["again", "later", "later", "later"]
+    assert permits
+
+    await spend(budget, 0)
+    budget = PointBudget(1)
+    (await budget.acquire(1)).settle(says(0, limit=1))
+    waited = await budget.acquire(1, max_wait=100)
+    waited.settle(refuses(50))
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=100, after=waited)
+
+
+@simulated
+async def test_release_gives_the_points_back_and_wakes_the_next() -> None:
+    """A request that never left costs nothing."""
+    budget = PointBudget(1)
+    held = await budget.acquire(1)
+    waiting = asyncio.create_task(budget.acquire(1))
+    await turns()
+    assert not waiting.done()
+    held.release()
+    await turns()
+    assert waiting.done()
+    (await waiting).lost()
+
+
+@simulated
+async def test_lost_points_stay_spent() -> None:
+    """A request without an answer may have counted, and may still arrive: a period and its longest flight."""
+    budget = PointBudget(1)
+    (await budget.acquire(1)).lost()
+    began = now()
+    permit = await budget.acquire(1)
+    assert now() - began == pytest.approx(61.0, abs=0.05)
+    permit.lost()
+
+
+@simulated
+async def test_permit_ends_once() -> None:
+    """A second end does nothing, whichever it is."""
+    budget = PointBudget(10)
+    permit = await budget.acquire(3)
+    assert (permit.cost, budget.snapshot().in_flight) == (3, 3)
+    permit.lost()
+    permit.release()
+    permit.settle(says(100))
+    assert budget.snapshot().in_flight == 0
+    assert budget.snapshot().available == 7
+    assert "ended" in repr(permit)
+
+
+@simulated
+async def test_permit_collected_without_an_end_is_lost() -> None:
+    """Its points stay spent and nothing waits for it."""
+    budget = PointBudget(10)
+    permit = await budget.acquire(3)
+    assert "live" in repr(permit)
+    del permit
+    gc.collect()
+    snapshot = budget.snapshot()
+    assert (snapshot.in_flight, snapshot.available) == (0, 7)
+
+
+@simulated
+async def test_cancelled_waiter_leaves_and_the_rest_move_up() -> None:
+    """A cancelled head does not hold the queue."""
+    budget = PointBudget(10)
+    await spend(budget, 10, limit=10)
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(5)]
+    await turns()
+    calls[0].cancel()
+    calls[2].cancel()
+    await turns()
+    assert budget.snapshot().waiting[Priority.NORMAL] == 3
+    for call in (calls[1], calls[3], calls[4]):
+        (await call).settle(None)
+
+
+@simulated
+async def test_cancelled_between_grant_and_wakeup_gives_the_points_back() -> None:
+    """A task cancelled after its grant, before it runs again, loses no point."""
+    budget = PointBudget(1)
+    held = await budget.acquire(1)
+    first = asyncio.create_task(budget.acquire(1))
+    second = asyncio.create_task(budget.acquire(1))
+    await turns()
+    held.release()
+    first.cancel()
+    await turns()
+    assert first.cancelled()
+    assert second.done()
+    (await second).lost()
+
+
+@simulated
+async def test_dropped_coroutine_leaves_nothing_behind() -> None:
+    """A waiting coroutine that is closed, not cancelled, leaves its lane."""
+    budget = PointBudget(1)
+    held = await budget.acquire(1)
+    dropped = budget.acquire(1)
+    dropped.send(None)
+    assert budget.snapshot().waiting_points == 1
+    dropped.close()
+    assert budget.snapshot().waiting_points == 0
+    held.lost()
+
+
+@simulated
+async def test_price_above_the_limit_is_refused() -> None:
+    """It could never be paid for."""
+    budget = PointBudget(10, costs={"insights.rooms": 11})
+    with pytest.raises(BudgetError, match=r"insights\.rooms costs 11 points, more than the whole limit of 10"):
+        await budget.acquire(1, operation="insights.rooms")
+
+
+@simulated
+async def test_pinned_price_wins() -> None:
+    """`costs` overrules what the caller says."""
+    budget = PointBudget(10, costs={"insights.rooms": 5})
+    permit = await budget.acquire(1, operation="insights.rooms")
+    assert permit.cost == 5
+    assert budget.snapshot().costs == {"insights.rooms": 5}
+    permit.lost()
+
+
+@simulated
+async def test_closing_refuses_who_waits_and_who_comes() -> None:
+    """Both get `ClientClosedError`; what is in flight may still end."""
+    budget = PointBudget(1)
+    held = await budget.acquire(1)
+    waiting = asyncio.create_task(budget.acquire(1))
+    await turns()
+    await budget.aclose()
+    with pytest.raises(ClientClosedError):
+        await waiting
+    with pytest.raises(ClientClosedError):
+        await budget.acquire(1)
+    held.settle(says(0, limit=1))
+    with pytest.raises(ClientClosedError):
+        await budget.acquire(1)
+    await budget.aclose()
+
+
+@simulated
+async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
+    """Each reason is told once per wait; the same hook subscribed twice hears once, until both are taken back."""
+    heard: list[str] = []
+
+    class Hook:
+        def on_wait(self, details: WaitDetails) -> None:
+            heard.append(details.reason)
+
+        def on_throttle(self, details: ThrottleDetails) -> None:
+            heard.append(f"throttle {details.delay:.0f}")
+
+        def on_cost_change(self, details: CostChangeDetails) -> None:
+            heard.append(details.operation)
+
+    budget = PointBudget(10)
+    hook = Hook()
+    budget.subscribe(hook)
+    budget.subscribe(hook)
+    first = await budget.acquire(1)
+    pilot = asyncio.create_task(budget.acquire(1))
+    await turns()
+    first.settle(says(9, limit=10))
+    (await pilot).settle(says(8, limit=10))
+    for remaining in range(7, -1, -1):
+        (await budget.acquire(1)).settle(says(remaining, limit=10))
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(2)]
+    await turns()
+    budget.unsubscribe(hook)
+    (await calls[0]).settle(refuses(3))
+    frozen = asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE))
+    await turns()
+    budget.unsubscribe(hook)
+    budget.unsubscribe(hook)
+    third = asyncio.create_task(budget.acquire(1))
+    await turns()
+    assert heard == ["pilot", "empty", "empty", "throttle 3", "frozen"]
+    for call in (frozen, calls[1], third):
+        (await call).lost()
+
+
+@simulated
+async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
+    """Batch calls may not spend the last tenth of a young window, others may; a minute later the batch has it."""
+    budget = PointBudget(100, reserve=0.1)
+    await warm(budget)
+    batch = [asyncio.create_task(budget.acquire(1, priority=Priority.BATCH)) for _ in range(99)]
+    await turns()
+    served = sum(call.done() for call in batch)
+    assert 85 <= served <= 90
+    (await budget.acquire(1, max_wait=0)).lost()
+    await asyncio.sleep(59)
+    assert sum(call.done() for call in batch) >= 94
+    for call in batch:
+        call.cancel()
+
+
+@simulated
+async def test_forecast_counts_windows_and_seconds() -> None:
+    """What fits takes one window and no time; the rest takes whole windows more."""
+    budget = PointBudget(100)
+    await warm(budget)
+    assert (budget.forecast(99).windows, budget.forecast(99).seconds) == (1, 0.0)
+    assert budget.forecast(100).windows == 2
+    assert budget.forecast(100).seconds == pytest.approx(60, abs=0.1)
+    assert budget.forecast(1000).windows == 11
+    assert budget.forecast(1000).seconds == pytest.approx(600, abs=2)
+    assert budget.forecast(0).seconds == 0
+
+
+@simulated
+async def test_snapshot_tells_what_is_known() -> None:
+    """Before any answer nothing is; then the server's word, what waits and what is in flight."""
+    budget = PointBudget()
+    fresh = budget.snapshot()
+    assert (fresh.limit, fresh.remaining, fresh.reset_in, fresh.state) == (100, None, None, "unknown")
+    (await budget.acquire(1)).settle(says(899, limit=1000, reset_in=30.25))
+    (await budget.acquire(1)).settle(says(898, limit=1000, reset_in=30.25))
+    held = await budget.acquire(3)
+    known = budget.snapshot()
+    assert (known.limit, known.remaining, known.in_flight) == (1000, 895, 3)
+    assert known.reset_in == pytest.approx(30.25, abs=0.1)
+    held.lost()
+
+
+@simulated
+async def test_unlimited_meters_nothing_but_honours_a_freeze() -> None:
+    """Thousands go at once; after a 429 everyone waits for the server's time."""
+    budget = Unlimited()
+    permits = [await budget.acquire(3) for _ in range(2000)]
+    assert budget.snapshot().available > 1_000_000
+    permits.pop().settle(refuses(12))
+    began = now()
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=5)
+    await asyncio.gather(*(budget.acquire(1) for _ in range(10)))
+    assert now() - began == pytest.approx(12, abs=0.05)
+    for permit in permits:
+        permit.settle(None)
+    permits.clear()
+    assert budget.forecast(10_000).seconds == 0
+    await budget.aclose()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"limit": 0}, "limit=0"),
+        ({"limit": True}, "limit=True"),
+        ({"limit": 1.5}, r"limit=1\.5"),
+        ({"period": 0}, "period=0"),
+        ({"period": math.nan}, "period=nan"),
+        ({"reserve": 1}, "reserve=1"),
+        ({"reserve": -0.1}, r"reserve=-0\.1"),
+        ({"costs": {"x": 0}}, r"costs\['x'\]=0"),
+        ({"costs": {"x": "3"}}, r"costs\['x'\]='3'"),
+    ],
+)
+def test_unusable_options_are_told(options: dict[str, Any], told: str) -> None:
+    """The error names the option, its value and what to give instead."""
+    with pytest.raises(ConfigurationError, match=told + ".*give "):
+        PointBudget(**options)
+
+
+@simulated
+async def test_unusable_arguments_are_told() -> None:
+    """A price below one point or a wait that is no number is the caller's mistake."""
+    budget = PointBudget(10)
+    with pytest.raises(ValueError, match="cost must be at least 1 point, not 0"):
+        await budget.acquire(0)
+    held = await budget.acquire(1)
+    for wait in (math.nan, -1.0):
+        with pytest.raises(ValueError, match="max_wait must be seconds"):
+            await budget.acquire(1, max_wait=wait)
+    held.lost()
+
+
+def test_outside_asyncio_it_says_what_it_runs_on() -> None:
+    """Under trio, or driven by hand, acquire raises a clear error."""
+    with pytest.raises(ConfigurationError, match="asyncio or uvloop"):
+        PointBudget().acquire(1).send(None)
+
+
+def test_both_are_limiters() -> None:
+    """They have all that the client asks of a limiter."""
+    limiters: list[Limiter] = [PointBudget(), Unlimited()]
+    assert all(limiter.snapshot().waiting_points == 0 for limiter in limiters)

@@ -1,0 +1,239 @@
+"""One account per process: loops, threads, forks, dead loops, collected permits, and the shared budget."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvloop
+
+from limiter.driving import says, turns
+from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
+from whereby_async.testing.clock import SimulatedLoop, run_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+def run(main: Coroutine[Any, Any, Any], factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> Any:
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+async def one(budget: PointBudget, remaining: int = 99) -> None:
+    (await budget.acquire(1)).settle(says(remaining))
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_three_loops_in_a_row_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """A module-level budget remembers what the loops before have spent."""
+    budget = PointBudget(100)
+    for remaining in (99, 98, 97):
+        run(one(budget, remaining), factory)
+    assert budget.snapshot().remaining == 97
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Four threads spend no more than the limit between them, and a refund in one wakes a waiter in another."""
+    budget = PointBudget(40, period=0.4)
+    run(one(budget, 39))
+    spent: list[float] = []
+
+    async def call() -> None:
+        permit = await budget.acquire(1)
+        spent.append(time.monotonic())
+        await asyncio.sleep(0.005)
+        permit.settle(None)
+
+    async def many() -> None:
+        await asyncio.gather(*(call() for _ in range(30)))
+
+    threads = [threading.Thread(target=run, args=(many(), factory)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(spent) == 120
+    spent.sort()
+    assert all(spent[i + 40] - spent[i] >= 0.4 for i in range(80))
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """A permit that ends where no loop runs wakes who waits for its points, in his own loop."""
+    budget = PointBudget(1)
+
+    async def main() -> None:
+        held = await budget.acquire(1)
+        waiting = asyncio.create_task(budget.acquire(1))
+        await turns()
+        threading.Thread(target=held.release).start()
+        (await asyncio.wait_for(waiting, 5)).lost()
+
+    run(main(), factory)
+
+
+def test_refused_elsewhere_is_heard_here() -> None:
+    """Closing in one thread ends the waits in another."""
+    budget = PointBudget(1)
+    waiting = threading.Event()
+    errors: list[str] = []
+
+    async def wait() -> None:
+        held = await budget.acquire(1)
+        task = asyncio.create_task(budget.acquire(1))
+        await turns()
+        waiting.set()
+        try:
+            await task
+        except Exception as error:
+            errors.append(type(error).__name__)
+        held.lost()
+
+    thread = threading.Thread(target=run, args=(wait(),))
+    thread.start()
+    waiting.wait(5)
+    run(budget.aclose())
+    thread.join(5)
+    assert errors == ["ClientClosedError"]
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Its waiters are forgotten, the next loop's are served."""
+    budget = PointBudget(2, period=0.2)
+    loop = factory()
+    held: list[Permit] = []
+
+    async def take() -> None:
+        held.append(await budget.acquire(2))
+
+    loop.run_until_complete(take())
+    stuck = [loop.create_task(take()) for _ in range(3)]
+    loop.run_until_complete(turns())
+    assert budget.snapshot().waiting_points == 6
+    loop.close()
+    held[0].settle(says(0, limit=2))
+    run(asyncio.wait_for(one(budget, 1), 5))
+    assert budget.snapshot().waiting_points == 0
+    for task in stuck:
+        task.get_coro().close()  # type: ignore[union-attr]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is, on purpose
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_loop_that_stands_still_is_passed_over(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Its waiters get nothing while it does not run, so others are not held up, and are served when it goes on."""
+    budget = PointBudget(2, period=0.3)
+    loop = factory()
+
+    async def hold() -> Permit:
+        return await budget.acquire(1)
+
+    held = loop.run_until_complete(hold())
+    waiting = loop.create_task(hold())
+    loop.run_until_complete(turns())
+    held.release()
+    run(asyncio.wait_for(one(budget, 1), 5))
+    assert not waiting.done()
+    loop.run_until_complete(asyncio.wait_for(waiting, 5)).lost()
+    loop.close()
+
+
+def test_simulated_loop_has_an_account_of_its_own() -> None:
+    """Points spent at a simulated moment mean nothing at a real one; a permit keeps its clock wherever it ends."""
+    budget = PointBudget(10)
+    permits: list[Permit] = []
+
+    async def simulated() -> None:
+        permits.append(await budget.acquire(4))
+        assert budget.snapshot().in_flight == 4
+        permits.append(await asyncio.wait_for(budget.acquire(4), 10))
+        assert asyncio.get_running_loop().time() == pytest.approx(2)
+        permits.pop().lost()
+
+    run_simulated(simulated())
+    assert budget.snapshot().in_flight == 0
+    permits.pop().settle(says(6, limit=10))
+    assert budget.snapshot().remaining is None
+    run_simulated(simulated())
+    permits.pop().lost()
+
+
+def test_loop_clock_outlives_its_loop() -> None:
+    """A permit of a loop that is gone still ends."""
+    budget = PointBudget(10)
+    loop = SimulatedLoop()
+    permit = loop.run_until_complete(budget.acquire(1))
+    loop.close()
+    del loop
+    gc.collect()
+    permit.settle(says(9))
+
+
+def test_fork_starts_cold_with_locks_of_its_own() -> None:
+    """The child has a fresh account even if a thread held the lock; a permit it inherited ends without harm."""
+    budget = PointBudget(100)
+    unlimited = Unlimited()
+    run(one(budget))
+    permit = run(budget.acquire(1))
+    account = budget._account  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - to fork in the worst moment
+    account.enter()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            permit.settle(says(98))
+            assert budget.snapshot().state == "unknown"
+            run(asyncio.wait_for(one(budget), 5))
+            run(asyncio.wait_for(unlimited.acquire(1), 5)).lost()
+            assert shared_budget("https://x", "k").snapshot().state == "unknown"
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    account.leave()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    permit.settle(says(98))
+    assert budget.snapshot().remaining == 98
+
+
+def test_permits_collected_under_the_lock_do_not_deadlock() -> None:
+    """A permit dropped while this very thread holds the account's lock is booked when the lock is given back."""
+    budget = PointBudget(10)
+    permit = run(budget.acquire(2))
+    account = budget._account  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - to stand in the worst place
+    account.enter()
+    del permit
+    gc.collect()
+    account.leave()
+    assert budget.snapshot().in_flight == 2
+    run(budget.aclose())
+    account.look()
+    assert budget.snapshot().in_flight == 0
+
+
+def test_clients_of_one_api_and_key_share_a_budget() -> None:
+    """However many are made one after the other; another key or API has another; the key is nowhere kept."""
+    budget = shared_budget("https://api.example/v1", "secret-key")
+    run(one(budget))
+    assert shared_budget("https://api.example/v1/", "secret-key") is budget
+    assert shared_budget("https://api.example/v1", "other") is not budget
+    assert shared_budget("https://api.other/v1", "secret-key") is not budget
+    identity = id(budget)
+    del budget
+    gc.collect()
+    again = shared_budget("https://api.example/v1", "secret-key")
+    assert id(again) == identity
+    assert again.snapshot().remaining == 99
+    assert not any("secret-key" in repr(vars(thing)) for thing in gc.get_referrers(again) if hasattr(thing, "__dict__"))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from whereby_async import WherebyClient
+    from whereby_async.testing import FakeWhereby
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_get_returns_the_recording(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A read of one id, without a query."""
+    known = fake.add_recording(room_name="/demo")
+    recording = await whereby.recordings.get(known["recordingId"])
+    assert fake.requests[0].target == f"/v1/recordings/{known['recordingId']}"
+    assert (recording.recording_id, recording.room_name) == (known["recordingId"], "/demo")
+    assert recording.start_date is not None
+    assert recording.start_date.utcoffset() is not None
+
+
+async def test_list_filters_by_room_and_sorts(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`room_name` is `roomName`, `sort_by` is `sortBy`, `page_size` is `limit`."""
+    fake.add_recording(room_name="/demo")
+    fake.add_recording(room_name="/other")
+    found = await whereby.recordings.list(room_name="/demo", sort_by="startDate:desc", page_size=3).collect()
+    assert [recording.room_name for recording in found] == ["/demo"]
+    assert fake.requests[0].target == "/v1/recordings?roomName=%2Fdemo&sortBy=startDate%3Adesc&limit=3"
+
+
+async def test_list_takes_extra(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`extra` goes into the query and wins over a keyword."""
+    await whereby.recordings.list(room_name="/demo", extra={"roomName": "/other", "new": 1})
+    assert dict(fake.requests[0].query) == {"roomName": "/other", "new": "1", "limit": "100"}
+
+
+async def test_delete_takes_the_id_in_the_path(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """An id with characters that mean something in a URL stays one segment."""
+    await whereby.recordings.delete("a b?c#d%2F&é", extra={"x": True})
+    assert fake.requests[0].target == "/v1/recordings/a%20b%3Fc%23d%252F%26%C3%A9?x=true"
+
+
+async def test_bulk_delete_sends_each_id_once_in_order(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Repeats are dropped; any iterable of ids will do."""
+    ids = [fake.add_recording(room_name="/demo")["recordingId"] for _ in range(3)]
+    await whereby.recordings.bulk_delete(iter([*ids, ids[0]]), extra={"why": "old"})
+    (request,) = fake.requests
+    assert (request.method, request.target) == ("POST", "/v1/recordings/bulk-delete")
+    assert request.json == {"recordingIds": ids, "why": "old"}
+    assert not fake.recordings
+
+
+async def test_access_link_says_how_long_it_is_valid(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`valid_for` is always sent, an hour by default; the expiry comes back as a date."""
+    known = fake.add_recording(room_name="/demo", content=b"film")
+    link = await whereby.recordings.access_link(known["recordingId"])
+    await whereby.recordings.access_link(known["recordingId"], valid_for=43_200, extra={"x": 1})
+    path = f"/v1/recordings/{known['recordingId']}/access-link"
+    assert [request.target for request in fake.requests] == [
+        f"{path}?validForSeconds=3600",
+        f"{path}?validForSeconds=43200&x=1",
+    ]
+    assert link.access_link.startswith(fake.url.removesuffix("/v1"))
+    assert link.expires is not None
+    assert link.expires.utcoffset() is not None

@@ -1,0 +1,173 @@
+"""What importing costs, which names there are, and that each of them is explained."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import whereby_async
+from whereby_async import WherebyClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry")
+MODULES = ("errors", "hooks", "limiter", "models", "testing")
+RESOURCES = ("meetings", "recordings", "transcriptions", "summaries", "rooms", "insights")
+
+
+def _loaded_by(program: str) -> set[str]:
+    """Which of the heavy packages a Python has loaded after the program."""
+    program += f"; import sys; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, encoding="utf-8")
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["import whereby_async", "import whereby_async; dir(whereby_async); whereby_async.__version__; whereby_async.__all__"],
+)
+def test_importing_the_package_loads_nothing(program: str) -> None:
+    """Neither aiohttp nor msgspec, asyncio, redis or rich comes in with the package's name."""
+    assert _loaded_by(program) == set()
+
+
+def test_touching_the_client_loads_aiohttp() -> None:
+    """The import of aiohttp happens when the name is touched, so never inside a running call."""
+    loaded = _loaded_by("from whereby_async import WherebyClient")
+    assert {"aiohttp", "msgspec"} <= loaded
+    assert not loaded & {"redis", "rich", "cyclopts", "opentelemetry"}
+
+
+def test_constructing_a_client_loads_nothing_more() -> None:
+    """All modules of ours and aiohttp's are there once the name was touched, but for what a first connection needs."""
+    program = (
+        "import sys; from whereby_async import WherebyClient; before = set(sys.modules);"
+        " client = WherebyClient('key'); client.meetings, client.rooms, client.insights, client.recordings;"
+        " new = sorted(set(sys.modules) - before); assert not new, new"
+    )
+    assert "aiohttp" in _loaded_by(program)
+
+
+@pytest.mark.parametrize("name", ["errors", "hooks", "rate_limit", "models", "webhooks"])
+def test_errors_and_values_do_without_aiohttp(name: str) -> None:
+    """Code that only handles errors, hooks or values never pays for the transport."""
+    if name not in {path.stem for path in Path(whereby_async.__file__).parent.iterdir()}:
+        pytest.skip(f"there is no whereby_async.{name} in this version")
+    assert not _loaded_by(f"import whereby_async.{name}") & {"aiohttp", "yarl", "redis", "rich"}
+
+
+def test_catching_an_error_by_its_top_level_name_does_without_aiohttp() -> None:
+    """`from whereby_async import Throttled` loads the errors alone."""
+    assert "aiohttp" not in _loaded_by("from whereby_async import Throttled, WherebyError, NotFoundError")
+
+
+@pytest.mark.parametrize("module", ["whereby_async", *(f"whereby_async.{name}" for name in MODULES)])
+def test_every_listed_name_is_there(module: str) -> None:
+    """All of `__all__` can be had, and appears in `dir()`."""
+    subject = importlib.import_module(module)
+    names = getattr(subject, "__all__", ())
+    assert set(names) <= set(dir(subject))
+    assert [name for name in names if getattr(subject, name, None) is None] == []
+    assert len(names) == len(set(names))
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A typing error is told by its name, and `hasattr` works."""
+    assert not hasattr(whereby_async, "WherebyCleint")
+    with pytest.raises(AttributeError, match="WherebyCleint"):
+        _ = whereby_async.WherebyCleint  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType] # noqa: B018
+
+
+def test_top_level_names_keep_their_home() -> None:
+    """A name at the top is the very object of its module."""
+    assert whereby_async.NotFoundError is whereby_async.errors.NotFoundError
+    assert whereby_async.Priority is whereby_async.limiter.Priority
+    assert whereby_async.Page is whereby_async.models.Page
+
+
+def _modules() -> Iterator[ModuleType]:
+    yield whereby_async
+    for name in MODULES:
+        yield importlib.import_module(f"whereby_async.{name}")
+
+
+def _public_objects() -> Iterator[tuple[str, Any]]:
+    for module in _modules():
+        for name in getattr(module, "__all__", vars(module)):
+            value: Any = getattr(module, name)
+            ours = getattr(value, "__module__", "").startswith("whereby_async")
+            if not name.startswith("_") and ours and (inspect.isclass(value) or inspect.isroutine(value)):
+                yield f"{module.__name__}.{name}", value
+    for name in RESOURCES:
+        resource = type(getattr(WherebyClient("key"), name))
+        yield f"{resource.__module__}.{resource.__name__}", resource
+
+
+def _explainable() -> Iterator[tuple[str, Any]]:
+    for name, value in _public_objects():
+        yield name, value
+        if inspect.isclass(value):
+            for member, what in vars(value).items():
+                if not member.startswith("_") and (inspect.isroutine(what) or isinstance(what, property)):
+                    yield f"{name}.{member}", what
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    """Modules, classes, methods, properties and functions that a user can reach say what they are for."""
+    explained = dict(_explainable())
+    assert len(explained) > 150
+    assert [module.__name__ for module in _modules() if not module.__doc__] == []
+    assert [name for name, value in explained.items() if not inspect.getdoc(value)] == []
+
+
+def test_every_parameter_is_explained() -> None:
+    """The docstring of a method or function with parameters of its own names each of them."""
+    missing: list[str] = []
+    for name, value in _explainable():
+        if not inspect.isroutine(value) or isinstance(value, property) or "Protocol" in str(getattr(value, "__objclass__", "")):
+            continue
+        parameters = [p for p in inspect.signature(value).parameters if p not in {"self", "cls"} and not p.startswith("_")]
+        doc = inspect.getdoc(value) or ""
+        if "Args:" in doc:
+            missing += [f"{name}({parameter}=)" for parameter in parameters if f"{parameter}: " not in doc]
+    assert missing == []
+
+
+def test_every_operation_says_its_price() -> None:
+    """Each method of a resource tells its cost in points."""
+    silent = [
+        name
+        for name, value in _explainable()
+        if name.startswith("whereby_async.resources.") and inspect.isroutine(value) and "Costs " not in (inspect.getdoc(value) or "")
+    ]
+    assert silent == []
+
+
+def test_every_public_constant_has_a_docstring() -> None:
+    """A public constant or type alias is followed by a string that explains it."""
+    silent: list[str] = []
+    for module in _modules():
+        listed = set(getattr(module, "__all__", ()))
+        root = Path(module.__file__ or "").parent
+        paths = root.glob("*.py") if (root / "__init__.py").samefile(module.__file__ or "") else [Path(module.__file__ or "")]
+        for path in paths:
+            silent += [f"{path.name}: {name}" for name in _unexplained(ast.parse(path.read_text())) if name in listed]
+    assert silent == []
+
+
+def _unexplained(tree: ast.Module) -> Iterator[str]:
+    for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        explained = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+        for target in targets:
+            if isinstance(target, ast.Name) and not target.id.startswith("_") and not explained:
+                yield target.id

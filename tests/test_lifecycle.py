@@ -1,0 +1,298 @@
+"""A client in every kind of process: several loops, threads, forks, left unclosed, closed in mid-call."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+from whereby_async import APIConnectionError, ClientClosedError, SessionPool, WherebyClient
+from whereby_async.limiter import PointBudget, Unlimited
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.anyio
+
+
+class ServerThread:
+    """A `FakeWhereby` in a thread with a loop of its own, for clients in other loops, threads and processes."""
+
+    def __init__(self) -> None:
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        self._started.wait()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        async with FakeWhereby(limit=100_000) as self.fake:
+            self.url = self.fake.url
+            self._started.set()
+            await self._stop.wait()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[ServerThread]:
+    server = ServerThread()
+    yield server
+    server.close()
+
+
+def run_program(code: str, url: str, *, uvloop: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a program with warnings as errors in asyncio's debug mode; what it prints is all that it may print."""
+    preamble = "import uvloop; uvloop.install()" if uvloop else ""
+    program = (
+        f"import asyncio, os, sys, warnings\n{preamble}\nfrom whereby_async import WherebyClient\n"
+        + textwrap.dedent(code)
+    )
+    strict = ["-W", "error", *(["-W", "ignore::DeprecationWarning"] if uvloop else ["-X", "dev"])]
+    environment = {**os.environ, "WHEREBY_API_KEY": FAKE_API_KEY, "WHEREBY_BASE_URL": url}
+    return subprocess.run(
+        [sys.executable, *strict, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_a_module_level_client_works_under_three_loops_in_a_row(server: ServerThread, uvloop: bool) -> None:
+    """Each loop's session closes quietly with its loop; nothing is printed, nothing warned of."""
+    code = """
+        client = WherebyClient()
+        async def main():
+            await asyncio.gather(*(client.meetings.list().collect() for _ in range(5)))
+        for _ in range(3):
+            asyncio.run(main())
+        print("done")
+    """
+    ran = run_program(code, server.url, uvloop=uvloop)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
+
+
+def test_a_loop_that_is_closed_without_ceremony_makes_no_noise(server: ServerThread) -> None:
+    """Even a loop that never finished its async generators ends without "Event loop is closed" or "Unclosed session"."""
+    code = """
+        warnings.simplefilter("default")
+        client = WherebyClient()
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(client.meetings.list().collect())
+            loop.close()
+        import gc; gc.collect()
+        print("done")
+    """
+    ran = run_program(code, server.url)
+    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    assert "Event loop is closed" not in ran.stderr
+    assert "Unclosed" not in ran.stderr
+    assert "WherebyClient" not in ran.stderr
+
+
+def test_a_client_left_unclosed_is_named_in_one_warning(server: ServerThread) -> None:
+    """Exactly one `ResourceWarning`, which names the client, and nothing else on stderr."""
+    code = """
+        warnings.simplefilter("always")
+        async def main():
+            client = WherebyClient()
+            await client.meetings.list().collect()
+            del client
+            import gc; gc.collect()
+            await asyncio.sleep(0)
+        asyncio.run(main())
+        print("done")
+    """
+    ran = run_program(code, server.url)
+    assert (ran.returncode, ran.stdout) == (0, "done\n")
+    told = [line for line in ran.stderr.splitlines() if not line.startswith("ResourceWarning: Enable tracemalloc")]
+    assert len(told) == 1
+    assert f"ResourceWarning: WherebyClient(base_url='{server.url}') was not closed" in told[0]
+
+
+def test_a_client_that_was_never_used_warns_of_nothing() -> None:
+    """There is nothing to close."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        WherebyClient("k" * 20)
+        gc.collect()
+
+
+def test_threads_with_loops_of_their_own_share_one_client(server: ServerThread) -> None:
+    """One client, six threads: every call is answered, and one account has counted them all."""
+    client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=PointBudget(100_000))
+    counts: list[int] = []
+
+    def work() -> None:
+        async def calls() -> int:
+            pages = await asyncio.gather(*(client.meetings.list().collect() for _ in range(30)))
+            return len(pages)
+
+        counts.append(asyncio.run(calls()))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == [30] * 6
+    assert server.fake.points_spent == 180
+    assert client.limiter.snapshot().in_flight == 0
+    asyncio.run(client.aclose())
+
+
+def test_closing_closes_the_sessions_of_other_running_loops(server: ServerThread) -> None:
+    """`aclose` in one loop ends the connections that a loop in another thread holds, on that loop."""
+    client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=Unlimited())
+    called, stop = threading.Event(), threading.Event()
+    outcome: list[object] = []
+
+    def work() -> None:
+        async def calls() -> None:
+            await client.meetings.list().collect()
+            called.set()
+            await asyncio.to_thread(stop.wait)
+            try:
+                await client.meetings.list().collect()
+            except ClientClosedError as error:
+                outcome.append(error)
+
+        asyncio.run(calls())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    called.wait()
+    asyncio.run(client.aclose())
+    stop.set()
+    thread.join()
+    assert isinstance(outcome[0], ClientClosedError)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_starts_cold_and_leaves_the_parents_connections_alone(server: ServerThread) -> None:
+    """Parent and child both go on calling after a fork; the parent's connection is the one it had before."""
+    code = """
+        client = WherebyClient()
+        async def call():
+            await client.meetings.list().collect()
+        async def main():
+            await call()
+            pid = os.fork()
+            if pid == 0:
+                # The child leaves the inherited loop and runs one of its own.
+                asyncio.events._set_running_loop(None)
+                try:
+                    asyncio.run(call())
+                    asyncio.run(call())
+                except BaseException as error:
+                    print("child failed", repr(error), flush=True)
+                    os._exit(1)
+                os._exit(0)
+            _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+            for _ in range(3):
+                await call()
+            print("child", os.waitstatus_to_exitcode(status))
+        asyncio.run(main())
+        print("done")
+    """
+    ran = run_program(code, server.url)
+    assert (ran.returncode, ran.stdout) == (0, "child 0\ndone\n"), ran.stderr
+    assert "Unclosed" not in ran.stderr
+
+
+async def test_use_after_close_is_told() -> None:
+    """Every kind of call on a closed client is a `ClientClosedError`; nothing is sent."""
+    async with FakeWhereby() as fake:
+        client = fake.client()
+        async with client:
+            await client.meetings.list()
+        assert client.closed
+        assert "closed" in repr(client)
+        with pytest.raises(ClientClosedError):
+            await client.meetings.list().collect()
+        with pytest.raises(ClientClosedError):
+            await client.with_options(timeout=1).meetings.get("1")
+        await client.aclose()
+        assert len(fake.requests) == 1
+
+
+async def test_closing_a_view_closes_nothing() -> None:
+    """Only the client itself closes."""
+    async with FakeWhereby() as fake, fake.client() as client:
+        async with client.with_options(timeout=5) as view:
+            await view.meetings.list()
+        await client.meetings.list()
+        assert not client.closed
+
+
+async def test_a_pool_and_a_limiter_that_were_passed_stay_open() -> None:
+    """What you pass stays yours."""
+    pool, budget = SessionPool(), PointBudget()
+    async with FakeWhereby() as fake:
+        async with WherebyClient(FAKE_API_KEY, base_url=fake.url, pool=pool, limiter=budget) as client:
+            await client.meetings.list()
+        assert not pool.closed
+        async with WherebyClient(FAKE_API_KEY, base_url=fake.url, pool=pool, limiter=budget) as client:
+            await client.meetings.list()
+        await pool.aclose()
+
+
+async def test_closing_in_mid_call_ends_every_call_in_one_of_our_errors() -> None:
+    """On the wire: a connection error; waiting for a connection or for points: `ClientClosedError`. Nothing is left over."""
+    async with FakeWhereby(limit=6) as fake:
+        fake.faults.add(Fault(delay=30, times=100))
+        budget = PointBudget(6)
+        client = WherebyClient(FAKE_API_KEY, base_url=fake.url, limiter=budget)
+        calls = [asyncio.create_task(client.meetings.get(str(n))) for n in range(20)]
+        while not fake.requests:
+            await asyncio.sleep(0)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        kinds = {type(outcome) for outcome in outcomes}
+        assert kinds == {APIConnectionError, ClientClosedError}
+        snapshot = budget.snapshot()
+        assert (snapshot.in_flight, sum(snapshot.waiting.values())) == (0, 0)
+
+
+async def test_the_callers_own_cancel_wins_over_closing() -> None:
+    """A task that is cancelled by its owner while the client closes is cancelled, not told of the closing."""
+    async with FakeWhereby(limit=1) as fake:
+        budget = PointBudget(1)
+        client = WherebyClient(FAKE_API_KEY, base_url=fake.url, limiter=budget)
+        await client.meetings.list()
+        waiting = asyncio.create_task(client.meetings.get("1"))
+        while not sum(budget.snapshot().waiting.values()):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(waiting.cancel)  # right behind the closing's own cancel
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await closing
+
+
+async def test_clients_made_per_request_share_one_account() -> None:
+    """The process's own budget is found by base_url and key: many clients, one account."""
+    async with FakeWhereby(limit=50, period=60) as fake:
+        for _ in range(5):
+            async with WherebyClient(FAKE_API_KEY, base_url=fake.url) as client:
+                await client.meetings.list()
+        async with WherebyClient(FAKE_API_KEY, base_url=fake.url) as client:
+            assert client.limiter.snapshot().remaining == 45
+        async with WherebyClient(FAKE_API_KEY + "x", base_url=fake.url) as other:
+            assert other.limiter.snapshot().state == "unknown"

@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from recording_limiter import RecordingLimiter
+
+from whereby_async import NotFoundError, Page, Paginator, Priority, ResponseDecodeError, RetryPolicy, use_priority
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from whereby_async import WherebyClient
+    from whereby_async.models import Recording
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeWhereby]:
+    """A server with 25 recordings."""
+    async with FakeWhereby(limit=1_000_000) as server:
+        for _ in range(25):
+            server.add_recording(room_name="/demo")
+        yield server
+
+
+@pytest.fixture
+def limiter() -> RecordingLimiter:
+    """A limiter that grants at once and writes down what it granted."""
+    return RecordingLimiter()
+
+
+@pytest.fixture
+async def whereby(fake: FakeWhereby, limiter: RecordingLimiter) -> AsyncIterator[WherebyClient]:
+    """A client that does not wait between attempts."""
+    async with fake.client(limiter=limiter, retry=RetryPolicy(base=0)) as client:
+        yield client
+
+
+def ids_of(recordings: list[Recording]) -> list[str]:
+    """The ids, in order."""
+    return [recording.recording_id for recording in recordings]
+
+
+def limits(fake: FakeWhereby) -> list[int]:
+    """The page sizes that were asked for."""
+    return [int(dict(request.query)["limit"]) for request in fake.requests]
+
+
+def answer(ids: list[str], cursor: str | None) -> bytes:
+    """The body of a page of recordings."""
+    return json.dumps({"results": [{"recordingId": each} for each in ids], "cursor": cursor}).encode()
+
+
+def readers() -> list[asyncio.Task[object]]:
+    """Tasks that read ahead."""
+    return [task for task in asyncio.all_tasks() if "_read_ahead" in task.get_name()]
+
+
+async def requests_arrive(fake: FakeWhereby, count: int) -> None:
+    """Wait until so many requests have arrived."""
+    async with asyncio.timeout(5):
+        while len(fake.requests) < count:
+            await asyncio.sleep(0)
+
+
+async def round_trips(whereby: WherebyClient, count: int = 3) -> None:
+    """Let some calls go back and forth, long enough for whatever else is under way to show."""
+    for _ in range(count):
+        await whereby.insights.participant("1", "2")
+
+
+async def test_nothing_is_sent_until_it_is_read(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Making a paginator costs nothing; its repr tells what it lists."""
+    paginator = whereby.recordings.list(page_size=7)
+    assert repr(paginator) == "<Paginator recordings.list page_size=7>"
+    assert isinstance(paginator, Paginator)
+    await round_trips(whereby, 1)
+    assert [request.operation for request in fake.requests] == ["insights.participant"]
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 24, 25, 26, 100])
+async def test_iterating_walks_all_pages(page_size: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Every item comes once and in order, whatever the page size; `limit` is always sent."""
+    found = [each.recording_id async for each in whereby.recordings.list(page_size=page_size)]
+    assert found == list(fake.recordings)
+    assert set(limits(fake)) == {page_size}
+    assert len(fake.requests) == -(-25 // page_size)
+
+
+async def test_pages_carry_the_cursor_to_go_on_from(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`.pages()` yields `Page`s; a cursor that was kept starts another listing where this one was."""
+    pages = [page async for page in whereby.recordings.list(page_size=10).pages()]
+    assert [type(page) for page in pages] == [Page] * 3
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert pages[-1].cursor is None
+    rest = await whereby.recordings.list(page_size=10, cursor=pages[0].cursor).collect()
+    assert ids_of(rest) == list(fake.recordings)[10:]
+
+
+async def test_awaiting_gives_the_first_page_and_iterating_reuses_it(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`await paginator` is one call; a later `async for` over the same object does not repeat it."""
+    paginator = whereby.recordings.list(page_size=10)
+    first = await paginator
+    assert first is await paginator
+    assert len(fake.requests) == 1
+    assert [each.recording_id async for each in paginator] == list(fake.recordings)
+    assert len(fake.requests) == 3
+
+
+async def test_pages_and_collect_reuse_an_awaited_page_too(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Whatever walks the list begins with the page that is there."""
+    paginator = whereby.recordings.list(page_size=10)
+    first = await paginator
+    assert await anext(paginator.pages()) is first
+    await paginator
+    assert ids_of(await paginator.collect(max_items=15)) == list(fake.recordings)[:15]
+    assert limits(fake) == [10, 10, 5]
+
+
+async def test_iterating_again_starts_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A second loop reads anew, and sees what has changed."""
+    paginator = whereby.recordings.list()
+    assert len([each async for each in paginator]) == 25
+    fake.add_recording(room_name="/demo")
+    assert len([each async for each in paginator]) == 26
+    assert len(fake.requests) == 2
+
+
+async def test_two_iterations_side_by_side_do_not_disturb_each_other(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Each iterator has its own place."""
+    paginator = whereby.recordings.list(page_size=10)
+    one, two = aiter(paginator), aiter(paginator)
+    found = [((await anext(one)).recording_id, (await anext(two)).recording_id) for _ in range(25)]
+    assert found == [(each, each) for each in fake.recordings]
+
+
+async def test_a_break_outside_of_a_block_wastes_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Without `async with` nothing is read ahead, whatever `prefetch` says."""
+    async for _ in whereby.recordings.list(page_size=5, prefetch=3):
+        break
+    await round_trips(whereby)
+    assert len([request for request in fake.requests if request.operation == "recordings.list"]) == 1
+    assert readers() == []
+
+
+@pytest.mark.parametrize(
+    ("max_items", "asked"),
+    [(None, [10, 10, 10]), (25, [10, 10, 5]), (1000, [10, 10, 10]), (12, [10, 2]), (10, [10]), (3, [3]), (0, [])],
+)
+async def test_collect_shrinks_its_last_page(
+    max_items: int | None, asked: list[int], fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """`collect(max_items=…)` asks for no row more than it needs, and for none at all if it needs none."""
+    found = await whereby.recordings.list(page_size=10).collect(max_items=max_items)
+    assert ids_of(found) == list(fake.recordings)[:max_items]
+    assert limits(fake) == asked
+
+
+async def test_collect_cuts_what_a_server_gives_too_much(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A page that is larger than asked for does not make the list longer."""
+    fake.faults.add(Fault(body=answer(["1", "2", "3"], "next")))
+    assert ids_of(await whereby.recordings.list().collect(max_items=2)) == ["1", "2"]
+    assert len(fake.requests) == 1
+
+
+async def test_collect_refuses_a_negative_number(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The error names the value and what to pass."""
+    with pytest.raises(ValueError, match=r"max_items=-1: pass 0 or more, or None"):
+        await whereby.recordings.list().collect(max_items=-1)
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+async def test_an_empty_page_with_a_cursor_is_not_the_end(
+    prefetch: int, fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """Only a missing, null or empty cursor ends a list."""
+    fake.faults.add(
+        Fault(body=answer([], "a")),
+        Fault(body=answer(["1"], "b")),
+        Fault(body=answer([], "c")),
+        Fault(body=answer([], "")),
+    )
+    async with whereby.recordings.list(prefetch=prefetch) as items:
+        assert [each.recording_id async for each in items] == ["1"]
+    assert [dict(request.query).get("cursor") for request in fake.requests] == [None, "a", "b", "c"]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 3])
+async def test_a_cursor_that_repeats_raises(prefetch: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The items of the page that repeats it still come; then an error, and no endless loop."""
+    fake.faults.add(*(Fault(body=answer([str(i)], cursor)) for i, cursor in enumerate(["a", "b", "a"])))
+    found: list[str] = []
+    async with whereby.recordings.list(prefetch=prefetch) as items:
+        with pytest.raises(
+            ResponseDecodeError, match=r"recordings\.list: the server gave the cursor 'a' twice"
+        ) as caught:
+            async for each in items:
+                found.append(each.recording_id)  # noqa: PERF401 - what came before the error is the point
+    assert found == ["0", "1", "2"]
+    assert caught.value.path == "$.cursor"
+    assert len(fake.requests) == 3
+
+
+async def test_the_cursor_that_one_starts_with_counts_as_seen(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A server that gives back the cursor that it was asked for does not get anywhere."""
+    fake.faults.add(Fault(times=None, body=answer(["1"], "a")))
+    with pytest.raises(ResponseDecodeError, match="twice"):
+        await whereby.recordings.list(cursor="a").collect()
+    assert len(fake.requests) == 1
+
+
+async def test_a_failed_page_can_be_asked_for_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """After an error the iterator stands where it stood: nothing is skipped, nothing is repeated."""
+    fake.faults.add(Fault(skip=1, status=404))
+    pages = whereby.recordings.list(page_size=10).pages()
+    found = ids_of((await anext(pages)).results)
+    with pytest.raises(NotFoundError):
+        await anext(pages)
+    async for page in pages:
+        found += ids_of(page.results)
+    assert found == list(fake.recordings)
+
+
+async def test_an_iterator_that_is_done_stays_done(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """After its end it asks for nothing more."""
+    iterator = aiter(whereby.recordings.list())
+    assert len([each async for each in iterator]) == 25
+    assert await anext(iterator, None) is None
+    assert len(fake.requests) == 1
+
+
+async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """A paginator keeps the lane in which it was made, wherever it is read, also by its reader."""
+    with use_priority(Priority.BATCH):
+        batch = whereby.recordings.list(page_size=10, prefetch=1)
+    normal = whereby.recordings.list(page_size=10)
+    await batch
+    async with batch as items:
+        assert len([each async for each in items]) == 25
+    with use_priority(Priority.INTERACTIVE):
+        await normal.collect()
+    assert [permit.priority for permit in limiter.permits] == [Priority.BATCH] * 3 + [Priority.NORMAL] * 3
+
+
+@pytest.mark.parametrize("prefetch", [1, 2, 3])
+async def test_a_block_reads_that_many_pages_ahead(prefetch: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """While a page is looked at, `prefetch` more are fetched, and not one more."""
+    async with whereby.recordings.list(page_size=2, prefetch=prefetch) as items:
+        pages = items.pages()
+        await anext(pages)
+        await requests_arrive(fake, 1 + prefetch)
+        await round_trips(whereby)
+        assert len([request for request in fake.requests if request.operation == "recordings.list"]) == 1 + prefetch
+        assert len([page async for page in pages]) == 12
+    assert readers() == []
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 100])
+async def test_a_block_gives_the_same_items(
+    prefetch: int, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """Reading ahead changes nothing about what comes, nor about what is sent."""
+    async with whereby.recordings.list(page_size=4, prefetch=prefetch) as items:
+        assert [each.recording_id async for each in items] == list(fake.recordings)
+    assert limiter.ends == [["settle"]] * 7
+
+
+async def test_a_block_reuses_an_awaited_page(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The page that was awaited is the first that the reader hands over."""
+    async with whereby.recordings.list(page_size=10, prefetch=2) as items:
+        first = await items
+        assert await anext(items.pages()) is first
+    assert "cursor" not in dict(fake.requests[-1].query) or len(fake.requests) > 1
+
+
+async def test_a_break_leaves_no_task_and_no_open_permit(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """After the block the reader is gone, each permit has ended once, and at most `prefetch` pages were not looked at."""
+    async with whereby.recordings.list(page_size=2, prefetch=2) as items:
+        async for _ in items:
+            break
+    assert readers() == []
+    assert all(len(ends) == 1 for ends in limiter.ends)
+    assert len(fake.requests) <= 3
+    sent = len(fake.requests)
+    await round_trips(whereby)
+    assert len(fake.requests) == sent + 3
+
+
+async def test_an_unused_block_sends_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Entering alone reads nothing."""
+    async with whereby.recordings.list(prefetch=3):
+        pass
+    assert fake.requests == []
+
+
+async def test_several_loops_in_one_block(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A second loop in the same block starts again, with a reader of its own; both are gone afterwards."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        async for _ in items:
+            break
+        assert [each.recording_id async for each in items] == list(fake.recordings)
+    assert readers() == []
+
+
+async def test_an_error_in_the_reader_surfaces_plain(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """What was read before comes first; then the error itself, in no group."""
+    fake.faults.add(Fault(skip=2, status=404))
+    found: list[str] = []
+
+    async def run() -> None:
+        async with whereby.recordings.list(page_size=10, prefetch=2) as items:
+            async for each in items:
+                found.append(each.recording_id)  # noqa: PERF401 - what came before the error is the point
+
+    with pytest.raises(NotFoundError):
+        await run()
+    assert found == list(fake.recordings)[:20]
+    assert readers() == []
+
+
+async def test_an_error_that_nobody_came_to_see_is_let_go(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A reader that failed behind a `break` does not make the block fail."""
+    fake.faults.add(Fault(skip=1, status=404))
+    async with whereby.recordings.list(page_size=10, prefetch=2) as items:
+        async for _ in items:
+            await requests_arrive(fake, 2)
+            await round_trips(whereby)
+            break
+    assert readers() == []
+
+
+async def test_the_block_s_own_error_comes_out_as_it_is(whereby: WherebyClient) -> None:
+    """An exception raised inside is not wrapped, and nothing is left over."""
+    error = KeyError("mine")
+    with pytest.raises(KeyError) as caught:
+        async with whereby.recordings.list(page_size=2, prefetch=2) as items:
+            async for _ in items:
+                raise error
+    assert caught.value is error
+    assert readers() == []
+
+
+async def test_a_deadline_inside_of_a_block_is_a_timeout(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """`asyncio.timeout` around a block that waits for its reader ends it, and the task can go on."""
+    fake.faults.add(Fault(skip=1, delay=60))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), whereby.recordings.list(page_size=10, prefetch=1) as items:
+            async for _ in items:
+                pass
+    assert readers() == []
+    assert limiter.ends == [["settle"], ["lost"]]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await round_trips(whereby, 1)
+
+
+async def test_a_cancel_inside_of_a_block_is_a_cancel(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """A task that is cancelled while it waits for its reader ends cancelled, and leaves nothing."""
+    fake.faults.add(Fault(delay=60))
+
+    async def run() -> None:
+        async with whereby.recordings.list(prefetch=1) as items:
+            async for _ in items:
+                pass
+
+    task = asyncio.create_task(run())
+    await requests_arrive(fake, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert readers() == []
+    assert limiter.ends == [["lost"]]
+
+
+async def test_a_block_cannot_be_entered_twice_at_once(whereby: WherebyClient) -> None:
+    """The second entry is told to make another paginator; after the first it may be entered again."""
+    paginator = whereby.recordings.list(prefetch=1)
+    async with paginator:
+        with pytest.raises(RuntimeError, match="make another one"):
+            await paginator.__aenter__()
+    async with paginator as items:
+        assert len([each async for each in items]) == 25
+
+
+async def test_pages_of_a_block_that_has_ended_say_so(whereby: WherebyClient) -> None:
+    """An iterator carried out of its block does not pretend that the list ends there."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        pages = items.pages()
+        await anext(pages)
+    with pytest.raises(RuntimeError, match="block that read these pages ahead has ended"):
+        await anext(pages)
+
+
+async def test_a_paginator_left_its_block_reads_on_its_own(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Outside of the block the same object walks page by page again."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        pass
+    async for _ in items:
+        break
+    await round_trips(whereby)
+    assert len([request for request in fake.requests if request.operation == "recordings.list"]) == 1

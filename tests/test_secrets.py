@@ -1,0 +1,310 @@
+"""The hunt: nine planted secrets, looked for in every repr, log record, error and traceback with locals."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.pretty import pretty_repr
+from rich.traceback import Traceback
+from transport.wire_server import WireServer, answering
+
+from whereby_async import RetryPolicy, SessionPool, WherebyClient, WherebyError, capture_responses, models
+from whereby_async.limiter import Unlimited
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+pytestmark = pytest.mark.anyio
+
+KEY = "eyJhbGciOi.plantedapikey.sigsigsig"
+SECRETS = {
+    "api key": "plantedapikey",
+    "room key, host": "plantedhostkey",
+    "room key, viewer": "plantedviewerkey",
+    "access key id": "AKIAPLANTEDACCESSID",
+    "access key secret": "plantedaccesssecret",
+    "stream key": "plantedstreamkey",
+    "access link": "plantedlinksignature",
+    "dial-in code": "planteddialincode",
+    "proxy password": "plantedproxypassword",
+}
+HOST_URL = "https://s.whereby.com/r?roomKey=plantedhostkey"
+VIEWER_URL = "https://s.whereby.com/r?roomKey=plantedviewerkey"
+MEETING = {
+    "meetingId": "1",
+    "roomName": "/r",
+    "roomUrl": "https://s.whereby.com/r",
+    "endDate": "2030-01-01T00:00:00.000Z",
+    "hostRoomUrl": HOST_URL,
+    "viewerRoomUrl": VIEWER_URL,
+    "dialIn": {"code": "planteddialincode", "phoneNumbers": []},
+}
+LINK = {
+    "accessLink": "https://s3.example/x?AWSAccessKeyId=AKIAPLANTEDACCESSID&Signature=plantedlinksignature",
+    "expires": 1740819600000,
+}
+RECORDING = {
+    "type": "cloud",
+    "destination": {
+        "provider": "s3",
+        "bucket": "b",
+        "accessKeyId": "AKIAPLANTEDACCESSID",
+        "accessKeySecret": "plantedaccesssecret",
+    },
+}
+STREAMING = {"destination": {"url": "rtmp://live.example/app/plantedstreamkey"}, "startTrigger": "none"}
+END = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def http(status: int, body: bytes, *headers: str) -> bytes:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"HTTP/1.1 {status} X\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def everything(value: object) -> bytes:
+    """An error body of a server that repeats all it knows."""
+    return json.dumps(
+        {"error": f"bad: {value} Bearer {KEY} {HOST_URL}", "data": [MEETING, LINK, RECORDING, STREAMING]}
+    ).encode()
+
+
+class Hunt:
+    """Collects everything that a person or a tool may come to see."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+
+    def text(self, where: str, text: str) -> None:
+        self.seen.append((where, text))
+
+    def thing(self, where: str, value: object) -> None:
+        self.text(f"repr of {where}", repr(value))
+        self.text(f"str of {where}", str(value))
+        self.text(f"container of {where}", repr([{"x": value}]))
+        self.text(f"rich {where}", pretty_repr(value))
+
+    def error(self, where: str, error: BaseException) -> None:
+        linked: BaseException | None = error
+        while linked is not None:
+            self.thing(f"{where}: {type(linked).__name__}", linked)
+            self.text(f"args of {where}", repr(linked.args))
+            told = traceback.TracebackException.from_exception(linked, capture_locals=True, compact=False)
+            self.text(f"traceback of {where}", "".join(told.format()))
+            trace = Traceback.extract(
+                type(linked),
+                linked,
+                linked.__traceback__,
+                show_locals=True,
+                locals_max_length=None,
+                locals_max_string=None,
+            )
+            shown = [node for stack in trace.stacks for frame in stack.frames for node in (frame.locals or {}).values()]
+            self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
+            linked = linked.__cause__ or linked.__context__
+
+    def found(self) -> set[tuple[str, str]]:
+        return {(name, where) for where, text in self.seen for name, secret in SECRETS.items() if secret in text}
+
+
+class _Recorded(logging.Handler):
+    def __init__(self, hunt: Hunt) -> None:
+        super().__init__(logging.DEBUG)
+        self.hunt = hunt
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.hunt.text(
+            f"log of {record.name}", logging.Formatter().format(record) + repr(record.args) + repr(record.__dict__)
+        )
+
+
+@pytest.fixture
+def hunt() -> Iterator[Hunt]:
+    hunt = Hunt()
+    root, handler = logging.getLogger(), _Recorded(hunt)
+    root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.DEBUG)
+    yield hunt
+    root.setLevel(level)
+    root.removeHandler(handler)
+
+
+def client_for(url: str, **options: Any) -> WherebyClient:
+    defaults: dict[str, Any] = {"limiter": Unlimited(), "retry": RetryPolicy(attempts=2, base=0), "timeout": 2.0}
+    return WherebyClient(KEY, base_url=url, **(defaults | options))
+
+
+CALLS: dict[str, Callable[[WherebyClient], Awaitable[object]]] = {
+    "get": lambda w: w.meetings.get("1", fields=["hostRoomUrl"]),
+    "list": lambda w: w.meetings.list().collect(),
+    "access link": lambda w: w.recordings.access_link("1"),
+    "create from dictionaries": lambda w: w.meetings.create(end_date=END, recording=RECORDING, streaming=STREAMING),
+    "create from Structs": lambda w: w.meetings.create(
+        end_date=END,
+        recording=models.RecordingOptions(
+            type="cloud",
+            destination=models.RecordingDestination(
+                provider="s3", access_key_id="AKIAPLANTEDACCESSID", access_key_secret="plantedaccesssecret"
+            ),
+        ),
+        streaming=models.StreamingOptions(
+            destination=models.StreamingDestination(url="rtmp://live.example/app/plantedstreamkey")
+        ),
+    ),
+    "create, refused here": lambda w: w.meetings.create(
+        end_date=END, recording=RECORDING, extra={"x": {"y": object(), **RECORDING}}
+    ),
+    "request": lambda w: w.request("POST", "/x", json={"recording": RECORDING, "streaming": STREAMING}),
+    "upload": lambda w: w.rooms.set_logo("/r", b"\x89PNG\r\n\x1a\n" + b"0" * 200_000),
+}
+
+
+async def outcome_of(call: Callable[[WherebyClient], Awaitable[object]], client: WherebyClient) -> object:
+    try:
+        return await call(client)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is looked through
+        return error
+
+
+async def all_calls(hunt: Hunt, where: str, client: WherebyClient) -> list[object]:
+    outcomes: list[object] = []
+    for name, call in CALLS.items():
+        outcome = await outcome_of(call, client)
+        outcomes.append(outcome)
+        if isinstance(outcome, BaseException):
+            hunt.error(f"{where}, {name}", outcome)
+        else:
+            hunt.thing(f"{where}, {name}", outcome)
+    return outcomes
+
+
+ANSWERS = {
+    "meeting": http(200, json.dumps(MEETING).encode()),
+    "page": http(200, json.dumps({"results": [MEETING], "cursor": None}).encode()),
+    "link": http(200, json.dumps(LINK).encode()),
+    "401": http(401, everything("401")),
+    "403": http(403, everything("403")),
+    "404": http(404, everything("404")),
+    "500": http(500, everything("500")),
+    "redirect": http(302, b"", f"Location: {LINK['accessLink']}", f"Set-Cookie: a={KEY}"),
+    "wrong shape": http(200, json.dumps([[MEETING, LINK], RECORDING, STREAMING]).encode()),
+    "wrong types": http(200, json.dumps({**MEETING, "endDate": HOST_URL, "meetingId": [HOST_URL]}).encode()),
+    "no JSON": http(200, f"<html>{HOST_URL} {KEY} {LINK['accessLink']}".encode()),
+    "too large": http(200, json.dumps([MEETING] * 3000).encode()),
+    "truncated": http(200, json.dumps([MEETING, LINK, RECORDING, STREAMING]).encode())[:-5],
+    "no HTTP": f"{KEY} {HOST_URL}\r\n\r\n".encode(),
+    "bad header": http(200, b"{}", f"X-\x01: {KEY}"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_no_secret_shows_whatever_the_server_answers(hunt: Hunt, answer: str) -> None:
+    """Results, errors, tracebacks with locals and logs of every call are clean, and so is the raw answer's repr."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(ANSWERS[answer])
+        await writer.drain()
+
+    asyncio.get_running_loop().set_debug(True)
+    async with WireServer(script) as server:
+        pool = SessionPool(max_body=400_000)
+        async with client_for(server.url, pool=pool) as client:
+            with capture_responses() as answers:
+                await all_calls(hunt, answer, client)
+            for raw in answers:
+                hunt.thing("raw answer", raw)
+        await pool.aclose()
+    assert len(hunt.seen) > 50
+    assert hunt.found() == set()
+
+
+async def test_no_secret_shows_when_the_connection_fails(hunt: Hunt) -> None:
+    """Refused, reset, stalled, cancelled: aiohttp's frames and errors are clean too."""
+
+    async def reset(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def stall(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    for name, script in (("reset", reset), ("stalled", stall)):
+        async with WireServer(script) as server, client_for(server.url, timeout=0.2) as client:
+            await all_calls(hunt, name, client)
+            cancelled = [asyncio.create_task(outcome_of(call, client)) for call in CALLS.values()]
+            while not client._shared.pool.in_use:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            for task in cancelled:
+                task.cancel()
+            for outcome in await asyncio.gather(*cancelled, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    hunt.error(f"cancelled, {name}", outcome)
+    async with client_for("http://127.0.0.1:9") as client:
+        await all_calls(hunt, "refused", client)
+    assert hunt.found() == set()
+
+
+async def test_no_secret_shows_through_a_proxy_that_fails(hunt: Hunt) -> None:
+    """A proxy's password is a secret as well."""
+    async with WireServer(answering(http(407, b"no"))) as proxy:
+        pool = SessionPool(proxy=f"http://user:plantedproxypassword@127.0.0.1:{proxy.port}")
+        hunt.thing("pool", pool)
+        for url in ("https://api.example", "http://localhost:1"):
+            async with client_for(url, pool=pool) as client:
+                await all_calls(hunt, f"proxy to {url}", client)
+        await pool.aclose()
+    assert hunt.found() == set()
+
+
+async def test_no_secret_shows_in_what_a_client_is_made_of(hunt: Hunt) -> None:
+    """Clients, views, options, limiters, requests, and the errors of bad options."""
+    async with client_for("http://127.0.0.1:9") as client:
+        view = client.with_options(api_key=KEY + "2")
+        for thing in (client, view, client._options, client._sender, client._shared, client.limiter, client.meetings):
+            hunt.thing("part of a client", thing)
+        hunt.thing("headers", client._options.headers)
+        hunt.text("vars", repr(vars(client)))
+    for wrong in (KEY + "\n x", f"{KEY} x", KEY + "é"):
+        try:
+            WherebyClient(wrong)
+        except WherebyError as error:
+            hunt.error("key", error.with_traceback(None))
+    assert hunt.found() == set()
+
+
+async def test_errors_keep_what_the_server_sent_and_still_show_none_of_it(hunt: Hunt) -> None:
+    """The body stays reachable as an attribute, through pickling and copying, and out of every repr."""
+    async with WireServer(answering(ANSWERS["wrong types"])) as server, client_for(server.url) as client:
+        error = await outcome_of(CALLS["get"], client)
+    assert isinstance(error, WherebyError)
+    for kept in (error, pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert b"plantedhostkey" in kept.body
+        hunt.thing("error", kept)
+        hunt.text("attributes", repr(vars(kept)))
+    assert hunt.found() == set()
+
+
+def test_the_hunt_finds_what_is_there(hunt: Hunt) -> None:
+    """The test's own teeth: a plain string in a local, in a log or in a repr is found."""
+
+    def leak(key: str) -> None:
+        msg = "no secret in the message"
+        raise ValueError(msg)
+
+    try:
+        leak(KEY)
+    except ValueError as error:
+        hunt.error("leak", error)
+    assert ("api key", "traceback of leak") in hunt.found()
+    assert ("api key", "rich traceback of leak") in hunt.found()
+    logging.getLogger("aiohttp.client").debug("sent %s", HOST_URL)
+    assert ("room key, host", "log of aiohttp.client") in hunt.found()

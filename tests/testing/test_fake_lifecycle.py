@@ -1,0 +1,164 @@
+"""How the fake server comes and goes: side by side, again, in mid-flight, on asyncio and uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import warnings
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from testing.bare import Bare, jump, until
+
+from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing.clock import run_simulated
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_two_servers_stand_side_by_side() -> None:
+    """Each has its own port, world and budget."""
+    async with FakeWhereby() as one, FakeWhereby(limit=5) as two, Bare(one) as first, Bare(two) as second:
+        one.add_meeting()
+        assert one.port != two.port
+        assert len((await first("GET", "/meetings")).content["results"]) == 1
+        assert (await second("GET", "/meetings")).content["results"] == []
+        assert (one.points_spent, two.points_spent) == (1, 1)
+
+
+async def test_server_comes_back_at_the_same_port() -> None:
+    """Down it refuses connections; up again it has the same world, and its clock stood still."""
+    fake = FakeWhereby()
+    assert (fake.port, repr(fake)) == (0, "<FakeWhereby not running, 1000 points per 60 s>")
+    await fake.aclose()
+    async with fake:
+        url = fake.url
+        fake.add_meeting()
+        with pytest.raises(RuntimeError, match="running already"):
+            await fake.start()
+        jump(3_000.0)
+    jump(10_000.0)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(url)
+    async with fake, Bare(fake) as call:
+        assert fake.url == url
+        assert repr(fake) == f"<FakeWhereby {url}, 1000 points per 60 s>"
+        assert len((await call("GET", "/meetings")).content["results"]) == 1
+        jump(4_300.0)
+        assert (await call("GET", "/meetings")).content["results"] == []
+
+
+async def test_taken_port_is_told() -> None:
+    """Starting fails with an OSError, and nothing is left behind."""
+    async with FakeWhereby() as one:
+        two = FakeWhereby(port=one.port)
+        with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
+            await two.start()
+        await two.aclose()
+
+
+async def test_world_can_be_filled_before_the_start() -> None:
+    """Jobs that are under way then finish on the server's clock."""
+    fake = FakeWhereby(processing_time=5.0, subdomain="acme")
+    made = fake.add_transcription(state="in_progress")["transcriptionId"]
+    assert fake.add_meeting()["roomUrl"].startswith("https://acme.whereby.com/")
+    async with fake, Bare(fake) as call:
+        assert (await call("GET", f"/transcriptions/{made}")).content["state"] == "in_progress"
+        jump(5.0)
+        assert (await call("GET", f"/transcriptions/{made}")).content["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2025, 1, 1, tzinfo=UTC),
+        datetime(2025, 1, 1),  # noqa: DTZ001 - naive is UTC here
+        "2025-01-01T01:00:00+01:00",
+    ],
+)
+async def test_moments_come_in_several_forms(fake: FakeWhereby, moment: datetime | str) -> None:
+    """A datetime, a naive one in UTC, a string with an offset; a string that is no date is refused."""
+    assert fake.add_meeting(start_date=moment)["startDate"] == "2025-01-01T00:00:00.000Z"
+    with pytest.raises(ValueError, match="not a date: 'tomorrow'"):
+        fake.add_meeting(start_date="tomorrow")
+
+
+STALLS = [Fault(delay=1e6), Fault(answer_delay=1e6), Fault(drip=1e6), Fault(truncate=0, delay=1e6)]
+
+
+async def stalled_shutdown() -> None:
+    """Forty requests stall in all kinds of ways, idle connections stand, new ones come: close in the middle of it."""
+    async with aiohttp.ClientSession() as session:
+        fake = await FakeWhereby().start()
+        headers = {"Authorization": f"Bearer {fake.api_key}"}
+        async with session.get(fake.url + "/meetings", headers=headers) as response:
+            await response.read()
+        for _ in range(10):
+            fake.faults.add(*STALLS)
+
+        async def ask() -> bytes:
+            async with session.get(fake.url + "/meetings", headers=headers) as response:
+                return await response.read()
+
+        asked = [asyncio.ensure_future(ask()) for _ in range(40)]
+        await until(lambda: len(fake.requests) == 41)
+        asked += [asyncio.ensure_future(ask()) for _ in range(5)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await fake.aclose()
+            results = await asyncio.gather(*asked, return_exceptions=True)
+        assert sum(isinstance(result, Exception) for result in results) >= 40
+    mine = {asyncio.current_task()}
+    for _ in range(3):
+        await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - mine if "fake" in repr(task).lower() or "aiohttp" in repr(task)]
+    assert not left
+
+
+@pytest.mark.parametrize("engine", ["asyncio", "uvloop"])
+def test_shutdown_leaves_nothing(engine: str) -> None:
+    """It is prompt with requests stalled, and no task, socket or warning is left, on asyncio and uvloop."""
+    factory = pytest.importorskip("uvloop").new_event_loop if engine == "uvloop" else asyncio.SelectorEventLoop
+    complaints: list[dict[str, Any]] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
+            for _ in range(5):
+                runner.run(stalled_shutdown())
+        gc.collect()
+    assert not complaints
+    assert not [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)]
+
+
+def test_shutdown_takes_no_time() -> None:
+    """On a simulated clock it is over at the very moment at which it begins, though a request would stall for days."""
+
+    async def stall_and_stop() -> tuple[float, bool]:
+        fake = await FakeWhereby().start()
+        fake.faults.add(Fault(delay=1e6))
+        async with Bare(fake) as call:
+            asked = asyncio.ensure_future(call("GET", "/meetings"))
+            await until(lambda: fake.requests and fake.requests[0].points)
+            began = asyncio.get_running_loop().time()
+            await fake.aclose()
+            took = asyncio.get_running_loop().time() - began
+            await asyncio.wait([asked])
+        return took, fake.requests[0].acted
+
+    assert run_simulated(stall_and_stop()) == (0.0, False)
+
+
+async def test_ipv6_loopback_is_served() -> None:
+    """The address stands in brackets in the URL."""
+    try:
+        fake = await FakeWhereby(host="::1").start()
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+    async with Bare(fake) as call:
+        assert fake.url.startswith("http://[::1]:")
+        assert (await call("GET", "/meetings")).status == 200
+    await fake.aclose()

@@ -1,0 +1,61 @@
+"""The rate-limit headers in each of their shapes."""
+
+from __future__ import annotations
+
+import pytest
+
+from whereby_async.testing.budget import Verdict
+from whereby_async.testing.headers import HeaderStyle, milliseconds_left, rate_limit_headers
+
+WALL = 1795406019.25  # 2026-11-23T03:53:39.250Z
+OPEN = Verdict(allowed=True, limit=1000, remaining=997, reset_in=40.5, retry_in=0.0, charged=3)
+SHUT = Verdict(allowed=False, limit=1000, remaining=0, reset_in=38.689, retry_in=38.689, charged=0)
+
+
+@pytest.mark.parametrize(
+    ("style", "reset"),
+    [
+        ("iso", "2026-11-23T03:54:19.750Z"),
+        ("http_date", "Mon, 23 Nov 2026 03:54:19 GMT"),
+        ("epoch", "1795406060"),
+        ("epoch_ms", "1795406059750"),
+        ("js", "Mon Nov 23 2026 03:54:19 GMT+0000 (Coordinated Universal Time)"),
+    ],
+)
+def test_reset_is_written_in_the_style(style: HeaderStyle, reset: str) -> None:
+    """Each style tells the same moment; dates are cut to the second, epoch seconds rounded up, as real servers do."""
+    assert rate_limit_headers(style, OPEN, WALL) == {
+        "X-RateLimit-Limit": "1000",
+        "X-RateLimit-Remaining": "997",
+        "X-RateLimit-Reset": reset,
+    }
+
+
+def test_refusal_tells_the_wait_with_a_fraction() -> None:
+    """`Retry-After` is milliseconds divided by 1000, not a whole number of seconds."""
+    assert rate_limit_headers("iso", SHUT, WALL)["Retry-After"] == "38.689"
+
+
+def test_whole_seconds_are_written_without_a_fraction() -> None:
+    """As JavaScript writes numbers."""
+    verdict = Verdict(allowed=False, limit=10, remaining=0, reset_in=40.0, retry_in=40.0, charged=0)
+    assert rate_limit_headers("js", verdict, WALL)["Retry-After"] == "40"
+
+
+def test_milliseconds_are_never_too_few() -> None:
+    """A part of a millisecond counts as a whole one, a rounding error does not."""
+    assert (
+        milliseconds_left(Verdict(allowed=False, limit=1, remaining=0, reset_in=1, retry_in=1.0001, charged=0)) == 1001
+    )
+    assert milliseconds_left(SHUT) == 38689
+
+
+def test_style_none_tells_nothing() -> None:
+    """Neither limit nor wait, not even on a refusal."""
+    assert rate_limit_headers("none", SHUT, WALL) == {}
+
+
+def test_unknown_style_is_refused() -> None:
+    """The message names those that there are."""
+    with pytest.raises(ValueError, match="unknown header style 'rfc': one of iso"):
+        rate_limit_headers("rfc", OPEN, WALL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the point of the test

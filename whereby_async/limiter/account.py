@@ -1,0 +1,426 @@
+"""`Account`: the pure parts put together behind one lock, and the waking of those who wait.
+
+**Theory.** Everything that is reckoned happens under a plain lock that is never held over an await and never while foreign
+code runs: wake-ups and hooks come after it. A permit may end anywhere, even inside the garbage collector while this very
+thread holds the lock, so ends never wait for the lock: an end is put into the `mailbox` and whoever has the lock, or gets it
+next, books it; after giving the lock back everyone looks into the mailbox once more, so that none is forgotten.
+
+Points are deducted when a waiter is granted, before its task hears of it, so nobody can slip in between. A task cancelled
+while it waits leaves its lane; one cancelled between the grant and its hearing of it gives the points back, which wakes the
+next. At most `CHUNK` waiters are granted in one turn of a loop; the rest follow in the next turn, and newcomers queue behind
+them.
+
+Each loop with waiters has a `Station` with one timer. A waiter whose loop stands still is passed over until it runs again;
+one whose loop is closed is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
+from ..hooks import ThrottleDetails, WaitDetails
+from .permit import LocalPermit
+from .protocol import Priority
+from .queue import Lanes, Waiter
+from .station import Station
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import msgspec
+
+    from ..rate_limit import RateLimit
+    from .costs import Prices
+    from .ledger import Ledger
+    from .listeners import Listeners
+    from .protocol import Permit
+    from .reserve import Reserve
+
+CHUNK: Final = 256
+"""Waiters granted in one turn of a loop."""
+BACKFILL_SPARE: Final = 6
+BACKFILL_WITHIN: Final = 0.25
+"""A cheaper call may pass a head that does not fit if the releases of so many seconds bring so many points more than it needs."""
+HEARTBEAT: Final = 5.0
+"""Seconds after which waiting calls are looked at in any case."""
+
+_MELT_TICK: Final = 1.0
+
+Ending: TypeAlias = Literal["settled", "released", "lost", "abandoned"]
+
+
+class Account:
+    """One budget by one clock, shared by all loops on that clock."""
+
+    def __init__(
+        self, ledger: Ledger, prices: Prices, reserve: Reserve, clock: Callable[[], float], listeners: Listeners
+    ) -> None:
+        self.ledger = ledger
+        self.prices = prices
+        self.reserve = reserve
+        self.clock = clock
+        self.lanes = Lanes()
+        self.mailbox: deque[tuple[LocalPermit | Waiter, Ending, RateLimit | None]] = deque()
+        self.closed = False
+        self.arrivals = 0
+        self._listeners = listeners
+        self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
+        self._ringing: list[Station] = []
+        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._events: deque[tuple[str, msgspec.Struct]] = deque()
+        self._more = False
+        self.unlock()
+
+    def unlock(self) -> None:
+        """A lock of its own, unlocked: at birth and in a forked child."""
+        lock = threading.Lock()
+        self._lock = lock
+        self.enter, self.leave = lock.acquire, lock.release
+
+    # Coming
+
+    def admit(  # noqa: PLR0913 - what a call may say of itself
+        self,
+        cost: int,
+        operation: str,
+        priority: Priority,
+        max_wait: float | None,
+        after: Permit | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> LocalPermit | Waiter:
+        """A permit if there are points at once, else a waiter in its lane.
+
+        Raises:
+            BudgetTimeoutError: It would surely wait longer than `max_wait`.
+            BudgetError: The price is above the whole limit.
+            ClientClosedError: The limiter was closed.
+        """
+        self.enter()
+        try:
+            now = self.clock()
+            outcome = self._admit(self._newcomer(cost, operation, priority, after, now), max_wait, loop, now)
+        finally:
+            self.leave()
+        self.follow_up(loop)
+        return outcome
+
+    def _newcomer(self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float) -> Waiter:
+        if cost < 1:
+            raise ValueError(f"cost must be at least 1 point, not {cost!r}")
+        self.arrivals += 1
+        order, waited = self.arrivals, 0.0
+        if isinstance(after, LocalPermit) and after.account is self:
+            order, waited = after.order, after.waited
+        price = self.prices.table.get(operation, cost)
+        return Waiter(price, operation, priority, order=order, now=now, waited=waited, seed=cost)
+
+    def _admit(
+        self, waiter: Waiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float
+    ) -> LocalPermit | Waiter:
+        if self.closed:
+            raise ClientClosedError("the limiter was closed: make a new one")
+        self._collect(now)
+        if waiter.cost > self.ledger.whole:
+            raise _too_dear(waiter, self.ledger.whole)
+        head = self.lanes.head()
+        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(waiter, now):
+            return self._grant(waiter, now)
+        ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
+        if max_wait is not None:
+            self._judge(waiter, max_wait, ahead, now)
+        station = self._stations.get(loop)
+        if station is None:
+            station = self._stations[loop] = Station(loop, self.tick)
+        waiter.station = station
+        waiter.future = loop.create_future()
+        station.waiting += 1
+        self.lanes.push(waiter)
+        if waiter.deadline is not None:
+            heapq.heappush(self._deadlines, (waiter.deadline, waiter.order, waiter))
+        if self._listeners:
+            self._say_why(waiter, ahead, now)
+        self._pump(now, loop)
+        return waiter
+
+    def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> None:
+        if not max_wait >= 0:
+            raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
+        left = max_wait - waiter.waited
+        wait = self.ledger.least_wait(now, ahead + waiter.cost)
+        if left <= 0 or wait > left:
+            raise BudgetTimeoutError(
+                f"{waiter.operation or 'the call'} needs {waiter.cost} points behind {ahead} queued ones, "
+                f"which takes {wait:.3f} s at least, and max_wait={max_wait:g} leaves {max(left, 0.0):.3f} s",
+                retry_after=wait,
+            )
+        waiter.deadline = now + left
+
+    def _say_why(self, waiter: Waiter, ahead: int, now: float) -> None:
+        room = self.ledger.room(now, waiter.cost)
+        reason: str
+        if room >= waiter.cost:
+            reason = "reserve" if not ahead and waiter.priority is Priority.BATCH else "queue"
+        else:
+            reason = self.ledger.why
+        self._events.append(
+            (
+                "on_wait",
+                WaitDetails(
+                    operation=waiter.operation,
+                    cost=waiter.cost,
+                    priority=waiter.priority.name,
+                    reason=reason,
+                    delay=self.ledger.least_wait(now, ahead + waiter.cost),
+                    ahead=ahead,
+                ),
+            )
+        )
+
+    # Granting
+
+    def _reserved(self, now: float) -> int:
+        return self.reserve.points(self.ledger.limit, self.ledger.ends_in(now), now)
+
+    def _affords(self, waiter: Waiter, now: float) -> bool:
+        if waiter.priority is not Priority.BATCH:
+            return self.ledger.room(now, waiter.cost) >= waiter.cost
+        reserved = self._reserved(now)
+        room = self.ledger.room(now, waiter.cost)
+        if room - reserved >= waiter.cost:
+            return True
+        if room >= waiter.cost:
+            self.ledger.again_at = now + _MELT_TICK
+        return False
+
+    def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
+        permit = LocalPermit(
+            waiter.cost, now, 0, 0, self, waiter.operation, waiter.priority, waiter.order, waiter.waited + now - waiter.asked_at
+        )
+        self.ledger.charge(permit, now)
+        if waiter.priority is not Priority.BATCH:
+            self.reserve.spent += waiter.cost
+        return permit
+
+    def _next(self, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
+        """Whom to serve now; `None` if nobody can be."""
+        ledger = self.ledger
+        while self.lanes.count:
+            owed = self.lanes.owed(now, ledger.limit, ledger.period)
+            head = owed or self.lanes.head()
+            if head is None:
+                return None
+            if not self._present(head, here):
+                continue
+            if not self._affords(head, now):
+                return self._backfill(head, now, here)
+            if owed:
+                self.lanes.paid(owed)
+            return head
+        return None
+
+    def _backfill(self, head: Waiter, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
+        """A cheaper call, if the head cannot use what is left before more comes than it needs."""
+        room = self.ledger.room(now, head.cost)
+        if not 0 < room < head.cost or not self.ledger.brings(head.cost - room + BACKFILL_SPARE, BACKFILL_WITHIN):
+            return None
+        other = self.lanes.backfill(room)
+        return other if other and self._affords(other, now) and self._present(other, here) else None
+
+    def _present(self, waiter: Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
+        """Would its task hear of a grant? If not it leaves the lanes."""
+        station: Station = waiter.station
+        if station.dead or waiter.future.done():
+            self._forget(waiter)
+            return False
+        if not station.awake(here):
+            self.lanes.discard(waiter)
+            station.parked.append(waiter)
+            station.soon(here)
+            return False
+        return True
+
+    def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> None:
+        """Grant what can be granted, up to a chunk."""
+        self._give_up(now)
+        for _ in range(CHUNK):
+            waiter = self._next(now, here) if self.lanes.count else None
+            if waiter is None:
+                return
+            permit = self._grant(waiter, now)
+            waiter.permit = permit
+            self._hand(waiter)
+        self._more = self.lanes.count > 0
+
+    def _hand(self, waiter: Waiter) -> None:
+        """Its outcome stands: let its station tell it."""
+        self._forget(waiter)
+        station: Station = waiter.station
+        if station not in self._ringing:
+            self._ringing.append(station)
+        station.inbox.append(waiter)
+
+    def _forget(self, waiter: Waiter) -> None:
+        if waiter.queued:
+            self.lanes.discard(waiter)
+            waiter.station.waiting -= 1
+
+    def _give_up(self, now: float) -> None:
+        """Those whose time is over, or who cannot be served before it is."""
+        deadlines = self._deadlines
+        horizon = max(now, self.ledger.gate_at)
+        while deadlines and (deadlines[0][0] <= horizon or not deadlines[0][2].queued):
+            waiter = heapq.heappop(deadlines)[2]
+            if waiter.queued:
+                wait = max(0.0, self.ledger.least_wait(now, waiter.cost))
+                waiter.error = BudgetTimeoutError(
+                    f"{waiter.operation or 'the call'} was not served {waiter.cost} points within its max_wait",
+                    retry_after=wait,
+                )
+                self._hand(waiter)
+
+    def tick(self, station: Station) -> None:
+        """A station's timer, or its turn to go on. Runs in its loop."""
+        self.enter()
+        try:
+            now = self.clock()
+            for waiter in station.parked:
+                if not waiter.future.done():
+                    self.lanes.push(waiter)
+                else:
+                    station.waiting -= 1
+            station.parked.clear()
+            self._collect(now)
+            self._pump(now, station.loop)
+        finally:
+            self.leave()
+        self.follow_up(station.loop)
+
+    # Going
+
+    def end(self, thing: LocalPermit | Waiter, ending: Ending, answer: RateLimit | None = None) -> None:
+        """A permit ends, or a waiter's task does; from any thread, even from within the garbage collector."""
+        self.mailbox.append((thing, ending, answer))
+        self.look()
+
+    def look(self) -> None:
+        """Book what lies in the mailbox, unless somebody has the lock and is about to."""
+        while self.mailbox and self.enter(blocking=False):
+            here = None
+            try:
+                now = self.clock()
+                self._collect(now)
+                if self.lanes.count:
+                    here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
+                    self._pump(now, here)
+            finally:
+                self.leave()
+            self.follow_up(here)
+
+    def _collect(self, now: float) -> None:
+        mailbox = self.mailbox
+        while mailbox:
+            thing, ending, answer = mailbox.popleft()
+            if isinstance(thing, Waiter):
+                self._abandon(thing)
+            elif thing.live:
+                thing.live = False
+                self.book(thing, ending, answer, now)
+
+    def book(self, permit: LocalPermit, ending: Ending, answer: RateLimit | None, now: float) -> None:
+        """Let the ledger know how a permit ended. Under the lock."""
+        ledger = self.ledger
+        if ending == "settled":
+            ledger.settle(permit, answer, now)
+            if answer is not None and answer.throttled:
+                delay = max(0.0, ledger.gate_at - now)
+                self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+        elif ending == "released":
+            ledger.refund(permit)
+        else:
+            ledger.lost(permit, now)
+
+    def _abandon(self, waiter: Waiter) -> None:
+        """Its task is gone: out of the lane with it, or back with the points."""
+        if waiter.queued:
+            self._forget(waiter)
+        elif waiter in waiter.station.parked:
+            waiter.station.parked.remove(waiter)
+            waiter.station.waiting -= 1
+        elif waiter.permit is not None and waiter.permit.live:
+            waiter.permit.live = False
+            self.ledger.refund(waiter.permit)
+
+    def close(self, here: asyncio.AbstractEventLoop | None) -> None:
+        """Let go of all that wait."""
+        self.enter()
+        try:
+            self.closed = True
+            self.ledger.shut()
+            parked = [waiter for station in self._stations.values() for waiter in station.parked]
+            for waiter in [*self.lanes, *parked]:
+                waiter.error = ClientClosedError("the limiter was closed while the call waited for points")
+                self._hand(waiter)
+            for station in self._stations.values():
+                station.parked.clear()
+                station.waiting = 0
+        finally:
+            self.leave()
+        self.follow_up(here)
+
+    # Telling
+
+    def follow_up(self, here: asyncio.AbstractEventLoop | None) -> None:
+        """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
+        if self._ringing or self._more or self.lanes.count:
+            self._wake(here)
+        while self._events:
+            try:
+                event = self._events.popleft()
+            except IndexError:  # another thread tells it
+                break
+            self._listeners.tell(*event)
+        if self.mailbox:
+            self.look()
+
+    def _wake(self, here: asyncio.AbstractEventLoop | None) -> None:
+        ringing, self._ringing = self._ringing, []
+        more, self._more = self._more, False
+        for station in ringing:
+            self._attempt(station, lambda station: station.ring(here))
+        now = self.clock()
+        when = min(self.ledger.again_at, now + HEARTBEAT)
+        if self._deadlines:
+            when = min(when, self._deadlines[0][0])
+        for station in list(self._stations.values()):
+            if not station.waiting:
+                if station.loop is here:
+                    station.rest()
+                if station.loop is here or station.dead:
+                    self._stations.pop(station.loop, None)
+            elif more:
+                self._attempt(station, lambda station: station.soon(here))
+            else:
+                self._attempt(station, lambda station: station.arm(when, now, here))
+
+    def _attempt(self, station: Station, act: Callable[[Station], None]) -> None:
+        try:
+            act(station)
+        except RuntimeError:
+            # Its loop is closed: what it was granted goes back, and its waiters are passed over.
+            self._stations.pop(station.loop, None)
+            while station.inbox:
+                waiter = station.inbox.popleft()
+                if waiter.permit is not None:
+                    waiter.permit.release()
+
+
+def _too_dear(waiter: Waiter, limit: int) -> BudgetError:
+    return BudgetError(
+        f"{waiter.operation or 'the call'} costs {waiter.cost} points, more than the whole limit of {limit} per period: "
+        "it can never be paid for; pin its price with costs= if that is wrong"
+    )

@@ -1,0 +1,125 @@
+"""`Others`: are there others on our budget, and what do they leave us? Pure.
+
+The ledger's proof holds for whoever spends alone. That somebody else spends shows in an answer: `limit - remaining` is
+what all have spent, `held` bounds our own share of it for every kind of server; what is above is foreign (or a price that
+we have wrong, which is treated the same until it is learned). One answer may be garbled, so the majority of the last eight
+decides. A 429 is proof by itself.
+
+While others are about, and only then, answers may *reduce* what we grant: at most half of the least `Remaining` seen in
+the window is in flight, so that what they take within a round trip does not surprise us, and the rest is halved from round
+trip to round trip. An answer surely later than that least one (its call was sent after the other's answer had come)
+replaces it, so that a new window or a refilling bucket is seen at once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_VOTERS: Final = 8
+_MEMORY: Final = 3.0
+"""Periods that the caution outlives its last reason."""
+_FEW: Final = 6
+_VERIFY: Final = 1.0
+_WIDEST_CALL: Final = 10
+"""The documented maximum price of a call."""
+
+
+class Others:
+    """What is known of foreign use.
+
+    Attributes:
+        until: The caution lasts until then.
+        least: Points that the server has left at most.
+        least_at: When the answer came that said so.
+        rate: Foreign points per second, a decaying mean.
+    """
+
+    __slots__ = ("_anchor", "_ballots", "_doubtful", "_period", "_since", "_verified", "least", "least_at", "rate", "until", "votes")
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._ballots = 0
+        self._anchor: tuple[float, int, int] | None = None
+        self._since = -math.inf
+        self._doubtful = self._verified = False
+        self.votes = 0
+        self.until = -math.inf
+        self.least = 0
+        self.least_at = -math.inf
+        self.rate = 0.0
+
+    def vote(self, *, foreign: bool) -> bool:
+        """One answer's word on whether others spend; the majority's."""
+        if self._ballots < _VOTERS:
+            self._ballots += 1
+        self.votes = (self.votes << 1 | foreign) & (1 << _VOTERS) - 1
+        return 2 * self.votes.bit_count() > self._ballots
+
+    def beware(self, least: int, now: float) -> None:
+        """Somebody else spends: be careful for some periods."""
+        if now >= self.until:
+            self.least = least
+            self.least_at = self._since = now
+            self._doubtful, self._verified = False, False
+        self.until = now + _MEMORY * self._period
+
+    def emptied(self, now: float) -> None:
+        """The server refused: nothing is left."""
+        self.beware(0, now)
+        self.least = 0
+        self.least_at = now
+
+    def note(self, remaining: int, granted_at: float, now: float) -> None:
+        """An answer to a call granted at `granted_at` said `remaining`."""
+        later = granted_at >= self.least_at
+        if later and remaining > self.least:
+            # More than before: a new window, or a bucket that refills.
+            self._since = now
+            self._doubtful, self._verified = False, False
+        elif remaining < self.least:
+            self._doubtful = 2 * remaining < self.least and remaining <= _WIDEST_CALL
+        if later or remaining < self.least:
+            self.least = remaining
+            self.least_at = now
+
+    def pilot_at(self, end: float) -> float:
+        """When to send one call although nothing is left: at the window's `end`, or where that must be at the latest.
+
+        A single answer that reported a sudden end is verified once per window: it may be garbled.
+        """
+        last = self._since + self._period
+        if self._doubtful and not self._verified:
+            last = min(last, self.least_at + _VERIFY)
+        return min(end, last) if end > self.least_at else last
+
+    def piloted(self, now: float) -> None:
+        """That call has gone."""
+        self._verified = True
+        if now >= self._since + self._period:
+            self._since = now
+
+    def cap(self, pending: int) -> int:
+        """Points that may be granted while `pending` are in flight."""
+        if not pending:
+            return max(self.least // 2, min(self.least, _WIDEST_CALL))
+        return (self.least // 2 if self.least > _FEW else self.least) - pending
+
+    def measure(self, remaining: int, spent: int, now: float) -> None:
+        """Learn the foreign rate from an answer.
+
+        Args:
+            remaining: What the answer said.
+            spent: All points that our answered calls have spent so far.
+            now: When it came.
+        """
+        if self._anchor is None or remaining > self._anchor[1]:
+            self._anchor = (now, remaining, spent)
+            return
+        began, had, before = self._anchor
+        lasted = now - began
+        if lasted < self._period / 60:
+            return
+        foreign = max(0, had - remaining - (spent - before)) / lasted
+        self.rate += (foreign - self.rate) * min(1.0, 2 * lasted / self._period)
+        self._anchor = (now, remaining, spent)

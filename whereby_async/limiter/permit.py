@@ -1,0 +1,80 @@
+"""`LocalPermit`: leave to send one request, given by an in-process account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .ledger import Charge
+from .protocol import Priority  # noqa: TC001 - msgspec resolves annotations at run time
+
+if TYPE_CHECKING:
+    from ..rate_limit import RateLimit
+    from .account import Account
+
+
+class LocalPermit(Charge, eq=False):
+    """A charge in an account's ledger that ends in one of three ways, once.
+
+    Attributes:
+        account: The account, and with it the clock, that granted it.
+        operation: The operation's name.
+        priority: The lane.
+        order: The call's number; a retry keeps it.
+        waited: Seconds that the call has waited for points, all attempts together.
+        live: It has not ended.
+    """
+
+    account: Account
+    operation: str
+    priority: Priority
+    order: int
+    waited: float
+    live: bool = True
+
+    def settle(self, answer: RateLimit | None) -> None:
+        """An answer came; what it said, or `None` if nothing usable."""
+        account = self.account
+        if account.lanes.count or account.mailbox or (answer is not None and answer.throttled):
+            if self.live:
+                account.end(self, "settled", answer)
+        elif account.enter(False):  # noqa: FBT003 - a lock's own positional; the keyword costs time here
+            try:
+                if self.live:
+                    self.live = False
+                    account.book(self, "settled", answer, account.clock())
+            finally:
+                account.leave()
+            if account.mailbox or account.lanes.count:
+                account.follow_up(None)
+        elif self.live:
+            account.end(self, "settled", answer)
+
+    def release(self) -> None:
+        """The request never left: its points go back."""
+        if self.live:
+            self.account.end(self, "released", None)
+
+    def lost(self) -> None:
+        """It left, and no answer came: its points stay spent."""
+        if self.live:
+            self.account.end(self, "lost", None)
+
+    def __del__(self) -> None:
+        if self.live:
+            # Not this object itself, which is going.
+            heir = LocalPermit(
+                self.cost,
+                self.granted_at,
+                self.mark,
+                self.before,
+                self.account,
+                self.operation,
+                self.priority,
+                self.order,
+                self.waited,
+            )
+            self.live = False
+            self.account.end(heir, "lost", None)
+
+    def __repr__(self) -> str:
+        return f"<permit {self.operation or '?'} cost={self.cost} {'live' if self.live else 'ended'}>"

@@ -1,0 +1,255 @@
+"""`ProcessLimiter`: what every in-process limiter does: one account for all threads and loops, and the waiting.
+
+Real event loops all run on the same monotonic clock, so they share one account. A loop whose `time()` runs apart from it (a
+simulated one) gets an account of its own inside the limiter: points that were spent at a simulated moment mean nothing at a
+real one. A forked child starts with a fresh, cold account, since the parent goes on spending from the same budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from asyncio import get_running_loop
+from typing import TYPE_CHECKING, Final
+
+from ..errors import ClientClosedError, ConfigurationError
+from .account import Account
+from .listeners import Listeners
+from .permit import LocalPermit
+from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..hooks import LimiterHook
+    from .ledger import Ledger
+    from .protocol import Permit
+
+_APART: Final = 1.0
+"""Seconds by which a loop's clock must differ from the process's to be another clock."""
+
+_BATCH: Final = Priority.BATCH
+_NORMAL: Final = Priority.NORMAL
+_monotonic_loops: set[type[asyncio.AbstractEventLoop]] = set()
+_limiters: weakref.WeakSet[ProcessLimiter] = weakref.WeakSet()
+_accounts: weakref.WeakSet[Account] = weakref.WeakSet()
+
+
+class _LoopClock:
+    """A loop's time, without keeping the loop alive."""
+
+    __slots__ = ("_last", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._last = loop.time()
+
+    def __call__(self) -> float:
+        loop = self._loop()
+        if loop is not None:
+            self._last = loop.time()
+        return self._last
+
+
+def _is_monotonic(loop: asyncio.AbstractEventLoop) -> bool:
+    """Does this loop run on the process's monotonic clock?"""
+    kind = type(loop)
+    if kind in _monotonic_loops:
+        return True
+    if kind.time is asyncio.BaseEventLoop.time or kind.__module__.partition(".")[0] == "uvloop":
+        _monotonic_loops.add(kind)
+        return True
+    return not getattr(loop, "simulated", False) and abs(loop.time() - time.monotonic()) < _APART
+
+
+class ProcessLimiter:
+    """A limiter whose account lives in this process. Made without a loop, used from any number of them."""
+
+    def __init__(self, open_account: Callable[[Callable[[], float], Listeners], Account]) -> None:
+        self._open = open_account
+        self._listeners = Listeners()
+        self._closed = False
+        self._renew()
+        _limiters.add(self)
+
+    def _renew(self) -> None:
+        """Fresh accounts: at birth and in a forked child."""
+        self._listeners.unlock()
+        self._account = self._opened(time.monotonic)
+        self._apart: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Account] = weakref.WeakKeyDictionary()
+
+    def _opened(self, clock: Callable[[], float]) -> Account:
+        account = self._open(clock, self._listeners)
+        _accounts.add(account)
+        return account
+
+    def _account_of(self, loop: asyncio.AbstractEventLoop) -> Account:
+        if _is_monotonic(loop):
+            return self._account
+        account = self._apart.get(loop)
+        if account is None:
+            if self._closed:
+                raise ClientClosedError("the limiter was closed: make a new one")
+            account = self._apart[loop] = self._opened(_LoopClock(loop))
+        return account
+
+    async def acquire(
+        self,
+        cost: int,
+        *,
+        operation: str = "",
+        priority: Priority = _NORMAL,
+        max_wait: float | None = None,
+        after: Permit | None = None,
+    ) -> Permit:
+        """Wait for `cost` points.
+
+        Args:
+            cost: The operation's seed price in points; a pinned or learned price of `operation` wins.
+            operation: The operation's name, such as `meetings.create`.
+            priority: The lane.
+            max_wait: Longest wait in seconds, summed with the waits of `after`; `0` refuses instead of waiting.
+            after: The permit of the same call's last attempt: it keeps its place in its lane.
+
+        Raises:
+            BudgetTimeoutError: It would take longer than `max_wait`, or did.
+            BudgetError: The price is above the whole limit.
+            ClientClosedError: The limiter is closed.
+            ConfigurationError: No asyncio loop runs here.
+        """
+        try:
+            loop = get_running_loop()
+        except RuntimeError:
+            raise ConfigurationError(
+                "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
+            ) from None
+        account = self._account if type(loop) in _monotonic_loops else self._account_of(loop)
+        ledger = account.ledger
+        if after is None and priority is not _BATCH and ledger.quick > 0:
+            table = account.prices.table
+            price = table.get(operation, cost) if table else cost
+            account.enter()
+            try:
+                now = account.clock()
+                if 0 < price <= ledger.quick and now < ledger.quick_until and not account.lanes.count:
+                    # The common case: points are there, nobody waits.
+                    account.arrivals += 1
+                    permit = LocalPermit(price, now, 0, 0, account, operation, priority, account.arrivals, 0.0)
+                    ledger.charge(permit, now)
+                    account.reserve.spent += price
+                    return permit
+            finally:
+                account.leave()
+                if account.mailbox:
+                    account.look()
+        outcome = account.admit(cost, operation, priority, max_wait, after, loop)
+        if type(outcome) is LocalPermit:
+            return outcome
+        try:
+            granted: Permit = await outcome.future  # type: ignore[union-attr]
+        except BaseException:
+            # Cancelled, refused late, or the coroutine itself was dropped: nothing of it may stay behind.
+            account.end(outcome, "abandoned")
+            raise
+        return granted
+
+    def _account_here(self) -> Account:
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
+        return self._account if loop is None else self._account_of(loop)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight, nobody waits, and nothing was heard for two periods."""
+        for account in (self._account, *self._apart.values()):
+            ledger = account.ledger
+            if ledger.pending or account.lanes.count or account.clock() - ledger.heard_at < 2 * ledger.period:
+                return False
+        return True
+
+    def snapshot(self) -> BudgetSnapshot:
+        """The budget at this moment, by the clock of the running loop. Costs nothing."""
+        account = self._account_here()
+        account.enter()
+        try:
+            now = account.clock()
+            ledger = account.ledger
+            available = 0 if account.lanes.count else max(0, ledger.room(now))
+            return BudgetSnapshot(
+                limit=ledger.limit,
+                remaining=ledger.remaining(),
+                available=available,
+                in_flight=ledger.pending,
+                waiting={priority: account.lanes[priority].count for priority in Priority},
+                waiting_points=account.lanes.points,
+                reset_in=_reset_in(ledger, now),
+                foreign_rate=ledger.others.rate if now < ledger.others.until else 0.0,
+                costs=dict(account.prices.table),
+                state=_state(ledger, available, now),
+            )
+        finally:
+            account.leave()
+            account.follow_up(None)
+
+    def forecast(self, points: int) -> Forecast:
+        """When `points` more points would have been granted, behind all that wait now. Costs nothing.
+
+        Args:
+            points: How many.
+        """
+        account = self._account_here()
+        account.enter()
+        try:
+            now = account.clock()
+            ledger = account.ledger
+            room = ledger.room(now)
+            total = account.lanes.points + points
+            windows = 1 if total <= room else 1 - (room - total) // ledger.limit
+            return Forecast(windows=windows, seconds=ledger.least_wait(now, total) if points > 0 else 0.0)
+        finally:
+            account.leave()
+            account.follow_up(None)
+
+    def subscribe(self, hook: LimiterHook) -> None:
+        """Tell `hook` of waits, throttling and prices from now on; the same object twice is told once.
+
+        Subscriptions are counted: it takes as many `unsubscribe` to be told no more.
+        """
+        self._listeners.add(hook)
+
+    def unsubscribe(self, hook: LimiterHook) -> None:
+        """Take back one `subscribe`; a hook that is not there is left alone."""
+        self._listeners.remove(hook)
+
+    async def aclose(self) -> None:
+        """Let go of what the limiter holds; calls that wait, in whatever loop, get `ClientClosedError`."""
+        self._closed = True
+        here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
+        for account in (self._account, *self._apart.values()):
+            account.close(here)
+
+
+def _reset_in(ledger: Ledger, now: float) -> float | None:
+    if (left := ledger.window.ends_in(now)) is not None:
+        return left
+    return max(0.0, ledger.ageing[0][0] - now) if ledger.ageing else None
+
+
+def _state(ledger: Ledger, available: int, now: float) -> BudgetState:
+    if now < ledger.gate_at:
+        return "frozen"
+    if not ledger.known:
+        return "unknown"
+    return "open" if available > 0 else "empty"
+
+
+def _after_fork() -> None:
+    for account in list(_accounts):
+        account.unlock()
+    for limiter in list(_limiters):
+        limiter._renew()  # pyright: ignore[reportPrivateUsage] - the module's own  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

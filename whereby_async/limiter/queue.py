@@ -1,0 +1,252 @@
+"""`Lanes`: who waits, in which order. Pure but for the futures that the waiters carry and nobody here touches.
+
+**Theory.** Three lanes, served strictly in order; within a lane first come, first served. A lane keeps one queue per price,
+since the question "who is the oldest that would fit into what is left?" (backfill) then looks at a handful of heads, not
+at all that wait. The oldest of the heads is the lane's head. A call that is sent again keeps the number of its first try
+and so its place.
+
+Cancelled waiters stay as husks until they come to a head, or until they are the majority: cancelling is O(1), and so is a
+grant. Counts and points are exact at all times, husks excluded.
+
+A call that has waited two periods is owed something whatever the higher lanes bring: while such calls wait, they are served
+first up to 5 % of each period's points.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from .protocol import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OLD: Final = 2.0
+"""Periods after which a call is owed a share."""
+OLD_SHARE: Final = 0.05
+"""Part of each period's points that those calls get at least."""
+
+_FEW_HUSKS: Final = 64
+
+
+class Waiter:
+    """A call that waits for points.
+
+    Attributes:
+        cost: Points it needs; follows its operation's price while it waits.
+        seed: What it would be charged if its operation had no price of its own.
+        operation: The operation's name.
+        priority: Its lane.
+        order: Its number; the lowest is the oldest.
+        since: When it began to wait, earlier attempts' waits included.
+        asked_at: When this attempt began to wait.
+        waited: Seconds that earlier attempts waited.
+        deadline: When it gives up.
+        queued: It stands in a lane.
+        station: Where its loop is told.
+        future: What its task awaits.
+        permit: What it was granted.
+    """
+
+    __slots__ = (
+        "asked_at",
+        "cost",
+        "deadline",
+        "error",
+        "future",
+        "operation",
+        "order",
+        "permit",
+        "priority",
+        "queued",
+        "seed",
+        "since",
+        "station",
+        "waited",
+    )
+
+    def __init__(  # noqa: PLR0913 - a waiter has this many traits
+        self, cost: int, operation: str, priority: Priority, *, order: int, now: float, waited: float, seed: int
+    ) -> None:
+        self.cost = cost
+        self.seed = seed
+        self.operation = operation
+        self.priority = priority
+        self.order = order
+        self.asked_at = now
+        self.waited = waited
+        self.since = now - waited
+        self.deadline: float | None = None
+        self.queued = False
+        self.station: Any = None
+        self.future: Any = None
+        self.permit: Any = None
+        self.error: BaseException | None = None
+
+
+class Lane:
+    """One lane: a queue per price.
+
+    Attributes:
+        count: Calls that wait.
+        points: Points that they need.
+    """
+
+    __slots__ = ("_husks", "_queues", "count", "points")
+
+    def __init__(self) -> None:
+        self._queues: dict[int, deque[Waiter]] = {}
+        self._husks = 0
+        self.count = 0
+        self.points = 0
+
+    def push(self, waiter: Waiter) -> None:
+        """Stand at the end, or at the place that the waiter's number says."""
+        waiter.queued = True
+        self.count += 1
+        self.points += waiter.cost
+        queue = self._queues.get(waiter.cost)
+        if queue is None:
+            queue = self._queues[waiter.cost] = deque()
+        if not queue or queue[-1].order < waiter.order:
+            queue.append(waiter)
+            return
+        place = next((i for i, other in enumerate(queue) if other.order > waiter.order), len(queue))
+        queue.insert(place, waiter)
+
+    def head(self) -> Waiter | None:
+        """The oldest."""
+        return self._oldest(None)
+
+    def oldest_within(self, room: int) -> Waiter | None:
+        """The oldest that costs no more than `room`."""
+        return self._oldest(room)
+
+    def _oldest(self, room: int | None) -> Waiter | None:
+        oldest: Waiter | None = None
+        for cost, queue in self._queues.items():
+            while queue and not queue[0].queued:
+                queue.popleft()
+                self._husks -= 1
+            if queue and (room is None or cost <= room) and (oldest is None or queue[0].order < oldest.order):
+                oldest = queue[0]
+        return oldest
+
+    def discard(self, waiter: Waiter) -> None:
+        """Wait no longer: granted, cancelled or too late."""
+        if not waiter.queued:
+            return
+        waiter.queued = False
+        self.count -= 1
+        self.points -= waiter.cost
+        queue = self._queues[waiter.cost]
+        if queue[0] is waiter:
+            queue.popleft()
+            return
+        self._husks += 1
+        if self._husks > _FEW_HUSKS and self._husks > self.count:
+            self._rebuild()
+
+    def reprice(self, price: Callable[[Waiter], int]) -> None:
+        """Prices have changed: let each waiter stand in its new queue, at its place."""
+        waiters = sorted(self, key=lambda waiter: waiter.order)
+        self.points = 0
+        for waiter in waiters:
+            waiter.cost = price(waiter)
+            self.points += waiter.cost
+        self._rebuild(waiters)
+
+    def _rebuild(self, waiters: list[Waiter] | None = None) -> None:
+        waiters = list(self) if waiters is None else waiters
+        self._queues = {}
+        for waiter in waiters:
+            self._queues.setdefault(waiter.cost, deque()).append(waiter)
+        self._husks = 0
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """All that wait, price by price."""
+        return (waiter for queue in self._queues.values() for waiter in queue if waiter.queued)
+
+
+class Lanes:
+    """All lanes.
+
+    Attributes:
+        count: Calls that wait, all lanes.
+    """
+
+    __slots__ = ("_lanes", "_old_from", "_old_spent", "count")
+
+    def __init__(self) -> None:
+        self._lanes = tuple(Lane() for _ in Priority)
+        self._old_from = 0.0
+        self._old_spent = 0
+        self.count = 0
+
+    def __getitem__(self, priority: Priority) -> Lane:
+        return self._lanes[priority]
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """All that wait."""
+        return (waiter for lane in self._lanes for waiter in lane)
+
+    @property
+    def points(self) -> int:
+        """Points that all need."""
+        return sum(lane.points for lane in self._lanes)
+
+    def ahead_of(self, priority: Priority, order: int) -> int:
+        """Points that wait before a call with that number in that lane; a call that keeps its place has few before it."""
+        ahead = sum(lane.points for lane in self._lanes[:priority])
+        head = self._lanes[priority].head()
+        return ahead + self._lanes[priority].points if head is not None and head.order < order else ahead
+
+    def push(self, waiter: Waiter) -> None:
+        """Let it wait in its lane."""
+        self.count += 1
+        self._lanes[waiter.priority].push(waiter)
+
+    def discard(self, waiter: Waiter) -> None:
+        """Let it go, if it waits."""
+        if waiter.queued:
+            self.count -= 1
+            self._lanes[waiter.priority].discard(waiter)
+
+    def reprice(self, price: Callable[[Waiter], int]) -> None:
+        """Ask the price of each again."""
+        for lane in self._lanes:
+            if lane.count:
+                lane.reprice(price)
+
+    def head(self) -> Waiter | None:
+        """The oldest of the first lane that has any."""
+        for lane in self._lanes:
+            if lane.count:
+                return lane.head()
+        return None
+
+    def backfill(self, room: int) -> Waiter | None:
+        """The oldest call that costs no more than `room`, lane by lane."""
+        for lane in self._lanes:
+            if lane.count and (waiter := lane.oldest_within(room)):
+                return waiter
+        return None
+
+    def owed(self, now: float, limit: int, period: float) -> Waiter | None:
+        """The oldest call of the lower lanes that is owed a share and has not had it in this period."""
+        if now - self._old_from >= period:
+            self._old_from = now
+            self._old_spent = 0
+        if self._old_spent >= OLD_SHARE * limit:
+            return None
+        owed: Waiter | None = None
+        for lane in self._lanes[1:]:
+            head = lane.head() if lane.count else None
+            if head and now - head.since >= OLD * period and (owed is None or head.since < owed.since):
+                owed = head
+        return owed
+
+    def paid(self, waiter: Waiter) -> None:
+        """A call that was owed has been served."""
+        self._old_spent += waiter.cost

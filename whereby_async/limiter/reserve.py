@@ -1,0 +1,53 @@
+"""`Reserve`: what is kept of each window from the batch lane. Pure.
+
+In a fixed window priority alone is worth nothing: a batch spends the minute in its first second, and whoever comes later
+waits for the next, whatever his lane. So points are kept back: what the other lanes will need until the window ends, by
+their rate of the last minute, and some more, for arrivals are uneven. Towards the end the need melts, and the batch gets
+the rest; at the beginning it is never nothing, or the first call after a lull would wait a minute.
+"""
+
+from __future__ import annotations
+
+import math
+
+_FLOOR = 4.0
+_SPREAD = 3.0
+_MELT = 5.0
+
+
+class Reserve:
+    """The part of each window that the batch lane leaves to others.
+
+    Attributes:
+        spent: Points that the other lanes were granted since the rate was last reckoned.
+    """
+
+    __slots__ = ("_period", "_rate", "_reckoned_at", "_share", "spent")
+
+    def __init__(self, share: float, period: float) -> None:
+        self._share = share
+        self._period = period
+        self._rate = -1.0
+        self._reckoned_at = 0.0
+        self.spent = 0
+
+    def _reckon(self, limit: int, now: float) -> float:
+        """Points per second of the other lanes: a decaying mean that begins at the whole share."""
+        if self._rate < 0:
+            self._rate = self._share * limit / self._period
+            self._reckoned_at = now
+        passed = now - self._reckoned_at
+        if passed > self._period / 120:
+            weight = math.exp(-passed / self._period)
+            self._rate = self._rate * weight + self.spent / passed * (1 - weight)
+            self.spent = 0
+            self._reckoned_at = now
+        return self._rate
+
+    def points(self, limit: int, ends_in: float, now: float) -> int:
+        """Points that the batch lane may not touch now, in a window that ends in `ends_in` seconds."""
+        if ends_in <= 0:
+            return 0
+        expected = self._reckon(limit, now) * ends_in
+        wanted = expected + (_FLOOR + _SPREAD * math.sqrt(expected)) * min(1.0, ends_in / _MELT)
+        return math.ceil(min(self._share * limit, wanted))

@@ -1,0 +1,151 @@
+"""From the arguments of a call to the bytes of its body. Pure.
+
+Errors name the field by its path on the wire (`recording.destination.url`) and never show a value; they are raised
+after the frames that held the body have returned, so that a traceback with locals does not show it either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from math import isfinite
+from typing import Any, Final, TypeAlias, cast
+from uuid import UUID
+
+import msgspec
+
+from ..redaction import SilentBytes
+from .dates import rfc3339
+
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**64 - 1
+
+_Wire: TypeAlias = Callable[[Any, str], object]
+
+
+class _RefusedError(Exception):
+    """Carries the error to raise out of the frames that hold the body."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def encode(body: object) -> SilentBytes:
+    """The JSON of a request's body.
+
+    Args:
+        body: A dictionary in wire spelling, or any Struct. Values may be Structs, dictionaries, lists, aware
+            `datetime`s (which become UTC with milliseconds and `Z`), text, numbers, booleans, enums, UUIDs and `None`,
+            which is null. What is `UNSET` is left out.
+
+    Returns:
+        Bytes whose `repr` tells only how many they are.
+
+    Raises:
+        ValueError: A naive `datetime`, a number that is not finite or too large, text that is not Unicode, or a body
+            that holds itself. The text opens with the field's path.
+        TypeError: A value or a key that JSON has no form for. The text opens with the field's path.
+    """
+    try:
+        return SilentBytes(msgspec.json.encode(_wire(body, "")))
+    except _RefusedError as refused:
+        error = refused.error
+    except RecursionError:
+        error = ValueError("the body is nested too deeply, or holds itself")
+    del body
+    raise error
+
+
+def _wire(value: object, path: str) -> object:
+    if value is None:
+        return None
+    for kind, wire in _WIRES:
+        if isinstance(value, kind):
+            return wire(value, path)
+    message = f"{_place(path)} is of type {type(value).__name__}, which cannot be sent as JSON"
+    raise _RefusedError(TypeError(message))
+
+
+def _from_datetime(value: datetime, path: str) -> str:
+    try:
+        return rfc3339(_place(path), value)
+    except ValueError as error:
+        raise _RefusedError(error.with_traceback(None)) from None
+
+
+def _from_float(value: float, path: str) -> float:
+    if not isfinite(value):
+        message = f"{_place(path)} is not a finite number"
+        raise _RefusedError(ValueError(message))
+    return float(value)
+
+
+def _from_int(value: int, path: str) -> int:
+    if not _SMALLEST <= value <= _LARGEST:
+        message = f"{_place(path)} is too large a number"
+        raise _RefusedError(ValueError(message))
+    return int(value)
+
+
+def _from_text(value: str, path: str) -> str:
+    text = str.__str__(value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        message = f"{_place(path)} holds half a surrogate pair, which is not Unicode text"
+        raise _RefusedError(ValueError(message))
+    return text
+
+
+def _from_struct(value: msgspec.Struct, path: str) -> object:
+    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return _from_mapping({key: getattr(value, name) for key, name in names}, path)
+
+
+def _from_mapping(value: Mapping[Any, object], path: str) -> object:
+    wire: dict[str, object] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            message = f"{_place(path)} has a key of type {type(key).__name__}; keys must be text"
+            raise _RefusedError(TypeError(message))
+        if item is not msgspec.UNSET:
+            inner = f"{path}.{key}" if path else key
+            wire[_from_text(key, inner)] = _wire(item, inner)
+    return wire
+
+
+def _from_items(value: Iterable[object], path: str) -> object:
+    return [_wire(item, f"{path}[{index}]") for index, item in enumerate(value)]
+
+
+def _from_enum(value: Enum, path: str) -> object:
+    return _wire(value.value, path)
+
+
+def _from_bool(value: bool, _path: str) -> bool:
+    return value
+
+
+def _from_uuid(value: UUID, _path: str) -> str:
+    return str(value)
+
+
+def _place(path: str) -> str:
+    return path or "the body"
+
+
+_WIRES: Final = cast(
+    "tuple[tuple[type[Any] | tuple[type[Any], ...], _Wire], ...]",
+    (
+        (Enum, _from_enum),
+        (str, _from_text),
+        (bool, _from_bool),
+        (int, _from_int),
+        (float, _from_float),
+        (datetime, _from_datetime),
+        (msgspec.Struct, _from_struct),
+        (Mapping, _from_mapping),
+        ((list, tuple, set, frozenset), _from_items),
+        (UUID, _from_uuid),
+    ),
+)

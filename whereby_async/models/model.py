@@ -1,0 +1,57 @@
+"""The root of every Struct of this package: frozen, camelCase on the wire, and silent about secrets.
+
+msgspec gives a Struct three ways to show itself: `repr`, `str` and `rich`. All three go through `Model` here, so that
+a subclass only names the fields that must not show. The attributes themselves stay plain `str` with the whole value.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+from msgspec import UNSET, Meta, Struct
+
+from ..redaction import MASK, redact
+
+Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""An aware `datetime`. The strict decoder refuses a naive one, so that the tolerant one reads it as UTC."""
+
+_QUERY: Final = re.compile(r"([?#]).+", re.DOTALL)
+
+
+class Model(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What all Structs of this package share: how they are spelled on the wire, and which fields never show.
+
+    Results of the API and bodies for it are both `Model`s. They are frozen, compare by value, pickle and copy. In
+    `repr`, in `str` and when `rich` prints them, secrets are masked and fields that are `UNSET` are left out.
+    """
+
+    _secrets: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose text never shows. A Struct in such a field shows itself; anything else there does not show."""
+
+    _links: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold a link: shown without its query, which may carry a `roomKey`."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What `rich` shows: the same fields as `repr`, with the same masks."""
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, self._masked(name, value)) for name, value in fields if value is not UNSET]
+
+    def _masked(self, name: str, value: object) -> object:
+        if value is None or isinstance(value, Model):
+            return value
+        if name in self._secrets:
+            return MASK
+        if name in self._links:
+            return masked_link(value) if isinstance(value, str) else MASK
+        return value
+
+
+def masked_link(url: str) -> str:
+    """The link without what may be secret in it: all that stands behind its path."""
+    return redact(_QUERY.sub(r"\1" + MASK, url))

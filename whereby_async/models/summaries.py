@@ -1,0 +1,87 @@
+"""Summaries: what `client.summaries` returns."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+from .model import Model, Timestamp
+from .transcriptions import FAILED_STATES, READY_STATES
+
+_DocumentedTemplate: TypeAlias = Literal[
+    "SOAP", "Extended SOAP", "General Narrative", "General Bulleted", "Educational Lecture", "Educational Tutoring"
+]
+
+SummaryTemplate: TypeAlias = _DocumentedTemplate | str
+"""How a summary is laid out."""
+
+SUMMARY_TEMPLATES: Final = (
+    "SOAP",
+    "Extended SOAP",
+    "General Narrative",
+    "General Bulleted",
+    "Educational Lecture",
+    "Educational Tutoring",
+)
+"""The documented values of `template`; the server's default is `General Bulleted`."""
+
+SUMMARY_STATES: Final = ("in_progress", "ready", "completed", "failed")
+"""The documented values of `Summary.state` (`ready` and `completed` mean the same); others may come."""
+
+SUMMARY_SORT_FIELDS: Final = ("roomName", "startDate", "durationInSeconds")
+"""What `GET /summaries` can be sorted by, each followed by `:asc` or `:desc`."""
+
+
+class Summary(Model, frozen=True, kw_only=True, rename="camel"):
+    """A summary of a transcription, in closed beta. Whereby REST API reference, Summaries.
+
+    Attributes:
+        summary_id: The summary's id.
+        transcription_id: The transcription that was summed up.
+        summary: The text, under keys that depend on the template: always `summary`, and `SOAP` or `extended_SOAP` with
+            those. Empty while `state` is `in_progress`.
+        room_session_id: The session that was summed up.
+        room_name: The room's name with its leading slash.
+        start_date: When what was transcribed began, aware, in UTC.
+        end_date: When what was transcribed ended, aware, in UTC.
+        state: One of `SUMMARY_STATES`, or a newer word; `is_ready`, `is_failed` and `is_done` read it.
+        created_at: When the summary was asked for, aware, in UTC.
+        modified_at: When it last changed, aware, in UTC.
+        template: One of `SUMMARY_TEMPLATES`, or a newer word.
+    """
+
+    summary_id: str
+    transcription_id: str | None = None
+    summary: dict[str, Any] | str | None = None
+    room_session_id: str | None = None
+    room_name: str | None = None
+    start_date: Timestamp | None = None
+    end_date: Timestamp | None = None
+    state: str | None = None
+    created_at: Timestamp | None = None
+    modified_at: Timestamp | None = None
+    template: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Is the summary written?"""
+        return self.state in READY_STATES
+
+    @property
+    def is_failed(self) -> bool:
+        """Did the summary fail for good?"""
+        return self.state in FAILED_STATES
+
+    @property
+    def is_done(self) -> bool:
+        """Is it ready or failed? A state that this version does not know counts as still under way."""
+        return self.is_ready or self.is_failed
+
+
+class SummaryJob(Model, frozen=True, kw_only=True, rename="camel"):
+    """What `POST /summaries` answers: the summary was begun. Whereby REST API reference, Summaries.
+
+    Attributes:
+        summary_id: The id to ask after, and to wait for.
+    """
+
+    summary_id: str

@@ -1,0 +1,36 @@
+"""The test kit: a Whereby of one's own to develop and test against, over real sockets.
+
+```python
+from whereby_async.testing import FakeWhereby
+
+async with FakeWhereby(limit=100) as fake, fake.client() as whereby:
+    fake.add_recording(room_name="/standup")
+    recordings = await whereby.recordings.list().collect()
+```
+"""
+
+from __future__ import annotations
+
+from .budget import Algorithm
+from .fake import FAKE_API_KEY, FakeWhereby
+from .faults import Fault, FaultPlan
+from .headers import HeaderStyle
+from .media import JobState, StorageType
+from .requests import RecordedRequest, UploadedFile
+from .state import Backdrop, Moment, RoomTheme
+
+__all__ = [
+    "FAKE_API_KEY",
+    "Algorithm",
+    "Backdrop",
+    "FakeWhereby",
+    "Fault",
+    "FaultPlan",
+    "HeaderStyle",
+    "JobState",
+    "Moment",
+    "RecordedRequest",
+    "RoomTheme",
+    "StorageType",
+    "UploadedFile",
+]
