@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
@@ -94,13 +94,14 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
 def _server_words(body: bytes) -> tuple[str, Any]:
     """What the server said: `error`, else `message`, else its text without tags; and its `data`."""
     try:
-        answer = msgspec.json.decode(body)
+        answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         text = _TAGS.sub(" ", body[: _WORDS * 20].decode("utf-8", "replace"))
         return _shorten(text), None
     if isinstance(answer, dict):
-        words = next((w for w in (answer.get("error"), answer.get("message")) if w), "")
-        return _shorten(words if isinstance(words, str) else str(words)), answer.get("data")
+        told = cast("dict[str, Any]", answer)
+        words = told.get("error") or told.get("message") or ""
+        return _shorten(words if isinstance(words, str) else str(words)), told.get("data")
     return _shorten(answer if isinstance(answer, str) else ""), None
 
 

@@ -112,12 +112,14 @@ class Paginator(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         tasks, self._tasks = self._tasks, None
-        if tasks is not None:
-            tasks.cancel_scope.cancel()
-            # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
-            await tasks.__aexit__(None, None, None)
-        while self._ahead:
-            self._ahead.pop().close()
+        try:
+            if tasks is not None:
+                tasks.cancel_scope.cancel()
+                # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
+                await tasks.__aexit__(None, None, None)
+        finally:  # a cancel is raised in there once more
+            while self._ahead:
+                self._ahead.pop().close()
 
 
 class _Pages(Generic[T]):

@@ -47,12 +47,12 @@ class SilentDict(dict[str, Any]):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<dict of {', '.join(map(str, self))}>"
+        return f"<dict of {', '.join(str(key) for key in self)}>"
 
 
 def silent(value: T) -> T:
     """The same, but a dictionary as one that does not show its values: what a caller passed may hold storage secrets."""
-    return cast("T", SilentDict(value)) if isinstance(value, dict) else value
+    return cast("T", SilentDict(cast("dict[str, Any]", value))) if isinstance(value, dict) else value
 
 
 def redact(text: str, *secrets: str) -> str:

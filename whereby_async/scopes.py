@@ -10,7 +10,7 @@ from .errors import ConfigurationError
 from .limiter.protocol import Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from .transport import Answer
 
@@ -32,7 +32,7 @@ def as_priority(value: Priority) -> Priority:
 
 
 @contextlib.contextmanager
-def use_priority(priority: Priority) -> Iterator[None]:
+def use_priority(priority: Priority) -> Generator[None]:
     """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says otherwise.
 
     It follows the task: tasks started inside have it, tasks that run beside do not.
@@ -51,7 +51,7 @@ def use_priority(priority: Priority) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def capture_responses() -> Iterator[list[Answer]]:
+def capture_responses() -> Generator[list[Answer]]:
     """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is lost.
 
     Answers of failed and repeated attempts are among them, oldest first. Inner captures do not add to outer ones.

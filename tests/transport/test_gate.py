@@ -30,10 +30,11 @@ async def _settled() -> None:
 
 async def test_slots_are_served_by_lane_and_in_order_within_one() -> None:
     """Whoever stands in a lower lane goes first; within a lane, first come is first served."""
-    gate, order, hold = Gate(1, asyncio.get_running_loop()), [], asyncio.Event()
+    gate, hold = Gate(1, asyncio.get_running_loop()), asyncio.Event()
+    order: list[str] = []
     first = asyncio.create_task(_pass(gate, 1, order, "first", hold))
     await _settled()
-    rest = []
+    rest: list[asyncio.Task[None]] = []
     for lane, name in ((2, "batch1"), (1, "normal1"), (2, "batch2"), (1, "normal2"), (0, "interactive")):
         rest.append(asyncio.create_task(_pass(gate, lane, order, name)))
         await _settled()
@@ -89,7 +90,8 @@ async def test_a_waiter_cancelled_after_its_grant_hands_the_slot_on() -> None:
 async def test_random_cancels_lose_no_slot() -> None:
     """After 500 passers of which many are cancelled at random moments, all slots are free."""
     chance = random.Random(7)
-    gate, order = Gate(5, asyncio.get_running_loop()), []
+    gate = Gate(5, asyncio.get_running_loop())
+    order: list[str] = []
 
     async def one(name: str) -> None:
         if not gate.try_enter():

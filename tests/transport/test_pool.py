@@ -87,7 +87,7 @@ async def test_a_timeout_before_the_connection_stood_never_left(pool: SessionPoo
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         address = listener.getsockname()
-        fillers = []
+        fillers: list[socket.socket] = []
         for _ in range(4):  # fill the queue of connections that wait to be accepted
             filler = socket.socket()
             filler.setblocking(False)
@@ -335,10 +335,11 @@ async def test_a_pool_dropped_with_open_sessions_warns_once_and_closes_them() ->
     async with WireServer(answer_each) as server:
         pool = SessionPool()
         await pool.send(exchange(server.url))
-        with pytest.warns(ResourceWarning, match="SessionPool was not closed") as caught:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             del pool
             gc.collect()
-        assert len(caught) == 1
+        assert ["SessionPool was not closed" in str(warning.message) for warning in caught] == [True]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for _ in range(10):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -52,7 +52,7 @@ def _query_text(name: str, value: object) -> str | None:
     if isinstance(value, datetime):
         return rfc3339(name, value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        return comma_list(name, value)
+        return comma_list(name, cast("Iterable[object]", value))
     msg = f"{name}={value!r} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
     raise TypeError(msg)
 
@@ -79,15 +79,16 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
             f": pass [{values!r}]" if isinstance(values, str) else ""
         )
         raise TypeError(msg)
-    listed = list(values)
-    for value in listed:
+    listed: list[str] = []
+    for value in values:
         if not isinstance(value, str):
             msg = f"{name} must hold strings, not {type(value).__name__}: {value!r}"
             raise TypeError(msg)
         if not value.strip() or (separator and separator in value):
             msg = f"{name} holds {value!r}: pass one name or id in each string"
             raise ValueError(msg)
-    return [str.__str__(value) for value in listed]  # an enum's own str() tells its name
+        listed.append(str.__str__(value))  # an enum's own str() tells its name
+    return listed
 
 
 def ids(name: str, values: Iterable[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -75,7 +76,7 @@ async def file_parts(files: Mapping[str, FileSource]) -> list[FilePart]:
         if not field.isascii() or not field.isprintable() or not field or '"' in field:
             msg = f"files has a field named {field!r}: pass a plain name, such as 'image'"
             raise ValueError(msg)
-        name = os.path.basename(os.fspath(source)) if isinstance(source, str | os.PathLike) else field  # noqa: PTH119 - pure
+        name = Path(cast("str", source)).name if isinstance(source, str | os.PathLike) else field
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(FilePart(field, name, content_type, await read_file(field, source)))
     return parts
