@@ -98,6 +98,10 @@ class RecordingLimiter:
     def subscribe(self, hook: LimiterHook) -> None:
         self.hooks.append(hook)
 
+    def unsubscribe(self, hook: LimiterHook) -> None:
+        if hook in self.hooks:
+            self.hooks.remove(hook)
+
     async def aclose(self) -> None:
         self.closed = True
 

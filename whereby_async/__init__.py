@@ -14,10 +14,10 @@ when its name is touched, never inside a running call.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from .version import __version__
 
+TYPE_CHECKING = False  # type checkers know the name; to import typing for it would double what this import costs
 if TYPE_CHECKING:
     from . import errors, hooks, limiter, models
     from .client import WherebyClient

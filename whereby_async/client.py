@@ -17,14 +17,14 @@ from .redaction import silent
 from .resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions, arguments
 from .resources.files import file_parts
 from .scopes import as_priority
-from .sender import ClientSender, SendOptions, SharedState
+from .sender import LIMITER_METHODS, ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
 
-    from .hooks import Hook, LimiterHook
+    from .hooks import Hook
     from .limiter.protocol import Limiter, Priority
     from .resources.files import FileSource
 
@@ -32,8 +32,7 @@ T = TypeVar("T")
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-_LIMITER_METHODS: Final = ("on_wait", "on_throttle", "on_cost_change")
-_HOOK_METHODS: Final = ("on_attempt", "on_retry", "on_response", *_LIMITER_METHODS)
+_HOOK_METHODS: Final = ("on_attempt", "on_retry", "on_response", *LIMITER_METHODS)
 
 
 class WherebyClient:
@@ -109,9 +108,7 @@ class WherebyClient:
     def _use(self, options: SendOptions) -> None:
         self._options = options
         self._sender = ClientSender(self._shared, options)
-        for hook in self._shared.hooks:
-            if any(hasattr(hook, method) for method in _LIMITER_METHODS):
-                options.limiter.subscribe(cast("LimiterHook", hook))
+        self._shared.listen_to(options.limiter)
 
     def __repr__(self) -> str:
         view = " view" if self._is_view else ""
@@ -299,9 +296,6 @@ class WherebyClient:
             return
         self._shared.closed = True
         self._shared.waiting.send_away()
-        unsubscribe = getattr(self._options.limiter, "unsubscribe", None)
-        if unsubscribe is not None:
-            for hook in self._shared.hooks:
-                unsubscribe(hook)
+        self._shared.stop_listening()
         if self._owned_pool is not None:
             await self._owned_pool.aclose()

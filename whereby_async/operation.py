@@ -66,12 +66,12 @@ class Operation(Generic[T]):
         cost: int | None = None,
         idempotent: bool | None = None,
     ) -> None:
-        self.name = name
-        self.method = method
-        self.path = path
-        self.decode = decode
-        self.cost = _SEED_COSTS.get(method, _WRITE_COST) if cost is None else cost
-        self.idempotent = method in _IDEMPOTENT if idempotent is None else idempotent
+        self.name: str = name
+        self.method: str = method
+        self.path: str = path
+        self.decode: Callable[[bytes], T] = decode
+        self.cost: int = _SEED_COSTS.get(method, _WRITE_COST) if cost is None else cost
+        self.idempotent: bool = method in _IDEMPOTENT if idempotent is None else idempotent
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.method} {self.path}>"
@@ -122,13 +122,13 @@ class Request(Generic[T]):
         files: tuple[FilePart, ...] = (),
         form: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        self.operation = operation
-        self.path = path
-        self.query = query
-        self.json = json
-        self.files = files
-        self.form = form
-        self.target = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+        self.operation: Operation[T] = operation
+        self.path: str = path
+        self.query: tuple[tuple[str, str], ...] = query
+        self.json: SilentBytes | None = json
+        self.files: tuple[FilePart, ...] = files
+        self.form: tuple[tuple[str, str], ...] = form
+        self.target: str = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
 
     def __repr__(self) -> str:
         return f"<request {self.operation.name}>"

@@ -12,7 +12,7 @@ import asyncio
 import copy
 import random
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from .error_answers import status_error
 from .errors import (
@@ -35,7 +35,7 @@ from .waiting import WaitingCalls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .hooks import Hook
+    from .hooks import Hook, LimiterHook
     from .limiter.protocol import Limiter, Permit
     from .operation import Operation, Request
     from .redaction import Secret
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
 
-_OK = range(200, 300)
+_OK: Final = range(200, 300)
+LIMITER_METHODS: Final = ("on_wait", "on_throttle", "on_cost_change")
 
 
 class SendOptions:
@@ -79,15 +80,15 @@ class SendOptions:
         priority: Priority | None,
         pinned_priority: Priority | None = None,
     ) -> None:
-        self.headers = headers
-        self.key = key
-        self.key_source = key_source
-        self.limiter = limiter
-        self.retry = retry
-        self.timeout = timeout
-        self.max_wait = max_wait
-        self.priority = priority
-        self.pinned_priority = pinned_priority
+        self.headers: Mapping[str, str] = headers
+        self.key: Secret = key
+        self.key_source: str = key_source
+        self.limiter: Limiter = limiter
+        self.retry: RetryPolicy = retry
+        self.timeout: float = timeout
+        self.max_wait: float | None = max_wait
+        self.priority: Priority | None = priority
+        self.pinned_priority: Priority | None = pinned_priority
 
     def replaced(self, **changes: object) -> SendOptions:
         """A copy with some of them replaced."""
@@ -116,15 +117,35 @@ class SharedState:
         closed: `aclose` was called.
     """
 
-    __slots__ = ("base_url", "closed", "hooks", "pool", "retry_budget", "waiting")
+    __slots__ = ("_told_by", "base_url", "closed", "hooks", "pool", "retry_budget", "waiting")
 
     def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
-        self.base_url = base_url
-        self.pool = pool
-        self.hooks = hooks
-        self.retry_budget = RetryBudget()
-        self.waiting = WaitingCalls()
-        self.closed = False
+        self._told_by: list[Limiter] = []
+        self.base_url: str = base_url
+        self.pool: SessionPool = pool
+        self.hooks: tuple[Hook, ...] = hooks
+        self.retry_budget: RetryBudget = RetryBudget()
+        self.waiting: WaitingCalls = WaitingCalls()
+        self.closed: bool = False
+
+    def listen_to(self, limiter: Limiter) -> None:
+        """Have the hooks told by a limiter too: once, however many views there are of the client."""
+        hooks = self._limiter_hooks()
+        if hooks and not any(limiter is other for other in self._told_by):
+            self._told_by.append(limiter)
+            for hook in hooks:
+                limiter.subscribe(hook)
+
+    def stop_listening(self) -> None:
+        """Take the hooks back from every limiter."""
+        while self._told_by:
+            limiter = self._told_by.pop()
+            if callable(getattr(limiter, "unsubscribe", None)):  # one of the caller's own may lack it
+                for hook in self._limiter_hooks():
+                    limiter.unsubscribe(hook)
+
+    def _limiter_hooks(self) -> list[LimiterHook]:
+        return [cast("LimiterHook", hook) for hook in self.hooks if any(hasattr(hook, m) for m in LIMITER_METHODS)]
 
 
 class ClientSender:
@@ -133,8 +154,8 @@ class ClientSender:
     __slots__ = ("options", "shared")
 
     def __init__(self, shared: SharedState, options: SendOptions) -> None:
-        self.shared = shared
-        self.options = options
+        self.shared: SharedState = shared
+        self.options: SendOptions = options
 
     def pinned(self) -> ClientSender:
         """The same sender, its lane fixed as it is now."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from .errors import ClientClosedError
+from .errors import ClientClosedError, ConfigurationError
 
 if TYPE_CHECKING:
     from .limiter.protocol import Limiter, Permit, Priority
@@ -36,10 +36,7 @@ class WaitingCalls:
         after: Permit | None,
     ) -> Permit:
         """`limiter.acquire`, but `ClientClosedError` once `send_away` is called."""
-        task = asyncio.current_task()
-        if task is None:
-            msg = "a call needs a running asyncio task: whereby_async runs on asyncio or uvloop"
-            raise RuntimeError(msg)
+        task = _current_task()
         self._tasks.add(task)
         try:
             return await limiter.acquire(cost, operation=operation, priority=priority, max_wait=max_wait, after=after)
@@ -63,3 +60,14 @@ class WaitingCalls:
         if task in self._tasks and task not in self._sent_away:
             self._sent_away.add(task)
             task.cancel()
+
+
+def _current_task() -> asyncio.Task[object]:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:
+        msg = "there is no asyncio task here: whereby_async runs on asyncio or uvloop, not on trio; start it with asyncio.run(…)"
+        raise ConfigurationError(msg)
+    return task

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds until a process that does not end fails its test."""
 
+# Stdin becomes the controlling terminal of the new session, so that Ctrl-C is a signal there; then the real command runs.
+_CLAIM = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -81,18 +83,17 @@ class OnTerminal:
         self._keyboard, screen = pty.openpty()
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self._process = subprocess.Popen(
-            command(*words),
+            [sys.executable, "-I", "-S", "-c", _CLAIM, *command(*words)],
             env=environment(TERM="xterm-256color", **(variables or {})),
             stdin=screen,
             stdout=screen,
             stderr=screen,
             start_new_session=True,
-            preexec_fn=_own_terminal,
         )
         os.close(screen)
         self._seen = b""
 
-    def __enter__(self) -> OnTerminal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -101,7 +102,7 @@ class OnTerminal:
         os.close(self._keyboard)
 
     def type(self, keys: bytes) -> None:
-        """Press keys; `\\x03` is Ctrl-C."""
+        """Press keys; byte 3 is Ctrl-C."""
         os.write(self._keyboard, keys)
 
     def until(self, words: str) -> str:
@@ -129,8 +130,3 @@ class OnTerminal:
             piece = os.read(self._keyboard, 1 << 16)
         self._seen += piece
         return bool(piece)
-
-
-def _own_terminal() -> None:
-    """Make stdin the controlling terminal of the new session, so that Ctrl-C is a signal there."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def test_all_operations_are_shown(rows: list[dict[str, Any]]) -> None:
 def test_points_left_are_the_servers_word(rows: list[dict[str, Any]]) -> None:
     """From call to call the points left fall by what the call cost, within a window."""
     calls = _of(rows, "call")
-    pairs = [(a, b) for a, b in zip(calls, calls[1:], strict=False) if b["waited"] < 0.05]
+    pairs = [(a, b) for a, b in itertools.pairwise(calls) if b["waited"] < 0.05]
     assert len(pairs) > 20
     assert all(before["remaining"] - after["points"] == after["remaining"] for before, after in pairs)
 

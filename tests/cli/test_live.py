@@ -104,7 +104,7 @@ async def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby) ->
         *command("demo", "--live"), env=environment(), stdout=asyncio.subprocess.DEVNULL
     )
     waiting = asyncio.ensure_future(process.wait())
-    while not any(request.operation == "meetings.get" for request in account.requests):  # noqa: ASYNC110 - of another process
+    while not any(request.operation == "meetings.get" for request in account.requests):
         assert not waiting.done()
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGINT)

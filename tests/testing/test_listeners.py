@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from testing.bare import Bare
 
-from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from whereby_async.testing import RecordedRequest
+    from testing.bare import Bare
+
+    from whereby_async.testing import FakeWhereby, RecordedRequest
 
 pytestmark = pytest.mark.anyio
 

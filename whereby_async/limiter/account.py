@@ -23,11 +23,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
-from ..hooks import ThrottleDetails, WaitDetails
+from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails
 from .permit import LocalPermit
 from .protocol import Priority
 from .queue import Lanes, Waiter
 from .station import Station
+from .trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from ..rate_limit import RateLimit
-    from .costs import Prices
+    from .costs import Change, Prices
     from .ledger import Ledger
     from .listeners import Listeners
     from .protocol import Permit
@@ -65,6 +66,7 @@ class Account:
         self.reserve = reserve
         self.clock = clock
         self.lanes = Lanes()
+        self.trail = Trail()
         self.mailbox: deque[tuple[LocalPermit | Waiter, Ending, RateLimit | None]] = deque()
         self.closed = False
         self.arrivals = 0
@@ -336,13 +338,41 @@ class Account:
         ledger = self.ledger
         if ending == "settled":
             ledger.settle(permit, answer, now)
-            if answer is not None and answer.throttled:
-                delay = max(0.0, ledger.gate_at - now)
-                self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            if answer is not None:
+                trail = self.trail
+                if answer.remaining == trail.low - permit.cost and not answer.throttled:
+                    trail.follow(answer.remaining, permit.operation, permit.cost, now)
+                else:
+                    self._learn(permit, answer, now)
         elif ending == "released":
             ledger.refund(permit)
         else:
             ledger.lost(permit, now)
+
+    def _learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
+        """See whether prices are right, and whether this answer is one to tell of."""
+        ledger = self.ledger
+        if answer.throttled:
+            delay = max(0.0, ledger.gate_at - now)
+            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            self._moved(self.prices.suspect())
+            return
+        if answer.remaining is None or answer.remaining >= ledger.limit:
+            return
+        samples = self.trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
+        samples += self.trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
+        if samples:
+            clean = ledger.undisturbed(now) and now - self.trail.refilled_at > ledger.period
+            self._moved([change for sample in samples if (change := self.prices.learn(sample, clean=clean))])
+
+    def _moved(self, changes: list[Change]) -> None:
+        """Prices have moved: those who wait pay the new ones, and the hooks are told."""
+        if not changes:
+            return
+        self.lanes.reprice(lambda waiter: self.prices.price(waiter.operation, waiter.seed))
+        for change in changes:
+            details = CostChangeDetails(operation=change.operation, old=change.old, new=change.new)
+            self._events.append(("on_cost_change", details))
 
     def _abandon(self, waiter: Waiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""

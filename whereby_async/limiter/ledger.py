@@ -93,6 +93,7 @@ class Ledger:
         pending: Points granted and not answered.
         held: Points that may still count at the server.
         floor: The evidence: `granted` may surely rise to here.
+        slowest: The longest round trip seen, within reason.
         quick: Points that may be granted without a second thought until `quick_until`.
         gate_at: Nothing is granted before.
         window: When the server's window ends.
@@ -116,9 +117,11 @@ class Ledger:
         "_look_at",
         "_piloted_end",
         "_piloted_at",
+        "_probation",
         "_promised",
         "_silent",
-        "_slowest",
+        "slowest",
+        "_turned_at",
         "_turns_whole",
         "again_at",
         "ageing",
@@ -155,14 +158,14 @@ class Ledger:
         self._heard_limit = limit
         self._calm = False
         self._cold = True
-        self._cold_since = self._last_at = self._led_at = self._piloted_at = self._piloted_end = self._look_at = -math.inf
+        self._cold_since = self._last_at = self._led_at = self._turned_at = self._piloted_at = self._piloted_end = self._look_at = -math.inf
         self._promised = False
         self._silent = 0
-        self._slowest = SHORTEST_FLIGHT
+        self.slowest = SHORTEST_FLIGHT
         self._backoff = _FIRST_BACKOFF
         self._lead: Charge | None = None
         self._lead_due = False
-        self._turns_whole = False
+        self._probation = self._turns_whole = False
 
     # Granting
 
@@ -184,7 +187,7 @@ class Ledger:
             self._piloted_at = now
         elif self._lead is None and self._lead_due and charge.cost > self.floor - self.granted:
             self._lead = charge
-            self._led_at = now
+            self._led_at = self._turned_at = now
             self._lead_due = False
             self._calm = False
 
@@ -205,6 +208,8 @@ class Ledger:
         evidence = -self.limit if self.floor == -math.inf else int(self.floor) - self.granted
         if self._lead is not None:
             room = self._room_behind_lead(now, ledger, evidence)
+        elif self._probation:
+            room = self._room_on_probation(now, ledger, evidence, need)
         else:
             room = ledger if ledger > evidence else evidence
             if room < need:
@@ -221,7 +226,7 @@ class Ledger:
         self.quick = 0
         if self._calm and self.floor > -math.inf:
             self.quick = int(self.floor) - self.granted
-        if self._calm and not self._lead_due:
+        if self._calm and not self._lead_due and not self._probation:
             self.quick = max(self.quick, self.limit - self.held)
         self.quick_until = now + self.period
 
@@ -250,6 +255,19 @@ class Ledger:
         self._lead = None
         return max(ledger, evidence)
 
+    def _room_on_probation(self, now: float, ledger: int, evidence: int, need: int) -> int:
+        """A lead has found less than all: go by evidence, and when that is used up by one more lead."""
+        if evidence >= need or ledger < need:
+            if evidence < need:
+                self._await_release(now, need - ledger)
+            return evidence
+        if self.pending and now < self._last_at + PATIENCE:
+            self.why = "pilot"
+            self.again_at = self._last_at + PATIENCE
+            return evidence
+        self._lead_due = True
+        return ledger
+
     def _room_at_turn(self, now: float, room: int, need: int) -> int:
         """Nothing left by our own account: a window that has surely turned lets one call find out."""
         self._await_release(now, need - room)
@@ -274,13 +292,14 @@ class Ledger:
         self.quick = 0
         self._calm = False
         if now < self.pace.until:
-            return self._room_paced(now, need)
+            return self._room_paced(now, room, need)
         afforded = room
         room = min(room, self.others.cap(self.pending))
         if room >= need:
             return room
         self._await_release(now, need - room)
-        if afforded < need and not (self.window.end <= now and self._turned_unseen(self.window.end)):
+        if afforded < need and now >= self.others.proven_until:
+            # No refusal has ever shown the others: what the ledger does not allow is not tried either.
             return room
         if self.pending and now < self._piloted_at + PATIENCE:
             self.why = "pilot" if self.others.least > need else "empty"
@@ -288,12 +307,15 @@ class Ledger:
             return room
         return self._room_for_pilot(now, room, need)
 
-    def _room_paced(self, now: float, need: int) -> int:
-        """The server refills as it goes: let the calls flow at that rate."""
+    def _room_paced(self, now: float, proven: int, need: int) -> int:
+        """The server refills as it goes: let the calls flow at that rate, beyond what is proven only after a refusal."""
         self.pace.ease(now)
         others = self.others
         foreign = others.rate if now < others.until else 0.0
         room = self.pace.room(others.least - self.pending, need, self.limit, now - others.least_at, foreign)
+        if proven < min(room, need) and now >= others.proven_until:
+            self._await_release(now, need - proven)
+            return proven
         if room < need:
             self.why = "empty"
             self.again_at = now + max(need - room, 1) / self.pace.refill(self.limit, foreign)
@@ -380,15 +402,17 @@ class Ledger:
                 if self.others.votes:
                     self.others.vote(foreign=False)
                 floor = remaining + charge.mark - charge.before
-                if floor > self.floor:
+                self.quick_until = now + self.period
+                if floor <= self.floor:
+                    return
+                if 4 * (floor - self.floor) <= self.limit:
                     self.floor = floor
                     self.quick = floor - self.granted
-                self.quick_until = now + self.period
-                return
+                    return
         self._settle_fully(charge, answer, now)
 
     def _settle_fully(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
-        self._slowest = max(self._slowest, min(now - charge.granted_at, _LONGEST_FLIGHT))
+        self.slowest = max(self.slowest, min(now - charge.granted_at, _LONGEST_FLIGHT))
         led = charge is self._lead
         if led:
             self._lead = None
@@ -416,8 +440,10 @@ class Ledger:
 
     def _learn_turn(self, charge: Charge, remaining: int, now: float) -> None:
         """After a full round: did everything come back at once, or only what is a period old?"""
+        whole = remaining + charge.cost >= self.limit
+        self._probation = not whole and not self._probation
         young = sum(cost for release_at, cost in self.ageing if now + _TURN < release_at < now + self.period)
-        if remaining + charge.cost < self.limit:
+        if not whole:
             self._turns_whole = False
         elif 4 * young >= self.limit:
             self._turns_whole = True
@@ -441,6 +467,8 @@ class Ledger:
     def _remaining_said(self, charge: Charge, remaining: int, now: float, *, alone: bool) -> None:
         self._silent = 0
         floor = remaining + charge.mark - charge.before
+        if 4 * (floor - self.floor) > self.limit:
+            self._turned_at = now
         self.floor = max(self.floor, floor)
         foreign = remaining + self.held < self.limit
         majority = self.others.vote(foreign=foreign)
@@ -473,12 +501,12 @@ class Ledger:
         self._promised = True
         self._silent = min(self._silent, _SILENT_ANSWERS - 1)
         self.others.emptied(now)
-        self.pace.refused(self.limit)
+        self.pace.refused(self.limit, now)
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""
         self.pending -= charge.cost
-        self._age(now + self._slowest + self._holding, charge.cost)
+        self._age(now + self.slowest + self._holding, charge.cost)
         if charge is self._lead:
             self._lead = None
 
@@ -507,13 +535,17 @@ class Ledger:
         """An answer has come."""
         return self.heard_at > -math.inf
 
+    def undisturbed(self, now: float) -> bool:
+        """A window is known, nobody else spends, and nothing refills before its end."""
+        return self._calm and self.window.sure and now < self.window.end and now >= self.pace.until
+
     def ends_in(self, now: float) -> float:
         """Seconds until the present window ends: as told, else a period after its lead, else when points come back."""
         end = self.window.end
-        if now < end < math.inf and self._led_at < end - _TURN:
+        if now < end < math.inf and self._turned_at < end - _TURN:
             return min(end - now, self.period)
-        if now < self._led_at + self.period:
-            return self._led_at + self.period - now
+        if now < self._turned_at + self.period:
+            return self._turned_at + self.period - now
         return max(0.0, min(self.ageing[0][0] - now, self.period)) if self.ageing else self.period
 
     def remaining(self) -> int | None:

@@ -20,7 +20,9 @@ _VOTERS: Final = 8
 _MEMORY: Final = 3.0
 """Periods that the caution outlives its last reason."""
 _FEW: Final = 6
-_VERIFY: Final = 1.0
+_FIRST_GAP: Final = 1 / 40
+_NO_PROBE: Final = 10.0
+"""Periods without probes after one was refused."""
 _WIDEST_CALL: Final = 10
 """The documented maximum price of a call."""
 
@@ -30,21 +32,33 @@ class Others:
 
     Attributes:
         until: The caution lasts until then.
+        proven_until: A refusal has proven it, not only what answers said, until then.
         least: Points that the server has left at most.
         least_at: When the answer came that said so.
         rate: Foreign points per second, a decaying mean.
     """
 
-    __slots__ = ("_anchor", "_ballots", "_doubtful", "_period", "_since", "_verified", "least", "least_at", "rate", "until", "votes")
+    __slots__ = ("_anchor", "_ballots",
+        "_gap",
+        "_no_probe_until",
+        "_period",
+        "_probing",
+        "_since",
+        "least",
+        "least_at",
+        "proven_until",
+        "rate", "until", "votes")
 
     def __init__(self, period: float) -> None:
         self._period = period
         self._ballots = 0
         self._anchor: tuple[float, int, int] | None = None
         self._since = -math.inf
-        self._doubtful = self._verified = False
+        self._gap = period * _FIRST_GAP
+        self._no_probe_until = -math.inf
+        self._probing = False
         self.votes = 0
-        self.until = -math.inf
+        self.until = self.proven_until = -math.inf
         self.least = 0
         self.least_at = -math.inf
         self.rate = 0.0
@@ -61,11 +75,14 @@ class Others:
         if now >= self.until:
             self.least = least
             self.least_at = self._since = now
-            self._doubtful, self._verified = False, False
         self.until = now + _MEMORY * self._period
 
     def emptied(self, now: float) -> None:
         """The server refused: nothing is left."""
+        if self._probing:
+            self._no_probe_until = now + _NO_PROBE * self._period
+            self._probing = False
+        self.proven_until = now + _MEMORY * self._period
         self.beware(0, now)
         self.least = 0
         self.least_at = now
@@ -73,31 +90,36 @@ class Others:
     def note(self, remaining: int, granted_at: float, now: float) -> None:
         """An answer to a call granted at `granted_at` said `remaining`."""
         later = granted_at >= self.least_at
-        if later and remaining > self.least:
-            # More than before: a new window, or a bucket that refills.
-            self._since = now
-            self._doubtful, self._verified = False, False
-        elif remaining < self.least:
-            self._doubtful = 2 * remaining < self.least and remaining <= _WIDEST_CALL
+        if later:
+            self._probing = False
+            if remaining > self.least:
+                # More than before: a new window, or a bucket that refills.
+                self._since = now
+                self._gap = self._period * _FIRST_GAP
         if later or remaining < self.least:
             self.least = remaining
             self.least_at = now
 
     def pilot_at(self, end: float) -> float:
-        """When to send one call although nothing is left: at the window's `end`, or where that must be at the latest.
+        """When to send one call although nothing is left, as far as was told.
 
-        A single answer that reported a sudden end is verified once per window: it may be garbled.
+        At the window's `end`, or where that must be at the latest. Before it, a probe now and then: what was told may have
+        been garbled, and some servers refill as they go. Where a probe was refused there are none for a long time.
         """
         last = self._since + self._period
-        if self._doubtful and not self._verified:
-            last = min(last, self.least_at + _VERIFY)
-        return min(end, last) if end > self.least_at else last
+        if end > self.least_at:
+            last = min(last, end)
+        probe = self.least_at + self._gap
+        return min(last, probe) if probe >= self._no_probe_until else last
 
     def piloted(self, now: float) -> None:
         """That call has gone."""
-        self._verified = True
         if now >= self._since + self._period:
             self._since = now
+            self._gap = self._period * _FIRST_GAP
+        else:
+            self._probing = True
+            self._gap = min(2 * self._gap, self._period / 4)
 
     def cap(self, pending: int) -> int:
         """Points that may be granted while `pending` are in flight."""

@@ -54,8 +54,11 @@ class Pace:
                 self.until = now + _MEMORY * self._period
         self._readings.append(remaining)
 
-    def refused(self, limit: int) -> None:
-        """The server said no although there should have been points."""
+    def refused(self, limit: int, now: float) -> None:
+        """The server said no although there should have been points; refusals of one moment count once."""
+        if now - self._eased_at < self._period / 30:
+            return
+        self._eased_at = now
         self.headroom = min(2 * self.headroom + 1, _MOST_HEADROOM * limit)
 
     def refill(self, limit: int, foreign: float) -> float:
@@ -77,8 +80,6 @@ class Pace:
 
     def ease(self, now: float) -> None:
         """Time has passed: dare a little more."""
-        if self._eased_at == -math.inf:
-            self._eased_at = now
         if now - self._eased_at > 2 * self._period:
             self._eased_at = now
             self.headroom = max(_LEAST_HEADROOM, self.headroom / 2)

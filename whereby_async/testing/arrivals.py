@@ -22,7 +22,7 @@ class Exchange:
     def __init__(self, log: dict[int, RecordedRequest], number: int, record: RecordedRequest) -> None:
         self._log = log
         self._number = number
-        self.record = record
+        self.record: RecordedRequest = record
         log[number] = record
 
     def note(self, **changes: Any) -> None:

@@ -53,14 +53,14 @@ class Service:
         self.policy = policy
         self.header_style: HeaderStyle = header_style
         self.latency = latency
-        self.costs = COSTS | costs
+        self.costs: dict[str, int] = COSTS | costs
         self.keys: set[str] = set()
-        self.faults = FaultPlan()
+        self.faults: FaultPlan = FaultPlan()
         self.log: dict[int, RecordedRequest] = {}
         self.listeners: list[Callable[[RecordedRequest], object]] = []
         self.origin = ""
-        self.points_spent = 0
-        self.throttled = 0
+        self.points_spent: int = 0
+        self.throttled: int = 0
         self._count = 0
         self._running: set[asyncio.Task[Any]] = set()
 

@@ -41,7 +41,7 @@ class BytesBlob:
 
     def __init__(self, content: bytes) -> None:
         self._content = content
-        self.size = len(content)
+        self.size: int = len(content)
 
     @property
     def etag(self) -> str:
@@ -58,7 +58,7 @@ class PatternBlob:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.etag = f'"{hashlib.md5(str(size).encode(), usedforsecurity=False).hexdigest()}"'
+        self.etag: str = f'"{hashlib.md5(str(size).encode(), usedforsecurity=False).hexdigest()}"'
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""

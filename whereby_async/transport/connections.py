@@ -96,8 +96,8 @@ class Connections:
         max_body: int,
     ) -> None:
         self.loop = loop
-        self.gate = Gate(slots, loop)
-        self.closed = False
+        self.gate: Gate = Gate(slots, loop)
+        self.closed: bool = False
         self._proxies = proxies
         self._ssl = ssl
         self._max_body = max_body

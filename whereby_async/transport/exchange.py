@@ -29,12 +29,12 @@ class Exchange:
     def __init__(
         self, request: Request[Any], base_url: str, headers: Mapping[str, str], *, timeout: float, priority: int
     ) -> None:
-        self.request = request
-        self.url = base_url + request.target
-        self.headers = headers
-        self.timeout = timeout
-        self.priority = priority
-        self.left = False
+        self.request: Request[Any] = request
+        self.url: str = base_url + request.target
+        self.headers: Mapping[str, str] = headers
+        self.timeout: float = timeout
+        self.priority: int = priority
+        self.left: bool = False
 
     def __repr__(self) -> str:
         return f"<exchange {self.request.operation.name}>"
@@ -52,9 +52,9 @@ class Answer:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body if isinstance(body, SilentBytes) else SilentBytes(body)
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
+        self.body: SilentBytes = body if isinstance(body, SilentBytes) else SilentBytes(body)
 
     def __repr__(self) -> str:
         return f"Answer(status={self.status}, body={self.body!r})"

@@ -25,7 +25,7 @@ class Gate:
     __slots__ = ("_free", "_lanes", "_loop", "_waiting", "slots")
 
     def __init__(self, slots: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.slots = slots
+        self.slots: int = slots
         self._loop = loop
         self._free = slots
         self._waiting = 0

@@ -1,0 +1,60 @@
+"""The demo's burst by itself: it waits at the window's end, and an error in it comes out as it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from whereby_async import NotFoundError, WherebyClient
+from whereby_async.cli.burst import burst
+from whereby_async.cli.calls import CallLog
+from whereby_async.cli.display import JsonLines
+from whereby_async.cli.guide import Guide
+from whereby_async.testing import FakeWhereby
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeWhereby]:
+    """A server whose window is short."""
+    async with FakeWhereby(limit=20, period=0.5) as server:
+        yield server
+
+
+@pytest.fixture
+def log() -> CallLog:
+    """The hook of the client."""
+    return CallLog()
+
+
+@pytest.fixture
+async def client(fake: FakeWhereby, log: CallLog) -> AsyncIterator[WherebyClient]:
+    """A client that has seen the limit."""
+    async with fake.client(hooks=[log]) as made:
+        await made.meetings.list()
+        log.take()
+        yield made
+
+
+async def test_what_does_not_fit_waits(
+    client: WherebyClient, fake: FakeWhereby, log: CallLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """19 of 30 calls go at once, the others with the next window, and the wait is added up."""
+    guide, meeting = Guide(JsonLines(), log), fake.add_meeting()
+    await burst(client, guide, meeting["meetingId"], calls=30, period=fake.period)
+    before, after = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (before["available"], before["limit"]) == (19, 20)
+    assert (after["at_once"], after["waited"], after["throttled"], fake.throttled) == (19, 11, 0, 0)
+    assert 0.05 < after["longest_wait"] == guide.waited < 5.0
+
+
+async def test_error_comes_out_as_it_is(client: WherebyClient, log: CallLog) -> None:
+    """Not wrapped in a group, so that the exit code is the error's."""
+    with pytest.raises(NotFoundError):
+        await burst(client, Guide(JsonLines(), log), "1", calls=3, period=0.5)

@@ -1,0 +1,120 @@
+"""The wheel and the sdist: what is in them, and that the wheel works alone in an empty environment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from email.parser import Parser
+from typing import TYPE_CHECKING
+
+import checkout
+import pytest
+
+from whereby_async import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that holds a wheel and an sdist of this checkout."""
+    place = checkout.copy_to(tmp_path_factory.mktemp("checkout"))
+    (place / ".venv").mkdir()
+    (place / ".venv" / "stray.py").touch()
+    (place / "whereby_async" / "__pycache__").mkdir()
+    (place / "whereby_async" / "__pycache__" / "stray.pyc").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist"],
+        cwd=place,
+        env=checkout.clean_environment(),
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    """The wheel."""
+    (path,) = built.glob("*.whl")
+    return path
+
+
+def test_wheel_is_pure_and_carries_the_version(wheel: Path) -> None:
+    """One wheel for every platform, named after the version in the code."""
+    assert wheel.name == f"whereby_async-{__version__}-py3-none-any.whl"
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """Every module of the checkout is in it, with `py.typed`; no tests, no compiled or stray files."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    info = f"whereby_async-{__version__}.dist-info/"
+    code = {name for name in names if not name.startswith(info)}
+    assert code == {name for name in checkout.files() if name.startswith("whereby_async/")}
+    assert "whereby_async/py.typed" in code
+    assert {name.removeprefix(info) for name in names - code} == {
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "licenses/LICENSE",
+    }
+
+
+def test_metadata_says_what_is_needed(wheel: Path) -> None:
+    """Three run-time dependencies, Python 3.11 or newer, the README as the description, and the `whereby` script."""
+    info = f"whereby_async-{__version__}.dist-info/"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(info + "METADATA").decode())
+        scripts = archive.read(info + "entry_points.txt").decode()
+    needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert sorted(line.partition(">")[0] for line in needed) == ["aiohttp", "anyio", "msgspec"]
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata.get_payload() == (checkout.ROOT / "README.md").read_text()
+    assert "whereby = whereby_async.cli:main" in scripts
+
+
+def test_sdist_holds_files_of_the_checkout_only(built: Path) -> None:
+    """Sources, tests and documents; nothing that was built, installed or cached."""
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    known = set(checkout.files())
+    assert names - known == {"PKG-INFO"}
+    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "whereby_async/py.typed"} <= names
+    assert {name for name in known if name.startswith(("whereby_async/", "tests/"))} <= names
+
+
+@pytest.mark.install
+def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    """Installed without any extra: the client is there, nothing optional is, and `whereby` says what it needs."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    scripts = tmp_path / "venv" / "bin"
+    environment = checkout.clean_environment()
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, encoding="utf-8")
+
+    installed = run(scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    assert installed.returncode == 0, installed.stderr
+    used = run(
+        scripts / "python",
+        "-W",
+        "error",
+        "-c",
+        "import whereby_async; from whereby_async import WherebyClient; import whereby_async.testing;"
+        " print(whereby_async.__version__, WherebyClient('key'))",
+    )
+    assert (used.returncode, used.stderr) == (0, "")
+    assert used.stdout.startswith(f"{__version__} <WherebyClient")
+    told = run(scripts / "whereby", "demo")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "pip install 'whereby-async[cli]'" in told.stderr

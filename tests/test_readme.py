@@ -1,0 +1,136 @@
+"""The README's promises: every code block in it is run here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import checkout
+import pytest
+
+from whereby_async.testing import FakeWhereby
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = (checkout.ROOT / "README.md").read_text()
+SECTIONS = [section.partition("\n") for section in README.split("\n## ")]
+BLOCKS = [
+    (title, language, code)
+    for title, _, text in SECTIONS
+    for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+]
+PYTHON = {title: code for title, language, code in BLOCKS if language == "python"}
+BASH = [code.strip() for _, language, code in BLOCKS if language == "bash"]
+
+DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest"
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
+    "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
+)
+
+# A snippet awaits at its top level, as in `python -m asyncio`; `whereby` is a client, as the README says.
+RUNNER = """
+import ast, asyncio, inspect, sys
+from whereby_async import WherebyClient
+
+code = compile(sys.stdin.read(), "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+async def run():
+    async with WherebyClient() as whereby:
+        await eval(code, {"__name__": "__main__", "whereby": whereby})
+
+if code.co_flags & inspect.CO_COROUTINE:
+    asyncio.run(run())
+else:
+    exec(code, {"__name__": "__main__"})
+"""
+
+# What a snippet prints against the little world below, where that is worth a look.
+PRINTS = {
+    "First call": r"https://example\.whereby\.com/[0-9a-f-]{36}\n",
+    "Lists": r"/support-1 90\n1 None\n",
+    "Errors": r"deleted, or never there\n",
+    "Points: lanes and waiting": r"1000 99\d [56]\d\.\d+\n",
+    "Uploads": r"",
+    "Whatever the server said": r"200 99\d\n\[\{.*'roomName': '/weekly'.*\}\]\n",
+    "Hooks": r"meetings\.list 200 0\.\d{3} s 99\d\n",
+    "Testing your own code": r"",
+}
+
+
+def test_only_known_kinds_of_blocks_are_there() -> None:
+    """Each block is Python or bash, so that none is left unrun."""
+    assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH))
+    assert PYTHON.keys() == PRINTS.keys()
+
+
+def test_commands_are_the_two_that_need_nothing_but_python() -> None:
+    """One command shows the client at work, one runs the tests."""
+    assert BASH == [DEMO, TESTS]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("title", list(PRINTS))
+async def test_snippet_runs(title: str, tmp_path: Path) -> None:
+    """Each Python block runs as it stands, over a real socket, in a Python that takes warnings for errors."""
+    (tmp_path / "logo.png").write_bytes(PNG)
+    async with FakeWhereby() as fake:
+        fake.add_meeting(room_name="/weekly")
+        fake.add_session("/support-1", participants=3, duration=1800.0)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-c", RUNNER),
+            cwd=tmp_path,
+            env=checkout.clean_environment(
+                PYTHONPATH=str(checkout.ROOT), WHEREBY_API_KEY=fake.api_key, WHEREBY_BASE_URL=fake.url
+            ),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate(PYTHON[title].encode())
+        assert (process.returncode, err.decode()) == (0, "")
+        assert re.fullmatch(PRINTS[title], out.decode())
+        assert title == "Testing your own code" or fake.requests
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """A copy of the checkout with nothing installed or cached."""
+    return checkout.copy_to(tmp_path / "checkout")
+
+
+def _bash(command: str, place: Path, **variables: str) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=place,
+        env=checkout.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.install
+def test_demo_command_works_in_a_fresh_checkout(fresh: Path) -> None:
+    """With nothing but Python: all operations, no 429, and both sides count the same."""
+    lines = _bash(DEMO, fresh).splitlines()
+    (summary,) = [json.loads(line) for line in lines if line.startswith('{"event": "summary"')]
+    assert (summary["operations"], summary["throttled"], summary["server"]["throttled"]) == (27, 0, 0)
+    assert summary["points"] == summary["server"]["points"]
+
+
+@pytest.mark.install
+def test_test_command_works_in_a_fresh_checkout(fresh: Path) -> None:
+    """With nothing but Python the tests are found and run; here one file of them, or this one would run itself again."""
+    out = _bash(TESTS, fresh, PYTEST_ADDOPTS="tests/test_rate_limit.py --verbosity=0")
+    assert re.search(r"^=+ \d+ passed", out, re.MULTILINE), out[-2000:]
