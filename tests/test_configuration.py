@@ -20,7 +20,8 @@ JWT = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJwbGFudGVkIn0.planted"
 
 def client(**options: Any) -> WherebyClient:
     """A client that sends nothing in this module unless told to."""
-    return WherebyClient(**{"api_key": KEY, "limiter": RecordingLimiter(), **options})
+    given: dict[str, Any] = {"api_key": KEY, "limiter": RecordingLimiter(), **options}
+    return WherebyClient(**given)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pytest
 from recording_limiter import RecordingLimiter
@@ -38,7 +38,9 @@ from whereby_async.rate_limit import RateLimit
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+Duplicate: TypeAlias = "Callable[[WherebyError], WherebyError]"
 
 BODY = b'{"error": "planted-body", "data": {"msLeft": 1500}}'
 PARTS: dict[str, Any] = {
@@ -128,17 +130,19 @@ def test_the_tree_is_the_documented_one() -> None:
     assert {kind for kind in PARENTS if issubclass(kind, Throttled)} == {Throttled, RateLimitError, BudgetTimeoutError}
 
 
+def pickled(protocol: int) -> Duplicate:
+    """A duplicate that went through a pickle."""
+    return lambda error: cast("WherebyError", pickle.loads(pickle.dumps(error, protocol)))
+
+
+DUPLICATES: dict[str, Duplicate] = {"copy": copy.copy, "deepcopy": copy.deepcopy} | {
+    f"pickle{protocol}": pickled(protocol) for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+}
+
+
 @each_error
-@pytest.mark.parametrize(
-    "duplicate",
-    [
-        copy.copy,
-        copy.deepcopy,
-        *(lambda error, p=p: pickle.loads(pickle.dumps(error, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)),
-    ],
-    ids=["copy", "deepcopy", *(f"pickle{p}" for p in range(pickle.HIGHEST_PROTOCOL + 1))],
-)
-def test_every_error_copies_and_pickles(error: WherebyError, duplicate: Any) -> None:
+@pytest.mark.parametrize("duplicate", DUPLICATES.values(), ids=DUPLICATES)
+def test_every_error_copies_and_pickles(error: WherebyError, duplicate: Duplicate) -> None:
     """A copy has the same class, text and parts, and its repr is as silent."""
     error.add_note("a note")
     other = duplicate(error)

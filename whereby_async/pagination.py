@@ -215,7 +215,5 @@ async def _read_ahead(pages: AsyncIterator[Page[T]], send: MemoryObjectSendStrea
         try:
             async for page in pages:
                 await send.send(page)
-        except anyio.BrokenResourceError:
-            pass
         except Exception as error:  # noqa: BLE001 - handed to whoever iterates
             await send.send(error)

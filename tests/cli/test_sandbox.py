@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from cli.processes import OnTerminal, command, environment
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Sandbox:
-    """A sandbox with a pipe; its lines are read as they come."""
+    """A sandbox with a pipe; its lines are read as they come. A context manager that leaves no process behind."""
 
     def __init__(self, *words: str) -> None:
         self.process = subprocess.Popen(
@@ -37,8 +37,15 @@ class Sandbox:
             stderr=subprocess.PIPE,
             encoding="utf-8",
         )
+
+    def __enter__(self) -> Self:
         self.ready = self.line()
         self.url: str = self.ready["base_url"]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
 
     def line(self) -> dict[str, Any]:
         """The next line."""
@@ -60,10 +67,8 @@ class Sandbox:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox with a small limit."""
-    box = Sandbox("--limit", "20")
-    yield box
-    box.process.kill()
-    box.process.communicate()
+    with Sandbox("--limit", "20") as box:
+        yield box
 
 
 async def test_it_prints_what_leads_a_client_to_it(sandbox: Sandbox) -> None:
@@ -124,8 +129,8 @@ async def test_refused_requests_show(sandbox: Sandbox) -> None:
 
 async def test_empty_world_and_other_budget() -> None:
     """`--empty` has no meetings; limit, period and algorithm are as asked for."""
-    box = Sandbox("--empty", "--limit", "7", "--period", "1.5", "--algorithm", "token_bucket", "--host", "localhost")
-    try:
+    budget = ("--limit", "7", "--period", "1.5", "--algorithm", "token_bucket")
+    with Sandbox("--empty", "--host", "localhost", *budget) as box:
         assert {name: box.ready[name] for name in ("limit", "period", "algorithm")} == {
             "limit": 7,
             "period": 1.5,
@@ -133,8 +138,8 @@ async def test_empty_world_and_other_budget() -> None:
         }
         async with box.client() as client:
             assert await client.meetings.list().collect() == []
-    finally:
-        box.stop(signal.SIGTERM)
+        code, *_ = box.stop(signal.SIGTERM)
+    assert code == 0
 
 
 def test_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:

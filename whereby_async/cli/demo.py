@@ -85,8 +85,8 @@ async def _show_fake(display: Display, limit: int) -> None:
         fill(fake)
         display.say(
             "notice",
-            f"A fake Whereby listens on {fake.url}: {limit} points every {_PERIOD:g} s, counted as the service counts"
-            " them. The real client talks to it over real sockets; nothing leaves this machine.",
+            f"A fake Whereby listens on {fake.url}: {limit} points every {_PERIOD:g} s (the real one: every 60 s). The real"
+            " client talks to it over real sockets; nothing leaves this machine.",
             base_url=fake.url,
             limit=limit,
             period=_PERIOD,

@@ -133,8 +133,7 @@ class Account:
         if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(waiter, now):
             return self._grant(waiter, now)
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
-        if max_wait is not None:
-            self._judge(waiter, max_wait, ahead, now)
+        deadline = None if max_wait is None else self._judge(waiter, max_wait, ahead, now)
         station = self._stations.get(loop)
         if station is None:
             station = self._stations[loop] = Station(loop, self.tick)
@@ -142,14 +141,15 @@ class Account:
         waiter.future = loop.create_future()
         station.waiting += 1
         self.lanes.push(waiter)
-        if waiter.deadline is not None:
-            heapq.heappush(self._deadlines, (waiter.deadline, waiter.order, waiter))
+        if deadline is not None:
+            heapq.heappush(self._deadlines, (deadline, waiter.order, waiter))
         if self._listeners:
             self._say_why(waiter, ahead, now)
         self._pump(now, loop)
         return waiter
 
-    def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> None:
+    def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
+        """The deadline of a wait that may be short enough."""
         if not max_wait >= 0:
             raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
         left = max_wait - waiter.waited
@@ -160,7 +160,7 @@ class Account:
                 f"which takes {wait:.3f} s at least, and max_wait={max_wait:g} leaves {max(left, 0.0):.3f} s",
                 retry_after=wait,
             )
-        waiter.deadline = now + left
+        return now + left
 
     def _say_why(self, waiter: Waiter, ahead: int, now: float) -> None:
         room = self.ledger.room(now, waiter.cost)
@@ -253,8 +253,7 @@ class Account:
             waiter = self._next(now, here) if self.lanes.count else None
             if waiter is None:
                 return
-            permit = self._grant(waiter, now)
-            waiter.permit = permit
+            waiter.outcome = self._grant(waiter, now)
             self._hand(waiter)
         self._more = self.lanes.count > 0
 
@@ -279,7 +278,7 @@ class Account:
             waiter = heapq.heappop(deadlines)[2]
             if waiter.queued:
                 wait = max(0.0, self.ledger.least_wait(now, waiter.cost))
-                waiter.error = BudgetTimeoutError(
+                waiter.outcome = BudgetTimeoutError(
                     f"{waiter.operation or 'the call'} was not served {waiter.cost} points within its max_wait",
                     retry_after=wait,
                 )
@@ -337,17 +336,23 @@ class Account:
         """Let the ledger know how a permit ended. Under the lock."""
         ledger = self.ledger
         if ending == "settled":
-            ledger.settle(permit, answer, now)
-            if answer is not None:
-                trail = self.trail
-                if answer.remaining == trail.low - permit.cost and not answer.throttled:
-                    trail.follow(answer.remaining, permit.operation, permit.cost, now)
-                else:
-                    self._learn(permit, answer, now)
+            self.settle(permit, answer, now)
         elif ending == "released":
             ledger.refund(permit)
         else:
             ledger.lost(permit, now)
+
+    def settle(self, permit: LocalPermit, answer: RateLimit | None, now: float) -> None:
+        """An answer came. Under the lock."""
+        self.ledger.settle(permit, answer, now)
+        if answer is not None:
+            trail = self.trail
+            remaining = answer.remaining
+            if remaining == trail.low - permit.cost and not answer.throttled:
+                trail.low = remaining
+                trail.low_at = now
+            else:
+                self._learn(permit, answer, now)
 
     def _learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
         """See whether prices are right, and whether this answer is one to tell of."""
@@ -381,9 +386,9 @@ class Account:
         elif waiter in waiter.station.parked:
             waiter.station.parked.remove(waiter)
             waiter.station.waiting -= 1
-        elif waiter.permit is not None and waiter.permit.live:
-            waiter.permit.live = False
-            self.ledger.refund(waiter.permit)
+        elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.live:
+            waiter.outcome.live = False
+            self.ledger.refund(waiter.outcome)
 
     def close(self, here: asyncio.AbstractEventLoop | None) -> None:
         """Let go of all that wait."""
@@ -393,7 +398,7 @@ class Account:
             self.ledger.shut()
             parked = [waiter for station in self._stations.values() for waiter in station.parked]
             for waiter in [*self.lanes, *parked]:
-                waiter.error = ClientClosedError("the limiter was closed while the call waited for points")
+                waiter.outcome = ClientClosedError("the limiter was closed while the call waited for points")
                 self._hand(waiter)
             for station in self._stations.values():
                 station.parked.clear()
@@ -445,8 +450,8 @@ class Account:
             self._stations.pop(station.loop, None)
             while station.inbox:
                 waiter = station.inbox.popleft()
-                if waiter.permit is not None:
-                    waiter.permit.release()
+                if isinstance(waiter.outcome, LocalPermit):
+                    waiter.outcome.release()
 
 
 def _too_dear(waiter: Waiter, limit: int) -> BudgetError:

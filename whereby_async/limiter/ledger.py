@@ -191,6 +191,16 @@ class Ledger:
             self._lead_due = False
             self._calm = False
 
+    def charge_quick(self, cost: int, now: float) -> int:
+        """Deduct a call that `quick` allows; the points in flight before it."""
+        before = self.pending
+        self.pending = before + cost
+        self.granted += cost
+        self.held += cost
+        self.quick -= cost
+        self._last_at = now
+        return before
+
     def room(self, now: float, need: int = 1) -> int:
         """Points that may be granted now; if fewer than `need`, `why` and `again_at` say more."""
         if self.ageing and self.ageing[0][0] <= now:
@@ -367,10 +377,14 @@ class Ledger:
 
     def _age(self, release_at: float, cost: int) -> None:
         """Keep `ageing` in order: behind a lost call, which is held longer, come earlier releases."""
-        place = len(self.ageing)
-        while place and self.ageing[place - 1][0] > release_at:
+        ageing = self.ageing
+        place = len(ageing)
+        while place and ageing[place - 1][0] >= release_at:
             place -= 1
-        self.ageing.insert(place, [release_at, cost])
+        if place < len(ageing) and ageing[place][0] <= release_at + _GRAIN:
+            ageing[place][1] += cost
+        else:
+            ageing.insert(place, [release_at + _GRAIN, cost])
 
     def _grow_cold(self, now: float) -> None:
         self._cold = True

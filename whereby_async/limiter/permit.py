@@ -41,7 +41,7 @@ class LocalPermit(Charge, eq=False):
             try:
                 if self.live:
                     self.live = False
-                    account.book(self, "settled", answer, account.clock())
+                    account.settle(self, answer, account.clock())
             finally:
                 account.leave()
             if account.mailbox or account.lanes.count:

@@ -128,18 +128,16 @@ class ProcessLimiter:
         account = self._account if type(loop) in _monotonic_loops else self._account_of(loop)
         ledger = account.ledger
         if after is None and priority is not _BATCH and ledger.quick > 0:
-            table = account.prices.table
-            price = table.get(operation, cost) if table else cost
+            price = account.prices.table.get(operation, cost)
             account.enter()
             try:
                 now = account.clock()
                 if 0 < price <= ledger.quick and now < ledger.quick_until and not account.lanes.count:
                     # The common case: points are there, nobody waits.
-                    account.arrivals += 1
-                    permit = LocalPermit(price, now, 0, 0, account, operation, priority, account.arrivals, 0.0)
-                    ledger.charge(permit, now)
+                    account.arrivals = order = account.arrivals + 1
                     account.reserve.spent += price
-                    return permit
+                    before = ledger.charge_quick(price, now)
+                    return LocalPermit(price, now, ledger.granted, before, account, operation, priority, order, 0.0)
             finally:
                 account.leave()
                 if account.mailbox:
@@ -148,12 +146,11 @@ class ProcessLimiter:
         if type(outcome) is LocalPermit:
             return outcome
         try:
-            granted: Permit = await outcome.future  # type: ignore[union-attr]
+            return await outcome.future  # type: ignore[no-any-return]
         except BaseException:
             # Cancelled, refused late, or the coroutine itself was dropped: nothing of it may stay behind.
             account.end(outcome, "abandoned")
             raise
-        return granted
 
     def _account_here(self) -> Account:
         loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise

@@ -22,6 +22,9 @@ from .protocol import Priority
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .permit import LocalPermit
+    from .station import Station
+
 OLD: Final = 2.0
 """Periods after which a call is owed a share."""
 OLD_SHARE: Final = 0.05
@@ -39,29 +42,24 @@ class Waiter:
         operation: The operation's name.
         priority: Its lane.
         order: Its number; the lowest is the oldest.
-        since: When it began to wait, earlier attempts' waits included.
         asked_at: When this attempt began to wait.
         waited: Seconds that earlier attempts waited.
-        deadline: When it gives up.
         queued: It stands in a lane.
         station: Where its loop is told.
         future: What its task awaits.
-        permit: What it was granted.
+        outcome: Its permit, or the error that ended its wait.
     """
 
     __slots__ = (
         "asked_at",
         "cost",
-        "deadline",
-        "error",
         "future",
         "operation",
         "order",
-        "permit",
+        "outcome",
         "priority",
         "queued",
         "seed",
-        "since",
         "station",
         "waited",
     )
@@ -76,13 +74,15 @@ class Waiter:
         self.order = order
         self.asked_at = now
         self.waited = waited
-        self.since = now - waited
-        self.deadline: float | None = None
         self.queued = False
-        self.station: Any = None
+        self.station: Station | None = None
         self.future: Any = None
-        self.permit: Any = None
-        self.error: BaseException | None = None
+        self.outcome: LocalPermit | BaseException | None = None
+
+    @property
+    def since(self) -> float:
+        """When it began to wait, earlier attempts' waits included."""
+        return self.asked_at - self.waited
 
 
 class Lane:

@@ -61,10 +61,10 @@ class Station:
             if future.done():
                 # Cancelled meanwhile: its task gives the points back when it hears of that.
                 continue
-            if waiter.error is not None:
-                future.set_exception(waiter.error)
+            if isinstance(waiter.outcome, BaseException):
+                future.set_exception(waiter.outcome)
             else:
-                future.set_result(waiter.permit)
+                future.set_result(waiter.outcome)
 
     def ring(self, here: asyncio.AbstractEventLoop | None) -> None:
         """See to the inbox, at once if this is the loop, else from within it."""

@@ -39,41 +39,40 @@ class Trail:
     """The answers of the present window.
 
     Attributes:
-        low: The least `Remaining` of the window.
+        low: The least `Remaining` of the window. When the next answer in order says what its call was charged for, whoever
+            sees it moves `low` and `low_at` by himself, and nothing needs to be noted.
+        low_at: When it was heard.
         refilled_at: When an answer last showed more than one before it, but not a new window.
     """
 
-    __slots__ = ("_low_at", "_marks", "low", "refilled_at")
+    __slots__ = ("_marks", "low", "low_at", "refilled_at")
 
     def __init__(self) -> None:
         self._marks: list[Mark] = []
-        self._low_at = -math.inf
+        self.low_at = -math.inf
         self.low = -1
         self.refilled_at = -math.inf
-
-    def follow(self, remaining: int, operation: str, charged: int, now: float) -> None:
-        """The common case: the next answer in order, and it cost what was charged."""
-        self.low = remaining
-        self._low_at = now
-        self._marks.append(Mark(-remaining, now, operation, charged))
-        if len(self._marks) > _LONGEST:
-            del self._marks[: _LONGEST // 2]
 
     def note(self, remaining: int, operation: str, charged: int, granted_at: float, now: float) -> list[Sample]:
         """An answer to a call granted at `granted_at`; samples that have become certain by a new window's coming."""
         certain: list[Sample] = []
-        if remaining > self.low and granted_at >= self._low_at:
+        if self._marks and self._marks[-1].spent != -self.low:
+            # Answers in order have been passed over: go on from the last of them.
+            self._marks = [Mark(-self.low, self.low_at, "", 0)]
+        if remaining > self.low and granted_at >= self.low_at:
             certain = self.ripe(now, math.inf)
             if remaining - self.low <= MOST and self._marks:
                 self.refilled_at = now
             self._marks = [Mark(-remaining, now, operation, charged)]
-            self.low, self._low_at = remaining, now
+            self.low, self.low_at = remaining, now
             return certain
         if remaining <= self.low or self.low < 0:
-            self.low, self._low_at = remaining, now
+            self.low, self.low_at = remaining, now
         if remaining > 0:
             # Nothing left may be less than nothing: the drop to it is cut off.
             insort(self._marks, Mark(-remaining, now, operation, charged))
+            if len(self._marks) > _LONGEST:
+                del self._marks[: _LONGEST // 2]
         return certain
 
     def ripe(self, now: float, flight: float) -> list[Sample]:
