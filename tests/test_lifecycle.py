@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from whereby_async import APIConnectionError, ClientClosedError, SessionPool, WherebyClient
+from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
@@ -284,6 +284,38 @@ async def test_the_callers_own_cancel_wins_over_closing() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await closing
+
+
+async def test_a_waiter_that_is_gone_before_the_closing_reaches_it_is_left_alone() -> None:
+    """A task that its owner cancelled just before is cancelled once, and not again by the closing."""
+    async with FakeWhereby(limit=1) as fake:
+        budget = PointBudget(1)
+        client = WherebyClient(FAKE_API_KEY, base_url=fake.url, limiter=budget)
+        await client.meetings.list()
+        after = asyncio.Event()
+
+        async def call() -> str:
+            try:
+                await client.meetings.get("1")
+            except asyncio.CancelledError:
+                await after.wait()  # a second cancel would end this wait too
+            return "went on"
+
+        waiting = asyncio.create_task(call())
+        while not sum(budget.snapshot().waiting.values()):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(client.aclose())
+        waiting.cancel()
+        await closing
+        after.set()
+        assert await waiting == "went on"
+
+
+def test_without_an_asyncio_loop_a_call_says_what_it_runs_on() -> None:
+    """Under trio, or driven by hand, the error names asyncio and uvloop; nothing is sent."""
+    call = WherebyClient("k" * 20).meetings.get("1")
+    with pytest.raises(ConfigurationError, match="asyncio or uvloop"):
+        call.send(None)
 
 
 async def test_clients_made_per_request_share_one_account() -> None:

@@ -387,3 +387,21 @@ async def test_proxies_of_the_environment_are_used_only_when_asked_for(monkeypat
         assert len(proxy.requests) == 2
         await plain.aclose()
         await trusting.aclose()
+
+
+async def test_a_call_that_got_its_slot_while_the_pool_closed_is_told_so() -> None:
+    """Between its turn at the gate and its first step, the pool may close: nothing was sent, and that is what it hears."""
+    pool = SessionPool(connections=1)
+
+    async def call_and_close(url: str) -> None:
+        await pool.send(exchange(url))
+        await pool.aclose()
+
+    async with WireServer(answer_each) as server:
+        first = asyncio.create_task(call_and_close(server.url))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(pool.send(exchange(server.url)))
+        await first
+        with pytest.raises(ClientClosedError, match="before the call was sent"):
+            await second
+        assert len(server.requests) == 1

@@ -63,18 +63,19 @@ class Account:
     ) -> None:
         self.ledger = ledger
         self.prices = prices
+        self.table = prices.table
         self.reserve = reserve
         self.clock = clock
         self.lanes = Lanes()
         self.trail = Trail()
-        self.mailbox: deque[tuple[LocalPermit | Waiter, Ending, RateLimit | None]] = deque()
+        self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
         self.closed = False
         self.arrivals = 0
         self._listeners = listeners
         self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
         self._ringing: list[Station] = []
         self._deadlines: list[tuple[float, int, Waiter]] = []
-        self._events: deque[tuple[str, msgspec.Struct]] = deque()
+        self.events: deque[tuple[str, msgspec.Struct]] = deque()
         self._more = False
         self.unlock()
 
@@ -169,7 +170,7 @@ class Account:
             reason = "reserve" if not ahead and waiter.priority is Priority.BATCH else "queue"
         else:
             reason = self.ledger.why
-        self._events.append(
+        self.events.append(
             (
                 "on_wait",
                 WaitDetails(
@@ -186,7 +187,7 @@ class Account:
     # Granting
 
     def _reserved(self, now: float) -> int:
-        return self.reserve.points(self.ledger.limit, self.ledger.ends_in(now), now)
+        return self.reserve.points(self.ledger, now)
 
     def _affords(self, waiter: Waiter, now: float) -> bool:
         if waiter.priority is not Priority.BATCH:
@@ -201,11 +202,11 @@ class Account:
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
         permit = LocalPermit(
-            waiter.cost, now, 0, 0, self, waiter.operation, waiter.priority, waiter.order, waiter.waited + now - waiter.asked_at
+            waiter.cost, now, 0, 0, self, waiter.operation, waiter.order, waiter.waited + now - waiter.asked_at
         )
         self.ledger.charge(permit, now)
-        if waiter.priority is not Priority.BATCH:
-            self.reserve.spent += waiter.cost
+        if waiter.priority is Priority.BATCH:
+            self.reserve.batch += waiter.cost
         return permit
 
     def _next(self, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
@@ -308,6 +309,11 @@ class Account:
         self.mailbox.append((thing, ending, answer))
         self.look()
 
+    def stir(self) -> None:
+        """Something has changed: see who can go, and whom to tell."""
+        self.mailbox.append((None, "settled", None))
+        self.look()
+
     def look(self) -> None:
         """Book what lies in the mailbox, unless somebody has the lock and is about to."""
         while self.mailbox and self.enter(blocking=False):
@@ -315,7 +321,7 @@ class Account:
             try:
                 now = self.clock()
                 self._collect(now)
-                if self.lanes.count:
+                if self.lanes.count or self._ringing:
                     here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
                     self._pump(now, here)
             finally:
@@ -328,7 +334,7 @@ class Account:
             thing, ending, answer = mailbox.popleft()
             if isinstance(thing, Waiter):
                 self._abandon(thing)
-            elif thing.live:
+            elif thing is not None and thing.live:
                 thing.live = False
                 self.book(thing, ending, answer, now)
 
@@ -359,7 +365,7 @@ class Account:
         ledger = self.ledger
         if answer.throttled:
             delay = max(0.0, ledger.gate_at - now)
-            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            self.events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
             self._moved(self.prices.suspect())
             return
         if answer.remaining is None or answer.remaining >= ledger.limit:
@@ -377,7 +383,7 @@ class Account:
         self.lanes.reprice(lambda waiter: self.prices.price(waiter.operation, waiter.seed))
         for change in changes:
             details = CostChangeDetails(operation=change.operation, old=change.old, new=change.new)
-            self._events.append(("on_cost_change", details))
+            self.events.append(("on_cost_change", details))
 
     def _abandon(self, waiter: Waiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
@@ -413,9 +419,9 @@ class Account:
         """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
         if self._ringing or self._more or self.lanes.count:
             self._wake(here)
-        while self._events:
+        while self.events:
             try:
-                event = self._events.popleft()
+                event = self.events.popleft()
             except IndexError:  # another thread tells it
                 break
             self._listeners.tell(*event)

@@ -91,10 +91,12 @@ class Ledger:
         period: Seconds.
         granted: Points granted ever, less those that came back.
         pending: Points granted and not answered.
+        last_at: When the last call was granted.
         held: Points that may still count at the server.
         floor: The evidence: `granted` may surely rise to here.
         slowest: The longest round trip seen, within reason.
-        quick: Points that may be granted without a second thought until `quick_until`.
+        quick: Points that may be granted without a second thought while no period has passed since `heard_at`.
+        heard_at: When the last answer came.
         gate_at: Nothing is granted before.
         window: When the server's window ends.
         others: Who else spends.
@@ -110,13 +112,16 @@ class Ledger:
         "_cold_since",
         "_heard_limit",
         "_holding",
-        "_last_at",
         "_lead",
         "_lead_due",
         "_led_at",
+        "_leap",
         "_look_at",
+        "_merge_until",
+        "_newest",
         "_piloted_end",
         "_piloted_at",
+        "_plain",
         "_probation",
         "_promised",
         "_silent",
@@ -130,13 +135,13 @@ class Ledger:
         "granted",
         "heard_at",
         "held",
+        "last_at",
         "limit",
         "others",
         "pace",
         "pending",
         "period",
         "quick",
-        "quick_until",
         "whole",
         "why",
         "window",
@@ -148,7 +153,7 @@ class Ledger:
         self.granted = self.pending = self.held = self.quick = 0
         self.ageing: deque[list[float]] = deque()
         self.floor: float = -math.inf
-        self.gate_at = self.heard_at = self.quick_until = -math.inf
+        self.gate_at = self.heard_at = -math.inf
         self.window = Window(period)
         self.others = Others(period)
         self.pace = Pace(period)
@@ -156,9 +161,12 @@ class Ledger:
         self.again_at = math.inf
         self._holding = period + GUARD
         self._heard_limit = limit
-        self._calm = False
+        self._calm = self._plain = False
+        self._leap = 0.0
+        self._newest: list[float] = []
+        self._merge_until = -math.inf
         self._cold = True
-        self._cold_since = self._last_at = self._led_at = self._turned_at = self._piloted_at = self._piloted_end = self._look_at = -math.inf
+        self._cold_since = self.last_at = self._led_at = self._turned_at = self._piloted_at = self._piloted_end = self._look_at = -math.inf
         self._promised = False
         self._silent = 0
         self.slowest = SHORTEST_FLIGHT
@@ -172,7 +180,7 @@ class Ledger:
     def charge(self, charge: Charge, now: float) -> None:
         """Deduct a call that `room` allowed."""
         cost = charge.cost
-        charge.granted_at = self._last_at = now
+        charge.granted_at = self.last_at = now
         charge.before = self.pending
         if not self._calm or self._lead_due:
             self._charge_carefully(charge, now)
@@ -189,17 +197,7 @@ class Ledger:
             self._lead = charge
             self._led_at = self._turned_at = now
             self._lead_due = False
-            self._calm = False
-
-    def charge_quick(self, cost: int, now: float) -> int:
-        """Deduct a call that `quick` allows; the points in flight before it."""
-        before = self.pending
-        self.pending = before + cost
-        self.granted += cost
-        self.held += cost
-        self.quick -= cost
-        self._last_at = now
-        return before
+            self._disturb()
 
     def room(self, now: float, need: int = 1) -> int:
         """Points that may be granted now; if fewer than `need`, `why` and `again_at` say more."""
@@ -226,19 +224,23 @@ class Ledger:
                 room = self._room_at_turn(now, room, need)
         if now < self.others.until:
             return self._room_among_others(now, room, need)
-        if self._lead is None and not self._calm:
+        if self._lead is None:
             self._calm = True
-        self._quicken(now)
+        self._quicken()
         return room
 
-    def _quicken(self, now: float) -> None:
+    def _disturb(self) -> None:
+        """Nothing is as usual: every grant and every answer is looked at."""
+        self._calm = self._plain = False
+        self.quick = 0
+
+    def _quicken(self) -> None:
         """What the fast path may grant: nothing that needs a lead."""
         self.quick = 0
         if self._calm and self.floor > -math.inf:
             self.quick = int(self.floor) - self.granted
         if self._calm and not self._lead_due and not self._probation:
             self.quick = max(self.quick, self.limit - self.held)
-        self.quick_until = now + self.period
 
     def _room_cold(self, now: float, need: int) -> int:
         """Before an answer tells where we stand: one call at a time."""
@@ -271,9 +273,9 @@ class Ledger:
             if evidence < need:
                 self._await_release(now, need - ledger)
             return evidence
-        if self.pending and now < self._last_at + PATIENCE:
+        if self.pending and now < self.last_at + PATIENCE:
             self.why = "pilot"
-            self.again_at = self._last_at + PATIENCE
+            self.again_at = self.last_at + PATIENCE
             return evidence
         self._lead_due = True
         return ledger
@@ -295,12 +297,11 @@ class Ledger:
 
         `end` is an upper bound: calls granted shortly before it may have opened the next window already.
         """
-        return self._turns_whole and self.window.sure and self._last_at < end - _TURN
+        return self._turns_whole and self.window.sure and self.last_at < end - _TURN
 
     def _room_among_others(self, now: float, room: int, need: int) -> int:
         """Others spend too: never more than half of what is left in flight."""
-        self.quick = 0
-        self._calm = False
+        self._disturb()
         if now < self.pace.until:
             return self._room_paced(now, room, need)
         afforded = room
@@ -375,6 +376,16 @@ class Ledger:
         while ageing and ageing[0][0] <= now:
             self.held -= int(ageing.popleft()[1])
 
+    def _age_newest(self, now: float, cost: int) -> None:
+        """A new entry, which takes what is answered within a millisecond."""
+        entry = [now + self._holding + _GRAIN, float(cost)]
+        if not self.ageing or self.ageing[-1][0] < entry[0]:
+            self.ageing.append(entry)
+            self._newest = entry
+            self._merge_until = now + _GRAIN
+        else:
+            self._age(entry[0] - _GRAIN, cost)
+
     def _age(self, release_at: float, cost: int) -> None:
         """Keep `ageing` in order: behind a lost call, which is held longer, come earlier releases."""
         ageing = self.ageing
@@ -390,8 +401,7 @@ class Ledger:
         self._cold = True
         self._cold_since = now
         self._promised = False
-        self._calm = False
-        self.quick = 0
+        self._disturb()
         self.floor = -math.inf
 
     # Ends
@@ -400,28 +410,23 @@ class Ledger:
         """An answer came."""
         cost = charge.cost
         self.pending -= cost
-        ageing = self.ageing
-        release_at = now + self._holding
-        if not ageing or ageing[-1][0] < release_at:
-            ageing.append([release_at + _GRAIN, cost])
-        elif ageing[-1][0] <= release_at + _GRAIN:
-            ageing[-1][1] += cost
+        if now <= self._merge_until:
+            self._newest[1] += cost
         else:
-            self._age(release_at, cost)
+            self._age_newest(now, cost)
         self.heard_at = now
-        if self._calm and answer is not None and answer.limit == self.limit and not answer.throttled:
+        if self._plain and answer is not None and answer.limit == self.limit and now < self._look_at:
             remaining = answer.remaining
-            if remaining is not None and self.limit - self.held <= remaining < self.limit and now < self._look_at:
+            if remaining is not None and self.limit - self.held <= remaining < self.limit and not answer.throttled:
                 # The common case: nothing new, but that we may have more room.
-                if self.others.votes:
-                    self.others.vote(foreign=False)
                 floor = remaining + charge.mark - charge.before
-                self.quick_until = now + self.period
-                if floor <= self.floor:
+                rise = floor - self.floor
+                if rise <= 0:
                     return
-                if 4 * (floor - self.floor) <= self.limit:
+                if rise < self._leap:
                     self.floor = floor
-                    self.quick = floor - self.granted
+                    if floor - self.granted > self.quick:
+                        self.quick = floor - self.granted
                     return
         self._settle_fully(charge, answer, now)
 
@@ -450,7 +455,9 @@ class Ledger:
             else:
                 self._look_at = now + _LOOK
         if self._calm:
-            self._quicken(now)
+            self._quicken()
+        self._plain = self._calm and not self.others.votes
+        self._leap = self.limit / 4
 
     def _learn_turn(self, charge: Charge, remaining: int, now: float) -> None:
         """After a full round: did everything come back at once, or only what is a period old?"""
@@ -489,8 +496,7 @@ class Ledger:
         if foreign and (majority or (alone and self.others.votes & 3 == 3)):  # noqa: PLR2004 - the last two
             self.others.beware(remaining, now)
         if now < self.others.until:
-            self._calm = False
-            self.quick = 0
+            self._disturb()
             self.others.note(remaining, charge.granted_at, now)
             self.pace.note(remaining, charge.granted_at, now)
             self.others.measure(remaining, self.granted - self.pending, now)
@@ -539,8 +545,7 @@ class Ledger:
         """Nothing is granted without a second thought any more."""
         self._cold = True
         self._cold_since = math.inf
-        self._calm = False
-        self.quick = 0
+        self._disturb()
 
     # Outlook
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .ledger import Charge
-from .protocol import Priority  # noqa: TC001 - msgspec resolves annotations at run time
 
 if TYPE_CHECKING:
     from ..rate_limit import RateLimit
@@ -18,15 +17,13 @@ class LocalPermit(Charge, eq=False):
     Attributes:
         account: The account, and with it the clock, that granted it.
         operation: The operation's name.
-        priority: The lane.
-        order: The call's number; a retry keeps it.
+        order: The call's place among those that came; a retry keeps it.
         waited: Seconds that the call has waited for points, all attempts together.
         live: It has not ended.
     """
 
     account: Account
     operation: str
-    priority: Priority
     order: int
     waited: float
     live: bool = True
@@ -34,18 +31,15 @@ class LocalPermit(Charge, eq=False):
     def settle(self, answer: RateLimit | None) -> None:
         """An answer came; what it said, or `None` if nothing usable."""
         account = self.account
-        if account.lanes.count or account.mailbox or (answer is not None and answer.throttled):
-            if self.live:
-                account.end(self, "settled", answer)
-        elif account.enter(False):  # noqa: FBT003 - a lock's own positional; the keyword costs time here
+        if account.enter(False):  # noqa: FBT003 - a lock's own positional; the keyword costs time here
             try:
                 if self.live:
                     self.live = False
                     account.settle(self, answer, account.clock())
             finally:
                 account.leave()
-            if account.mailbox or account.lanes.count:
-                account.follow_up(None)
+            if account.lanes.count or account.mailbox or account.events:
+                account.stir()
         elif self.live:
             account.end(self, "settled", answer)
 
@@ -69,7 +63,6 @@ class LocalPermit(Charge, eq=False):
                 self.before,
                 self.account,
                 self.operation,
-                self.priority,
                 self.order,
                 self.waited,
             )

@@ -9,6 +9,10 @@ the rest; at the beginning it is never nothing, or the first call after a lull w
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
 
 _FLOOR = 4.0
 _SPREAD = 3.0
@@ -19,35 +23,37 @@ class Reserve:
     """The part of each window that the batch lane leaves to others.
 
     Attributes:
-        spent: Points that the other lanes were granted since the rate was last reckoned.
+        batch: Points that the batch lane was granted, ever.
     """
 
-    __slots__ = ("_period", "_rate", "_reckoned_at", "_share", "spent")
+    __slots__ = ("_lively", "_period", "_rate", "_reckoned_at", "_share", "batch")
 
     def __init__(self, share: float, period: float) -> None:
         self._share = share
         self._period = period
         self._rate = -1.0
         self._reckoned_at = 0.0
-        self.spent = 0
+        self._lively = 0
+        self.batch = 0
 
-    def _reckon(self, limit: int, now: float) -> float:
+    def _reckon(self, limit: int, granted: int, now: float) -> float:
         """Points per second of the other lanes: a decaying mean that begins at the whole share."""
+        lively = granted - self.batch
         if self._rate < 0:
             self._rate = self._share * limit / self._period
-            self._reckoned_at = now
+            self._reckoned_at, self._lively = now, lively
         passed = now - self._reckoned_at
         if passed > self._period / 120:
             weight = math.exp(-passed / self._period)
-            self._rate = self._rate * weight + self.spent / passed * (1 - weight)
-            self.spent = 0
-            self._reckoned_at = now
+            self._rate = self._rate * weight + max(0, lively - self._lively) / passed * (1 - weight)
+            self._reckoned_at, self._lively = now, lively
         return self._rate
 
-    def points(self, limit: int, ends_in: float, now: float) -> int:
-        """Points that the batch lane may not touch now, in a window that ends in `ends_in` seconds."""
+    def points(self, ledger: Ledger, now: float) -> int:
+        """Points that the batch lane may not touch now."""
+        ends_in = ledger.ends_in(now)
         if ends_in <= 0:
             return 0
-        expected = self._reckon(limit, now) * ends_in
+        expected = self._reckon(ledger.limit, ledger.granted, now) * ends_in
         wanted = expected + (_FLOOR + _SPREAD * math.sqrt(expected)) * min(1.0, ends_in / _MELT)
-        return math.ceil(min(self._share * limit, wanted))
+        return math.ceil(min(self._share * ledger.limit, wanted))

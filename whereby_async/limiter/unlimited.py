@@ -30,15 +30,13 @@ class _FreezeOnly(Ledger):
     def room(self, now: float, need: int = 1) -> int:  # noqa: ARG002 - everything fits
         self.why = "frozen"
         self.again_at = self.gate_at
-        self.quick = 0 if now < self.gate_at else UNMETERED
-        self.quick_until = now + self.period
-        return self.quick
+        return 0 if now < self.gate_at else UNMETERED
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         super().settle(charge, answer, now)
         self.ageing.clear()
         self.held = self.pending
-        self.room(now)
+        self.quick = 0
 
     def lost(self, charge: Charge, now: float) -> None:
         super().lost(charge, now)

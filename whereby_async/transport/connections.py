@@ -103,7 +103,7 @@ class Connections:
         self._max_body = max_body
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
-        self._lifetime: AsyncGenerator[None, None] | None = None
+        self._lifetime = self._live()
 
     def _new_session(self, keepalive: float) -> aiohttp.ClientSession:
         connector = _Connector(
@@ -120,7 +120,6 @@ class Connections:
 
     async def open(self) -> None:
         """Tie the session's end to its loop's: asyncio and uvloop finish every async generator before a loop is closed."""
-        self._lifetime = self._live()
         await anext(self._lifetime)
 
     async def _live(self) -> AsyncGenerator[None, None]:
@@ -210,8 +209,7 @@ class Connections:
         """Send the waiting away, close the session and its connections; calls under way fail with `APIConnectionError`."""
         self.closed = True
         self.gate.fail_waiting(ClientClosedError, "the client was closed before the call was sent")
-        if self._lifetime is not None:
-            await self._lifetime.aclose()
+        await self._lifetime.aclose()
 
     def start_closing(self) -> None:
         """`aclose` from a callback of the loop."""
