@@ -8,209 +8,33 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from contract.reference import (
+    SPEC,
+    body_names,
+    example_of,
+    operations_of,
+    parameters_of,
+    query_names,
+    resolved,
+    sent_names,
+)
+from contract.specimens import BY_OPERATION, SPECIMENS, Specimen
 
 from whereby_async import WherebyClient, operations
 from whereby_async.limiter import Unlimited
 from whereby_async.models import (
-    LiveTranscriptionDestination,
-    LiveTranscriptionOptions,
     Model,
     Page,
-    RecordingDestination,
-    RecordingOptions,
-    RoomPreferences,
-    StreamingDestination,
-    StreamingOptions,
 )
 from whereby_async.operation import Operation
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
     from whereby_async.testing import RecordedRequest
 
-SPEC = Path(__file__).parents[3] / "shared" / "api" / "openapi.json"
-
-UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
-PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 32
-
-
-class Specimen(NamedTuple):
-    """Calls of one method that between them use every keyword it has.
-
-    Attributes:
-        key: Method and path in the reference.
-        operation: What the client calls it.
-        calls: The calls.
-    """
-
-    key: str
-    operation: str
-    calls: tuple[Callable[[WherebyClient], Awaitable[object]], ...]
-
-
-def specimen(key: str, operation: str, *calls: Callable[[WherebyClient], Awaitable[object]]) -> Specimen:
-    """A row of the table below."""
-    return Specimen(key, operation, calls)
-
-
-async def _create_meeting(client: WherebyClient) -> object:
-    return await client.meetings.create(
-        end_date=UNTIL,
-        start_date=UNTIL,
-        is_locked=True,
-        room_mode="group",
-        room_name_prefix="example-prefix",
-        room_name_pattern="human-short",
-        template_type="viewerMode",
-        recording=RecordingOptions(
-            type="cloud",
-            destination=RecordingDestination(
-                provider="s3",
-                authentication_type="accessKey",
-                bucket="b",
-                access_key_id="i",
-                access_key_secret="s",
-                file_format="mkv",
-                oidc_role_arn="a",
-                region="eu",
-            ),
-            start_trigger="prompt",
-        ),
-        live_transcription=LiveTranscriptionOptions(
-            destination=LiveTranscriptionDestination(
-                provider="s3",
-                authentication_type="roleBased",
-                bucket="b",
-                access_key_id="i",
-                access_key_secret="s",
-                region="eu",
-                oidc_role_arn="a",
-            ),
-            start_trigger="manual",
-            language="en",
-            live_captions=True,
-        ),
-        streaming=StreamingOptions(destination=StreamingDestination(url="rtmp://x/y"), start_trigger="prompt"),
-        is_dial_in_enabled=True,
-        room_preferences=RoomPreferences(streaming=False, room_integrations=False, dial_in=True),
-        fields=["hostRoomUrl", "viewerRoomUrl", "dialIn"],
-    )
-
-
-SPECIMENS = (
-    specimen("POST /meetings", "meetings.create", _create_meeting),
-    specimen(
-        "GET /meetings",
-        "meetings.list",
-        lambda c: c.meetings.list(fields=["hostRoomUrl"], name_starts_with="/x", page_size=7, cursor="abc"),
-    ),
-    specimen("GET /meetings/{meetingId}", "meetings.get", lambda c: c.meetings.get("1", fields=["viewerRoomUrl"])),
-    specimen("DELETE /meetings/{meetingId}", "meetings.delete", lambda c: c.meetings.delete("1")),
-    specimen(
-        "GET /recordings",
-        "recordings.list",
-        lambda c: c.recordings.list(room_name="/x", sort_by="startDate:desc", page_size=7, cursor="abc"),
-    ),
-    specimen("GET /recordings/{recordingId}", "recordings.get", lambda c: c.recordings.get("1")),
-    specimen("DELETE /recordings/{recordingId}", "recordings.delete", lambda c: c.recordings.delete("1")),
-    specimen(
-        "GET /recordings/{recordingId}/access-link",
-        "recordings.access_link",
-        lambda c: c.recordings.access_link("1", valid_for=60),
-    ),
-    specimen("POST /recordings/bulk-delete", "recordings.bulk_delete", lambda c: c.recordings.bulk_delete(["1", "2"])),
-    specimen("POST /transcriptions", "transcriptions.create", lambda c: c.transcriptions.create("1")),
-    specimen(
-        "GET /transcriptions",
-        "transcriptions.list",
-        lambda c: c.transcriptions.list(room_name="/x", sort_by="startDate:desc", page_size=7, cursor="abc"),
-    ),
-    specimen("GET /transcriptions/{transcriptionId}", "transcriptions.get", lambda c: c.transcriptions.get("1")),
-    specimen(
-        "DELETE /transcriptions/{transcriptionId}", "transcriptions.delete", lambda c: c.transcriptions.delete("1")
-    ),
-    specimen(
-        "GET /transcriptions/{transcriptionId}/access-link",
-        "transcriptions.access_link",
-        lambda c: c.transcriptions.access_link("1", valid_for=60),
-    ),
-    specimen(
-        "POST /transcriptions/bulk-delete",
-        "transcriptions.bulk_delete",
-        lambda c: c.transcriptions.bulk_delete(["1", "2"]),
-    ),
-    specimen("POST /summaries", "summaries.create", lambda c: c.summaries.create("1", template="SOAP")),
-    specimen(
-        "GET /summaries",
-        "summaries.list",
-        lambda c: c.summaries.list(sort_by="startDate:desc", page_size=7, cursor="abc"),
-    ),
-    specimen("GET /summaries/{summaryId}", "summaries.get", lambda c: c.summaries.get("1")),
-    specimen("DELETE /summaries/{summaryId}", "summaries.delete", lambda c: c.summaries.delete("1")),
-    specimen(
-        "PUT /rooms/{roomName}/theme/tokens",
-        "rooms.set_theme_tokens",
-        lambda c: c.rooms.set_theme_tokens("/x", primary="#000000", secondary="#000000", focus="#000000"),
-        lambda c: c.rooms.reset_theme_tokens("/x"),
-    ),
-    specimen(
-        "PUT /rooms/{roomName}/theme/logo",
-        "rooms.set_logo",
-        lambda c: c.rooms.set_logo("/x", PNG),
-        lambda c: c.rooms.reset_logo("/x"),
-    ),
-    specimen(
-        "PUT /rooms/{roomName}/theme/room-background",
-        "rooms.set_background",
-        lambda c: c.rooms.set_background("/x", PNG),
-        lambda c: c.rooms.set_background("/x", palette="grey", theme="rocks"),
-        lambda c: c.rooms.reset_background("/x"),
-    ),
-    specimen(
-        "PUT /rooms/{roomName}/theme/room-knock-page-background",
-        "rooms.set_knock_background",
-        lambda c: c.rooms.set_knock_background("/x", PNG),
-        lambda c: c.rooms.set_knock_background("/x", palette="grey", theme="rocks"),
-        lambda c: c.rooms.reset_knock_background("/x"),
-    ),
-    specimen(
-        "GET /insights/rooms",
-        "insights.rooms",
-        lambda c: c.insights.rooms(
-            name="/x",
-            name_starts_with="/x",
-            name_contains="x",
-            created_from=UNTIL,
-            created_to=UNTIL,
-            sort_by="totalSessions:asc",
-            page_size=7,
-            cursor="abc",
-        ),
-    ),
-    specimen(
-        "GET /insights/room-sessions",
-        "insights.room_sessions",
-        lambda c: c.insights.room_sessions(
-            "/x", room_session_id="1", sort_by="totalUniqueParticipants:asc", page_size=7, cursor="abc"
-        ),
-    ),
-    specimen(
-        "GET /insights/participants",
-        "insights.participants",
-        lambda c: c.insights.participants(room_session_id="1", sort_by="joinedAt:asc", page_size=7, cursor="abc"),
-        lambda c: c.insights.participants(external_id="1", sort_by="leftAt:desc", page_size=7, cursor="abc"),
-    ),
-    specimen("GET /insights/participant", "insights.participant", lambda c: c.insights.participant("1", "2")),
-)
-
-BY_OPERATION = {each.operation: each for each in SPECIMENS}
 
 ONLY_IN_THE_DOCS = {
     "POST /meetings": {
@@ -225,27 +49,13 @@ ONLY_IN_THE_DOCS = {
 }
 """Names that the client sends and the reference does not have."""
 
+
 FIELDS_ONLY_IN_THE_DOCS = {"dialIn"}
 """Values of `fields` that the reference does not have: the dial-in page."""
 
-PATH_PARAMETERS_THAT_NO_PATH_HAS = {"POST /transcriptions": {"recordingId"}, "POST /summaries": {"transcriptionId"}}
-"""The reference lists them, but they go in the body."""
 
 REQUIRED_BUT_NOT_TOGETHER = {"GET /insights/participants": {"roomSessionId"}}
 """The reference calls it required, but its words say: either this or `externalId`."""
-
-OBJECTS_WITHOUT_STYLE = {"GET /insights/rooms": {"roomName", "createdAt"}}
-"""Without `style: deepObject` they would go out as `exact=…&from=…`; its words say `roomName[exact]=…`."""
-
-PATTERN_THAT_ITS_EXAMPLE_BREAKS = "roomNamePrefix"
-"""The pattern has no dash; the example, the docs and Whereby's own tests use dashes."""
-
-REQUIRED_WITHOUT_PROPERTIES = {"Recording", "Summary"}
-REQUIRED_UNDER_ANOTHER_NAME = {"createdAt", "endAt"}
-"""Required of a room session, whose properties are called `startedAt` and `endedAt`."""
-
-ANSWERS_WITHOUT_TYPE = {"POST /transcriptions", "POST /summaries"}
-LISTS_WITH_CURSOR_BESIDE_THE_PROPERTIES = {"GET /transcriptions", "GET /summaries"}
 
 
 @pytest.fixture(scope="module")
@@ -255,62 +65,6 @@ def spec() -> dict[str, Any]:
         pytest.skip("the official reference (openapi.json) is not beside this repository")
     found: dict[str, Any] = json.loads(SPEC.read_text())
     return found
-
-
-def resolved(node: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
-    """What a `$ref` points to, or the node itself."""
-    if "$ref" not in node:
-        return node
-    found: Any = spec
-    for part in node["$ref"].removeprefix("#/").split("/"):
-        found = found[part]
-    return cast("dict[str, Any]", found)
-
-
-def operations_of(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every operation of the reference by method and path."""
-    return {
-        f"{method.upper()} {path}": operation
-        for path, methods in spec["paths"].items()
-        for method, operation in methods.items()
-        if method != "parameters"
-    }
-
-
-def parameters_of(key: str, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parameters of an operation, in path and query."""
-    return [resolved(parameter, spec) for parameter in operations_of(spec)[key].get("parameters", [])]
-
-
-def query_names(key: str, spec: dict[str, Any]) -> set[str]:
-    """Query names as they go on the wire: those of an object with brackets."""
-    names: set[str] = set()
-    for parameter in parameters_of(key, spec):
-        if parameter["in"] == "query":
-            parts = parameter.get("schema", {}).get("properties")
-            names |= {f"{parameter['name']}[{part}]" for part in parts} if parts else {parameter["name"]}
-    return names
-
-
-def names_in(schema: dict[str, Any], spec: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Names of a schema and of what it holds, with dots."""
-    for name, part in resolved(schema, spec).get("properties", {}).items():
-        yield prefix + name
-        yield from names_in(part, spec, f"{prefix}{name}.")
-
-
-def body_names(key: str, spec: dict[str, Any], content_type: str = "application/json") -> set[str]:
-    """Names in a body of that type; none if the operation has no such body."""
-    content = operations_of(spec)[key].get("requestBody", {}).get("content", {})
-    return set(names_in(content[content_type]["schema"], spec)) if content_type in content else set()
-
-
-def sent_names(body: object, prefix: str = "") -> Iterator[str]:
-    """Names in a body that was sent, and in what it holds, with dots."""
-    if isinstance(body, dict):
-        for name, value in cast("dict[str, object]", body).items():
-            yield prefix + name
-            yield from sent_names(value, f"{prefix}{name}.")
 
 
 async def sent(each: Specimen) -> list[RecordedRequest]:
@@ -336,6 +90,7 @@ ANSWERS = {
     "summaries.get": b'{"summaryId": "1"}',
     "insights.participant": b"[]",
 }
+
 
 each_specimen = pytest.mark.parametrize("each", SPECIMENS, ids=[each.operation for each in SPECIMENS])
 
@@ -469,20 +224,6 @@ async def test_the_examples_of_the_reference_come_back_as_results(each: Specimen
         assert_is_told(result, example)
 
 
-def example_of(schema: dict[str, Any], spec: dict[str, Any]) -> Any:
-    """The schema's own example, else one put together from those of its parts."""
-    schema = resolved(schema, spec)
-    if "example" in schema:
-        return schema["example"]
-    if schema.get("type") == "array":
-        return [example_of(schema["items"], spec)]
-    parts = schema if "type" not in schema else schema.get("properties")
-    if parts:
-        return {name: example_of(part, spec) for name, part in parts.items()}
-    plain: dict[str, object] = {"string": "2025-01-01T00:00:00.000Z", "object": {}, "number": 1}
-    return plain[schema["type"]]
-
-
 def assert_is_told(result: object, example: Any) -> None:
     """The result is of one of our types and tells the ids of the example."""
     if isinstance(result, list):
@@ -512,89 +253,6 @@ def test_every_keyword_is_used_by_a_specimen() -> None:
             name for word in used for name in (cast("tuple[object, ...]", word) if isinstance(word, tuple) else (word,))
         }
         assert keywords <= flat, (each.operation, keywords - flat)
-
-
-# The faults of the reference, by name: when one of these fails, the reference was mended and the code may follow.
-
-
-def test_fault_path_parameters_that_no_path_has(spec: dict[str, Any]) -> None:
-    """POST /transcriptions and /summaries list a path parameter; we send it in the body only."""
-    for key in operations_of(spec):
-        listed = {p["name"] for p in parameters_of(key, spec) if p["in"] == "path"}
-        assert listed - set(re.findall(r"\{(\w+)\}", key)) == PATH_PARAMETERS_THAT_NO_PATH_HAS.get(key, set())
-
-
-def test_fault_participants_requires_one_of_two_alternatives(spec: dict[str, Any]) -> None:
-    """`roomSessionId` is marked required although its words offer `externalId` instead."""
-    (parameter,) = [p for p in parameters_of("GET /insights/participants", spec) if p["name"] == "roomSessionId"]
-    assert parameter["required"] is True
-    assert "externalId" in json.dumps(operations_of(spec)["GET /insights/participants"])
-
-
-def test_fault_objects_without_style(spec: dict[str, Any]) -> None:
-    """The bracketed filters have no `style: deepObject`."""
-    for key in operations_of(spec):
-        objects = [p for p in parameters_of(key, spec) if p.get("schema", {}).get("type") == "object"]
-        assert {parameter["name"] for parameter in objects} == OBJECTS_WITHOUT_STYLE.get(key, set())
-        assert not any("style" in parameter for parameter in objects)
-
-
-def test_fault_prefix_pattern(spec: dict[str, Any]) -> None:
-    """The pattern of `roomNamePrefix` refuses its own example."""
-    schema = operations_of(spec)["POST /meetings"]["requestBody"]["content"]["application/json"]["schema"]
-    prefix = schema["properties"][PATTERN_THAT_ITS_EXAMPLE_BREAKS]
-    assert not re.fullmatch(prefix["pattern"], prefix["example"])
-
-
-def test_fault_languages_with_a_comma(spec: dict[str, Any]) -> None:
-    """The languages carry a trailing comma, which we do not send."""
-    schema = operations_of(spec)["POST /meetings"]["requestBody"]["content"]["application/json"]["schema"]
-    words = schema["properties"]["liveTranscription"]["properties"]["language"]["enum"]
-    assert any(word.endswith(",") for word in words)
-
-
-def test_fault_required_without_properties(spec: dict[str, Any]) -> None:
-    """Two components say what is required and not what there is."""
-    schemas = spec["components"]["schemas"]
-    assert {n for n, s in schemas.items() if "required" in s and "properties" not in s} == REQUIRED_WITHOUT_PROPERTIES
-
-
-def test_fault_room_sessions_require_names_that_they_do_not_have(spec: dict[str, Any]) -> None:
-    """`createdAt` and `endAt` are required, `startedAt` and `endedAt` are described."""
-    answer = operations_of(spec)["GET /insights/room-sessions"]["responses"]["200"]
-    page = resolved(answer["content"]["application/json"]["schema"], spec)
-    row = resolved(page["properties"]["results"]["items"], spec)
-    assert set(row["required"]) - set(row["properties"]) == REQUIRED_UNDER_ANOTHER_NAME
-    assert {"startedAt", "endedAt"} <= set(row["properties"])
-
-
-def test_fault_answers_without_type(spec: dict[str, Any]) -> None:
-    """Two 201 answers are a bare name where a schema should be."""
-    for key in ANSWERS_WITHOUT_TYPE:
-        schema = operations_of(spec)[key]["responses"]["201"]["content"]["application/json"]["schema"]
-        assert "type" not in schema
-        assert "properties" not in schema
-
-
-def test_fault_cursor_beside_the_properties(spec: dict[str, Any]) -> None:
-    """Two lists have their cursor beside `properties`, so that generated clients lose it."""
-    for key in LISTS_WITH_CURSOR_BESIDE_THE_PROPERTIES:
-        page = resolved(operations_of(spec)[key]["responses"]["200"]["content"]["application/json"]["schema"], spec)
-        assert "cursor" in page
-        assert "cursor" not in page["properties"]
-
-
-def test_fault_no_security_is_applied(spec: dict[str, Any]) -> None:
-    """The bearer is defined and applied nowhere; we send it with every call (asserted above)."""
-    assert "BearerAuth" in spec["components"]["securitySchemes"]
-    assert "security" not in spec
-    assert not any("security" in operation for operation in operations_of(spec).values())
-
-
-def test_fault_one_participant_is_an_array(spec: dict[str, Any]) -> None:
-    """The details of *a* participant come as an array, so the method returns a list."""
-    answer = operations_of(spec)["GET /insights/participant"]["responses"]["200"]
-    assert resolved(answer["content"]["application/json"]["schema"], spec)["type"] == "array"
 
 
 def test_bounds_are_the_references(spec: dict[str, Any]) -> None:

@@ -128,8 +128,8 @@ class Account:
         if self.closed:
             raise ClientClosedError("the limiter was closed: make a new one")
         self._collect(now)
-        if waiter.cost > self.ledger.whole:
-            raise _too_dear(waiter, self.ledger.whole)
+        if waiter.cost > self.ledger.quota.whole:
+            raise _too_dear(waiter, self.ledger.quota.whole)
         head = self.lanes.head()
         if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(waiter, now):
             return self._grant(waiter, now)
@@ -350,17 +350,10 @@ class Account:
 
     def settle(self, permit: LocalPermit, answer: RateLimit | None, now: float) -> None:
         """An answer came. Under the lock."""
-        self.ledger.settle(permit, answer, now)
-        if answer is not None:
-            trail = self.trail
-            remaining = answer.remaining
-            if remaining == trail.low - permit.cost and not answer.throttled:
-                trail.low = remaining
-                trail.low_at = now
-            else:
-                self._learn(permit, answer, now)
+        if not self.ledger.settle(permit, answer, now) and answer is not None:
+            self.learn(permit, answer, now)
 
-    def _learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
+    def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
         """See whether prices are right, and whether this answer is one to tell of."""
         ledger = self.ledger
         if answer.throttled:
@@ -370,10 +363,13 @@ class Account:
             return
         if answer.remaining is None or answer.remaining >= ledger.limit:
             return
-        samples = self.trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
-        samples += self.trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
+        trail = self.trail
+        trail.low, trail.low_at = ledger.low, ledger.low_at
+        samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
+        ledger.low, ledger.low_at = trail.low, trail.low_at
+        samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
         if samples:
-            clean = ledger.undisturbed(now) and now - self.trail.refilled_at > ledger.period
+            clean = ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
             self._moved([change for sample in samples if (change := self.prices.learn(sample, clean=clean))])
 
     def _moved(self, changes: list[Change]) -> None:

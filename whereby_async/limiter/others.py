@@ -70,6 +70,11 @@ class Others:
         self.votes = (self.votes << 1 | foreign) & (1 << _VOTERS) - 1
         return 2 * self.votes.bit_count() > self._ballots
 
+    @property
+    def twice(self) -> bool:
+        """The last two answers agree that others spend."""
+        return self.votes & 3 == 3  # noqa: PLR2004 - two bits
+
     def beware(self, least: int, now: float) -> None:
         """Somebody else spends: be careful for some periods."""
         if now >= self.until:

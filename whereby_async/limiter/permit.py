@@ -35,7 +35,9 @@ class LocalPermit(Charge, eq=False):
             try:
                 if self.live:
                     self.live = False
-                    account.settle(self, answer, account.clock())
+                    now = account.clock()
+                    if not account.ledger.settle(self, answer, now) and answer is not None:
+                        account.learn(self, answer, now)
             finally:
                 account.leave()
             if account.lanes.count or account.mailbox or account.events:

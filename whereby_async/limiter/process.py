@@ -127,20 +127,18 @@ class ProcessLimiter:
             ) from None
         account = self._account if type(loop) in _monotonic_loops else self._account_of(loop)
         ledger = account.ledger
-        if ledger.quick > 0 and after is None and priority is not _BATCH:
+        if ledger.open_to and after is None and priority is not _BATCH:
             account.enter()
             try:
-                price = account.table.get(operation, cost)
                 now = account.clock()
-                if 0 < price <= ledger.quick and now - ledger.heard_at < ledger.period and not account.lanes.count:
+                granted = ledger.granted
+                mark = granted + account.table.get(operation, cost)
+                if granted < mark <= ledger.open_to and now - ledger.heard_at < ledger.period and not account.lanes.count:
                     # The common case: points are there, nobody waits. This is `Ledger.charge`, written out for speed.
-                    before = ledger.pending
-                    ledger.pending = before + price
-                    ledger.held += price
-                    ledger.quick -= price
-                    ledger.last_at = now
-                    ledger.granted = mark = ledger.granted + price
-                    return LocalPermit(price, now, mark, before, account, operation, account.arrivals, 0.0)
+                    ledger.granted = mark
+                    return LocalPermit(
+                        mark - granted, now, mark, granted - ledger.answered, account, operation, account.arrivals, 0.0
+                    )
             finally:
                 account.leave()
                 if account.mailbox:
@@ -233,7 +231,8 @@ class ProcessLimiter:
 def _reset_in(ledger: Ledger, now: float) -> float | None:
     if (left := ledger.window.ends_in(now)) is not None:
         return left
-    return max(0.0, ledger.ageing[0][0] - now) if ledger.ageing else None
+    first = ledger.ageing.first_at
+    return None if first is None else max(0.0, first - now)
 
 
 def _state(ledger: Ledger, available: int, now: float) -> BudgetState:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 MOST: Final = 16
 """Points; a drop beyond that is no single call's."""
-_LONGEST: Final = 256
+_LONGEST: Final = 4096
 
 
 class Mark(NamedTuple):
@@ -45,10 +45,12 @@ class Trail:
         refilled_at: When an answer last showed more than one before it, but not a new window.
     """
 
-    __slots__ = ("_marks", "low", "low_at", "refilled_at")
+    __slots__ = ("_edge", "_marks", "low", "low_at", "refilled_at")
 
     def __init__(self) -> None:
         self._marks: list[Mark] = []
+        # Before it the answers are not complete any more.
+        self._edge: float = -math.inf
         self.low_at = -math.inf
         self.low = -1
         self.refilled_at = -math.inf
@@ -59,20 +61,22 @@ class Trail:
         if self._marks and self._marks[-1].spent != -self.low:
             # Answers in order have been passed over: go on from the last of them.
             self._marks = [Mark(-self.low, self.low_at, "", 0)]
+            self._edge = -self.low
         if remaining > self.low and granted_at >= self.low_at:
             certain = self.ripe(now, math.inf)
             if remaining - self.low <= MOST and self._marks:
                 self.refilled_at = now
             self._marks = [Mark(-remaining, now, operation, charged)]
+            self._edge = -math.inf
             self.low, self.low_at = remaining, now
             return certain
         if remaining <= self.low or self.low < 0:
             self.low, self.low_at = remaining, now
-        if remaining > 0:
+        if remaining > 0 and -remaining > self._edge:
             # Nothing left may be less than nothing: the drop to it is cut off.
             insort(self._marks, Mark(-remaining, now, operation, charged))
             if len(self._marks) > _LONGEST:
-                del self._marks[: _LONGEST // 2]
+                self._cut(_LONGEST // 2)
         return certain
 
     def ripe(self, now: float, flight: float) -> list[Sample]:
@@ -87,5 +91,10 @@ class Trail:
             if 0 < second.spent - first.spent <= MOST:
                 certain.append(Sample(second.operation, second.charged, second.spent - first.spent))
             count += 1
-        del marks[:count]
+        self._cut(count)
         return certain
+
+    def _cut(self, count: int) -> None:
+        if count:
+            del self._marks[:count]
+            self._edge = self._marks[0].spent

@@ -32,16 +32,15 @@ class _FreezeOnly(Ledger):
         self.again_at = self.gate_at
         return 0 if now < self.gate_at else UNMETERED
 
-    def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
+    def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> bool:
         super().settle(charge, answer, now)
         self.ageing.clear()
-        self.held = self.pending
-        self.quick = 0
+        self.open_to = 0
+        return True
 
     def lost(self, charge: Charge, now: float) -> None:
         super().lost(charge, now)
         self.ageing.clear()
-        self.held = self.pending
 
     def least_wait(self, now: float, points: int) -> float:  # noqa: ARG002 - everything fits
         return max(0.0, self.gate_at - now)

@@ -1,0 +1,152 @@
+"""Hooks and the log: who is told what."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from recording_limiter import RecordingLimiter
+from sender.calls import AT_ONCE
+
+from whereby_async import (
+    InternalServerError,
+    RetryPolicy,
+    WherebyClient,
+)
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from whereby_async.hooks import AttemptDetails, ResponseDetails, RetryDetails
+
+
+pytestmark = pytest.mark.anyio
+
+
+class Listener:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[AttemptDetails | RetryDetails | ResponseDetails] = []
+
+    def on_attempt(self, details: AttemptDetails) -> None:
+        self.told.append(details)
+
+    def on_retry(self, details: RetryDetails) -> None:
+        self.told.append(details)
+
+    def on_response(self, details: ResponseDetails) -> None:
+        self.told.append(details)
+
+
+async def test_hooks_are_told_of_attempts_retries_and_answers(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
+    """In order, with attempt numbers, prices, reasons and sizes."""
+    listener = Listener()
+    fake.faults.add(Fault(status=429), Fault(drop="after"), Fault(status=503, body=b"12345"))
+    async with fake.client(limiter=limiter, retry=AT_ONCE, hooks=[listener]) as whereby:
+        await whereby.meetings.list()
+    told = [(type(each).__name__.removesuffix("Details"), each.attempt) for each in listener.told]
+    assert told == [
+        ("Attempt", 1), ("Response", 1), ("Retry", 1),
+        ("Attempt", 2), ("Retry", 2),
+        ("Attempt", 3), ("Response", 3), ("Retry", 3),
+        ("Attempt", 4), ("Response", 4),
+    ]  # fmt: skip
+    by_kind: dict[str, list[Any]] = {}
+    for each in listener.told:
+        by_kind.setdefault(type(each).__name__, []).append(each)
+        assert each.operation == "meetings.list"
+    assert [each.reason for each in by_kind["RetryDetails"]] == ["throttled", "connection", "status 503"]
+    assert [each.status for each in by_kind["ResponseDetails"]] == [429, 503, 200]
+    assert by_kind["ResponseDetails"][1].size == 5
+    assert by_kind["ResponseDetails"][2].rate_limit.remaining == 999_996
+    assert all(each.elapsed > 0 for each in by_kind["ResponseDetails"])
+    attempt = by_kind["AttemptDetails"][0]
+    assert (attempt.method, attempt.cost, attempt.priority) == ("GET", 1, "NORMAL")
+    assert attempt.waited >= 0
+    with pytest.raises(AttributeError):
+        attempt.cost = 5
+
+
+async def test_the_last_failure_is_no_retry(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
+    """`on_retry` is told only of attempts that another follows; a timeout is told as one."""
+    listener = Listener()
+    fake.faults.add(Fault(delay=60), Fault(status=500, times=None))
+    policy = RetryPolicy(attempts=3, base=0)
+    async with fake.client(limiter=limiter, retry=policy, hooks=[listener], timeout=0.2) as whereby:
+        with pytest.raises(InternalServerError):
+            await whereby.meetings.list()
+    retries = [each for each in listener.told if type(each).__name__ == "RetryDetails"]
+    assert [msgspec.structs.asdict(each)["reason"] for each in retries] == ["timeout", "status 500"]
+
+
+async def test_a_hook_that_raises_breaks_nothing(
+    fake: FakeWhereby, limiter: RecordingLimiter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call goes on, the other hooks are told, and the log says it once for each method."""
+
+    class Broken:
+        def on_attempt(self, details: AttemptDetails) -> None:
+            raise KeyError(details.operation)
+
+        def on_retry(self, details: RetryDetails) -> None:
+            raise KeyError(details.operation)
+
+        def on_response(self, details: ResponseDetails) -> None:
+            raise KeyError(details.operation)
+
+    listener = Listener()
+    fake.faults.add(Fault(status=503, times=2))
+    with caplog.at_level(logging.ERROR, logger="whereby_async"):
+        async with fake.client(limiter=limiter, retry=AT_ONCE, hooks=[Broken(), listener]) as whereby:
+            await whereby.meetings.list()
+            await whereby.meetings.list()
+    assert limiter.ends == [["settle"]] * 4
+    assert len(listener.told) == 10
+    said = [record.getMessage() for record in caplog.records]
+    assert [words.partition(" ")[0] for words in said] == ["Broken.on_attempt", "Broken.on_response", "Broken.on_retry"]
+
+
+async def test_limiter_hooks_are_subscribed_once_and_taken_back(fake: FakeWhereby) -> None:
+    """However many views there are: each limiter tells a hook once, and no limiter keeps it after the client is closed."""
+
+    class Waits:
+        def on_wait(self, details: object) -> None:
+            """Told by the limiter."""
+
+    waits, listener, one, two = Waits(), Listener(), RecordingLimiter(), RecordingLimiter()
+    async with fake.client(limiter=one, hooks=[waits, listener]) as whereby:
+        for _ in range(3):
+            whereby.with_options(timeout=5)
+            whereby.with_options(limiter=two)
+        assert one.hooks == two.hooks == [waits]
+    assert one.hooks == two.hooks == []
+
+
+async def test_a_limiter_of_ones_own_need_not_take_hooks_back(fake: FakeWhereby) -> None:
+    """A limiter without `unsubscribe` is closed over without a word."""
+
+    class Plain(RecordingLimiter):
+        unsubscribe = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - it has none
+
+    class Throttled:
+        def on_throttle(self, details: object) -> None:
+            """Told by the limiter."""
+
+    limiter = Plain()
+    async with fake.client(limiter=limiter, hooks=[Throttled()]) as whereby:
+        await whereby.meetings.list()
+    assert len(limiter.hooks) == 1
+
+
+async def test_the_log_tells_operations_and_no_addresses(
+    fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A retry is one DEBUG line of the one logger: operation, attempt, reason, delay."""
+    fake.faults.add(Fault(status=503))
+    with caplog.at_level(logging.DEBUG, logger="whereby_async"):
+        await whereby.meetings.list(extra={"planted": "planted-value"})
+    (record,) = [record for record in caplog.records if record.name == "whereby_async"]
+    assert record.getMessage() == "meetings.list: attempt 1 failed (status 503); again in 0.000 s"
+    assert "planted" not in caplog.text
