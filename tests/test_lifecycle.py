@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING
 
@@ -181,6 +182,39 @@ def test_closing_closes_the_sessions_of_other_running_loops(server: ServerThread
     stop.set()
     thread.join()
     assert isinstance(outcome[0], ClientClosedError)
+
+
+def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hangs(server: ServerThread) -> None:
+    """The other loop may end by itself, or stop without being closed, at any moment of it."""
+
+    def run_and_end(client: WherebyClient, called: threading.Event, *, tidy: bool) -> None:
+        async def calls() -> None:
+            await client.meetings.list()
+            called.set()
+            time.sleep(0.05)  # noqa: ASYNC251 - blocks this loop, so that it ends with the closing already asked for
+
+        if tidy:
+            asyncio.run(calls())
+        else:
+            loops.append(asyncio.new_event_loop())
+            loops[-1].run_until_complete(calls())
+
+    async def close(client: WherebyClient) -> None:
+        async with asyncio.timeout(3):
+            await client.aclose()
+
+    loops: list[asyncio.AbstractEventLoop] = []
+    for tidy in (True, False):
+        client, called = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=Unlimited()), threading.Event()
+        thread = threading.Thread(target=run_and_end, args=(client, called), kwargs={"tidy": tidy})
+        thread.start()
+        called.wait()
+        asyncio.run(close(client))
+        thread.join()
+    for loop in loops:
+        loop.run_until_complete(asyncio.sleep(0.01))  # running again, it closes what it was asked to
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

@@ -110,14 +110,22 @@ def test_counts_are_whole_and_sane(text: str, points: int | None) -> None:
     assert rate_limit.limit == (points or None)
 
 
-def email_headers(headers: dict[str, str]) -> Message:
-    message = Message()
+def email_headers(headers: dict[str, str]) -> Message[str, str]:
+    message: Message[str, str] = Message()
     for name, value in headers.items():
         message[name] = value
     return message
 
 
-@pytest.mark.parametrize("kind", [dict, lambda pairs: CIMultiDictProxy(CIMultiDict(pairs)), email_headers])
+def aiohttp_headers(headers: dict[str, str]) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict(headers))
+
+
+def plain_headers(headers: dict[str, str]) -> dict[str, str]:
+    return headers
+
+
+@pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers, email_headers])
 @pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
 def test_case_of_names_does_not_matter(kind: Any, case: Any) -> None:
     """In a plain dictionary, in aiohttp's headers and in other mappings."""
@@ -154,6 +162,9 @@ def test_other_answers_are_not_held_to_their_reset() -> None:
     assert (answer.retry_after, answer.throttled, answer.reset_in) == (None, False, 20)
 
 
+SPOILT: list[object] = [-1, True, None, "soon", [], 10**400, 4_000_000, "1e5"]
+
+
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -167,7 +178,7 @@ def test_other_answers_are_not_held_to_their_reset() -> None:
         b"[" * 60_000,
         b"x" * 100_000,
         b'{"data":{"msLeft":NaN}}',
-        *(body(left) for left in (-1, True, None, "soon", [], 10**400, 4_000_000, "1e5")),
+        *map(body, SPOILT),
     ],
 )
 def test_spoilt_body_falls_back_to_the_headers(spoilt: bytes) -> None:

@@ -304,6 +304,55 @@ async def test_errors_keep_what_the_server_sent_and_still_show_none_of_it(hunt: 
     assert hunt.found() == set()
 
 
+# Values by name: the source lines in a traceback are not ours to hide.
+USER, QUERY = "https://u:plantedapikey@h", "https://h/?token=plantedapikey"
+PROXY, BAD_PROXY, BAD_PORT = (
+    f"{start}u:plantedproxypassword@h{end}" for start, end in (("http://", ""), ("ftp://", ""), ("http://", ":port"))
+)
+
+BAD_OPTIONS: dict[str, Callable[[], object]] = {
+    "timeout": lambda: WherebyClient(KEY, timeout=-1),
+    "key": lambda: WherebyClient(KEY + " x"),
+    "base_url with a user": lambda: WherebyClient("k", base_url=USER),
+    "base_url with a query": lambda: WherebyClient("k", base_url=QUERY),
+    "view": lambda: WherebyClient("k").with_options(api_key=KEY, timeout=-1),
+    "proxy": lambda: SessionPool(proxy=BAD_PROXY),
+    "proxy's port": lambda: SessionPool(proxy=BAD_PORT),
+    "pool": lambda: SessionPool(connections=0, proxy=PROXY),
+}
+
+
+@pytest.mark.parametrize("option", BAD_OPTIONS)
+def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> None:
+    """The frames of the constructors are part of the traceback."""
+    try:
+        BAD_OPTIONS[option]()
+    except WherebyError as error:
+        hunt.error(option, error)
+    assert hunt.seen
+    assert hunt.found() == set()
+
+
+BAD_ARGUMENTS: dict[str, Callable[[WherebyClient], Awaitable[object]]] = {
+    "a link as an id": lambda w: w.meetings.get(HOST_URL),
+    "a link as a name": lambda w: w.rooms.reset_logo(HOST_URL),
+    "a link as a path": lambda w: w.request("GET", HOST_URL),
+    "a link in a list": lambda w: w.recordings.bulk_delete([HOST_URL, ""]),
+    "a list as a body": lambda w: w.request("POST", "/x", json=[RECORDING, float("inf")]),
+    "params": lambda w: w.request("GET", "/x", params={"roomKey": "plantedhostkey", "x": object()}),
+}
+
+
+@pytest.mark.parametrize("argument", BAD_ARGUMENTS)
+async def test_no_secret_shows_in_the_text_when_an_argument_is_refused(hunt: Hunt, argument: str) -> None:
+    """A room's link where its name belongs is an easy mistake, and its `roomKey` must not end in a log."""
+    async with client_for("http://127.0.0.1:9") as client:
+        outcome = await outcome_of(BAD_ARGUMENTS[argument], client)
+    assert isinstance(outcome, ValueError | TypeError)
+    hunt.thing("error", outcome)
+    assert hunt.found() == set()
+
+
 def test_the_hunt_finds_what_is_there(hunt: Hunt) -> None:
     """The test's own teeth: a plain string in a local, in a log or in a repr is found."""
 

@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast, overload
 
 from msgspec import UNSET, UnsetType
 
-from .configuration import read_base_url, read_key, read_max_wait, read_timeout, request_headers
-from .errors import ConfigurationError
+from .configuration import (
+    read_base_url,
+    read_hooks,
+    read_key,
+    read_max_wait,
+    read_timeout,
+    request_headers,
+    require,
+    require_limiter,
+)
 from .limiter.shared import shared_budget
 from .models.decoding import decoder
 from .models.encoding import encode
 from .operation import Operation, relative_path
-from .redaction import silent
+from .redaction import SilentDict, as_secret, silent
 from .resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions, arguments
 from .resources.files import file_parts
 from .scopes import as_priority
-from .sender import LIMITER_METHODS, ClientSender, SendOptions, SharedState
+from .sender import ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:
@@ -32,7 +40,6 @@ T = TypeVar("T")
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-_HOOK_METHODS: Final = ("on_attempt", "on_retry", "on_response", *LIMITER_METHODS)
 
 
 class WherebyClient:
@@ -64,6 +71,8 @@ class WherebyClient:
         ConfigurationError: The key is missing or blank, or an option can not be used.
     """
 
+    _is_view: bool = False
+
     def __init__(  # noqa: PLR0913 - the options of a client
         self,
         api_key: str | None = None,
@@ -77,40 +86,38 @@ class WherebyClient:
         priority: Priority | None = None,
         hooks: Iterable[Hook] = (),
     ) -> None:
+        api_key, base_url = as_secret(api_key), as_secret(base_url)
         key, key_source = read_key(api_key)
         root = read_base_url(base_url)
-        options = SendOptions(
-            headers=request_headers(key),
-            key=key,
-            key_source=key_source,
-            limiter=limiter if limiter is not None else shared_budget(root, key),
-            retry=retry or RetryPolicy(),
-            timeout=read_timeout(timeout),
-            max_wait=read_max_wait(max_wait),
-            priority=None if priority is None else as_priority(priority),
-        )
-        try:
-            heard = tuple(hooks)
-        except TypeError:
-            msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
-            raise ConfigurationError(msg) from None
-        for hook in heard:
-            if not any(callable(getattr(hook, method, None)) for method in _HOOK_METHODS):
-                msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"
-                raise ConfigurationError(msg)
+        if pool is not None:
+            require("pool", pool, SessionPool, advice="pass a SessionPool(), or nothing for one of its own")
         self._owned_pool = SessionPool() if pool is None else None
         if self._owned_pool is not None:
             self._owned_pool.name_after(f"WherebyClient(base_url={root!r})")
-        self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), heard)
-        self._is_view = False
-        self._use(options)
+        self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), read_hooks(hooks))
+        self._use(
+            SendOptions(
+                headers=request_headers(key),
+                key=key,
+                key_source=key_source,
+                limiter=limiter if limiter is not None else shared_budget(root, key),
+                retry=retry if retry is not None else RetryPolicy(),
+                timeout=read_timeout(timeout),
+                max_wait=read_max_wait(max_wait),
+                priority=None if priority is None else as_priority(priority),
+            )
+        )
 
     def _use(self, options: SendOptions) -> None:
+        require_limiter(options.limiter)
+        require("retry", options.retry, RetryPolicy, advice="pass a RetryPolicy(…)")
         self._options = options
         self._sender = ClientSender(self._shared, options)
         self._shared.listen_to(options.limiter)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_shared"):
+            return "<WherebyClient, not made>"
         view = " view" if self._is_view else ""
         return f"<WherebyClient{view} {self._shared.base_url}{' closed' if self._shared.closed else ''}>"
 
@@ -182,7 +189,8 @@ class WherebyClient:
         Raises:
             ConfigurationError: A value can not be used.
         """
-        changes: dict[str, object] = {}
+        api_key = as_secret(api_key)
+        changes: dict[str, object] = SilentDict()
         if timeout is not UNSET:
             changes["timeout"] = read_timeout(timeout)
         if max_wait is not UNSET:
@@ -194,6 +202,7 @@ class WherebyClient:
         if limiter is not UNSET:
             changes["limiter"] = limiter
         if api_key is not UNSET:
+            require("api_key", api_key, str, advice="pass the other key")
             key, source = read_key(api_key)
             changes |= {"key": key, "key_source": source, "headers": request_headers(key)}
         view = object.__new__(type(self))
@@ -232,6 +241,21 @@ class WherebyClient:
         type: type[T],
     ) -> T: ...
 
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        files: Mapping[str, FileSource] | None = None,
+        cost: int | None = None,
+        idempotent: bool | None = None,
+        type: Any,
+    ) -> Any: ...
+
     async def request(  # noqa: PLR0913 - the parts of a request
         self,
         method: str,
@@ -262,7 +286,7 @@ class WherebyClient:
             ValueError: The method, the path or a value can not be used.
             TypeError: A value has a type that can not be sent.
         """
-        json = silent(json)
+        json, params = silent(json), silent(params)
         verb = method.upper()
         if verb not in _METHODS:
             msg = f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import math
 import os
@@ -10,15 +11,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
-from .redaction import Secret, redact
+from .redaction import Secret, as_secret, redact, shown
 from .version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from .hooks import Hook
 
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
+HOOK_METHODS = ("on_attempt", "on_retry", "on_response", "on_wait", "on_throttle", "on_cost_change")
+LIMITER_METHODS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
 
@@ -30,11 +35,11 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
         ConfigurationError: It is missing, blank, or holds what no header can.
     """
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
-    given = api_key if api_key is not None else os.environ.get(KEY_VARIABLE)
+    given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
     if given is not None and not isinstance(given, str):
         msg = f"api_key must be a string, not {type(given).__name__}"
         raise ConfigurationError(msg)
-    key = (given or "").strip()
+    key = Secret((given or "").strip())
     if not key:
         blank = "not set" if given is None else "blank"
         msg = f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {blank})"
@@ -42,7 +47,7 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
     if not key.isascii() or not key.isprintable() or " " in key:
         msg = f"the API key holds a space, a line break or a character that no header can carry ({source})"
         raise ConfigurationError(msg)
-    return Secret(key), source
+    return key, source
 
 
 def read_base_url(base_url: str | None) -> str:
@@ -55,7 +60,7 @@ def read_base_url(base_url: str | None) -> str:
     if not isinstance(url, str):
         msg = f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}"
         raise ConfigurationError(msg)
-    url = url.strip()
+    url = Secret(url.strip())
     if "@" in url:
         msg = "base_url must not hold a user or a password; the API key goes in api_key="
         raise ConfigurationError(msg)
@@ -83,7 +88,7 @@ def _split(url: str) -> tuple[SplitResult, str]:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    if host == "localhost":  # not its subdomains: whether those stay on this machine is the resolver's choice
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -117,6 +122,52 @@ def read_max_wait(max_wait: float | None) -> float | None:
     return None if math.isinf(max_wait) else float(max_wait)
 
 
+def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
+    """The hooks.
+
+    Raises:
+        ConfigurationError: It is no list of them, or one has none of a hook's methods, or an `async` one.
+    """
+    try:
+        heard = tuple(hooks)
+    except TypeError:
+        msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
+        raise ConfigurationError(msg) from None
+    for hook in heard:
+        methods = [name for name in HOOK_METHODS if callable(getattr(hook, name, None))]
+        if not methods:
+            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(HOOK_METHODS)}"
+            raise ConfigurationError(msg)
+        for name in methods:
+            if inspect.iscoroutinefunction(getattr(hook, name)):
+                msg = f"{type(hook).__name__}.{name} is async and would never run: hooks are told by plain methods"
+                raise ConfigurationError(msg)
+    return heard
+
+
+def require(name: str, value: object, kind: type, *, advice: str) -> None:
+    """Check an option's type.
+
+    Raises:
+        ConfigurationError: It is of another.
+    """
+    if not isinstance(value, kind):
+        msg = f"{name}={shown(value)} is no {kind.__name__}: {advice}"
+        raise ConfigurationError(msg)
+
+
+def require_limiter(limiter: object) -> None:
+    """Check that an object can be a limiter.
+
+    Raises:
+        ConfigurationError: A method is missing.
+    """
+    missing = [name for name in LIMITER_METHODS if not callable(getattr(limiter, name, None))]
+    if missing:
+        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: pass a PointBudget(), or anything with a Limiter's methods"
+        raise ConfigurationError(msg)
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, float) or (
         isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
@@ -128,5 +179,6 @@ def request_headers(key: Secret) -> Mapping[str, str]:
     return {
         "Authorization": Secret(f"Bearer {key}"),
         "Accept": "application/json",
+        "Accept-Encoding": "gzip",
         "User-Agent": f"whereby-async/{__version__}",
     }

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from .errors import APIStatusError, RateLimitError, status_error_class
-from .redaction import MASK, redact
+from .redaction import MASK, redact, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .rate_limit import RateLimit
     from .transport import Answer
 
 _WORDS = 300
-_REDIRECT = 300
+_DEEPEST = 50
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -64,7 +67,7 @@ def status_error(operation: str, answer: Answer, rate_limit: RateLimit, holder: 
         text,
         status=status,
         message=message,
-        data=data,
+        data=silent(data),
         operation=operation,
         rate_limit=rate_limit,
         body=body,
@@ -86,7 +89,7 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         wait = rate_limit.retry_after
         return "The organisation's points are spent" + (f"; again in {wait:.1f} s." if wait is not None else ".")
-    if _REDIRECT <= status < _CLIENT_ERROR:
+    if status in _REDIRECTS:
         return "Redirects are not followed, so that the key stays with its origin; check base_url."
     return _ADVICE.get(status, "").format(key_source=key_source)
 
@@ -101,8 +104,17 @@ def _server_words(body: bytes) -> tuple[str, Any]:
     if isinstance(answer, dict):
         told = cast("dict[str, Any]", answer)
         words = told.get("error") or told.get("message") or ""
-        return _shorten(words if isinstance(words, str) else str(words)), told.get("data")
+        data = told.get("data")
+        return _shorten(words if isinstance(words, str) else str(words)), data if _shallow(data, _DEEPEST) else None
     return _shorten(answer if isinstance(answer, str) else ""), None
+
+
+def _shallow(value: Any, levels: int) -> bool:
+    """Whether it is nested no deeper than that: an error has to be pickled and copied, which a thousand levels prevent."""
+    if not isinstance(value, dict | list):
+        return True
+    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_shallow(each, levels - 1) for each in inner)
 
 
 def _shorten(text: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
-from .redaction import SilentBytes  # noqa: TC001 - msgspec resolves annotations at run time
+from .redaction import SilentBytes, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -165,13 +165,13 @@ def segment(name: str, value: str) -> str:
             it is no Unicode text.
     """
     if not isinstance(value, str):
-        msg = f"{name} must be a string, not {type(value).__name__}: {value!r}"
+        msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
         raise TypeError(msg)
     if not value.strip() or value in {".", ".."}:
-        msg = f"{name}={value!r} is no id: pass the id that the API gave, such as '107585562'"
+        msg = f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'"
         raise ValueError(msg)
     if "/" in value or _has_control(value):
-        msg = f"{name}={value!r} holds a slash or a control character: pass a bare id or name, not a path or a URL"
+        msg = f"{name}={shown(value)} holds a slash or a control character: pass a bare id or name, not a path or a URL"
         raise ValueError(msg)
     return quote(unicode_text(name, value), safe="")
 
@@ -183,7 +183,7 @@ def unicode_text(name: str, value: str) -> str:
         ValueError: It holds half a surrogate pair, which no URL and no form can carry.
     """
     if any("\ud800" <= c <= "\udfff" for c in value):
-        msg = f"{name}={value!r} holds half a surrogate pair, which is not Unicode text: decode it as UTF-8 first"
+        msg = f"{name}={shown(value)} holds half a surrogate pair, which is not Unicode text: decode it as UTF-8 first"
         raise ValueError(msg)
     return value
 
@@ -209,16 +209,18 @@ def relative_path(path: str) -> str:
         ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
     """
     if not isinstance(path, str):
-        msg = f"path must be a string, not {type(path).__name__}: {path!r}"
+        msg = f"path must be a string, not {type(path).__name__}: {shown(path)}"
         raise TypeError(msg)
     decoded = unquote(unicode_text("path", path))
     if "?" in path or "#" in path or _has_control(decoded):
-        msg = f"path={path!r} holds a query, a fragment or a character that no path has: pass query values as params="
+        msg = f"path={shown(path)} holds a query, a fragment or a character that no path has: pass query values as params="
         raise ValueError(msg)
     parts = path.removeprefix("/").split("/")
     empty = any(not unquote(part).strip("/ ") for part in parts)
     if empty or "://" in decoded or any(part in {".", ".."} for part in decoded.split("/")):
-        msg = f"path={path!r} must be a path below the API's root, such as '/meetings', without '.', '..' or a host"
+        msg = (
+            f"path={shown(path)} must be a path below the API's root, such as '/meetings', without '.', '..' or a host"
+        )
         raise ValueError(msg)
     return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=~")
 

@@ -32,7 +32,8 @@ MAX_PAGE_SIZE = 100
 
 
 class Paginator(Generic[T]):
-    """A list that has not been read yet. Nothing is sent until it is awaited or iterated.
+    """A list that has not been read yet. Nothing is sent until it is awaited or iterated. It is awaitable, but no coroutine:
+    for a task of its own take `collect()`.
 
     - `async for item in paginator` walks all pages; iterating again starts again.
     - `async for page in paginator.pages()` gives them as `Page`s, each with the cursor to go on from.
@@ -86,10 +87,10 @@ class Paginator(Generic[T]):
         """All items as a list, or the first `max_items`; no page asked for is larger than what is still wanted.
 
         Raises:
-            ValueError: `max_items` is negative.
+            ValueError: `max_items` is negative or no whole number.
         """
-        if max_items is not None and max_items < 0:
-            msg = f"max_items={max_items}: pass 0 or more, or None for all"
+        if max_items is not None and (not isinstance(max_items, int) or max_items < 0):
+            msg = f"max_items={max_items!r}: pass a whole number from 0, or None for all"
             raise ValueError(msg)
         items: list[T] = []
         if max_items != 0:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 MASK = "***"
+_SHOWN = 200
 
 _SECRET_TEXT = re.compile(
     r"(?P<keep>roomKey=|Bearer\s+|AWSAccessKeyId=|Signature=|X-Amz-[A-Za-z-]+=|[Tt]oken=|rtmps?://)[^\s\"'&<>,;]+"
@@ -50,13 +51,42 @@ class SilentDict(dict[str, Any]):
         return f"<dict of {', '.join(str(key) for key in self)}>"
 
 
+class SilentList(list[Any]):
+    """A list whose repr tells its length only."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<list of {len(self)}>"
+
+
+def as_secret(value: T) -> T:
+    """The same, but text as a `Secret`; what is no text stays as it is."""
+    return cast("T", Secret(value)) if isinstance(value, str) else value
+
+
 def silent(value: T) -> T:
-    """The same, but a dictionary as one that does not show its values: what a caller passed may hold storage secrets."""
-    return cast("T", SilentDict(cast("dict[str, Any]", value))) if isinstance(value, dict) else value
+    """The same, but not shown in a traceback with locals: what a caller passed may hold a key or storage secrets.
+
+    A dictionary and a list become ones that do not show their values; anything else stays as it is.
+    """
+    quiet: object = value
+    if isinstance(value, dict):
+        quiet = SilentDict(cast("dict[str, Any]", value))
+    elif isinstance(value, list):
+        quiet = SilentList(cast("list[Any]", value))
+    return cast("T", quiet)
+
+
+def shown(value: object) -> str:
+    """A caller's value for an error's text: its repr, secrets masked, not too long."""
+    text = redact(repr(str(value) if isinstance(value, str) else value))
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def redact(text: str, *secrets: str) -> str:
     """`text` with the given secrets, and all that looks like a key, a token or a signed link, replaced by `***`."""
+    text = str(text)
     for secret in secrets:
         if secret:
             text = text.replace(secret, MASK)

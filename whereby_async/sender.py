@@ -29,7 +29,7 @@ from .hooks import AttemptDetails, ResponseDetails, RetryDetails, logger, tell
 from .limiter.protocol import Priority
 from .rate_limit import RateLimit
 from .scopes import current_answers, current_priority
-from .transport import Exchange, RetryBudget
+from .transport import SUCCESS, Exchange, RetryBudget
 from .waiting import WaitingCalls
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
 
-_OK: Final = range(200, 300)
 LIMITER_METHODS: Final = ("on_wait", "on_throttle", "on_cost_change")
 
 
@@ -195,7 +194,7 @@ class ClientSender:
                 rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
                 permit.settle(rate_limit)
                 self._note(operation, attempt, answer, rate_limit, sent_at)
-                if answer.status in _OK:
+                if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
                 error = _remember(status_error(operation.name, answer, rate_limit, options), error)
@@ -268,7 +267,12 @@ def _unanswered(
     failure: BaseException, exchange: Exchange, permit: Permit, earlier: WherebyError | None
 ) -> APIConnectionError:
     """End the permit of an attempt without an answer. What is no connection error, a cancel above all, goes on its way."""
-    permit.lost() if exchange.left else permit.release()
+    if exchange.heard is not None:  # the body did not come, but what the headers say of the budget is true
+        permit.settle(RateLimit.from_response(*exchange.heard))
+    elif exchange.left:
+        permit.lost()
+    else:
+        permit.release()
     if isinstance(failure, WherebyError):
         _remember(failure, earlier)
     if not isinstance(failure, APIConnectionError):

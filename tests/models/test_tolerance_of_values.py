@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from whereby_async.errors import ResponseDecodeError
 from whereby_async.models import (
     AccessLink,
     Meeting,
     Page,
+    ParticipantDetails,
     ParticipantInsights,
     Recording,
     RoomInsights,
@@ -152,3 +154,17 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(escaped: str, e
     """A name cut off in the middle of an emoji does not cost the page, and whole pairs stay whole."""
     body = '{"results":[{"participantId":"p","displayName":"ESCAPED"}]}'.replace("ESCAPED", escaped)
     assert decoder(Page[ParticipantInsights])(body.encode()).results[0].display_name == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "minutes"), [(12, 12), (12.5, 12.5), (12.0, 12), ("12", 12), ("12.5", 12.5), (None, None)]
+)
+def test_minutes_may_be_broken_numbers(sent: object, minutes: float | None) -> None:
+    """Documented as whole numbers; one that is not does not cost the page."""
+    assert row(Page[RoomInsights], roomName="/a", totalParticipantMinutes=sent).total_participant_minutes == minutes
+
+
+def test_an_object_that_is_no_participant_is_not_taken_for_one() -> None:
+    """A 200 that carries an error is told, not turned into a participant without any value."""
+    with pytest.raises(ResponseDecodeError):
+        decoder(list[ParticipantDetails])(b'{"error": "x"}')

@@ -114,7 +114,7 @@ async def test_collect_cuts_what_a_server_gives_too_much(fake: FakeWhereby, wher
 
 async def test_collect_refuses_a_negative_number(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The error names the value and what to pass."""
-    with pytest.raises(ValueError, match=r"max_items=-1: pass 0 or more, or None"):
+    with pytest.raises(ValueError, match=r"max_items=-1: pass a whole number from 0, or None"):
         await whereby.recordings.list().collect(max_items=-1)
     assert fake.requests == []
 

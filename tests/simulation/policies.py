@@ -133,11 +133,3 @@ class SlidingCounter(Policy):
             wait = min(left, (used + cost - self.limit) * self.period / self.last)
         return Verdict(taken, max(0, int(self.limit - used)), left, wait)
 
-
-POLICIES = {
-    "fixed": FixedWindow,
-    "aligned": AlignedWindow,
-    "sliding_log": SlidingLog,
-    "token_bucket": TokenBucket,
-    "sliding_counter": SlidingCounter,
-}

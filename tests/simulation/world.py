@@ -43,7 +43,7 @@ class World:
     seed: int = 0
     skew: float = 0.0
     drift: float = 0.0
-    prices: Mapping[str, int] = field(default_factory=dict)
+    prices: Mapping[str, int] = field(default_factory=dict[str, int])
     body: bool = True
 
     def __post_init__(self) -> None:

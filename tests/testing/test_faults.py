@@ -182,6 +182,22 @@ async def test_body_can_drip(fake: FakeWhereby) -> None:
     writer.close()
 
 
+async def test_body_can_be_endless(fake: FakeWhereby) -> None:
+    """The body comes again and again in chunks until the client goes, which ends it at the server too."""
+    idle = len(asyncio.all_tasks())
+    fake.faults.add(Fault(body=b"again." * 10_000, endless=True))
+    reader, writer = await asyncio.open_connection(fake.host, fake.port)
+    writer.write(raw_request(fake))
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    chunk = b"ea60\r\n" + b"again." * 10_000 + b"\r\n"
+    assert await reader.readexactly(len(chunk) * 20) == chunk * 20
+    writer.transport.abort()
+    assert fake.requests[0].acted
+    assert len(asyncio.all_tasks()) > idle
+    await until(lambda: len(asyncio.all_tasks()) == idle)
+
+
 async def test_delayed_request_acts_late_though_the_client_has_gone(call: Bare, fake: FakeWhereby) -> None:
     """It is charged on arrival and lies with the server; a client that gives up does not stop it."""
     fake.faults.add(Fault(delay=60.0))

@@ -355,36 +355,54 @@ async def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None
         SessionPool(**options)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://a:1", "proxy.example:3128", "http://", "http://host:port"])
+@pytest.mark.parametrize("proxy", ["socks5://a:1", "proxy.example:3128", "http://", "http://host:port", 5])
 async def test_unusable_proxies_are_refused(proxy: str) -> None:
     """The error says what one looks like, and repeats no password."""
-    with pytest.raises(ConfigurationError, match=r"http://proxy\.example:3128"):
+    with pytest.raises(ConfigurationError, match=r"proxy\.example:3128"):
         SessionPool(proxy=proxy)
 
 
-async def test_a_proxy_gets_its_user_in_a_header_and_not_in_a_url() -> None:
-    """The request goes to the proxy, with credentials that show in no repr."""
-    async with WireServer(answer_each) as proxy:
+REFUSAL = b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"
+
+
+async def test_a_proxy_gets_its_user_in_a_header_and_never_the_bearer() -> None:
+    """It is asked for a tunnel; what goes through that is none of its business, and nothing was sent if it refuses."""
+    async with WireServer(answering(REFUSAL)) as proxy:
         pool = SessionPool(proxy=f"http://user:p%40ss@127.0.0.1:{proxy.port}")
-        await pool.send(exchange("http://api.example"))
+        with pytest.raises(APIConnectionError) as caught:
+            await pool.send(exchange("https://api.example"))
         await pool.aclose()
     (request,) = proxy.requests
-    assert request.startswith(b"GET http://api.example/things HTTP/1.1\r\n")
+    assert request.startswith(b"CONNECT api.example:443 HTTP/1.1\r\n")
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in request
+    assert b"planted-key" not in request
+    assert not caught.value.may_have_happened
+
+
+async def test_plain_http_to_this_machine_goes_through_no_proxy() -> None:
+    """It would hand the bearer to the proxy in clear text."""
+    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
+        pool = SessionPool(proxy=f"http://127.0.0.1:{proxy.port}")
+        await pool.send(exchange(server.url))
+        await pool.aclose()
+    assert (len(server.requests), len(proxy.requests)) == (1, 0)
 
 
 async def test_proxies_of_the_environment_are_used_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """`trust_env` turns them on, and `NO_PROXY` is heeded."""
-    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
-        monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with WireServer(answering(REFUSAL)) as proxy, WireServer(answering(REFUSAL)) as other:
+        monkeypatch.setenv("https_proxy", f"user:pass@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("no_proxy", "localhost")
+        here = f"https://localhost:{other.port}"
         plain, trusting = SessionPool(), SessionPool(trust_env=True)
-        await plain.send(exchange(server.url))
-        await trusting.send(exchange(server.url))
-        assert (len(server.requests), len(proxy.requests)) == (2, 0)
-        await trusting.send(exchange("http://api.example"))
-        await trusting.send(exchange("http://api.example"))
-        assert len(proxy.requests) == 2
+        for pool, url in ((plain, here), (trusting, here)):
+            with pytest.raises(APIConnectionError):
+                await pool.send(exchange(url))
+        assert proxy.connections == 0
+        for _ in range(2):
+            with pytest.raises(APIConnectionError):
+                await trusting.send(exchange("https://api.example"))
+        assert [request.split(b" ")[0] for request in proxy.requests] == [b"CONNECT"] * 2
         await plain.aclose()
         await trusting.aclose()
 

@@ -10,14 +10,13 @@ while it waits leaves its lane; one cancelled between the grant and its hearing 
 next. At most `CHUNK` waiters are granted in one turn of a loop; the rest follow in the next turn, and newcomers queue behind
 them.
 
-Each loop with waiters has a `Station` with one timer. A waiter whose loop stands still is passed over until it runs again;
-one whose loop is closed is forgotten.
+Each loop with waiters has a `Station` with one timer (`Switchboard`). A waiter whose loop stands still is passed over until it
+runs again; one whose loop is closed is forgotten.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -27,7 +26,7 @@ from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails
 from .permit import LocalPermit
 from .protocol import Priority
 from .queue import Lanes, Waiter
-from .station import Station
+from .switchboard import Switchboard
 from .trail import Trail
 
 if TYPE_CHECKING:
@@ -41,14 +40,13 @@ if TYPE_CHECKING:
     from .listeners import Listeners
     from .protocol import Permit
     from .reserve import Reserve
+    from .station import Station
 
 CHUNK: Final = 256
 """Waiters granted in one turn of a loop."""
 BACKFILL_SPARE: Final = 6
 BACKFILL_WITHIN: Final = 0.25
 """A cheaper call may pass a head that does not fit if the releases of so many seconds bring so many points more than it needs."""
-HEARTBEAT: Final = 5.0
-"""Seconds after which waiting calls are looked at in any case."""
 
 _MELT_TICK: Final = 1.0
 
@@ -72,11 +70,8 @@ class Account:
         self.closed = False
         self.arrivals = 0
         self._listeners = listeners
-        self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
-        self._ringing: list[Station] = []
-        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._board = Switchboard(self.tick)
         self.events: deque[tuple[str, msgspec.Struct]] = deque()
-        self._more = False
         self.unlock()
 
     def unlock(self) -> None:
@@ -103,14 +98,20 @@ class Account:
             BudgetError: The price is above the whole limit.
             ClientClosedError: The limiter was closed.
         """
+        more = False
         self.enter()
         try:
             now = self.clock()
+            if self.mailbox:
+                self._collect(now)
+                more = self._pump(now, loop)
             outcome = self._admit(self._newcomer(cost, operation, priority, after, now), max_wait, loop, now)
+            if isinstance(outcome, Waiter):
+                more = self._pump(now, loop)
+            return outcome
         finally:
             self.leave()
-        self.follow_up(loop)
-        return outcome
+            self.follow_up(loop, more=more)
 
     def _newcomer(self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float) -> Waiter:
         if cost < 1:
@@ -127,26 +128,19 @@ class Account:
     ) -> LocalPermit | Waiter:
         if self.closed:
             raise ClientClosedError("the limiter was closed: make a new one")
-        self._collect(now)
         if waiter.cost > self.ledger.quota.whole:
             raise _too_dear(waiter, self.ledger.quota.whole)
         head = self.lanes.head()
-        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(waiter, now):
+        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(
+            waiter, now
+        ):
             return self._grant(waiter, now)
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
         deadline = None if max_wait is None else self._judge(waiter, max_wait, ahead, now)
-        station = self._stations.get(loop)
-        if station is None:
-            station = self._stations[loop] = Station(loop, self.tick)
-        waiter.station = station
-        waiter.future = loop.create_future()
-        station.waiting += 1
+        self._board.seat(waiter, loop, deadline)
         self.lanes.push(waiter)
-        if deadline is not None:
-            heapq.heappush(self._deadlines, (deadline, waiter.order, waiter))
         if self._listeners:
             self._say_why(waiter, ahead, now)
-        self._pump(now, loop)
         return waiter
 
     def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
@@ -186,14 +180,11 @@ class Account:
 
     # Granting
 
-    def _reserved(self, now: float) -> int:
-        return self.reserve.points(self.ledger, now)
-
     def _affords(self, waiter: Waiter, now: float) -> bool:
         if waiter.priority is not Priority.BATCH:
             return self.ledger.room(now, waiter.cost) >= waiter.cost
-        reserved = self._reserved(now)
         room = self.ledger.room(now, waiter.cost)
+        reserved = self.reserve.points(self.ledger, now)
         if room - reserved >= waiter.cost:
             return True
         if room >= waiter.cost:
@@ -202,7 +193,7 @@ class Account:
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
         permit = LocalPermit(
-            waiter.cost, now, 0, 0, self, waiter.operation, waiter.order, waiter.waited + now - waiter.asked_at
+            waiter.cost, now, 0, self, waiter.operation, waiter.order, waiter.waited + now - waiter.asked_at
         )
         self.ledger.charge(permit, now)
         if waiter.priority is Priority.BATCH:
@@ -236,7 +227,7 @@ class Account:
 
     def _present(self, waiter: Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
         """Would its task hear of a grant? If not it leaves the lanes."""
-        station: Station = waiter.station
+        station = waiter.station
         if station.dead or waiter.future.done():
             self._forget(waiter)
             return False
@@ -247,43 +238,31 @@ class Account:
             return False
         return True
 
-    def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> None:
-        """Grant what can be granted, up to a chunk."""
-        self._give_up(now)
+    def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> bool:
+        """Grant what can be granted, up to a chunk; whether there is perhaps more."""
+        while late := self._board.overdue(max(now, self.ledger.gate_at)):
+            late.outcome = BudgetTimeoutError(
+                f"{late.operation or 'the call'} was not served {late.cost} points within its max_wait",
+                retry_after=self.ledger.least_wait(now, late.cost),
+            )
+            self._hand(late)
         for _ in range(CHUNK):
-            waiter = self._next(now, here) if self.lanes.count else None
+            waiter = self._next(now, here)
             if waiter is None:
-                return
+                return False
             waiter.outcome = self._grant(waiter, now)
             self._hand(waiter)
-        self._more = self.lanes.count > 0
+        return self.lanes.count > 0
 
     def _hand(self, waiter: Waiter) -> None:
         """Its outcome stands: let its station tell it."""
         self._forget(waiter)
-        station: Station = waiter.station
-        if station not in self._ringing:
-            self._ringing.append(station)
-        station.inbox.append(waiter)
+        self._board.hand(waiter)
 
     def _forget(self, waiter: Waiter) -> None:
         if waiter.queued:
             self.lanes.discard(waiter)
             waiter.station.waiting -= 1
-
-    def _give_up(self, now: float) -> None:
-        """Those whose time is over, or who cannot be served before it is."""
-        deadlines = self._deadlines
-        horizon = max(now, self.ledger.gate_at)
-        while deadlines and (deadlines[0][0] <= horizon or not deadlines[0][2].queued):
-            waiter = heapq.heappop(deadlines)[2]
-            if waiter.queued:
-                wait = max(0.0, self.ledger.least_wait(now, waiter.cost))
-                waiter.outcome = BudgetTimeoutError(
-                    f"{waiter.operation or 'the call'} was not served {waiter.cost} points within its max_wait",
-                    retry_after=wait,
-                )
-                self._hand(waiter)
 
     def tick(self, station: Station) -> None:
         """A station's timer, or its turn to go on. Runs in its loop."""
@@ -297,10 +276,10 @@ class Account:
                     station.waiting -= 1
             station.parked.clear()
             self._collect(now)
-            self._pump(now, station.loop)
+            more = self._pump(now, station.loop)
         finally:
             self.leave()
-        self.follow_up(station.loop)
+        self.follow_up(station.loop, more=more)
 
     # Going
 
@@ -317,16 +296,16 @@ class Account:
     def look(self) -> None:
         """Book what lies in the mailbox, unless somebody has the lock and is about to."""
         while self.mailbox and self.enter(blocking=False):
-            here = None
+            here, more = None, False
             try:
                 now = self.clock()
                 self._collect(now)
-                if self.lanes.count or self._ringing:
+                if self.lanes.count:
                     here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
-                    self._pump(now, here)
+                    more = self._pump(now, here)
             finally:
                 self.leave()
-            self.follow_up(here)
+            self.follow_up(here, more=more)
 
     def _collect(self, now: float) -> None:
         mailbox = self.mailbox
@@ -350,8 +329,11 @@ class Account:
 
     def settle(self, permit: LocalPermit, answer: RateLimit | None, now: float) -> None:
         """An answer came. Under the lock."""
-        if not self.ledger.settle(permit, answer, now) and answer is not None:
+        self.ledger.settle(permit, answer, now)
+        if answer is not None:
             self.learn(permit, answer, now)
+            if self.events:
+                self.mailbox.append((None, "settled", None))
 
     def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
         """See whether prices are right, and whether this answer is one to tell of."""
@@ -366,7 +348,7 @@ class Account:
         trail = self.trail
         trail.low, trail.low_at = ledger.low, ledger.low_at
         samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
-        ledger.low, ledger.low_at = trail.low, trail.low_at
+        ledger.lowest(trail.low, trail.low_at)
         samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
         if samples:
             clean = ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
@@ -398,23 +380,19 @@ class Account:
         try:
             self.closed = True
             self.ledger.shut()
-            parked = [waiter for station in self._stations.values() for waiter in station.parked]
-            for waiter in [*self.lanes, *parked]:
+            for waiter in [*self.lanes, *self._board.parked()]:
                 waiter.outcome = ClientClosedError("the limiter was closed while the call waited for points")
                 self._hand(waiter)
-            for station in self._stations.values():
-                station.parked.clear()
-                station.waiting = 0
         finally:
             self.leave()
         self.follow_up(here)
 
     # Telling
 
-    def follow_up(self, here: asyncio.AbstractEventLoop | None) -> None:
+    def follow_up(self, here: asyncio.AbstractEventLoop | None, *, more: bool = False) -> None:
         """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
-        if self._ringing or self._more or self.lanes.count:
-            self._wake(here)
+        if self._board.ringing or self.lanes.count:
+            self._board.wake(here, self.ledger.again_at, self.clock(), more=more)
         while self.events:
             try:
                 event = self.events.popleft()
@@ -423,37 +401,6 @@ class Account:
             self._listeners.tell(*event)
         if self.mailbox:
             self.look()
-
-    def _wake(self, here: asyncio.AbstractEventLoop | None) -> None:
-        ringing, self._ringing = self._ringing, []
-        more, self._more = self._more, False
-        for station in ringing:
-            self._attempt(station, lambda station: station.ring(here))
-        now = self.clock()
-        when = min(self.ledger.again_at, now + HEARTBEAT)
-        if self._deadlines:
-            when = min(when, self._deadlines[0][0])
-        for station in list(self._stations.values()):
-            if not station.waiting:
-                if station.loop is here:
-                    station.rest()
-                if station.loop is here or station.dead:
-                    self._stations.pop(station.loop, None)
-            elif more:
-                self._attempt(station, lambda station: station.soon(here))
-            else:
-                self._attempt(station, lambda station: station.arm(when, now, here))
-
-    def _attempt(self, station: Station, act: Callable[[Station], None]) -> None:
-        try:
-            act(station)
-        except RuntimeError:
-            # Its loop is closed: what it was granted goes back, and its waiters are passed over.
-            self._stations.pop(station.loop, None)
-            while station.inbox:
-                waiter = station.inbox.popleft()
-                if isinstance(waiter.outcome, LocalPermit):
-                    waiter.outcome.release()
 
 
 def _too_dear(waiter: Waiter, limit: int) -> BudgetError:

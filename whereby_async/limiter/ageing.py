@@ -26,17 +26,21 @@ class Ageing:
         newest: The last entry: when it is released, and its points.
     """
 
-    __slots__ = ("_entries", "_holding", "merge_until", "newest", "released")
+    __slots__ = ("_entries", "_holding", "_released_at", "merge_until", "newest", "released")
 
     def __init__(self, period: float) -> None:
         self._entries: deque[list[float]] = deque()
         self._holding = period + GUARD
+        self._released_at = -math.inf
         self.released = 0
         self.merge_until = -math.inf
         self.newest: list[float] = []
 
     def answered(self, cost: int, now: float) -> None:
-        """A call was answered; the common case, an answer in the same millisecond, is `newest[1] += cost`."""
+        """A call was answered; in the common case, within the same millisecond, it is `newest[1] += cost`."""
+        if now <= self.merge_until:
+            self.newest[1] += cost
+            return
         release_at = now + self._holding + GRAIN
         entries = self._entries
         if entries and entries[-1][0] >= release_at:
@@ -69,20 +73,17 @@ class Ageing:
         entries = self._entries
         while entries and entries[0][0] <= now:
             self.released += int(entries.popleft()[1])
+            self._released_at = now
 
     @property
     def first_at(self) -> float | None:
         """When the next points are released."""
         return self._entries[0][0] if self._entries else None
 
-    def release_at(self, short: int, now: float) -> float:
-        """When `short` more points are released; a period and more from now if so many are not even spent."""
-        left: float = short
-        for release_at, cost in self._entries:
-            left -= cost
-            if left <= 0:
-                return release_at
-        return now + self._holding
+    def quiet(self, span: float, now: float) -> bool:
+        """Is nothing released within so many seconds before and after now?"""
+        first = self.first_at
+        return now - self._released_at > span and (first is None or first - now > span)
 
     def brings(self, points: int, within: float) -> bool:
         """Do the releases of the first `within` seconds from the next one bring so many points?"""

@@ -38,7 +38,9 @@ class Others:
         rate: Foreign points per second, a decaying mean.
     """
 
-    __slots__ = ("_anchor", "_ballots",
+    __slots__ = (
+        "_anchor",
+        "_ballots",
         "_gap",
         "_no_probe_until",
         "_period",
@@ -47,7 +49,10 @@ class Others:
         "least",
         "least_at",
         "proven_until",
-        "rate", "until", "votes")
+        "rate",
+        "until",
+        "votes",
+    )
 
     def __init__(self, period: float) -> None:
         self._period = period

@@ -31,19 +31,39 @@ class LocalPermit(Charge, eq=False):
     def settle(self, answer: RateLimit | None) -> None:
         """An answer came; what it said, or `None` if nothing usable."""
         account = self.account
-        if account.enter(False):  # noqa: FBT003 - a lock's own positional; the keyword costs time here
-            try:
-                if self.live:
-                    self.live = False
-                    now = account.clock()
-                    if not account.ledger.settle(self, answer, now) and answer is not None:
-                        account.learn(self, answer, now)
-            finally:
-                account.leave()
-            if account.lanes.count or account.mailbox or account.events:
-                account.stir()
-        elif self.live:
+        if not account.enter(False):  # noqa: FBT003 - a lock's own positional; the keyword costs time here
             account.end(self, "settled", answer)
+            return
+        try:
+            if not self.live:
+                return
+            self.live = False
+            now = account.clock()
+            ledger = account.ledger
+            cost = self.cost
+            if (
+                answer is not None
+                and answer.remaining == ledger.expected - cost
+                and ledger.granted - ledger.answered == cost
+                and now < ledger.look_at
+                and not answer.throttled
+            ):
+                # The common case: the answer that was expected, nothing else in flight. It teaches nothing that the last
+                # did not. This is `Ledger.settle`, written out for speed.
+                ledger.answered += cost
+                ledger.expected -= cost
+                ledger.heard_at = now
+                ageing = ledger.ageing
+                if now <= ageing.merge_until:
+                    ageing.newest[1] += cost
+                else:
+                    ageing.answered(cost, now)
+            else:
+                account.settle(self, answer, now)
+        finally:
+            account.leave()
+        if account.mailbox or account.lanes.count:
+            account.stir()
 
     def release(self) -> None:
         """The request never left: its points go back."""
@@ -61,8 +81,7 @@ class LocalPermit(Charge, eq=False):
             heir = LocalPermit(
                 self.cost,
                 self.granted_at,
-                self.mark,
-                self.before,
+                self.answered,
                 self.account,
                 self.operation,
                 self.order,

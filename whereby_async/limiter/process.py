@@ -78,6 +78,8 @@ class ProcessLimiter:
         """Fresh accounts: at birth and in a forked child."""
         self._listeners.unlock()
         self._account = self._opened(time.monotonic)
+        # The real loop that was seen last, so that it is recognised at once.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._apart: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Account] = weakref.WeakKeyDictionary()
 
     def _opened(self, clock: Callable[[], float]) -> Account:
@@ -87,6 +89,7 @@ class ProcessLimiter:
 
     def _account_of(self, loop: asyncio.AbstractEventLoop) -> Account:
         if _is_monotonic(loop):
+            self._loop = loop
             return self._account
         account = self._apart.get(loop)
         if account is None:
@@ -125,33 +128,37 @@ class ProcessLimiter:
             raise ConfigurationError(
                 "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
             ) from None
-        account = self._account if type(loop) in _monotonic_loops else self._account_of(loop)
+        account = self._account if loop is self._loop else self._account_of(loop)
         ledger = account.ledger
         if ledger.open_to and after is None and priority is not _BATCH:
             account.enter()
             try:
                 now = account.clock()
                 granted = ledger.granted
-                mark = granted + account.table.get(operation, cost)
-                if granted < mark <= ledger.open_to and now - ledger.heard_at < ledger.period and not account.lanes.count:
+                table = account.table
+                mark = granted + (table.get(operation, cost) if table else cost)
+                if (
+                    granted < mark <= ledger.open_to
+                    and now - ledger.heard_at < ledger.period
+                    and not account.lanes.count
+                ):
                     # The common case: points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                     ledger.granted = mark
-                    return LocalPermit(
-                        mark - granted, now, mark, granted - ledger.answered, account, operation, account.arrivals, 0.0
-                    )
+                    return LocalPermit(mark - granted, now, ledger.answered, account, operation, account.arrivals, 0.0)
             finally:
                 account.leave()
                 if account.mailbox:
                     account.look()
         outcome = account.admit(cost, operation, priority, max_wait, after, loop)
-        if type(outcome) is LocalPermit:
+        if isinstance(outcome, LocalPermit):
             return outcome
         try:
-            return await outcome.future  # type: ignore[no-any-return]
+            await outcome.future
         except BaseException:
             # Cancelled, refused late, or the coroutine itself was dropped: nothing of it may stay behind.
             account.end(outcome, "abandoned")
             raise
+        return outcome.collected()
 
     def _account_here(self) -> Account:
         loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise

@@ -15,11 +15,12 @@ first up to 5 % of each period's points.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .protocol import Priority
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from .permit import LocalPermit
@@ -31,6 +32,11 @@ OLD_SHARE: Final = 0.05
 """Part of each period's points that those calls get at least."""
 
 _FEW_HUSKS: Final = 64
+
+
+# What a waiter has before it waits; nobody looks at them.
+_NOWHERE: Any = None
+_NOTHING: Any = None
 
 
 class Waiter:
@@ -67,6 +73,7 @@ class Waiter:
     def __init__(  # noqa: PLR0913 - a waiter has this many traits
         self, cost: int, operation: str, priority: Priority, *, order: int, now: float, waited: float, seed: int
     ) -> None:
+        """Not queued yet; `station` and `future` are set when it has to wait."""
         self.cost = cost
         self.seed = seed
         self.operation = operation
@@ -75,9 +82,15 @@ class Waiter:
         self.asked_at = now
         self.waited = waited
         self.queued = False
-        self.station: Station | None = None
-        self.future: Any = None
+        self.station: Station = _NOWHERE
+        self.future: asyncio.Future[None] = _NOTHING
         self.outcome: LocalPermit | BaseException | None = None
+
+    def collected(self) -> LocalPermit:
+        """The permit, which must not live on through a waiter that somebody still knows."""
+        permit = cast("LocalPermit", self.outcome)
+        self.outcome = None
+        return permit
 
     @property
     def since(self) -> float:

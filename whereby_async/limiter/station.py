@@ -64,7 +64,7 @@ class Station:
             if isinstance(waiter.outcome, BaseException):
                 future.set_exception(waiter.outcome)
             else:
-                future.set_result(waiter.outcome)
+                future.set_result(None)
 
     def ring(self, here: asyncio.AbstractEventLoop | None) -> None:
         """See to the inbox, at once if this is the loop, else from within it."""

@@ -62,7 +62,7 @@ class Trail:
             # Answers in order have been passed over: go on from the last of them.
             self._marks = [Mark(-self.low, self.low_at, "", 0)]
             self._edge = -self.low
-        if remaining > self.low and granted_at >= self.low_at:
+        if remaining >= self.low and granted_at >= self.low_at:
             certain = self.ripe(now, math.inf)
             if remaining - self.low <= MOST and self._marks:
                 self.refilled_at = now

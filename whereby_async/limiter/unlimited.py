@@ -32,11 +32,11 @@ class _FreezeOnly(Ledger):
         self.again_at = self.gate_at
         return 0 if now < self.gate_at else UNMETERED
 
-    def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> bool:
+    def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         super().settle(charge, answer, now)
         self.ageing.clear()
         self.open_to = 0
-        return True
+        self.expected = -1
 
     def lost(self, charge: Charge, now: float) -> None:
         super().lost(charge, now)

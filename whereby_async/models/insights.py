@@ -35,9 +35,9 @@ class RoomInsights(Model, frozen=True, kw_only=True, rename="camel"):
     end_at: Timestamp | None = None
     first_session_started_at: Timestamp | None = None
     last_session_started_at: Timestamp | None = None
-    total_participant_minutes: int | None = None
-    total_recorder_minutes: int | None = None
-    total_streamer_minutes: int | None = None
+    total_participant_minutes: int | float | None = None
+    total_recorder_minutes: int | float | None = None
+    total_streamer_minutes: int | float | None = None
     total_unique_participants: int | None = None
     total_unique_recorders: int | None = None
     total_unique_streamers: int | None = None
@@ -68,9 +68,9 @@ class RoomSessionInsights(Model, frozen=True, kw_only=True, rename="camel"):
     room_name: str | None = None
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None
-    total_participant_minutes: int | None = None
-    total_recorder_minutes: int | None = None
-    total_streamer_minutes: int | None = None
+    total_participant_minutes: int | float | None = None
+    total_recorder_minutes: int | float | None = None
+    total_streamer_minutes: int | float | None = None
     total_unique_participants: int | None = None
     total_unique_recorders: int | None = None
     total_unique_streamers: int | None = None

@@ -42,6 +42,8 @@ def repair_for(type_: Any) -> Repair:
 def _plan(info: inspect.Type, known: dict[object, Repair]) -> Repair:
     if isinstance(info, inspect.UnionType):
         wanted = [member for member in info.types if not isinstance(member, inspect.NoneType)]
+        if {type(member) for member in wanted} == {inspect.IntType, inspect.FloatType}:
+            return to_number
         return _plan(wanted[0], known) if len(wanted) == 1 else _unchanged
     if isinstance(info, inspect.ListType):
         return _ListRepair(info.item_type, known)
@@ -78,15 +80,17 @@ class _StructRepair:
 class _ListRepair:
     """Also takes a single object for a list of one, and a page for its results; leaves out rows that are null."""
 
-    __slots__ = ("_keeps_null", "_repair", "_takes_one")
+    __slots__ = ("_keeps_null", "_names", "_repair", "_takes_one")
 
     def __init__(self, item: inspect.Type, known: dict[object, Repair]) -> None:
         self._repair = _plan(item, known)
         self._keeps_null = isinstance(item, inspect.AnyType | inspect.NoneType | inspect.UnionType)
         self._takes_one = isinstance(item, inspect.AnyType | inspect.StructType)
+        # An object that shares no key with the Struct is not one of them, but something else, such as an error.
+        self._names = {field.encode_name for field in item.fields} if isinstance(item, inspect.StructType) else None
 
     def __call__(self, value: object) -> object:
-        if self._takes_one and _is_object(value):
+        if self._takes_one and _is_object(value) and (self._names is None or value.keys() & {*self._names, "results"}):
             value = _as_list(value)
         if not _is_array(value):
             return value
@@ -147,6 +151,12 @@ def to_float(value: object) -> object:
     except OverflowError:
         return NumberOutOfRange()
     return number if isfinite(number) else NumberOutOfRange()
+
+
+def to_number(value: object) -> object:
+    """A numeral as an integer where it is whole, else as a float."""
+    whole = to_int(value)
+    return to_float(value) if isinstance(whole, str) else whole
 
 
 def to_bool(value: object) -> object:

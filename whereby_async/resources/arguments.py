@@ -15,6 +15,8 @@ from ..models.dates import rfc3339
 from ..models.encoding import encode
 from ..operation import unicode_text
 from ..pagination import MAX_PAGE_SIZE, Paginator
+from ..redaction import shown
+from .files import is_field_name
 
 if TYPE_CHECKING:
     from ..models import Page
@@ -39,6 +41,20 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
     return [(name, unicode_text(name, value)) for name, value in pairs if value is not None]
 
 
+def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Form fields beside a file, their values as in a query.
+
+    Raises:
+        ValueError: A name is none that a form can carry.
+    """
+    pairs = query(extra)
+    for name, _ in pairs:
+        if not is_field_name(name):
+            msg = f"extra holds {name!r}, which no form field can be named: pass a plain name"
+            raise ValueError(msg)
+    return pairs
+
+
 def _query_text(name: str, value: object) -> str | None:
     value = value.value if isinstance(value, Enum) else value
     if value is None or value is msgspec.UNSET:
@@ -53,7 +69,7 @@ def _query_text(name: str, value: object) -> str | None:
         return rfc3339(name, value)
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return comma_list(name, cast("Iterable[object]", value))
-    msg = f"{name}={value!r} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
+    msg = f"{name}={shown(value)} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
     raise TypeError(msg)
 
 
@@ -75,17 +91,17 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
         ValueError: One of them is empty or holds the separator.
     """
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        msg = f"{name}={values!r} must be a list of strings" + (
-            f": pass [{values!r}]" if isinstance(values, str) else ""
+        msg = f"{name}={shown(values)} must be a list of strings" + (
+            f": pass [{shown(values)}]" if isinstance(values, str) else ""
         )
         raise TypeError(msg)
     listed: list[str] = []
     for value in values:
         if not isinstance(value, str):
-            msg = f"{name} must hold strings, not {type(value).__name__}: {value!r}"
+            msg = f"{name} must hold strings, not {type(value).__name__}: {shown(value)}"
             raise TypeError(msg)
         if not value.strip() or (separator and separator in value):
-            msg = f"{name} holds {value!r}: pass one name or id in each string"
+            msg = f"{name} holds {shown(value)}: pass one name or id in each string"
             raise ValueError(msg)
         listed.append(str.__str__(value))  # an enum's own str() tells its name
     return listed
@@ -112,7 +128,7 @@ def text(name: str, value: str) -> str:
         TypeError: It is none.
     """
     if not isinstance(value, str):
-        msg = f"{name} must be a string, not {type(value).__name__}: {value!r}"
+        msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
         raise TypeError(msg)
     return value
 
@@ -125,7 +141,7 @@ def required(name: str, value: str) -> str:
         ValueError: It is empty.
     """
     if not text(name, value).strip():
-        msg = f"{name}={value!r} is empty: pass a name or an id, as the API gave it"
+        msg = f"{name}={shown(value)} is empty: pass a name or an id, as the API gave it"
         raise ValueError(msg)
     return value
 
@@ -147,7 +163,7 @@ def whole(name: str, value: int, least: int, most: int) -> int:
         ValueError: It is not.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        msg = f"{name}={value!r}: pass a whole number from {least} to {most}"
+        msg = f"{name}={shown(value)}: pass a whole number from {least} to {most}"
         raise ValueError(msg)
     return value
 
@@ -159,7 +175,7 @@ def sort_by(value: str | None) -> str | None:
         ValueError: It has another form.
     """
     if value is not None and not (isinstance(value, str) and _SORT_BY.fullmatch(value)):
-        msg = f"sort_by={value!r}: pass the field's wire name and the direction, such as 'startDate:desc'"
+        msg = f"sort_by={shown(value)}: pass the field's wire name and the direction, such as 'startDate:desc'"
         raise ValueError(msg)
     return value
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
 
 from ..operation import FilePart
 from ..redaction import SilentBytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """A file: its bytes, its path, or a binary file that is open for reading (read from where it stands)."""
@@ -26,7 +24,7 @@ async def read_file(name: str, source: FileSource, *, max_bytes: int | None = No
     Args:
         name: The argument's name, for errors.
         source: Bytes, a path, or a binary file.
-        max_bytes: The largest that will do; a file on disk that is larger is not read.
+        max_bytes: The largest that will do; no more than that is read.
 
     Raises:
         TypeError: It is none of these, or a file opened as text.
@@ -35,20 +33,22 @@ async def read_file(name: str, source: FileSource, *, max_bytes: int | None = No
     """
     if max_bytes is not None and isinstance(source, str | os.PathLike):
         _check_size(name, (await anyio.Path(source).stat()).st_size, max_bytes)
-    content = SilentBytes(await _read(name, source))
+    content = SilentBytes(await _read(name, source, -1 if max_bytes is None else max_bytes + 1))
     _check_size(name, len(content), max_bytes)
     return content
 
 
-async def _read(name: str, source: FileSource) -> bytes:
+async def _read(name: str, source: FileSource, most: int) -> bytes:
+    """Up to `most` bytes, -1 for all: a device or a file much too large is not read to its end."""
     if isinstance(source, bytes | bytearray | memoryview):
         return SilentBytes(source)
     if isinstance(source, str | os.PathLike):
-        return await anyio.Path(source).read_bytes()
+        async with await anyio.open_file(source, "rb") as file:
+            return await file.read(most)
     if not callable(getattr(source, "read", None)):
         msg = f"{name} must be bytes, a path or a binary file, not {type(source).__name__}"
         raise TypeError(msg)
-    content: object = await anyio.to_thread.run_sync(source.read)
+    content: object = await anyio.to_thread.run_sync(source.read, most)
     if not isinstance(content, bytes):
         msg = f"{name} is a file that gives {type(content).__name__}, not bytes: open it with mode 'rb'"
         raise TypeError(msg)
@@ -57,7 +57,8 @@ async def _read(name: str, source: FileSource) -> bytes:
 
 def _check_size(name: str, size: int, max_bytes: int | None) -> None:
     if max_bytes is not None and size > max_bytes:
-        msg = f"{name} has {size} bytes and the API takes at most {max_bytes}: pass a smaller one"
+        more = " or more" if size == max_bytes + 1 else ""  # reading stops there
+        msg = f"{name} has {size} bytes{more} and the API takes at most {max_bytes}: pass a smaller one"
         raise ValueError(msg)
 
 
@@ -71,12 +72,25 @@ async def file_parts(files: Mapping[str, FileSource]) -> list[FilePart]:
         ValueError: A field's name can not be one.
         OSError: A file can not be read.
     """
+    if not isinstance(files, Mapping):
+        msg = f"files must be a dictionary by field name, such as {{'image': …}}, not {type(files).__name__}"
+        raise TypeError(msg)
     parts: list[FilePart] = []
     for field, source in files.items():
-        if not field.isascii() or not field.isprintable() or not field or '"' in field:
+        if not is_field_name(field):
             msg = f"files has a field named {field!r}: pass a plain name, such as 'image'"
             raise ValueError(msg)
-        name = Path(cast("str", source)).name if isinstance(source, str | os.PathLike) else field
+        name = _told(Path(cast("str", source)).name) if isinstance(source, str | os.PathLike) else field
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(FilePart(field, name, content_type, await read_file(field, source)))
     return parts
+
+
+def is_field_name(name: str) -> bool:
+    """Whether a form can carry it as a field's name, whatever library reads the form."""
+    return bool(name) and name.isascii() and name.isprintable() and '"' not in name
+
+
+def _told(name: str) -> str:
+    """A file's name as a form can carry it: line breaks, control characters and bytes that are no text become `_`."""
+    return "".join(character if character.isprintable() else "_" for character in name)

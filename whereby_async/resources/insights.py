@@ -44,6 +44,8 @@ class Insights:
     ) -> Paginator[RoomInsights]:
         """List rooms with their totals. Costs 1 point a page, or what is learned.
 
+        Source: `GET /insights/rooms` in the Whereby REST API reference.
+
         Args:
             name: Only the room of this name, leading slash included, such as `/demo`.
             name_starts_with: Only rooms whose name starts so, leading slash included.
@@ -82,6 +84,8 @@ class Insights:
     ) -> Paginator[RoomSessionInsights]:
         """List the sessions of one room. Costs 1 point a page, or what is learned.
 
+        Source: `GET /insights/room-sessions` in the Whereby REST API reference.
+
         Args:
             room_name: The room's name, leading slash included, such as `/demo`.
             room_session_id: Only this session.
@@ -115,6 +119,8 @@ class Insights:
     ) -> Paginator[ParticipantInsights]:
         """List the participants of one session, or the sessions of one participant. Costs 1 point a page, or what is learned.
 
+        Source: `GET /insights/participants` in the Whereby REST API reference.
+
         Args:
             room_session_id: The session's id; either this or `external_id`.
             external_id: The identifier that you gave the participant in the room's link.
@@ -145,6 +151,8 @@ class Insights:
         self, room_session_id: str, participant_id: str, *, extra: Mapping[str, Any] | None = None
     ) -> list[ParticipantDetails]:
         """How one participant's connections to one session went: one entry for each. Costs 1 point, or what is learned.
+
+        Source: `GET /insights/participant` in the Whereby REST API reference.
 
         Args:
             room_session_id: The session's id.

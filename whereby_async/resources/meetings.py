@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import operations
+from ..models import rfc3339
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..redaction import silent
@@ -62,6 +63,8 @@ class Meetings:
         It is never sent twice unless the first surely did nothing: the API has no idempotency key, so after a timeout, a
         dropped connection or a 5xx the error has `may_have_happened=True` and a room may exist.
 
+        Source: `POST /meetings` in the Whereby REST API reference.
+
         Args:
             end_date: When the meeting ends: an aware datetime, or an RFC 3339 string with an offset; now or later. An hour
                 after it the room's host rights, recordings and webhooks end, and the room is deleted.
@@ -90,7 +93,7 @@ class Meetings:
             raise ValueError(msg)
         body = arguments.body(
             extra,
-            endDate=arguments.date("end_date", end_date),
+            endDate=rfc3339("end_date", end_date),
             startDate=arguments.date("start_date", start_date),
             isLocked=is_locked,
             roomMode=room_mode,
@@ -110,6 +113,8 @@ class Meetings:
         self, meeting_id: str, *, fields: Iterable[MeetingField] | None = (), extra: Mapping[str, Any] | None = None
     ) -> Meeting:
         """Read one meeting. Costs 1 point.
+
+        Source: `GET /meetings/{meetingId}` in the Whereby REST API reference.
 
         Args:
             meeting_id: Its id.
@@ -136,6 +141,8 @@ class Meetings:
     ) -> Paginator[Meeting]:
         """List the meetings of the organisation. Costs 1 point a page.
 
+        Source: `GET /meetings` in the Whereby REST API reference.
+
         Args:
             fields: More to answer: `hostRoomUrl`, `viewerRoomUrl`, `dialIn`.
             name_starts_with: Only rooms whose name starts so, leading slash included, such as `/support`. Documented on the
@@ -149,12 +156,16 @@ class Meetings:
             ValueError: `page_size` or `prefetch` is out of range.
         """
         query = arguments.query(
-            extra, fields=arguments.comma_list("fields", fields), **{"roomName[startsWith]": name_starts_with}
+            extra,
+            fields=arguments.comma_list("fields", fields),
+            **{"roomName[startsWith]": arguments.optional("name_starts_with", name_starts_with)},
         )
         return arguments.paginator(self._sender, operations.LIST_MEETINGS, query, page_size, cursor, prefetch)
 
     async def delete(self, meeting_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a meeting; everybody in its room is thrown out at once. Costs 2 points. Deleting it again does no harm.
+
+        Source: `DELETE /meetings/{meetingId}` in the Whereby REST API reference.
 
         Args:
             meeting_id: Its id.

@@ -28,6 +28,8 @@ class Recordings:
     async def get(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> Recording:
         """Read one recording. Costs 1 point.
 
+        Source: `GET /recordings/{recordingId}` in the Whereby REST API reference.
+
         Args:
             recording_id: Its id.
             extra: More query values.
@@ -41,6 +43,8 @@ class Recordings:
 
     async def delete(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a recording. Costs 2 points. Deleting it again does no harm.
+
+        Source: `DELETE /recordings/{recordingId}` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.
@@ -64,6 +68,8 @@ class Recordings:
     ) -> Paginator[Recording]:
         """List recordings. Costs 1 point a page.
 
+        Source: `GET /recordings` in the Whereby REST API reference.
+
         Args:
             room_name: Only of this room, such as `/demo`.
             sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `duration`, `sizeInMegaBytes`.
@@ -85,6 +91,8 @@ class Recordings:
 
         The server deletes them in the background; unknown ids and a second call do no harm.
 
+        Source: `POST /recordings/bulk-delete` in the Whereby REST API reference.
+
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
             extra: More keys for the body.
@@ -102,6 +110,8 @@ class Recordings:
         """A signed link to the recording's file, for files that Whereby hosts. Costs 1 point.
 
         The link is a secret of its own: fetch it without the API key.
+
+        Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.

@@ -39,6 +39,8 @@ class Rooms:
     ) -> None:
         """Set a room's colours. Costs 3 points.
 
+        Source: `PUT /rooms/{roomName}/theme/tokens` in the Whereby REST API reference.
+
         Args:
             room_name: The room's name.
             primary: Colour as `#RRGGBB`.
@@ -62,6 +64,8 @@ class Rooms:
     async def reset_theme_tokens(self, room_name: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Give a room the organisation's colours again. Costs 3 points.
 
+        Source: `PUT /rooms/{roomName}/theme/tokens` in the Whereby REST API reference.
+
         Args:
             room_name: The room's name.
             extra: More keys for the body.
@@ -74,6 +78,8 @@ class Rooms:
 
     async def set_logo(self, room_name: str, image: ImageSource, *, extra: Mapping[str, str] | None = None) -> None:
         """Upload a room's logo. Costs 3 points.
+
+        Source: `PUT /rooms/{roomName}/theme/logo` in the Whereby REST API reference.
 
         Args:
             room_name: The room's name.
@@ -89,6 +95,8 @@ class Rooms:
 
     async def reset_logo(self, room_name: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Give a room the organisation's logo again. Costs 3 points.
+
+        Source: `PUT /rooms/{roomName}/theme/logo` in the Whereby REST API reference.
 
         Args:
             room_name: The room's name.
@@ -111,6 +119,8 @@ class Rooms:
     ) -> None:
         """Set a room's background: an image of your own, or a built-in palette and theme. Costs 3 points.
 
+        Source: `PUT /rooms/{roomName}/theme/room-background` in the Whereby REST API reference.
+
         Args:
             room_name: The room's name.
             image: Bytes, a path, or a binary file, at most 600 kB; a PNG of at least 1400 px width is advised.
@@ -127,6 +137,8 @@ class Rooms:
 
     async def reset_background(self, room_name: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Give a room the default background again. Costs 3 points.
+
+        Source: `PUT /rooms/{roomName}/theme/room-background` in the Whereby REST API reference.
 
         Args:
             room_name: The room's name.
@@ -146,7 +158,9 @@ class Rooms:
         theme: BackgroundTheme | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        """Set the background of the page where people knock. Costs 3 points. Takes and raises what `set_background` does.
+        """Set the background of the page where people knock. Costs 3 points.
+
+        Source: `PUT /rooms/{roomName}/theme/room-knock-page-background` in the Whereby REST API reference.
 
         Args:
             room_name: The room's name.
@@ -154,11 +168,18 @@ class Rooms:
             palette: A built-in palette.
             theme: A built-in theme.
             extra: More form fields with an image, else more keys for the body.
+
+        Raises:
+            TypeError: `image` is none of these.
+            ValueError: Neither or both kinds are given, the image is too large or no image, or the name is bad.
+            OSError: The file can not be read.
         """
         await self._background(operations.SET_KNOCK_BACKGROUND, room_name, image, palette, theme, extra)
 
     async def reset_knock_background(self, room_name: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Give the page where people knock its default background again. Costs 3 points.
+
+        Source: `PUT /rooms/{roomName}/theme/room-knock-page-background` in the Whereby REST API reference.
 
         Args:
             room_name: The room's name.
@@ -196,7 +217,7 @@ class Rooms:
         max_bytes: int | None,
         extra: Mapping[str, Any] | None,
     ) -> None:
-        segments, form = _room(room_name), arguments.query(extra)
+        segments, form = _room(room_name), arguments.form(extra)
         part = await image_part(image, max_bytes=max_bytes)
         await self._sender.send(operation.bind(segments, files=[part], form=form))
 

@@ -33,6 +33,8 @@ class Summaries:
         It is never sent twice unless the first surely did nothing. A transcription has one summary at a time: delete it
         before asking for another template. It takes about a minute; there is no webhook for it.
 
+        Source: `POST /summaries` in the Whereby REST API reference.
+
         Args:
             transcription_id: The transcription's id; only those that Whereby hosts can be summarised.
             template: Such as `SOAP`; see `models.SUMMARY_TEMPLATES`. The API's default is `General Bulleted`.
@@ -49,6 +51,8 @@ class Summaries:
     async def get(self, summary_id: str, *, extra: Mapping[str, Any] | None = None) -> Summary:
         """Read one summary. Costs 1 point.
 
+        Source: `GET /summaries/{summaryId}` in the Whereby REST API reference.
+
         Args:
             summary_id: Its id.
             extra: More query values.
@@ -62,6 +66,8 @@ class Summaries:
 
     async def delete(self, summary_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a summary. Costs 2 points. Deleting it again does no harm.
+
+        Source: `DELETE /summaries/{summaryId}` in the Whereby REST API reference.
 
         Args:
             summary_id: Its id.
@@ -83,6 +89,8 @@ class Summaries:
         extra: Mapping[str, Any] | None = None,
     ) -> Paginator[Summary]:
         """List summaries. Costs 1 point a page.
+
+        Source: `GET /summaries` in the Whereby REST API reference.
 
         Args:
             sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `durationInSeconds`.

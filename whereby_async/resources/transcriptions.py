@@ -31,6 +31,8 @@ class Transcriptions:
         It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is `ready`
         or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at times.
 
+        Source: `POST /transcriptions` in the Whereby REST API reference.
+
         Args:
             recording_id: The recording's id.
             extra: More keys for the body.
@@ -46,6 +48,8 @@ class Transcriptions:
     async def get(self, transcription_id: str, *, extra: Mapping[str, Any] | None = None) -> Transcription:
         """Read one transcription. Costs 1 point.
 
+        Source: `GET /transcriptions/{transcriptionId}` in the Whereby REST API reference.
+
         Args:
             transcription_id: Its id.
             extra: More query values.
@@ -59,6 +63,8 @@ class Transcriptions:
 
     async def delete(self, transcription_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a transcription. Costs 2 points. Deleting it again does no harm.
+
+        Source: `DELETE /transcriptions/{transcriptionId}` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -82,6 +88,8 @@ class Transcriptions:
     ) -> Paginator[Transcription]:
         """List transcriptions. Costs 1 point a page.
 
+        Source: `GET /transcriptions` in the Whereby REST API reference.
+
         Args:
             room_name: Only of this room, such as `/demo`.
             sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `durationInSeconds`.
@@ -103,6 +111,8 @@ class Transcriptions:
 
         The server deletes them in the background; unknown ids and a second call do no harm.
 
+        Source: `POST /transcriptions/bulk-delete` in the Whereby REST API reference.
+
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
             extra: More keys for the body.
@@ -120,6 +130,8 @@ class Transcriptions:
         """A signed link to the transcription's file, for files that Whereby hosts. Costs 1 point.
 
         The link is a secret of its own: fetch it without the API key.
+
+        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.

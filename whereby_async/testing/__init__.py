@@ -18,6 +18,7 @@ from .headers import HeaderStyle
 from .media import JobState, StorageType
 from .requests import RecordedRequest, UploadedFile
 from .state import Backdrop, Moment, RoomTheme
+from .tcp_proxy import TcpFault, TcpFaultPlan, TcpPoint, TcpProxy
 
 __all__ = [
     "FAKE_API_KEY",
@@ -32,5 +33,9 @@ __all__ = [
     "RecordedRequest",
     "RoomTheme",
     "StorageType",
+    "TcpFault",
+    "TcpFaultPlan",
+    "TcpPoint",
+    "TcpProxy",
     "UploadedFile",
 ]

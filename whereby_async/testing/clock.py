@@ -22,14 +22,16 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
+    from concurrent.futures import Executor
 
     from _typeshed import FileDescriptorLike
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _GRACE: Final = 0.001
 """Seconds of real time that the kernel gets to bring what was sent through a socket."""
@@ -109,9 +111,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """The simulated time in seconds."""
         return self._jumping.now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
         """As ever, but time stands still until the thread is done."""
-        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
+        future = super().run_in_executor(executor, func, *args)
         self._jumping.working += 1
         future.add_done_callback(self._worked)
         return future

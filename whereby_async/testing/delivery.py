@@ -14,7 +14,8 @@ from .faults import Fault
 from .storage import Blob, BytesBlob
 
 _CHUNK = 1 << 18
-_ABRUPTLY = struct.pack("ii", 1, 0)
+ABRUPTLY = struct.pack("ii", 1, 0)
+"""The value of `SO_LINGER` with which closing a socket is a reset."""
 _REDIRECT = 302
 NO_FAULT = Fault()
 """The fault that changes nothing."""
@@ -78,14 +79,17 @@ async def deliver(request: web.BaseRequest, reply: Reply, fault: Fault) -> web.S
     if fault.raw is not None:
         hang_up(request, fault.raw)
         return web.Response()
-    whole = fault.truncate is None and not fault.drip
+    whole = fault.truncate is None and not fault.drip and not fault.endless
     if whole and reply.stop - reply.start <= _CHUNK:
         return web.Response(status=reply.status, headers=reply.headers, body=reply.blob.read(reply.start, reply.stop))
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_length = reply.stop - reply.start
+    if not fault.endless:
+        response.content_length = reply.stop - reply.start
     await response.prepare(request)
-    if request.method != "HEAD":
+    while request.method != "HEAD":
         await _write(response, reply, fault)
+        if not fault.endless:
+            break
     if fault.truncate is not None:
         hang_up(request)
     return response
@@ -114,7 +118,7 @@ def reset(request: web.BaseRequest) -> None:
     transport = request.transport
     if transport is None:
         return
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABRUPTLY)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPTLY)
     transport.abort()
 
 

@@ -16,6 +16,8 @@ _NO_SUCCESS = 300
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that goes wrong, and for which requests.
 
+    What lies below HTTP, such as a refused connection, is a `TcpFault`'s business.
+
     A fault takes a request that came with the right key; what it scripts happens whatever the budget says, and goes on
     the server's answer (a 429 among them) where it does not replace it.
 
@@ -34,6 +36,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         drop: Close the connection with a reset, `before` or `after` acting.
         truncate: Announce the whole answer, send so many bytes of its body, and close.
         drip: Seconds between one byte of the body and the next.
+        endless: Send the body again and again in chunks, without an end, until the client goes.
         garbage_headers: Replace the rate-limit headers by these.
         raw: Write these bytes to the connection in place of an answer, and close.
         act: Does the world change? By default it does unless the fault is one of status 300 or above, a redirect, or
@@ -55,6 +58,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     drop: Literal["before", "after"] | None = None
     truncate: int | None = None
     drip: float = 0.0
+    endless: bool = False
     garbage_headers: Mapping[str, str] | None = None
     raw: bytes | None = None
     act: bool | None = None
@@ -98,7 +102,7 @@ class FaultPlan:
     def take(self, operation: str) -> Fault | None:
         """The fault for a request of `operation` that has come, or `None`; its turn is used up."""
         for index, fault in enumerate(self._faults):
-            if fault.operation != operation and not (fault.operation is None and operation != "storage"):
+            if fault.times == 0 or (fault.operation != operation and (fault.operation or operation == "storage")):
                 continue
             self._seen[index] += 1
             if self._seen[index] <= fault.skip:

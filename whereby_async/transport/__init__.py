@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .exchange import Answer, Exchange
+from .exchange import SUCCESS, Answer, Exchange
 from .pool import SessionPool
 from .retry import RetryBudget, RetryPolicy
 
-__all__ = ["Answer", "Exchange", "RetryBudget", "RetryPolicy", "SessionPool"]
+__all__ = ["SUCCESS", "Answer", "Exchange", "RetryBudget", "RetryPolicy", "SessionPool"]

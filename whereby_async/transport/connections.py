@@ -12,8 +12,11 @@ headers.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
+import weakref
+from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,8 @@ from yarl import URL
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError, WherebyError
 from ..redaction import SilentBytes
-from .exchange import Answer, Exchange
+from .body import Body
+from .exchange import SUCCESS, Answer, Exchange
 from .gate import Gate
 
 if TYPE_CHECKING:
@@ -65,10 +69,26 @@ _sending: ContextVar[Exchange] = ContextVar("whereby_async_sending")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes on the exchange under way that it has a connection, so that from here on it may reach the server."""
+    """Notes on the exchange under way that it has a connection, so that from here on it may reach the server.
+
+    A kept-alive connection on which something came while nobody asked is not used again: aiohttp would take an answer that
+    came too much for the answer to the next request.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # The gate bounds them; a limit here would be a second, unfair queue.
+        super().__init__(limit=0, **options)  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
+        self._used: weakref.WeakSet[object] = weakref.WeakSet()
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
-        connection = await super().connect(req, traces, timeout)
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
+            if protocol not in self._used or not protocol.should_close:
+                break
+            connection.close()
+        self._used.add(protocol)
         _sending.get().left = True
         return connection
 
@@ -104,17 +124,11 @@ class Connections:
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
         self._lifetime = self._live()
+        self.ended: Future[None] = Future()
 
     def _new_session(self, keepalive: float) -> aiohttp.ClientSession:
-        connector = _Connector(
-            limit=0,  # the gate bounds them; a limit here would be a second, unfair queue
-            keepalive_timeout=keepalive,
-            ttl_dns_cache=_DNS_TTL,
-            ssl=self._ssl,
-        )
-        session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=True, trust_env=False
-        )
+        connector = _Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public switch
         return session
 
@@ -126,7 +140,10 @@ class Connections:
         try:
             yield
         finally:
-            await self._close_session()
+            try:
+                await self._close_session()
+            finally:
+                self.ended.set_result(None)
 
     async def send(self, exchange: Exchange) -> Answer:
         """One attempt, from the gate to the last byte.
@@ -146,7 +163,7 @@ class Connections:
             response = await self._session.request(
                 exchange.request.operation.method,
                 URL(exchange.url, encoded=True),
-                headers=proxy.headers_for(exchange) if proxy else exchange.headers,
+                headers=exchange.headers,
                 data=_body(exchange.request),
                 timeout=_client_timeout(exchange.timeout),
                 allow_redirects=False,
@@ -154,13 +171,10 @@ class Connections:
                 proxy=proxy.url if proxy else None,
                 proxy_headers=proxy.headers if proxy else None,
                 ssl=self._ssl,
+                auto_decompress=False,
             )
-            try:
-                body = await self._read(response, exchange.request.operation.name)
-            except BaseException:
-                response.close()
-                raise
-            return Answer(response.status, response.headers, body)
+            exchange.heard = response.status, response.headers
+            return await self._answer(response, exchange.request.operation.name)
         except _FAILURES as error:
             failure = self._failure(error, exchange)
         finally:
@@ -168,22 +182,25 @@ class Connections:
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
         raise failure
 
-    async def _read(self, response: aiohttp.ClientResponse, operation: str) -> SilentBytes:
-        """All of the body, never as a plain local: a traceback would show it."""
-        content = response.content
-        body = SilentBytes(await content.readany())
-        if not content.at_eof():
-            parts = _Parts()
-            while body and parts.size <= self._max_body:
-                parts.add(body)
-                body = SilentBytes(await content.readany())
-            body = parts.joined()
-        if len(body) > self._max_body:
-            msg = (
-                f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
-            )
-            raise ResponseDecodeError(msg, body=body[:_KEPT_OF_OVERSIZED], operation=operation)
-        return body
+    async def _answer(self, response: aiohttp.ClientResponse, operation: str) -> Answer:
+        """The answer with its body. A refusal stands by its status alone: of its body, what came will do."""
+        body = Body(self._max_body)
+        try:
+            await body.read(response)
+        except _FAILURES:
+            if response.status in SUCCESS:
+                raise
+        finally:
+            if not body.whole:
+                response.close()
+        content = body.joined()
+        if not body.too_large:
+            return Answer(response.status, response.headers, content)
+        content = SilentBytes(content[:_KEPT_OF_OVERSIZED])
+        if response.status not in SUCCESS:
+            return Answer(response.status, response.headers, content)
+        msg = f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
+        raise ResponseDecodeError(msg, body=content, operation=operation)
 
     def _failure(self, error: Exception, exchange: Exchange) -> WherebyError:
         """Our error for one of aiohttp's or the system's."""
@@ -209,13 +226,23 @@ class Connections:
         """Send the waiting away, close the session and its connections; calls under way fail with `APIConnectionError`."""
         self.closed = True
         self.gate.fail_waiting(ClientClosedError, "the client was closed before the call was sent")
-        await self._lifetime.aclose()
+        with contextlib.suppress(RuntimeError):  # the loop's own end is closing it already
+            await self._lifetime.aclose()
 
-    def start_closing(self) -> None:
-        """`aclose` from a callback of the loop."""
-        task = self.loop.create_task(self.aclose())
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+    def ask_to_close(self) -> bool:
+        """Have the loop close its session, from any thread; `ended` tells when. `False` if the loop is closed already."""
+        try:
+            self.loop.call_soon_threadsafe(self._start_closing)
+        except RuntimeError:
+            self.let_go()
+            return False
+        return True
+
+    def _start_closing(self) -> None:
+        if not self.ended.done():
+            task = self.loop.create_task(self.aclose())
+            _closing.add(task)
+            task.add_done_callback(_closing.discard)
 
     def let_go(self) -> None:
         """Forget the session without touching a socket: its loop is closed, or it is a parent process's."""
@@ -227,23 +254,6 @@ class Connections:
         self.closed = True
         if not self._injected:
             await self._session.close()
-
-
-class _Parts:
-    """The pieces of a body, silent in tracebacks."""
-
-    __slots__ = ("_pieces", "size")
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self.size = 0
-
-    def add(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self.size += len(piece)
-
-    def joined(self) -> SilentBytes:
-        return SilentBytes(b"".join(self._pieces))
 
 
 def _body(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:

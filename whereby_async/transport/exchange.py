@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..redaction import SilentBytes
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..operation import Request
+
+
+SUCCESS: Final = range(200, 300)
+"""The statuses whose body is a result."""
 
 
 class Exchange:
@@ -22,9 +26,10 @@ class Exchange:
         timeout: Seconds from the connection slot to the last byte.
         priority: The lane at the gate, 0 first.
         left: The request may have reached the server: set when a connection is at hand and sending starts.
+        heard: Status and headers of the answer, once they are there; its body may be still to come, or never come whole.
     """
 
-    __slots__ = ("headers", "left", "priority", "request", "timeout", "url")
+    __slots__ = ("headers", "heard", "left", "priority", "request", "timeout", "url")
 
     def __init__(
         self, request: Request[Any], base_url: str, headers: Mapping[str, str], *, timeout: float, priority: int
@@ -35,6 +40,7 @@ class Exchange:
         self.timeout: float = timeout
         self.priority: int = priority
         self.left: bool = False
+        self.heard: tuple[int, Mapping[str, str]] | None = None
 
     def __repr__(self) -> str:
         return f"<exchange {self.request.operation.name}>"

@@ -11,7 +11,6 @@ or take it out of a selector that both share) and starts cold.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import threading
@@ -20,6 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientClosedError, ConfigurationError
+from ..redaction import as_secret, shown
 from .connections import Connections
 from .proxies import ProxyChoice
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _MAX_BODY = 64 * 1024 * 1024
 _KEEPALIVE = 4.0
+_GLANCE = 0.005
+_PATIENCE = 5.0
+"""Seconds that `aclose` waits for loops in other threads to close their sessions."""
 
 
 class SessionPool:
@@ -65,12 +68,21 @@ class SessionPool:
         keepalive: float = _KEEPALIVE,
         max_body: int = _MAX_BODY,
     ) -> None:
+        proxy = as_secret(proxy)
+        if session is not None and not hasattr(session, "request"):
+            msg = f"SessionPool(session={shown(session)}): pass an aiohttp.ClientSession, or nothing for sessions of its own"
+            raise ConfigurationError(msg)
         for name, value, least in (
             ("connections", connections, 1),
             ("keepalive", keepalive, 0),
             ("max_body", max_body, 1),
         ):
-            if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not math.isfinite(value)
+                or value < least
+            ):
                 msg = f"SessionPool({name}={value!r}): pass a number from {least}"
                 raise ConfigurationError(msg)
         self._slots = int(connections)
@@ -86,6 +98,8 @@ class SessionPool:
         _pools.add(self)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_by_loop"):
+            return "<SessionPool, not made>"
         return f"<SessionPool connections={self._slots} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
 
     @property
@@ -164,19 +178,24 @@ class SessionPool:
         """Close the sessions of all loops, each on its own loop. Calls that wait for a slot get `ClientClosedError`; calls
         on the wire fail with `APIConnectionError`. An injected session stays open. A second call does nothing.
         """
+        here = asyncio.get_running_loop()
         with self._lock:
             self._closed = True
             opened = list(self._by_loop.values())
             self._by_loop = {}
-        here = asyncio.get_running_loop()
+        elsewhere: list[Connections] = []
         for connections in opened:
             if connections.loop is here:
                 await connections.aclose()
-            elif connections.loop.is_running():
-                closing = asyncio.run_coroutine_threadsafe(connections.aclose(), connections.loop)
-                await asyncio.wrap_future(closing)
-            else:
+            elif connections.loop.is_closed():
                 connections.let_go()
+            elif connections.ask_to_close():
+                elsewhere.append(connections)
+        # Not for ever: a loop that is blocked, or stands still, closes its session when it runs again.
+        patient_until = here.time() + _PATIENCE
+        while elsewhere and here.time() < patient_until:
+            elsewhere = [each for each in elsewhere if each.loop.is_running() and not each.ended.done()]
+            await asyncio.sleep(_GLANCE)
 
     def __del__(self) -> None:
         """Dropped without `aclose`: say so once if sessions are open, and let their loops close them."""
@@ -186,8 +205,7 @@ class SessionPool:
                 connections.let_go()
                 continue
             left_open = left_open or self._injected is None
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(connections.start_closing)
+            connections.ask_to_close()
         if left_open:
             warnings.warn(
                 f"{self._label} was not closed: use `async with`, or `await …aclose()`",

@@ -1,5 +1,8 @@
 """Which proxy a URL goes through: the one that was given, or the environment's when that was asked for.
 
+Only https goes through one, in a tunnel that the proxy cannot look into. Plain http is allowed to this machine alone, and
+would hand the bearer to the proxy.
+
 aiohttp's own `trust_env` is not used: it looks the proxy up in a thread for each call, and it reads `.netrc`, whose entry
 for the API's host would collide with the bearer.
 """
@@ -8,16 +11,11 @@ from __future__ import annotations
 
 import base64
 import urllib.request
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigurationError
 from ..redaction import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .exchange import Exchange
 
 
 class Proxy(NamedTuple):
@@ -26,10 +24,6 @@ class Proxy(NamedTuple):
     url: str
     headers: dict[str, str]
 
-    def headers_for(self, exchange: Exchange) -> Mapping[str, str]:
-        """The request's own headers: a plain http request goes to the proxy itself, and so carries the proxy's header too."""
-        return exchange.headers if exchange.url.startswith("https:") else {**exchange.headers, **self.headers}
-
 
 def parse_proxy(url: str) -> Proxy:
     """Split the user from a proxy's URL, so that the password shows in no URL's repr.
@@ -37,16 +31,24 @@ def parse_proxy(url: str) -> Proxy:
     Raises:
         ConfigurationError: It is no `http` or `https` URL with a host.
     """
-    parts = urlsplit(url)
+    proxy = _parsed(url) if isinstance(url, str) else None
+    if proxy is None:
+        msg = "proxy is no URL that can be used: pass one like 'http://user:password@proxy.example:3128'"
+        raise ConfigurationError(msg)
+    return proxy
+
+
+def _parsed(url: str) -> Proxy | None:
+    """The proxy, or `None`. Raises nothing, since its frame holds the password."""
     try:
+        parts = urlsplit(str(url))
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        return None
     if parts.scheme not in {"http", "https"} or not host:
-        msg = f"proxy: a {parts.scheme or 'relative'} URL is not usable: pass one like 'http://proxy.example:3128'"
-        raise ConfigurationError(msg)
+        return None
     location = f"[{host}]" if ":" in host else host
-    bare = urlunsplit((parts.scheme, f"{location}:{port}" if port else location, "", "", ""))
+    bare = f"{parts.scheme}://{location}" + (f":{port}" if port else "")
     if parts.username is None:
         return Proxy(bare, {})
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
@@ -61,22 +63,23 @@ class ProxyChoice:
     def __init__(self, proxy: str | None, *, trust_env: bool) -> None:
         self._fixed = parse_proxy(proxy) if proxy is not None else None
         self._trust_env = trust_env
-        self._known: dict[tuple[str, str], Proxy | None] = {}
+        self._known: dict[str, Proxy | None] = {}
 
     def __call__(self, url: str) -> Proxy | None:
-        """The proxy for `url`; the environment is asked once for each origin."""
-        if self._fixed is not None or not self._trust_env:
+        """The proxy for `url`; the environment is asked once for each host."""
+        if (self._fixed is None and not self._trust_env) or not url.startswith("https:"):
+            return None
+        if self._fixed is not None:
             return self._fixed
-        parts = urlsplit(url)
-        origin = (parts.scheme, parts.netloc)
-        if origin not in self._known:
-            self._known[origin] = self._from_environment(*origin)
-        return self._known[origin]
+        location = urlsplit(url).netloc
+        if location not in self._known:
+            self._known[location] = self._from_environment(location)
+        return self._known[location]
 
     @staticmethod
-    def _from_environment(scheme: str, location: str) -> Proxy | None:
+    def _from_environment(location: str) -> Proxy | None:
         if urllib.request.proxy_bypass(location):
             return None
         proxies = urllib.request.getproxies()
-        found = proxies.get(scheme) or proxies.get("all")
-        return parse_proxy(found if "://" in found else f"http://{found}") if found else None
+        found = Secret(proxies.get("https") or proxies.get("all") or "")
+        return parse_proxy(Secret(found if "://" in found else f"http://{found}")) if found else None

@@ -38,7 +38,7 @@ def create(world: World, call: Call) -> Answer:
         settings.update(isLocked=True, roomMode="group")
         wanted = [*wanted, "hostRoomUrl", "viewerRoomUrl"]
     meeting = world.add_meeting(
-        end_date=at - world.now(),
+        end_date=body["endDate"],
         room_name_prefix=_prefix(body.get("roomNamePrefix")),
         room_name_pattern=body.get("roomNamePattern") or "uuid",
         dial_in=body.get("isDialInEnabled") is True,

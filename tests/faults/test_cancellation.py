@@ -1,0 +1,337 @@
+"""A call that is cancelled, timed out or closed on, at any of its awaits, leaves nothing behind and acts at most once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import pytest
+
+from faults.meddling import Meddling, Moment, awaiting
+from faults.remains import assert_idle, run_cleanly
+from whereby_async import APIConnectionError, ClientClosedError, SessionPool, WherebyClient, WherebyError
+from whereby_async.limiter import PointBudget
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+Kind = Literal["read", "create", "walk"]
+Queue = Literal["cold", "none", "points", "slots", "both"]
+
+KINDS: tuple[Kind, ...] = ("read", "create", "walk")
+QUEUES: tuple[Queue, ...] = ("cold", "none", "points", "slots", "both")
+FEWEST_AWAITS = {"cold": 3, "none": 1, "points": 2, "slots": 2, "both": 3}
+"""By queue: a connection is made, an answer awaited; points and a slot are awaited each."""
+MOMENTS: tuple[Moment, ...] = ("early", "late")
+
+LIMIT = 10
+MEETINGS = 3
+MOST_AWAITS = 200
+
+
+class World:
+    """A server, a client of one connection and ten points, and what the test needs to know of them."""
+
+    def __init__(self) -> None:
+        self.fake = FakeWhereby(limit=LIMIT, period=60.0, latency=0.02)
+        self.budget = PointBudget(LIMIT)
+        self.pool = SessionPool(connections=1)
+        self.client: WherebyClient
+        self.queue: list[asyncio.Task[Any]] = []
+
+    async def __aenter__(self) -> World:
+        await self.fake.start()
+        self.ids = [self.fake.add_meeting()["meetingId"] for _ in range(MEETINGS)]
+        self.client = self.fake.client(limiter=self.budget, pool=self.pool, timeout=300)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.aclose()
+        await self.pool.aclose()
+        await self.fake.aclose()
+
+    def call(self, kind: Kind) -> Coroutine[Any, Any, object]:
+        """A call that has not begun."""
+        match kind:
+            case "read":
+                return self.client.meetings.get(self.ids[0])
+            case "create":
+                return self.client.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
+            case "walk":
+                return self.client.meetings.list(page_size=1).collect()
+
+    async def crowd(self, queue: Queue) -> None:
+        """Have the next call wait: for a minute, since all points are spent; for a slow call that has the only slot.
+
+        `cold`: nothing has been called yet, so that it must connect first.
+        """
+        if queue == "cold":
+            return
+        await self.client.meetings.list()
+        if queue in {"points", "both"}:
+            for _ in range(LIMIT - 2):
+                await self.client.meetings.list()
+        if queue in {"slots", "both"}:
+            self.fake.faults.add(Fault(operation="recordings.list", delay=100))
+            self.queue.append(asyncio.ensure_future(self.client.recordings.list().collect()))
+            while not self.pool.in_use:
+                await asyncio.sleep(0)
+        elif queue == "points":
+            await self.client.meetings.list()
+
+    def acted(self, operation: str) -> int:
+        """How often the server did what was asked."""
+        return sum(request.acted for request in self.fake.requests if request.operation == operation)
+
+    async def settle(self) -> None:
+        """Everybody comes to an end, and the next call is served."""
+        await asyncio.gather(*self.queue, return_exceptions=True)
+        await asyncio.sleep(1)
+        assert_idle(self.budget, self.pool)
+        if not self.client.closed:
+            page = await self.client.meetings.list()
+            assert len(page) >= MEETINGS
+            assert_idle(self.budget, self.pool)
+        assert self.fake.throttled == 0
+        assert self.acted("meetings.create") <= 1
+
+
+async def meddled(kind: Kind, queue: Queue, nth: int, moment: Moment, *, close: bool) -> tuple[bool, object]:
+    """One call, cancelled (or closed on) at its await number `nth`; whether it came so far, and how it ended."""
+    async with World() as world:
+        await world.crowd(queue)
+        closing: list[asyncio.Task[None]] = []
+
+        def act() -> None:
+            if close:
+                closing.append(asyncio.ensure_future(world.client.aclose()))
+                closing.append(asyncio.ensure_future(world.pool.aclose()))
+            else:
+                task.cancel()
+
+        meddling = Meddling(world.call(kind), nth, moment, act)
+        task = asyncio.ensure_future(awaiting(meddling))
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        await asyncio.gather(*closing)
+        await world.settle()
+        if kind == "create":
+            assert_told(outcome, world.acted("meetings.create"))
+        return meddling.reached, outcome
+
+
+def assert_told(outcome: object, acted: int) -> None:
+    """What the caller is told of a create is true."""
+    if not isinstance(outcome, BaseException):
+        assert acted == 1
+    elif isinstance(outcome, WherebyError) and not outcome.may_have_happened:
+        assert acted == 0
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cancel_at_any_await_leaves_nothing_behind(kind: Kind, queue: Queue, moment: Moment) -> None:
+    """Cancelled at await 0, 1, 2, … until it finishes: permits, slots and tasks are back, the next call is served."""
+    for nth in range(MOST_AWAITS):
+        reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=False))
+        if not reached:
+            assert not isinstance(outcome, BaseException)
+            assert nth >= FEWEST_AWAITS[queue]
+            return
+        assert isinstance(outcome, asyncio.CancelledError)
+    pytest.fail("the call never finished")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
+    kind: Kind, queue: Queue, moment: Moment
+) -> None:
+    """Client and pool closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
+    for nth in range(MOST_AWAITS):
+        reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=True))
+        if not reached:
+            assert not isinstance(outcome, BaseException)
+            return
+        if isinstance(outcome, BaseException):
+            assert isinstance(outcome, APIConnectionError | ClientClosedError)
+        if nth == 0 and moment == "early" and queue != "none":
+            assert isinstance(outcome, ClientClosedError)
+    pytest.fail("the call never finished")
+
+
+def scope_of(how: str, seconds: float) -> contextlib.AbstractAsyncContextManager[object]:
+    """One of the ways to bound a block."""
+    if how == "asyncio.timeout":
+        return asyncio.timeout(seconds)
+
+    @contextlib.asynccontextmanager
+    async def scope() -> Any:
+        with (anyio.fail_after if how == "fail_after" else anyio.move_on_after)(seconds) as inner:
+            yield inner
+
+    return scope()
+
+
+@pytest.mark.parametrize("how", ["asyncio.timeout", "fail_after", "move_on_after"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_deadline_of_the_callers_ends_the_wait_and_nothing_else(how: str, kind: Kind, queue: Queue) -> None:
+    """In the queue for points, for a slot, on the wire: the caller's own timeout comes out, and nothing is left."""
+
+    async def main() -> None:
+        async with World() as world:
+            await world.crowd(queue)
+            world.fake.latency = 2.0
+            if how == "move_on_after":
+                async with scope_of(how, 1.0) as scope:
+                    await world.call(kind)
+                assert isinstance(scope, anyio.CancelScope)
+                assert scope.cancelled_caught
+            else:
+                with pytest.raises(TimeoutError) as caught:
+                    async with scope_of(how, 1.0):
+                        await world.call(kind)
+                assert not isinstance(caught.value, WherebyError)
+            current = asyncio.current_task()
+            assert current is not None
+            assert current.cancelling() == 0
+            await asyncio.sleep(3)
+            await world.settle()
+
+    run_cleanly(main())
+
+
+@pytest.mark.parametrize("how", ["asyncio.timeout", "fail_after"])
+def test_a_deadline_ends_the_pause_before_a_retry(how: str) -> None:
+    """The pause before the second attempt is the caller's to end; the points of the first are accounted for."""
+
+    async def main() -> None:
+        async with World() as world:
+            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "30"}, times=None))
+            with pytest.raises(TimeoutError):
+                async with scope_of(how, 5.0):
+                    await world.call("read")
+            assert_idle(world.budget, world.pool)
+            assert len(world.fake.requests) == 1
+            world.fake.faults.clear()
+            await world.settle()
+
+    run_cleanly(main())
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "anyio"])
+def test_a_failure_in_a_task_group_ends_its_siblings_calls(kind: str) -> None:
+    """One task raises: calls on the wire, at the gate and in the queue for points are cancelled, and nothing is left."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0.03)
+        raise LookupError
+
+    def work(world: World) -> list[Callable[[], Coroutine[Any, Any, object]]]:
+        calls = [lambda: world.call("read"), lambda: world.call("walk"), lambda: world.call("create")]
+        return [*calls[:2] * 8, calls[2]]
+
+    async def main() -> None:
+        async with World() as world:
+            await world.crowd("none")
+            with pytest.raises(BaseExceptionGroup) as caught:
+                if kind == "asyncio":
+                    async with asyncio.TaskGroup() as group:
+                        for call in work(world):
+                            group.create_task(call())
+                        group.create_task(fail())
+                else:
+                    async with anyio.create_task_group() as tasks:
+                        for call in work(world):
+                            tasks.start_soon(call)
+                        tasks.start_soon(fail)
+            assert [type(error) for error in caught.value.exceptions] == [LookupError]
+            await world.settle()
+
+    run_cleanly(main())
+
+
+def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> None:
+    """Of twenty calls: those in a queue get `ClientClosedError` and were not sent; those on the wire end in a result or an error."""
+
+    async def main() -> None:
+        async with World() as world:
+            own = SessionPool(connections=3)
+            client = world.fake.client(limiter=world.budget, pool=own)
+            await client.meetings.list()
+            sent = len(world.fake.requests)
+            calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
+            while len(world.fake.requests) < sent + 3:
+                await asyncio.sleep(0.001)
+            await asyncio.gather(client.aclose(), own.aclose())
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            kinds = [type(outcome) for outcome in outcomes]
+            assert kinds.count(APIConnectionError) == 3
+            assert kinds.count(ClientClosedError) == 17
+            assert len(world.fake.requests) == sent + 3
+            await world.settle()
+
+    run_cleanly(main())
+
+
+def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_finish() -> None:
+    """The pool is the caller's: three calls that have left are answered, the queue for points is sent away."""
+
+    async def main() -> None:
+        async with World() as world:
+            await world.crowd("points")
+            await asyncio.sleep(61)
+            wide = SessionPool(connections=20)
+            client = world.fake.client(limiter=world.budget, pool=wide)
+            await client.meetings.list()
+            calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
+            while wide.in_use < LIMIT - 1:
+                await asyncio.sleep(0.001)
+            await client.aclose()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            kinds = [type(outcome) for outcome in outcomes]
+            assert kinds.count(ClientClosedError) == 20 - (LIMIT - 1)
+            assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == LIMIT - 1
+            assert_idle(world.budget, wide)
+            await wide.aclose()
+
+    run_cleanly(main())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("ending", ["max_wait", "pool", "limiter"])
+def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: Moment) -> None:
+    """The refusal stands and the task is cancelled before it hears of it: it is cancelled, and no future complains of its error."""
+
+    async def main() -> None:
+        async with World() as world:
+            await world.crowd("slots" if ending == "pool" else "points")
+            client = world.client
+            if ending == "max_wait":
+                await asyncio.sleep(60)
+                # The server will take nothing for longer than the call wants to wait, as another call is about to hear.
+                world.fake.faults.add(Fault(status=429, headers={"Retry-After": "100"}, body=b"{}", delay=1))
+                world.queue.append(asyncio.ensure_future(client.meetings.get(world.ids[0])))
+                await asyncio.sleep(0.5)
+                client = client.with_options(max_wait=65)
+            meddling = Meddling(client.meetings.get(world.ids[0]), 0, moment, lambda: task.cancel())
+            task = asyncio.ensure_future(awaiting(meddling))
+            await asyncio.sleep(0)
+            if ending != "max_wait":
+                await (world.pool if ending == "pool" else world.budget).aclose()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            del task, meddling
+            gc.collect()
+            await asyncio.gather(*world.queue, return_exceptions=True)
+            await asyncio.sleep(1)
+            assert_idle(world.budget, world.pool)
+
+    run_cleanly(main())

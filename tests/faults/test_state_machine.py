@@ -1,0 +1,339 @@
+"""Anything may happen in any order: calls begin, are cancelled, time out, meet faults; nothing is lost, doubled or stuck.
+
+A state machine of hypothesis over a client, its budget and its pool against a `FakeWhereby`, client and server in one loop
+on a simulated clock, over real sockets. A few hundred examples run with the tests; the long command is
+
+    WHEREBY_EXAMPLES=5000 python -m pytest tests/faults/test_state_machine.py -m long
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from faults.remains import assert_idle, open_descriptors
+from whereby_async import Priority, SessionPool, WherebyError
+from whereby_async.limiter import PointBudget
+from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing.clock import SimulatedLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from whereby_async import WherebyClient
+    from whereby_async.testing import Algorithm, HeaderStyle
+
+KINDS = ("get", "list", "walk", "create", "delete", "put", "bulk")
+BOUNDS = ("none", "none", "none", "asyncio.timeout", "fail_after", "move_on_after")
+STUCK = 40_000.0
+"""Simulated seconds; whoever waits longer than that is stuck."""
+
+EMPTY = b'{"results": [], "cursor": null}'
+FAULTS: dict[str, Fault] = {
+    "500": Fault(status=500),
+    "503 for a while": Fault(status=503, headers={"Retry-After": "2"}),
+    "a proxy's 502": Fault(status=502, body=b"<html>bad gateway</html>", content_type="text/html", points=0),
+    "404": Fault(status=404),
+    "dropped before": Fault(drop="before"),
+    "dropped after": Fault(drop="after"),
+    "slow": Fault(delay=1),
+    "too slow": Fault(delay=40),
+    "slow after acting": Fault(answer_delay=40),
+    "cut off": Fault(truncate=5),
+    "dripping": Fault(body=EMPTY, drip=0.05),
+    "no HTTP": Fault(raw=b"\x00nonsense\r\n\r\n"),
+    "half an answer": Fault(raw=b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "no JSON": Fault(body=b"<html>"),
+    "no rate limit": Fault(garbage_headers={}),
+    "garbled rate limit": Fault(garbage_headers={"X-RateLimit-Remaining": "many", "X-RateLimit-Reset": "soon"}),
+    "429": Fault(status=429, headers={"Retry-After": "7"}),
+    "bare 429": Fault(status=429, garbage_headers={}, points=0),
+}
+
+
+class Call:
+    """One call and how it ended.
+
+    Attributes:
+        marker: What the server knows a create by.
+        meddled: Its task was cancelled by the test, or has a deadline.
+        outcome: Its result or its error.
+    """
+
+    def __init__(self, kind: str, number: int, bound: str) -> None:
+        self.kind = kind
+        self.marker = f"call-{number}-"
+        self.meddled = bound != "none"
+        self.outcome: object = None
+        self.task: asyncio.Task[None]
+
+
+class ClientUnderFire(RuleBasedStateMachine):
+    """A client, and all that its surroundings may do to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.descriptors = open_descriptors()
+        self.loop = SimulatedLoop()
+        self.complaints: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
+        self.calls: list[Call] = []
+        self.budget: PointBudget
+        self.pool: SessionPool
+        self.fake: FakeWhereby
+        self.client: WherebyClient
+        self.alone = True
+        """Nobody else spends, and no answer lies about the budget: then nothing may be refused."""
+        self.opened = False
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.loop.run_until_complete(coroutine)
+
+    @initialize(
+        algorithm=st.sampled_from(("fixed", "fixed", "aligned", "sliding_log", "token_bucket")),
+        style=st.sampled_from(("iso", "http_date", "epoch_ms", "js", "none")),
+        limit=st.sampled_from((10, 20, 60)),
+        connections=st.integers(1, 4),
+        latency=st.sampled_from((0.0, 0.02, 0.5)),
+        skew=st.sampled_from((0.0, -300.0, 2.5)),
+        ending=st.sampled_from(("drain", "close", "close")),
+    )
+    def open(  # noqa: D102 - a rule
+        self,
+        algorithm: Algorithm,
+        style: HeaderStyle,
+        limit: int,
+        connections: int,
+        latency: float,
+        skew: float,
+        ending: str,
+    ) -> None:
+        async def opening() -> None:
+            self.fake = FakeWhereby(
+                limit=limit, algorithm=algorithm, header_style=style, latency=latency, clock_skew=skew
+            )
+            await self.fake.start()
+            self.ids = [self.fake.add_meeting()["meetingId"] for _ in range(3)]
+            self.budget = PointBudget(limit)
+            self.pool = SessionPool(connections=connections)
+            self.client = self.fake.client(limiter=self.budget, pool=self.pool)
+            self.connections, self.ending = connections, ending
+
+        self.run(opening())
+        self.opened = True
+
+    # What may happen
+
+    @rule(
+        kind=st.sampled_from(KINDS),
+        count=st.sampled_from((1, 1, 2, 6)),
+        lane=st.sampled_from(tuple(Priority)),
+        max_wait=st.sampled_from((None, None, None, None, 0.0, 5.0, 100.0)),
+        bound=st.sampled_from(BOUNDS),
+        seconds=st.sampled_from((0.0, 0.01, 1.0, 45.0)),
+    )
+    def begin(self, kind: str, count: int, lane: Priority, max_wait: float | None, bound: str, seconds: float) -> None:
+        async def beginning() -> None:
+            view = self.client.with_options(priority=lane, max_wait=max_wait)
+            for _ in range(count):
+                call = Call(kind, len(self.calls), bound)
+                self.calls.append(call)
+                call.task = asyncio.ensure_future(self.live(call, self.made(view, call), bound, seconds))
+
+        self.run(beginning())
+
+    @rule(kind=st.sampled_from(KINDS), count=st.sampled_from((1, 3, 12)))
+    def begin_plainly(self, kind: str, count: int) -> None:
+        self.begin(kind, count, Priority.NORMAL, None, "none", 0.0)
+
+    @rule(which=st.integers(0, 1000))
+    def cancel(self, which: int) -> None:
+        if pending := [call for call in self.calls if not call.task.done()]:
+            call = pending[which % len(pending)]
+            call.meddled = True
+            call.task.cancel()
+
+    @rule(which=st.integers(0, 1000))
+    def cancel_when_something_is_decided(self, which: int) -> None:
+        """In the same turn of the loop as the next wake-ups, before or after them."""
+        self.run(asyncio.sleep(0))
+        self.cancel(which)
+
+    @rule(turns=st.integers(1, 12))
+    def turn(self, turns: int) -> None:
+        async def turning() -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        self.run(turning())
+
+    @rule(seconds=st.sampled_from((0.001, 0.02, 0.5, 3.0, 31.0, 59.9, 61.0)))
+    def wait(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    @rule(
+        name=st.sampled_from(tuple(FAULTS)),
+        times=st.sampled_from((1, 1, 3)),
+        operation=st.sampled_from((None, None, "meetings.create")),
+    )
+    def go_wrong(self, name: str, times: int, operation: str | None) -> None:
+        fault = FAULTS[name]
+        settled = {key: getattr(fault, key) for key in fault.__struct_fields__}
+        self.fake.faults.add(Fault(**{**settled, "times": times, "operation": operation}))
+        self.alone = self.alone and "429" not in name
+
+    @rule(points=st.integers(1, 30))
+    def spend_elsewhere(self, points: int) -> None:
+        self.fake.spend(points)
+        self.alone = False
+
+    # Calls
+
+    def made(self, client: WherebyClient, call: Call) -> Coroutine[Any, Any, object]:
+        """The coroutine of a call."""
+        end_date = datetime.now(UTC) + timedelta(hours=1)
+        made: dict[str, Any] = {
+            "get": lambda: client.meetings.get(self.ids[0]),
+            "list": lambda: client.meetings.list()._first_page(),  # pyright: ignore[reportPrivateUsage] - a coroutine
+            "walk": lambda: client.meetings.list(page_size=1).collect(max_items=4),
+            "create": lambda: client.meetings.create(end_date=end_date, room_name_prefix=call.marker),
+            "delete": lambda: client.meetings.delete(self.ids[1]),
+            "put": lambda: client.rooms.set_theme_tokens("/room", primary="#112233"),
+            "bulk": lambda: client.recordings.bulk_delete(["a"]),
+        }
+        return made[call.kind]()  # type: ignore[no-any-return]  # one of the coroutines above
+
+    async def live(self, call: Call, made: Coroutine[Any, Any, object], bound: str, seconds: float) -> None:
+        """Await it as a caller would, and keep how it ends."""
+        try:
+            match bound:
+                case "asyncio.timeout":
+                    async with asyncio.timeout(seconds):
+                        call.outcome = await made
+                case "fail_after":
+                    with anyio.fail_after(seconds):
+                        call.outcome = await made
+                case "move_on_after":
+                    call.outcome = asyncio.CancelledError()
+                    with anyio.move_on_after(seconds):
+                        call.outcome = await made
+                case _:
+                    call.outcome = await made
+        except BaseException as error:
+            call.outcome = error
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            made.close()
+
+    # What holds at any time
+
+    @invariant()
+    def accounts_are_sane(self) -> None:
+        if self.opened:
+            self.run(self.check())
+
+    async def check(self) -> None:
+        snapshot = self.budget.snapshot()
+        under_way = sum(not call.task.done() for call in self.calls)
+        assert 0 <= self.pool.in_use <= self.connections
+        assert 0 <= self.pool.waiting + sum(snapshot.waiting.values()) <= under_way
+        assert 0 <= snapshot.in_flight <= self.fake.limit
+        if self.alone:
+            assert snapshot.available <= self.left_at_the_server()
+            assert self.fake.throttled == 0
+
+    def left_at_the_server(self) -> int:
+        """By the server's own count."""
+        policy = copy.deepcopy(self.fake._policy)  # pyright: ignore[reportPrivateUsage] - asking would open a window
+        return policy.take(0, self.fake._clock.elapsed()).remaining  # pyright: ignore[reportPrivateUsage]
+
+    # The end
+
+    def teardown(self) -> None:
+        try:
+            if self.opened:
+                self.run(self.end())
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+        assert not self.complaints, self.complaints
+        assert open_descriptors() <= self.descriptors
+
+    async def end(self) -> None:
+        """Drain or close; then everybody has come to an end, and nothing is left."""
+        if self.ending == "close":
+            await asyncio.gather(self.client.aclose(), self.pool.aclose())
+        tasks = [call.task for call in self.calls]
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=10 if self.ending == "close" else STUCK)
+            assert not stuck, stuck
+        self.fake.faults.clear()
+        await asyncio.sleep(100)
+        assert_idle(self.budget, self.pool)
+        if self.ending == "drain":
+            async with asyncio.timeout(STUCK):
+                await self.client.meetings.list()
+            assert_idle(self.budget, self.pool)
+            await asyncio.gather(self.client.aclose(), self.pool.aclose())
+        if self.alone:
+            assert self.fake.throttled == 0
+        for call in self.calls:
+            self.judge(call)
+        await self.fake.aclose()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, left
+
+    def judge(self, call: Call) -> None:
+        """It ended as a call may end, and a create acted as often as its caller is told."""
+        outcome = call.outcome
+        cancelled = isinstance(outcome, asyncio.CancelledError | TimeoutError) and call.meddled
+        if isinstance(outcome, BaseException):
+            assert isinstance(outcome, WherebyError) or cancelled, repr(outcome)
+        if call.kind != "create":
+            return
+        acts = sum(
+            request.acted and request.json["roomNamePrefix"] == call.marker
+            for request in self.fake.requests
+            if request.operation == "meetings.create"
+        )
+        assert acts <= 1
+        if not isinstance(outcome, BaseException):
+            assert acts == 1
+        elif isinstance(outcome, WherebyError) and not outcome.may_have_happened:
+            assert acts == 0
+
+
+def explore(examples: int, *, always_the_same: bool) -> None:
+    """Run so many examples."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no annotation here
+        ClientUnderFire,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            derandomize=always_the_same,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_whatever_happens_nothing_is_lost_or_stuck() -> None:
+    """A bounded number of examples, the same ones each time."""
+    explore(150, always_the_same=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_whatever_happens_nothing_is_lost_or_stuck_in_thousands_of_examples() -> None:
+    """As many as `WHEREBY_EXAMPLES` says, 5,000 by default, new ones each time."""
+    explore(int(os.environ.get("WHEREBY_EXAMPLES", "5000")), always_the_same=False)

@@ -1,0 +1,271 @@
+"""The named scenarios: each lives in one world and says what came of it, as figures."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from whereby_async.limiter import PointBudget, Priority
+
+from .policies import AlignedWindow, FixedWindow, Policy, SlidingCounter, SlidingLog, TokenBucket
+from .world import Network, World
+
+
+@dataclass
+class Outcome:
+    """What came of a scenario.
+
+    `fill` is the share of each full window that was used, `rate` points per second against the limit's.
+    """
+
+    throttled: int
+    seconds: float = 0.0
+    share: float = 0.0
+    fill: float = 0.0
+    inversions: int = 0
+    throttled_by_window: dict[int, int] = field(default_factory=dict[int, int])
+    costs: dict[str, int] = field(default_factory=dict[str, int])
+    p99: float = 0.0
+    worst: float = 0.0
+
+
+def policy_of(name: str, limit: int = 1000, *, seed: int = 0) -> Policy:
+    """A policy by its name; what turns with the clock turns at a random phase."""
+    phase = random.Random(seed).uniform(0, 60)
+    match name:
+        case "aligned":
+            return AlignedWindow(limit, phase=phase)
+        case "sliding_counter":
+            return SlidingCounter(limit, phase=phase)
+        case "sliding_log":
+            return SlidingLog(limit)
+        case "token_bucket":
+            return TokenBucket(limit)
+        case _:
+            return FixedWindow(limit)
+
+
+def backlog(name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0, style: str = "iso") -> Outcome:
+    """One who spends alone has all his calls waiting."""
+    world = World(policy=policy_of(name, limit, seed=seed), seed=seed, style=style)
+    budget = PointBudget(limit)
+    world.run(lambda: world.backlog(budget, int(limit * windows)))
+    numbers = [number for _, number in world.grants]
+    seconds = world.done_at - 1000
+    rounds = bursts(world)
+    full = rounds[1:-1] or rounds
+    return Outcome(
+        throttled=len(world.throttled),
+        seconds=seconds,
+        fill=sum(full) / len(full) / limit,
+        inversions=sum(one > other for one, other in pairwise(numbers)),
+    )
+
+
+def bursts(world: World) -> list[int]:
+    """Points served in each round: rounds lie more than half a period apart."""
+    rounds: list[int] = []
+    last = float("-inf")
+    for at, cost, _ in world.arrivals:
+        if at - last > world.policy.period / 2:
+            rounds.append(0)
+        rounds[-1] += cost
+        last = at
+    return rounds
+
+
+def long_run(seed: int = 0, *, windows: int = 30, rtt: float = 0.125) -> Outcome:
+    """How close a fixed window's rate comes to the limit in the long run, beyond the first window's head start."""
+    world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(rtt, rtt)))
+    budget = PointBudget(1000)
+    world.run(lambda: world.backlog(budget, 1000 * windows))
+    first = next(at for at, _, _ in world.arrivals)
+    last = max(at for at, _, _ in world.arrivals)
+    return Outcome(throttled=len(world.throttled), share=(windows - 1) * 60 / (last - first))
+
+
+def restart(name: str, seed: int = 0, *, spent: int = 950) -> Outcome:
+    """A process starts into a window that others have nearly spent."""
+    world = World(policy=policy_of(name, seed=seed), seed=seed)
+    budget = PointBudget(1000)
+
+    async def main() -> None:
+        for _ in range(spent):
+            world.serve(1, ours=False)
+        await asyncio.sleep(20)
+        await world.backlog(budget, 2000)
+
+    world.run(main)
+    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1020)
+
+
+def lowered(name: str, seed: int = 0, *, at: float = 90.0, limit: int = 500) -> Outcome:
+    """The limit is lowered while a backlog runs."""
+    world = World(policy=policy_of(name, seed=seed), seed=seed)
+    budget = PointBudget(1000)
+
+    async def lower() -> None:
+        await asyncio.sleep(at)
+        world.policy.limit = limit
+
+    async def main() -> None:
+        await asyncio.gather(lower(), world.backlog(budget, 4000))
+
+    world.run(main)
+    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
+
+
+def wrong_plan(name: str, seed: int = 0) -> Outcome:
+    """Configured for 1,000 points on a plan of 100."""
+    world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
+    budget = PointBudget(1000)
+    world.run(lambda: world.backlog(budget, 500))
+    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
+
+
+def among_others(name: str, share: float, seed: int = 0, *, seconds: float = 600.0, style: str = "iso") -> Outcome:
+    """Others want a share of the budget, evenly; how much of what they leave do we get?"""
+    world = World(policy=policy_of(name, seed=seed), seed=seed, style=style)
+    budget = PointBudget(1000)
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        rivals = asyncio.create_task(world.others(share * 1000 / 60))
+        await asyncio.sleep(30)
+        world.foreign = 0
+        ours = asyncio.create_task(world.backlog(budget, int(seconds * 20)))
+        await asyncio.sleep(seconds)
+        outcome.throttled = len(world.throttled)
+        outcome.share = world.points / (seconds / 60 * 1000 - world.foreign)
+        ours.cancel()
+        rivals.cancel()
+        await asyncio.gather(ours, rivals, return_exceptions=True)
+
+    world.run(main)
+    return outcome
+
+
+def bursty_others(share: float, seed: int = 0, *, seconds: float = 600.0) -> Outcome:
+    """Others take their share of each minute in a few bursts, and their calls are always served first."""
+    world = World(policy=policy_of("fixed"), seed=seed)
+    budget = PointBudget(1000)
+    outcome = Outcome(throttled=0)
+
+    async def burst() -> None:
+        while True:
+            for _ in range(int(share * 250)):
+                world.serve(1, ours=False)
+            await asyncio.sleep(world.dice.expovariate(1 / 15))
+
+    async def main() -> None:
+        rivals = asyncio.create_task(burst())
+        ours = asyncio.create_task(world.backlog(budget, int(seconds * 20)))
+        await asyncio.sleep(seconds)
+        outcome.throttled = len(world.throttled)
+        outcome.share = world.points / (seconds / 60 * 1000 - world.foreign)
+        ours.cancel()
+        rivals.cancel()
+        await asyncio.gather(ours, rivals, return_exceptions=True)
+
+    world.run(main)
+    return outcome
+
+
+def punished_bursts(seed: int = 0, *, seconds: float = 570.0) -> Outcome:
+    """A sliding counter, which does not honour the ledger's proof."""
+    phase = random.Random(seed).uniform(0, 60)
+    world = World(policy=SlidingCounter(1000, phase=phase), seed=seed)
+    budget = PointBudget(1000)
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        ours = asyncio.create_task(world.backlog(budget, 12_000))
+        await asyncio.sleep(seconds)
+        outcome.throttled = len(world.throttled)
+        outcome.share = world.points / (seconds / 60 * 1000)
+        ours.cancel()
+        await asyncio.gather(ours, return_exceptions=True)
+
+    world.run(main)
+    return outcome
+
+
+def wrong_prices(seed: int = 0, *, windows: int = 5) -> Outcome:
+    """The server charges other prices than the old documents say."""
+    world = World(policy=policy_of("fixed"), seed=seed, prices={"insights.rooms": 10, "meetings.list": 5})
+    budget = PointBudget(1000)
+    seeds = {"insights.rooms": 1, "meetings.list": 1, "meetings.get": 1, "meetings.delete": 2, "meetings.create": 3}
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        names = list(seeds)
+        calls = [
+            asyncio.create_task(world.call(budget, seeds[name], operation=name, number=number))
+            for number, name in enumerate(world.dice.choice(names) for _ in range(3000))
+        ]
+        await asyncio.sleep(windows * 60 + 30)
+        outcome.throttled = len(world.throttled)
+        outcome.throttled_by_window = dict(Counter(int((at - 1000) // 60) for at in world.throttled))
+        outcome.costs = dict(budget.snapshot().costs)
+        outcome.fill = min(bursts(world)[1:]) / 1000
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    world.run(main)
+    return outcome
+
+
+def two_lanes(seed: int = 0, *, seconds: float = 900.0) -> Outcome:
+    """A batch saturates the budget while somebody at a screen reads once a second."""
+    world = World(policy=policy_of("fixed"), seed=seed)
+    budget = PointBudget(1000, reserve=0.1)
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        batch = asyncio.create_task(world.backlog(budget, int(seconds * 25), priority=Priority.BATCH))
+        reads: list[asyncio.Task[None]] = []
+        end = world.now() + seconds
+        while world.now() < end:
+            await asyncio.sleep(world.dice.expovariate(1))
+            reads.append(asyncio.create_task(world.call(budget, 1, priority=Priority.INTERACTIVE)))
+        outcome.share = (world.points - len(reads)) / (seconds / 60 * 1000 - len(reads))
+        await asyncio.gather(*reads)
+        outcome.throttled = len(world.throttled)
+        batch.cancel()
+        await asyncio.gather(batch, return_exceptions=True)
+
+    world.run(main)
+    waits = sorted(wait for lane, wait in world.waits if lane is Priority.INTERACTIVE)
+    outcome.p99, outcome.worst = waits[int(len(waits) * 0.99)], waits[-1]
+    return outcome
+
+
+def half_cancelled(seed: int = 0, *, count: int = 1000) -> Outcome:
+    """Of a thousand waiting calls half are cancelled, each at a random moment; the rest must be served in order and time."""
+    world = World(policy=policy_of("fixed", 100), seed=seed)
+    budget = PointBudget(100)
+    dice = random.Random(seed)
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(world.call(budget, 1, number=number)) for number in range(count)]
+        for number in dice.sample(range(count), count // 2):
+            asyncio.get_running_loop().call_later(dice.uniform(0, 240), tasks[number].cancel)
+        await asyncio.wait(tasks)
+        snapshot = budget.snapshot()
+        assert snapshot.waiting_points == snapshot.in_flight == 0
+        outcome.seconds = world.done_at - 1000
+        served = [number for _, number in world.grants]
+        outcome.inversions = sum(one > other for one, other in pairwise(served))
+        outcome.share = sum(not task.cancelled() for task in tasks)
+        outcome.throttled = len(world.throttled)
+        # Nothing was lost on the way: a period later all points are there again.
+        await asyncio.sleep(63)
+        outcome.fill = budget.snapshot().available / 100
+
+    world.run(main)
+    return outcome

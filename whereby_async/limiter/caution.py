@@ -1,0 +1,93 @@
+"""Granting less than is proven, where the proof may not hold: on probation, at a turn, among others, paced. Pure.
+
+Each function answers `Ledger.room` for one of these states, and leaves in `why` and `again_at` what the wait is for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from .cold import WIDEST_CALL
+from .lead import PATIENCE
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+TURN: Final = 4.0
+"""Seconds around a window's end within which nobody can tell the old from the new."""
+
+
+def room_on_probation(ledger: Ledger, now: float, proven: int, evidence: int, need: int) -> int:
+    """A lead has found less than all: go by evidence, and when that is used up by one more lead."""
+    if evidence >= need:
+        return evidence
+    if proven < need:
+        ledger.await_release(now)
+        return evidence
+    if ledger.granted > ledger.answered and now < ledger.lead.led_at + 2 * PATIENCE:
+        ledger.ask_again(ledger.lead.led_at + 2 * PATIENCE, "pilot")
+        return evidence
+    ledger.lead.due = True
+    return proven
+
+
+def room_at_turn(ledger: Ledger, now: float, room: int, need: int) -> int:
+    """Nothing left by our own account: a window that has surely turned lets one call find out."""
+    if room >= need:
+        return room
+    ledger.await_release(now)
+    end = ledger.window.end
+    # `end` is an upper bound: calls granted shortly before it may have opened the next window already.
+    unseen = ledger.granted == ledger.answered and ledger.heard_at < end - TURN
+    if not (unseen and ledger.lead.whole and ledger.window.sure):
+        return room
+    if now < end:
+        ledger.again_at = min(ledger.again_at, end)
+        return room
+    ledger.lead.due = True
+    return max(room, WIDEST_CALL)
+
+
+def room_among_others(ledger: Ledger, now: float, proven: int, need: int) -> int:
+    """Others spend too: never more than half of what is left in flight."""
+    ledger.disturb()
+    pending = ledger.granted - ledger.answered
+    if now < ledger.pace.until:
+        return room_paced(ledger, now, proven, need)
+    room = min(proven, ledger.others.cap(pending))
+    if room >= need:
+        return room
+    ledger.await_release(now)
+    if proven < need and now >= ledger.others.proven_until:
+        # No refusal has ever shown the others: what the ledger does not allow is not tried either.
+        return room
+    if pending and now < ledger.cold.piloted_at + PATIENCE:
+        ledger.ask_again(ledger.cold.piloted_at + PATIENCE, "pilot" if ledger.others.least > need else "empty")
+        return room
+    return room_for_pilot(ledger, now, room, need)
+
+
+def room_for_pilot(ledger: Ledger, now: float, room: int, need: int) -> int:
+    """All is spent, as far as we were told: one call goes when the window has turned, or to see whether it is so."""
+    pilot_at = ledger.others.pilot_at(ledger.window.end if ledger.window.end != ledger.piloted_end else math.inf)
+    if now < pilot_at:
+        ledger.again_at = min(ledger.again_at, pilot_at)
+        return room
+    ledger.piloting = True
+    return max(need, room)
+
+
+def room_paced(ledger: Ledger, now: float, proven: int, need: int) -> int:
+    """The server refills as it goes: let the calls flow at that rate, beyond what is proven only after a refusal."""
+    ledger.pace.ease(now)
+    others = ledger.others
+    foreign = others.rate if now < others.until else 0.0
+    left = others.least - (ledger.granted - ledger.answered)
+    room = ledger.pace.room(left, need, ledger.limit, now - others.least_at, foreign)
+    if proven < min(room, need) and now >= others.proven_until:
+        ledger.await_release(now)
+        return proven
+    if room < need:
+        ledger.ask_again(now + max(need - room, 1) / ledger.pace.refill(ledger.limit, foreign), "empty")
+    return room
