@@ -390,10 +390,12 @@ async def test_plain_http_to_this_machine_goes_through_no_proxy() -> None:
 
 async def test_proxies_of_the_environment_are_used_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """`trust_env` turns them on, and `NO_PROXY` is heeded."""
-    async with WireServer(answering(REFUSAL)) as proxy, WireServer(answering(REFUSAL)) as other:
+    async with WireServer(answering(REFUSAL)) as proxy:
+        with socket.socket() as unbound:
+            unbound.bind(("127.0.0.1", 0))
+            here = f"https://localhost:{unbound.getsockname()[1]}"
         monkeypatch.setenv("https_proxy", f"user:pass@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("no_proxy", "localhost")
-        here = f"https://localhost:{other.port}"
         plain, trusting = SessionPool(), SessionPool(trust_env=True)
         for pool, url in ((plain, here), (trusting, here)):
             with pytest.raises(APIConnectionError):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .protocol import Permit
     from .reserve import Reserve
     from .station import Station
+    from .trail import Sample
 
 CHUNK: Final = 256
 """Waiters granted in one turn of a loop."""
@@ -337,22 +338,19 @@ class Account:
 
     def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
         """See whether prices are right, and whether this answer is one to tell of."""
-        ledger = self.ledger
+        ledger, trail = self.ledger, self.trail
+        trail.passed(ledger.low, ledger.low_at)
+        samples: list[Sample] = []
         if answer.throttled:
             delay = max(0.0, ledger.gate_at - now)
             self.events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
-            self._moved(self.prices.suspect())
-            return
-        if answer.remaining is None or answer.remaining >= ledger.limit:
-            return
-        trail = self.trail
-        trail.low, trail.low_at = ledger.low, ledger.low_at
-        samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
-        ledger.lowest(trail.low, trail.low_at)
+        elif answer.remaining is not None and answer.remaining < ledger.limit:
+            samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
+            ledger.lowest(trail.low, trail.low_at)
         samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
-        if samples:
-            clean = ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
-            self._moved([change for sample in samples if (change := self.prices.learn(sample, clean=clean))])
+        clean = bool(samples) and ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
+        changes = [change for sample in samples if (change := self.prices.learn(sample, clean=clean))]
+        self._moved(changes + self.prices.suspect() if answer.throttled else changes)
 
     def _moved(self, changes: list[Change]) -> None:
         """Prices have moved: those who wait pay the new ones, and the hooks are told."""

@@ -39,8 +39,7 @@ class Trail:
     """The answers of the present window.
 
     Attributes:
-        low: The least `Remaining` of the window. When the next answer in order says what its call was charged for, whoever
-            sees it moves `low` and `low_at` by himself, and nothing needs to be noted.
+        low: The least `Remaining` of the window.
         low_at: When it was heard.
         refilled_at: When an answer last showed more than one before it, but not a new window.
     """
@@ -55,13 +54,16 @@ class Trail:
         self.low = -1
         self.refilled_at = -math.inf
 
+    def passed(self, low: int, low_at: float) -> None:
+        """Expected answers have passed by, down to `low`: go on from the last of them."""
+        if low != self.low:
+            self.low, self.low_at = low, low_at
+            self._marks = [Mark(-low, low_at, "", 0)]
+            self._edge = -low
+
     def note(self, remaining: int, operation: str, charged: int, granted_at: float, now: float) -> list[Sample]:
         """An answer to a call granted at `granted_at`; samples that have become certain by a new window's coming."""
         certain: list[Sample] = []
-        if self._marks and self._marks[-1].spent != -self.low:
-            # Answers in order have been passed over: go on from the last of them.
-            self._marks = [Mark(-self.low, self.low_at, "", 0)]
-            self._edge = -self.low
         if remaining >= self.low and granted_at >= self.low_at:
             certain = self.ripe(now, math.inf)
             if remaining - self.low <= MOST and self._marks:
