@@ -17,14 +17,16 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING
 
+from aiolimiter import AsyncLimiter
+
 from whereby_async.limiter import PointBudget, RateLimit
 from whereby_async.testing.clock import SimulatedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-ROUNDS = 40
-CALLS = 5_000
+ROUNDS = 200
+CALLS = 1_000
 ROOM = 1_000_000_000
 
 
@@ -40,53 +42,72 @@ async def timed(repeat: Callable[[int], Awaitable[None]]) -> float:
     return (time.perf_counter_ns() - began) / CALLS
 
 
-async def uncontended() -> None:
-    """Ours and theirs in turns, so that the machine's mood hits both alike."""
-    from aiolimiter import AsyncLimiter  # noqa: PLC0415 - only needed here
+class Ours:
+    """The budget, with answers that say what a server would."""
 
-    budget, theirs = PointBudget(ROOM), AsyncLimiter(ROOM, 60)
-    left = ROOM
+    def __init__(self) -> None:
+        self.budget = PointBudget(ROOM)
+        self.left = ROOM
 
-    async def ours(count: int) -> None:
-        nonlocal left
+    async def calls(self, count: int) -> None:
+        """Acquire and settle, one after the other."""
+        budget, left = self.budget, self.left
         for _ in range(count):
             permit = await budget.acquire(1, operation="meetings.get")
             left -= 1
             permit.settle(RateLimit(limit=ROOM, remaining=left, reset_in=30.5))
+        self.left = left
 
-    async def answers(count: int) -> None:
-        remaining = left
+    async def answers(self, count: int) -> None:
+        """Only the making of the answers, which is not the limiter's work."""
+        left = self.left
         for _ in range(count):
-            remaining -= 1
-            RateLimit(limit=ROOM, remaining=remaining, reset_in=30.5)
+            left -= 1
+            RateLimit(limit=ROOM, remaining=left, reset_in=30.5)
 
-    async def aiolimiter(count: int) -> None:
+
+class Theirs:
+    """aiolimiter, and a call that does nothing."""
+
+    def __init__(self) -> None:
+        self.limiter = AsyncLimiter(ROOM, 60)
+
+    async def calls(self, count: int) -> None:
+        """Acquire; there is nothing to give back."""
         for _ in range(count):
-            await theirs.acquire(1)
+            await self.limiter.acquire(1)
 
-    async def nothing() -> None:
-        pass
-
-    async def skeleton(count: int) -> None:
+    async def nothing(self, count: int) -> None:
+        """Awaiting a coroutine that does nothing."""
         for _ in range(count):
-            await nothing()
+            await noop()
 
-    for subject in (ours, aiolimiter, answers, skeleton):
+
+async def noop() -> None:
+    """Do nothing."""
+
+
+async def uncontended() -> None:
+    """Ours and theirs in turns, so that the machine's mood hits both alike."""
+    ours, theirs = Ours(), Theirs()
+    subjects = {"ours": ours.calls, "answer": ours.answers, "aiolimiter": theirs.calls, "noop": theirs.nothing}
+    for subject in subjects.values():
         await subject(CALLS)
-    times: dict[str, list[float]] = {"ours": [], "aiolimiter": [], "answer": [], "noop": []}
+    times: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(ROUNDS):
-        for name, subject in zip(times, (ours, aiolimiter, answers, skeleton), strict=True):
+        for name, subject in subjects.items():
             times[name].append(await timed(subject))
-    # What it takes to make the answer's RateLimit is the caller's, not the limiter's.
-    pure = [ours - answer for ours, answer in zip(times["ours"], times["answer"], strict=True)]
-    ratio = statistics.median(one / other for one, other in zip(pure, times["aiolimiter"], strict=True))
+    # The best of many short rounds: everything above it is the machine's other work.
+    best = {name: min(values) for name, values in times.items()}
+    middle = {name: statistics.median(values) for name, values in times.items()}
     show(
         figure="uncontended acquire + settle / aiolimiter acquire",
-        ratio=round(ratio, 3),
+        ratio=round((best["ours"] - best["answer"]) / best["aiolimiter"], 3),
+        ratio_of_medians=round((middle["ours"] - middle["answer"]) / middle["aiolimiter"], 3),
         target=1.5,
-        ns_ours=round(statistics.median(pure)),
-        ns_aiolimiter=round(statistics.median(times["aiolimiter"])),
-        ns_noop=round(statistics.median(times["noop"])),
+        ns_ours=round(best["ours"] - best["answer"]),
+        ns_aiolimiter=round(best["aiolimiter"]),
+        ns_noop=round(best["noop"]),
     )
 
 
@@ -120,7 +141,7 @@ async def crowd(count: int) -> None:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     tasks = [loop.create_task(call(number)) for number in range(count)]
-    while budget.snapshot().waiting_points < count:
+    while budget.snapshot().waiting_points < count:  # noqa: ASYNC110 - nothing tells when all of them wait
         await asyncio.sleep(0)
     size = (tracemalloc.get_traced_memory()[0] - before) / count
     tracemalloc.stop()
@@ -130,7 +151,7 @@ async def crowd(count: int) -> None:
 
     began = time.process_time()
     tasks = [loop.create_task(call(number)) for number in range(count)]
-    while budget.snapshot().waiting_points < count:
+    while budget.snapshot().waiting_points < count:  # noqa: ASYNC110 - nothing tells when all of them wait
         await asyncio.sleep(0)
     queued = time.process_time() - began
     gc.collect()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from simulation import scenarios  # noqa: E402 - the path stands only now
+from simulation import scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable

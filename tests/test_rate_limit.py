@@ -7,8 +7,7 @@ from email.message import Message
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from whereby_async.rate_limit import LONGEST_WAIT, MOST_POINTS, RateLimit

@@ -314,7 +314,8 @@ class WherebyClient:
         """Close the client: its own pool's sessions in every loop, each on its own. A second call does nothing.
 
         Calls that wait for points or for a connection get `ClientClosedError`; calls on the wire fail with
-        `APIConnectionError`, unless the pool was passed in, which stays open. A view's `aclose` does nothing.
+        `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt end
+        with the error of their last. A view's `aclose` does nothing.
         """
         if self._is_view or self._shared.closed:
             return

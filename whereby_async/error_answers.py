@@ -113,7 +113,7 @@ def _shallow(value: Any, levels: int) -> bool:
     """Whether it is nested no deeper than that: an error has to be pickled and copied, which a thousand levels prevent."""
     if not isinstance(value, dict | list):
         return True
-    inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
     return levels > 0 and all(_shallow(each, levels - 1) for each in inner)
 
 

@@ -35,7 +35,8 @@ _LONGEST_BODY: Final = 65_536
 _TWO_DIGIT_PIVOT: Final = 70
 
 _NUMBER = re.compile(r"\s*\d{1,16}(?:\.\d{0,16})?\s*", re.ASCII)
-_MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: i for i, name in enumerate(_MONTH_NAMES, 1)}
 _DATES = (
     # IMF-fixdate and RFC 850: Tue, 05 Mar 2024 10:00:00 GMT · Tuesday, 05-Mar-24 10:00:00 GMT
     re.compile(
@@ -121,7 +122,7 @@ def _milliseconds_left(body: bytes) -> float | None:
         return None
     try:
         answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):  # UnicodeDecodeError comes as a DecodeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     data: Any = cast("dict[str, Any]", answer).get("data") if isinstance(answer, dict) else None
     left: Any = cast("dict[str, Any]", data).get("msLeft") if isinstance(data, dict) else None
@@ -133,7 +134,7 @@ def _milliseconds_left(body: bytes) -> float | None:
     return left / 1000 if 0 <= left <= LONGEST_WAIT * 1000 else None
 
 
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one answer said about the budget.
 
     Documented at https://docs.whereby.com/reference/whereby-rest-api-reference ("Rate limiting").

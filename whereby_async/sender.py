@@ -8,7 +8,6 @@ On cancel, at any await: a permit whose request never left goes back, one whose 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import random
 from time import monotonic
@@ -112,7 +111,7 @@ class SharedState:
         pool: The connections.
         hooks: Told of attempts, retries and answers.
         retry_budget: Bounds the retries of all calls together.
-        waiting: Calls that wait for points.
+        waiting: Calls that wait for points, or for their next attempt.
         closed: `aclose` was called.
     """
 
@@ -218,7 +217,7 @@ class ClientSender:
         logger.debug("%s: attempt %d failed (%s); again in %.3f s", operation.name, attempt, details.reason, delay)
         tell(self.shared.hooks, "on_retry", details)
         if delay:
-            await asyncio.sleep(delay)
+            await self.shared.waiting.pause(delay)
 
     def _tell_attempt(
         self, operation: Operation[Any], attempt: int, cost: int, priority: Priority, waited: float

@@ -1,4 +1,4 @@
-"""Calls that stand in a limiter's queue, so that closing the client can send them away.
+"""Calls that wait for points, or pause before another attempt, so that closing the client can send them away.
 
 A limiter may be shared with other clients, so it is not closed with one. Instead the waiting task is cancelled, and the
 cancellation is turned into `ClientClosedError` here, in the frame that waits; a cancel by the caller at the same moment wins.
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class WaitingCalls:
-    """The tasks of one client that wait for points, over all its loops and threads."""
+    """The tasks of one client that wait, over all its loops and threads."""
 
-    __slots__ = ("_sent_away", "_tasks")
+    __slots__ = ("_over", "_sent_away", "_tasks")
 
     def __init__(self) -> None:
+        self._over = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._sent_away: set[asyncio.Task[object]] = set()
 
@@ -39,7 +40,10 @@ class WaitingCalls:
         task = _current_task()
         self._tasks.add(task)
         try:
-            return await limiter.acquire(cost, operation=operation, priority=priority, max_wait=max_wait, after=after)
+            if not self._over:  # asked when it is known here, so that a closing in another thread cannot miss it
+                return await limiter.acquire(
+                    cost, operation=operation, priority=priority, max_wait=max_wait, after=after
+                )
         except asyncio.CancelledError:
             if task not in self._sent_away or task.uncancel():
                 raise
@@ -50,8 +54,23 @@ class WaitingCalls:
         msg = f"{operation}: the client was closed while the call waited for points; {sent}"
         raise ClientClosedError(msg)
 
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until `send_away` is called."""
+        task = _current_task()
+        self._tasks.add(task)
+        try:
+            if not self._over:
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if task not in self._sent_away or task.uncancel():
+                raise
+        finally:
+            self._tasks.discard(task)
+            self._sent_away.discard(task)
+
     def send_away(self) -> None:
-        """End every wait, each in its own loop."""
+        """End every wait, each in its own loop, and let no other begin."""
+        self._over = True
         for task in list(self._tasks):
             with contextlib.suppress(RuntimeError):  # a loop that is closed has no one waiting
                 task.get_loop().call_soon_threadsafe(self._cancel, task)

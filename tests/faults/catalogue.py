@@ -64,8 +64,7 @@ def http(*, well: bool = False, **fault: Any) -> Script:
     """A fault of the server; `well` gives it the body that the operation should have, if it names none."""
 
     async def script(scene: Scene, times: int | None) -> None:
-        body: bytes | None = fault.get("body")
-        given = {**fault, "body": scene.kind.well if well and body is None else body}
+        given: dict[str, Any] = {"body": scene.kind.well, **fault} if well else fault
         scene.fake.faults.add(Fault(times=times, **given))
 
     return script

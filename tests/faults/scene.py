@@ -16,7 +16,7 @@ from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, TcpProxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from whereby_async.hooks import RetryDetails
 
@@ -97,7 +97,7 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def staged(kind: Kind, **options: Any) -> AsyncIterator[Scene]:
+async def staged(kind: Kind, **options: Any) -> AsyncGenerator[Scene]:
     """A scene, its client warm: one connection is kept alive, one point is spent."""
     scene = Scene(kind)
     async with scene.fake, TcpProxy(scene.fake.url) as scene.wire:

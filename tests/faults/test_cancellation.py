@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import gc
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import pytest
-
 from faults.meddling import Meddling, Moment, awaiting
 from faults.remains import assert_idle, run_cleanly
-from whereby_async import APIConnectionError, ClientClosedError, SessionPool, WherebyClient, WherebyError
+
+from whereby_async import (
+    APIConnectionError,
+    ClientClosedError,
+    InternalServerError,
+    SessionPool,
+    WherebyClient,
+    WherebyError,
+)
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 Kind = Literal["read", "create", "walk"]
 Queue = Literal["cold", "none", "points", "slots", "both"]
@@ -44,7 +51,7 @@ class World:
         self.client: WherebyClient
         self.queue: list[asyncio.Task[Any]] = []
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await self.fake.start()
         self.ids = [self.fake.add_meeting()["meetingId"] for _ in range(MEETINGS)]
         self.client = self.fake.client(limiter=self.budget, pool=self.pool, timeout=300)
@@ -172,7 +179,7 @@ def scope_of(how: str, seconds: float) -> contextlib.AbstractAsyncContextManager
         return asyncio.timeout(seconds)
 
     @contextlib.asynccontextmanager
-    async def scope() -> Any:
+    async def scope() -> AsyncGenerator[anyio.CancelScope, None]:
         with (anyio.fail_after if how == "fail_after" else anyio.move_on_after)(seconds) as inner:
             yield inner
 
@@ -226,6 +233,61 @@ def test_a_deadline_ends_the_pause_before_a_retry(how: str) -> None:
     run_cleanly(main())
 
 
+@pytest.mark.parametrize("kind", ["read", "put"])
+def test_closing_ends_the_pause_before_a_retry(kind: str) -> None:
+    """A call that pauses for the server's `Retry-After` raises its last error as soon as the client is closed."""
+
+    async def main() -> None:
+        async with World() as world:
+            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
+            call = world.call("read") if kind == "read" else world.client.rooms.reset_theme_tokens("/room")
+            task = asyncio.ensure_future(call)
+            await asyncio.sleep(5)
+            began = asyncio.get_running_loop().time()
+            await world.client.aclose()
+            with pytest.raises(InternalServerError):
+                await task
+            assert asyncio.get_running_loop().time() - began < 0.1
+            assert (len(world.fake.requests), task.cancelling()) == (1, 0)
+            await world.settle()
+
+    run_cleanly(main())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Moment) -> None:
+    """The caller's own cancel at the moment of closing comes out as one."""
+
+    async def main() -> None:
+        async with World() as world:
+            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
+            task = asyncio.ensure_future(world.call("read"))
+            await asyncio.sleep(5)
+            if moment == "early":
+                task.cancel()
+            await world.client.aclose()
+            asyncio.get_running_loop().call_soon(task.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await world.settle()
+
+    run_cleanly(main())
+
+
+async def together(*work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """In a task group of asyncio's."""
+    async with asyncio.TaskGroup() as group:
+        for each in work:
+            group.create_task(each())
+
+
+async def together_in_anyio(*work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """In one of anyio's."""
+    async with anyio.create_task_group() as group:
+        for each in work:
+            group.start_soon(each)
+
+
 @pytest.mark.parametrize("kind", ["asyncio", "anyio"])
 def test_a_failure_in_a_task_group_ends_its_siblings_calls(kind: str) -> None:
     """One task raises: calls on the wire, at the gate and in the queue for points are cancelled, and nothing is left."""
@@ -242,16 +304,7 @@ def test_a_failure_in_a_task_group_ends_its_siblings_calls(kind: str) -> None:
         async with World() as world:
             await world.crowd("none")
             with pytest.raises(BaseExceptionGroup) as caught:
-                if kind == "asyncio":
-                    async with asyncio.TaskGroup() as group:
-                        for call in work(world):
-                            group.create_task(call())
-                        group.create_task(fail())
-                else:
-                    async with anyio.create_task_group() as tasks:
-                        for call in work(world):
-                            tasks.start_soon(call)
-                        tasks.start_soon(fail)
+                await (together if kind == "asyncio" else together_in_anyio)(*work(world), fail)
             assert [type(error) for error in caught.value.exceptions] == [LookupError]
             await world.settle()
 
@@ -305,6 +358,17 @@ def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_finish
     run_cleanly(main())
 
 
+async def cancelled_when_refused(world: World, client: WherebyClient, ending: str, moment: Moment) -> None:
+    """A call that waits is refused, and cancelled as the refusal stands."""
+    meddling = Meddling(client.meetings.get(world.ids[0]), 0, moment, lambda: task.cancel("as it is refused"))
+    task = asyncio.ensure_future(awaiting(meddling))
+    await asyncio.sleep(0)
+    if ending != "max_wait":
+        await (world.pool if ending == "pool" else world.budget).aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("ending", ["max_wait", "pool", "limiter"])
 def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: Moment) -> None:
@@ -321,14 +385,7 @@ def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: 
                 world.queue.append(asyncio.ensure_future(client.meetings.get(world.ids[0])))
                 await asyncio.sleep(0.5)
                 client = client.with_options(max_wait=65)
-            meddling = Meddling(client.meetings.get(world.ids[0]), 0, moment, lambda: task.cancel())
-            task = asyncio.ensure_future(awaiting(meddling))
-            await asyncio.sleep(0)
-            if ending != "max_wait":
-                await (world.pool if ending == "pool" else world.budget).aclose()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            del task, meddling
+            await cancelled_when_refused(world, client, ending, moment)
             gc.collect()
             await asyncio.gather(*world.queue, return_exceptions=True)
             await asyncio.sleep(1)

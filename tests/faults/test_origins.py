@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from transport.wire_server import WireServer, answer_each, answering
 
-from whereby_async import APIStatusError, ConfigurationError, RetryPolicy, SessionPool, WherebyClient, __version__
+from whereby_async import (
+    APIConnectionError,
+    APIStatusError,
+    ConfigurationError,
+    RetryPolicy,
+    SessionPool,
+    WherebyClient,
+    __version__,
+)
 from whereby_async.limiter import Unlimited
 
 if TYPE_CHECKING:
@@ -90,9 +98,10 @@ async def test_no_redirect_takes_anything_along(status: int, where: str) -> None
                 whereby.meetings.create(end_date=END),
                 whereby.rooms.set_logo("r", PNG),
             ):
-                with pytest.raises(APIStatusError, match="Redirects are not followed") as caught:
+                with pytest.raises(APIStatusError) as caught:
                     await call
                 assert caught.value.status == status
+                assert caught.value.may_have_happened is True
             assert len(server.requests) == 3
         assert other.connections == 0
 
@@ -173,22 +182,48 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 # Proxies
 
 
-@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+NO_TLS = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+async def greet(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that speaks no TLS."""
+    writer.write(NO_TLS)
+    await reader.read()
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
 async def test_a_proxy_in_the_environment_sees_nothing_unless_asked_for(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable alone takes no request along; `trust_env` does."""
-    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
+    """A variable alone takes no request along; `trust_env` does, and then the proxy is told no more than the host."""
+    async with WireServer(answering(NO_TLS)) as proxy, WireServer(greet) as server:
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.setenv("no_proxy", "")
-        async with client_of(server.url) as whereby:
-            await whereby.request("GET", "/x")
-        assert (proxy.connections, len(server.requests)) == (0, 1)
+        url = f"https://localhost:{server.port}/v1"
+        async with client_of(url) as whereby:
+            with pytest.raises(APIConnectionError, match="nothing was sent"):
+                await whereby.request("GET", "/x")
+        assert (proxy.connections, server.connections) == (0, 1)
         pool = SessionPool(trust_env=True)
-        async with client_of(server.url, pool=pool) as whereby:
-            await whereby.request("GET", "/x")
+        async with client_of(url, pool=pool) as whereby:
+            with pytest.raises(APIConnectionError, match="nothing was sent"):
+                await whereby.request("GET", "/x")
         await pool.aclose()
-        assert (len(proxy.requests), len(server.requests)) == (1, 1)
+        assert (proxy.connections, server.connections) == (1, 1)
+        assert proxy.requests[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+        assert b"planted" not in proxy.requests[0]
+
+
+async def test_plain_http_to_this_machine_goes_past_every_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy could read it, key and all."""
+    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
+        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(variable, proxy.url)
+        for pool in (SessionPool(trust_env=True), SessionPool(proxy=proxy.url)):
+            async with client_of(server.url, pool=pool) as whereby:
+                await whereby.request("GET", "/x")
+            await pool.aclose()
+        assert (proxy.connections, len(server.requests)) == (0, 2)
 
 
 async def test_a_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -211,7 +246,7 @@ async def test_a_proxy_tunnel_gets_no_key() -> None:
     async with WireServer(answering(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
         pool = SessionPool(proxy=f"http://me:proxy-word@127.0.0.1:{proxy.port}")
         async with client_of("https://api.example/v1", pool=pool) as whereby:
-            with pytest.raises(Exception, match="nothing was sent"):
+            with pytest.raises(APIConnectionError, match="nothing was sent"):
                 await whereby.meetings.create(end_date=END)
         await pool.aclose()
     (request,) = proxy.requests

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from faults.remains import assert_idle, open_descriptors
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from msgspec import structs
 
-from faults.remains import assert_idle, open_descriptors
 from whereby_async import Priority, SessionPool, WherebyError
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
@@ -90,6 +91,9 @@ class ClientUnderFire(RuleBasedStateMachine):
         self.pool: SessionPool
         self.fake: FakeWhereby
         self.client: WherebyClient
+        self.ids: list[str]
+        self.connections: int
+        self.ending: str
         self.alone = True
         """Nobody else spends, and no answer lies about the budget: then nothing may be refused."""
         self.opened = False
@@ -106,8 +110,9 @@ class ClientUnderFire(RuleBasedStateMachine):
         skew=st.sampled_from((0.0, -300.0, 2.5)),
         ending=st.sampled_from(("drain", "close", "close")),
     )
-    def open(  # noqa: D102 - a rule
+    def open(
         self,
+        *,
         algorithm: Algorithm,
         style: HeaderStyle,
         limit: int,
@@ -140,7 +145,9 @@ class ClientUnderFire(RuleBasedStateMachine):
         bound=st.sampled_from(BOUNDS),
         seconds=st.sampled_from((0.0, 0.01, 1.0, 45.0)),
     )
-    def begin(self, kind: str, count: int, lane: Priority, max_wait: float | None, bound: str, seconds: float) -> None:
+    def begin(
+        self, *, kind: str, count: int, lane: Priority, max_wait: float | None, bound: str, seconds: float
+    ) -> None:
         async def beginning() -> None:
             view = self.client.with_options(priority=lane, max_wait=max_wait)
             for _ in range(count):
@@ -152,7 +159,7 @@ class ClientUnderFire(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS), count=st.sampled_from((1, 3, 12)))
     def begin_plainly(self, kind: str, count: int) -> None:
-        self.begin(kind, count, Priority.NORMAL, None, "none", 0.0)
+        self.begin(kind=kind, count=count, lane=Priority.NORMAL, max_wait=None, bound="none", seconds=0.0)
 
     @rule(which=st.integers(0, 1000))
     def cancel(self, which: int) -> None:
@@ -185,9 +192,7 @@ class ClientUnderFire(RuleBasedStateMachine):
         operation=st.sampled_from((None, None, "meetings.create")),
     )
     def go_wrong(self, name: str, times: int, operation: str | None) -> None:
-        fault = FAULTS[name]
-        settled = {key: getattr(fault, key) for key in fault.__struct_fields__}
-        self.fake.faults.add(Fault(**{**settled, "times": times, "operation": operation}))
+        self.fake.faults.add(structs.replace(FAULTS[name], times=times, operation=operation))
         self.alone = self.alone and "429" not in name
 
     @rule(points=st.integers(1, 30))
@@ -314,7 +319,7 @@ class ClientUnderFire(RuleBasedStateMachine):
 
 def explore(examples: int, *, always_the_same: bool) -> None:
     """Run so many examples."""
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis has no annotation here
+    run_state_machine_as_test(
         ClientUnderFire,
         settings=settings(
             max_examples=examples,
@@ -322,7 +327,7 @@ def explore(examples: int, *, always_the_same: bool) -> None:
             deadline=None,
             database=None,
             derandomize=always_the_same,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
         ),
     )
 

@@ -21,5 +21,5 @@ def effort(examples: int) -> Callable[[Any], Any]:
         deadline=None,
         database=None,
         derandomize=not _WANTED,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ _SPLICES = (
     b" " * 70_000,
 )
 
-_WORDS = (
+_WORDS: tuple[Any, ...] = (
     None,
     True,
     "",
@@ -95,13 +95,20 @@ def altered(draw: st.DrawFn, original: Any) -> Any:
 
 @st.composite
 def _altered_once(draw: st.DrawFn, value: Any) -> Any:
-    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    keys = keys_of(value)
     if not keys or draw(st.integers(0, 3)) == 0:
         return draw(words())
     key = draw(st.sampled_from(keys))
-    changed = value.copy()
+    changed: Any = value.copy()
     if draw(st.integers(0, 4)) == 0:
         del changed[key]
     else:
         changed[key] = draw(_altered_once(value[key]))
     return changed
+
+
+def keys_of(value: Any) -> list[Any]:
+    """The keys of an object, the indices of an array; nothing else has any."""
+    if isinstance(value, dict):
+        return list(cast("dict[str, Any]", value))
+    return [*range(len(value))] if isinstance(value, list) else []  # pyright: ignore[reportUnknownArgumentType] - JSON

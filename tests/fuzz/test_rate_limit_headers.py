@@ -9,7 +9,7 @@ import json
 
 from fuzz.effort import effort
 from fuzz.mutations import spoilt, words
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from whereby_async.rate_limit import LONGEST_WAIT, MOST_POINTS, RateLimit
@@ -28,7 +28,23 @@ SPELLINGS = (
     b"Tue Mar  5 10:00:38 2024",
     b"Tue Mar 05 2024 11:00:38 GMT+0100 (Central European Standard Time)",
 )
-BITS = (b"", b"-", b"+", b".", b":", b"T", b"Z", b"9" * 20, b"GMT", b"+9999", b"24:60:61", b"(", b"\xd9\xa3", b"e9", b"_")
+BITS = (
+    b"",
+    b"-",
+    b"+",
+    b".",
+    b":",
+    b"T",
+    b"Z",
+    b"9" * 20,
+    b"GMT",
+    b"+9999",
+    b"24:60:61",
+    b"(",
+    b"\xd9\xa3",
+    b"e9",
+    b"_",
+)
 
 
 def values() -> st.SearchStrategy[str]:
@@ -52,6 +68,7 @@ def assert_sane(answer: RateLimit, status: int) -> None:
 
 
 @effort(600)
+@example(status=429, headers={}, body=b'"\x80"', folded=False)
 @given(
     status=st.sampled_from((200, 429, 503)) | st.integers(0, 999),
     headers=st.dictionaries(st.sampled_from(NAMES), values()),

@@ -73,7 +73,7 @@ def test_reset_moves_the_account() -> None:
     for book, seconds in ((told, 12.5), (untold, PERIOD + 0.5)):
         book.ledger.others.proven_until = 0.0
         probe = book.ledger.others
-        probe._no_probe_until = 1e9  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - no probes before the end
+        probe._no_probe_until = 1e9  # pyright: ignore[reportPrivateUsage] - no probes before the end
         book.until(seconds - 0.75)
         assert book.room() < 1
         assert book.ledger.why == "empty"
@@ -91,6 +91,22 @@ def test_reset_is_when_the_wait_ends() -> None:
     book = Book()
     book.call(50, reset_in=12.0)
     assert book.ledger.window.ends_in(book.now) == pytest.approx(13.0, abs=0.05)
+
+
+def test_reset_opens_the_window_of_a_server_that_turns_whole() -> None:
+    """Where everything was seen to come back at once, the told end sends a lead, long before the ledger's own release."""
+    book = Book()
+    for left in range(99, -1, -1):
+        book.call(left, reset_in=20.5)
+    book.ledger.lead.back(everything=True, young=True)
+    assert book.room() == 0
+    assert book.ledger.again_at == pytest.approx(book.now + 20.5, abs=0.05)
+    book.until(20.6)
+    assert book.room() >= 1
+    lead = book.grant()
+    assert book.room() <= 0
+    book.answer(lead, 99)
+    assert book.room() == 99
 
 
 def test_points_come_back_a_period_after_the_answer() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -538,3 +539,90 @@ def test_both_are_limiters() -> None:
     """They have all that the client asks of a limiter."""
     limiters: list[Limiter] = [PointBudget(), Unlimited()]
     assert all(limiter.snapshot().waiting_points == 0 for limiter in limiters)
+
+
+@simulated
+async def test_crowd_is_granted_in_chunks_and_in_order() -> None:
+    """A thousand waiters of one window: all in their order, none left for a later timer."""
+    budget = PointBudget(1000)
+    await spend(budget, 1000, limit=1000)
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        permit = await budget.acquire(1)
+        order.append(number)
+        permit.settle(says(999 - number, limit=1000))
+
+    began = now()
+    await asyncio.gather(*(call(number) for number in range(1000)))
+    assert order == list(range(1000))
+    assert now() - began < 60.1
+
+
+@simulated
+async def test_served_waits_do_not_pile_up_behind_their_deadlines() -> None:
+    """Hundreds of calls with an hour of max_wait, served at once, leave nothing behind."""
+    budget = PointBudget(1)
+    held = await budget.acquire(1)
+    patient = asyncio.create_task(budget.acquire(1, max_wait=1000, priority=Priority.BATCH))
+    await turns()
+    for _ in range(300):
+        waiting = asyncio.create_task(budget.acquire(1, max_wait=3600))
+        await turns()
+        held.release()
+        held = await waiting
+    assert not patient.done()
+    held.lost()
+    patient.cancel()
+    account = budget._account_here()  # pyright: ignore[reportPrivateUsage] - what it keeps
+    assert len(account._board._deadlines) < 100  # pyright: ignore[reportPrivateUsage]
+
+
+@simulated
+async def test_missing_headers_are_told_once() -> None:
+    """In the log, naming `limit=`; not if a limit was ever told."""
+    heard = Heard()
+    logging.getLogger("whereby_async").addHandler(heard)
+    try:
+        silent, told = PointBudget(), PointBudget()
+        (await told.acquire(1)).settle(says(99))
+        for budget in (silent, told):
+            for _ in range(8):
+                (await budget.acquire(1)).settle(None)
+    finally:
+        logging.getLogger("whereby_async").removeHandler(heard)
+    assert len(heard.messages) == 1
+    assert "limit=" in heard.messages[0]
+
+
+class Heard(logging.Handler):
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One message."""
+        self.messages.append(record.getMessage())
+
+
+@simulated
+async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> None:
+    """After two periods behind interactive calls that never end, it is served."""
+    budget = PointBudget(20, reserve=0.0)
+    await spend(budget, 20, limit=20)
+    began = now()
+    batch = asyncio.create_task(budget.acquire(1, priority=Priority.BATCH))
+    await turns()
+    rivals = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(200)]
+
+    async def end(rival: asyncio.Task[Permit]) -> None:
+        (await rival).settle(None)
+
+    endings = [asyncio.create_task(end(rival)) for rival in rivals]
+    (await batch).settle(None)
+    assert 120 <= now() - began <= 185
+    for task in (*rivals, *endings):
+        task.cancel()
+    await asyncio.gather(*rivals, *endings, return_exceptions=True)

@@ -8,8 +8,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from limiter.driving import refuses, says, turns
@@ -217,7 +216,9 @@ class WholeLimiter(RuleBasedStateMachine):
         self.loop.close()
 
 
-LedgerAloneTest = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")(LedgerAlone.TestCase)
+LedgerAloneTest = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")(
+    LedgerAlone.TestCase
+)
 LedgerAloneTest.settings = settings(
     max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

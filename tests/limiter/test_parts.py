@@ -9,6 +9,7 @@ import pytest
 
 from limiter.driving import says
 from whereby_async.limiter.ageing import GRAIN, GUARD, Ageing
+from whereby_async.limiter.lead import Lead
 from whereby_async.limiter.ledger import Charge, Ledger
 from whereby_async.limiter.listeners import Listeners
 from whereby_async.limiter.others import Others
@@ -290,3 +291,16 @@ def test_hook_is_told_once_however_often_it_was_added() -> None:
     listeners.remove(one)
     listeners.tell("on_wait", says(1))
     assert (one.heard, twin.heard) == (2, 3)
+
+
+def test_lead_teaches_how_the_server_turns() -> None:
+    """Less than everything puts the ledger on probation until the next lead; everything, with much still young, is whole."""
+    lead = Lead()
+    lead.back(everything=True, young=False)
+    assert (lead.probation, lead.whole) == (False, False)
+    lead.back(everything=True, young=True)
+    assert (lead.probation, lead.whole) == (False, True)
+    lead.back(everything=False, young=True)
+    assert (lead.probation, lead.whole) == (True, False)
+    lead.back(everything=False, young=True)
+    assert not lead.probation

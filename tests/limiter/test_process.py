@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from limiter.driving import says, turns
+from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
 from whereby_async.testing.clock import SimulatedLoop, run_simulated
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
-def run(main: Coroutine[Any, Any, Any], factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop) -> Any:
+def run(
+    main: Coroutine[Any, Any, Any], factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+) -> Any:
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
@@ -95,7 +98,7 @@ def test_refused_elsewhere_is_heard_here() -> None:
         waiting.set()
         try:
             await task
-        except Exception as error:
+        except ClientClosedError as error:
             errors.append(type(error).__name__)
         held.lost()
 
@@ -127,7 +130,7 @@ def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[],
     assert budget.snapshot().waiting_points == 0
     for task in stuck:
         task.get_coro().close()
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is, on purpose
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("factory", LOOPS)
@@ -186,7 +189,7 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
     unlimited = Unlimited()
     run(one(budget))
     permit = run(budget.acquire(1))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - to fork in the worst moment
+    account = budget._account  # pyright: ignore[reportPrivateUsage]
     account.enter()
     pid = os.fork()
     if not pid:
@@ -198,7 +201,7 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
             run(asyncio.wait_for(unlimited.acquire(1), 5)).lost()
             assert shared_budget("https://x", "k").snapshot().state == "unknown"
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child tells and ends, whatever happens
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -212,7 +215,7 @@ def test_permits_collected_under_the_lock_do_not_deadlock() -> None:
     """A permit dropped while this very thread holds the account's lock is booked when the lock is given back."""
     budget = PointBudget(10)
     permit = run(budget.acquire(2))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - to stand in the worst place
+    account = budget._account  # pyright: ignore[reportPrivateUsage]
     account.enter()
     del permit
     gc.collect()
@@ -238,3 +241,64 @@ def test_clients_of_one_api_and_key_share_a_budget() -> None:
     assert again.snapshot().remaining == 99
     referrers: list[Any] = gc.get_referrers(again)
     assert not any("secret-key" in repr(thing) for thing in referrers)
+
+
+def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
+    """Until then it is kept, though nobody holds it."""
+
+    async def use() -> None:
+        budget = shared_budget("https://idle.example", "k")
+        await one(budget)
+        identity = id(budget)
+        del budget
+        gc.collect()
+        shared_budget("https://other.example", "k")
+        assert id(shared_budget("https://idle.example", "k")) == identity
+
+    run(use())
+    account = shared_budget("https://idle.example", "k")._account  # pyright: ignore[reportPrivateUsage] - its past
+    account.ledger.heard_at -= 121
+    del account
+    gc.collect()
+    assert shared_budget("https://idle.example", "k").snapshot().remaining is None
+
+
+def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> None:
+    """Points that came back meanwhile are there for it, and nobody waits for nothing."""
+    budget = PointBudget(1)
+    permit = run(budget.acquire(1))
+    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    account.enter()
+    permit.release()
+    assert account.mailbox
+    account.leave()
+    run(asyncio.wait_for(budget.acquire(1, max_wait=0), 5)).settle(None)
+    held = run(PointBudget(1).acquire(1))
+    held.account.enter()
+    held.settle(says(0, limit=1))
+    held.account.leave()
+    held.account.look()
+    assert held.account.ledger.pending == 0
+
+
+def test_grants_for_a_closed_loop_go_back() -> None:
+    """A loop that closes between the grant and its delivery loses nothing for the others."""
+    budget = PointBudget(2, period=0.2)
+    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    loop = asyncio.new_event_loop()
+
+    async def hold() -> Permit:
+        return await budget.acquire(1)
+
+    held = loop.run_until_complete(hold())
+    task = loop.create_task(hold())
+    loop.run_until_complete(turns())
+    waiter = next(iter(account.lanes))
+    waiter.outcome = account._grant(waiter, time.monotonic())  # pyright: ignore[reportPrivateUsage]
+    account._hand(waiter)  # pyright: ignore[reportPrivateUsage]
+    loop.close()
+    held.release()
+    account.follow_up(None)
+    assert budget.snapshot().in_flight == 0
+    task.get_coro().close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]

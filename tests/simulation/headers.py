@@ -33,23 +33,18 @@ EPOCH = 1_780_000_000.0
 def reset_text(style: str, at: float, left: float) -> str:
     """`X-RateLimit-Reset` of a window that ends at epoch time `at`, in `left` seconds."""
     date = datetime.fromtimestamp(at, UTC)
-    match style:
-        case "iso":
-            return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        case "http_date":
-            return email.utils.format_datetime(date, usegmt=True)
-        case "epoch":
-            return str(int(at))
-        case "epoch_ceil":
-            return str(math.ceil(at))
-        case "epoch_ms":
-            return str(int(at * 1000))
-        case "js":
-            return date.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)")
-        case "js_offset":
-            return date.astimezone(timezone(timedelta(hours=2))).strftime("%a %b %d %Y %H:%M:%S GMT+0200 (EET)")
-        case _:
-            return f"{left:.3f}"
+    eastern = date.astimezone(timezone(timedelta(hours=2)))
+    spellings = {
+        "iso": date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "http_date": email.utils.format_datetime(date, usegmt=True),
+        "epoch": str(int(at)),
+        "epoch_ceil": str(math.ceil(at)),
+        "epoch_ms": str(int(at * 1000)),
+        "js": date.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
+        "js_offset": eastern.strftime("%a %b %d %Y %H:%M:%S GMT+0200 (EET)"),
+        "delta": f"{left:.3f}",
+    }
+    return spellings[style]
 
 
 def headers_of(style: str, limit: int, verdict: Verdict, clock: float) -> dict[str, str]:

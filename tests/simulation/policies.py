@@ -132,4 +132,3 @@ class SlidingCounter(Policy):
         if self.last and used + cost > self.limit:
             wait = min(left, (used + cost - self.limit) * self.period / self.last)
         return Verdict(taken, max(0, int(self.limit - used)), left, wait)
-

@@ -97,9 +97,7 @@ class World:
         permit: Permit | None = None
         while True:
             asked = self.now()
-            permit = await budget.acquire(
-                cost, operation=operation, priority=priority, after=permit, max_wait=max_wait
-            )
+            permit = await budget.acquire(cost, operation=operation, priority=priority, after=permit, max_wait=max_wait)
             self.waits.append((priority, self.now() - asked))
             self.grants.append((priority, number))
             if await self._attempt(permit, cost, operation):

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from transport.wire_server import OK, WireServer, answer_each
 
-from whereby_async.testing import FakeWhereby, TcpFault, TcpProxy
+from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy
 from whereby_async.testing.clock import run_simulated
-from whereby_async.testing.tcp_proxy import TcpFaultPlan
 
 if TYPE_CHECKING:
     from typing import Literal, Self

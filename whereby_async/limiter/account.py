@@ -22,7 +22,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
-from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails
+from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
 from .permit import LocalPermit
 from .protocol import Priority
 from .queue import Lanes, Waiter
@@ -70,6 +70,8 @@ class Account:
         self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
         self.closed = False
         self.arrivals = 0
+        # To be told once: `None` until it is so, `True` until it is told.
+        self._headers_missed: bool | None = None
         self._listeners = listeners
         self._board = Switchboard(self.tick)
         self.events: deque[tuple[str, msgspec.Struct]] = deque()
@@ -83,7 +85,7 @@ class Account:
 
     # Coming
 
-    def admit(  # noqa: PLR0913 - what a call may say of itself
+    def admit(  # noqa: PLR0913, PLR0917 - what a call may say of itself
         self,
         cost: int,
         operation: str,
@@ -132,6 +134,7 @@ class Account:
         if waiter.cost > self.ledger.quota.whole:
             raise _too_dear(waiter, self.ledger.quota.whole)
         head = self.lanes.head()
+        self.ledger.crowded = head is not None
         if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(
             waiter, now
         ):
@@ -139,10 +142,16 @@ class Account:
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
         deadline = None if max_wait is None else self._judge(waiter, max_wait, ahead, now)
         self._board.seat(waiter, loop, deadline)
-        self.lanes.push(waiter)
+        self._queue(waiter)
         if self._listeners:
             self._say_why(waiter, ahead, now)
         return waiter
+
+    def _queue(self, waiter: Waiter) -> None:
+        """From now on nobody goes without asking."""
+        self.ledger.crowded = True
+        self.ledger.open_to = 0
+        self.lanes.push(waiter)
 
     def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
         """The deadline of a wait that may be short enough."""
@@ -272,7 +281,7 @@ class Account:
             now = self.clock()
             for waiter in station.parked:
                 if not waiter.future.done():
-                    self.lanes.push(waiter)
+                    self._queue(waiter)
                 else:
                     station.waiting -= 1
             station.parked.clear()
@@ -333,8 +342,10 @@ class Account:
         self.ledger.settle(permit, answer, now)
         if answer is not None:
             self.learn(permit, answer, now)
-            if self.events:
-                self.mailbox.append((None, "settled", None))
+        if self._headers_missed is None and self.ledger.headerless:
+            self._headers_missed = True
+        if self.events or self._headers_missed:
+            self.mailbox.append((None, "settled", None))
 
     def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
         """See whether prices are right, and whether this answer is one to tell of."""
@@ -391,6 +402,14 @@ class Account:
         """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
         if self._board.ringing or self.lanes.count:
             self._board.wake(here, self.ledger.again_at, self.clock(), more=more)
+        if self._headers_missed:
+            self._headers_missed = False
+            logger.warning(
+                "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, say so "
+                "with PointBudget(limit=...)",
+                self.ledger.limit,
+                self.ledger.period,
+            )
         while self.events:
             try:
                 event = self.events.popleft()

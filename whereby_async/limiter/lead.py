@@ -22,7 +22,7 @@ class Lead:
     """The call that is ahead, if any.
 
     Attributes:
-        out: The call.
+        out: The call's identity; the call itself may be dropped.
         due: The next call that only the ledger allows is to be one.
         led_at: When the last one went.
         turned_at: When the present window was seen to begin.
@@ -33,7 +33,7 @@ class Lead:
     __slots__ = ("due", "led_at", "out", "probation", "turned_at", "whole")
 
     def __init__(self) -> None:
-        self.out: Charge | None = None
+        self.out: int | None = None
         self.due = False
         self.led_at = self.turned_at = -math.inf
         self.probation = False
@@ -41,7 +41,7 @@ class Lead:
 
     def go(self, charge: Charge, now: float) -> None:
         """This call goes ahead."""
-        self.out = charge
+        self.out = id(charge)
         self.led_at = self.turned_at = now
         self.due = False
 
@@ -66,7 +66,7 @@ class Lead:
 
     def gone(self, charge: Charge) -> bool:
         """Was it this call? Then none is out any more."""
-        if charge is not self.out:
+        if id(charge) != self.out:
             return False
         self.out = None
         return True

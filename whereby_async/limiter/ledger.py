@@ -59,7 +59,7 @@ _LOOK: Final = 0.2
 Reason: TypeAlias = Literal["empty", "frozen", "pilot"]
 
 
-class Charge(msgspec.Struct, eq=False):
+class Charge(msgspec.Struct, eq=False, gc=False):
     """What the ledger knows of one granted call.
 
     Attributes:
@@ -81,7 +81,8 @@ class Ledger:
         granted: Points granted ever, less those that came back.
         answered: Points of calls that ended, ever.
         floor: The evidence: `granted` may surely rise to here.
-        open_to: `granted` may rise to here without a second thought, while no period has passed since `heard_at`.
+        open_to: `granted` may rise to here without a second thought until `open_until`.
+        crowded: Calls wait, so nothing is granted without a second thought.
         heard_at: When the last answer came.
         expected: `low` while all is as usual, else -1.
         look_at: Until then an expected answer needs no second look.
@@ -119,6 +120,8 @@ class Ledger:
         self.look_at = self.piloted_end = -math.inf
         self._backoff = _FIRST_BACKOFF
         self.piloting = False
+        self.crowded = False
+        self.open_until = -math.inf
 
     @property
     def limit(self) -> int:
@@ -214,7 +217,9 @@ class Ledger:
 
     def _open(self) -> None:
         """What may be granted without asking: nothing that needs a lead."""
-        if not self._calm:
+        self.open_until = self.heard_at + self.period
+        if not self._calm or self.crowded:
+            self.open_to = 0
             return
         self.open_to = 0 if self.floor == -math.inf else int(self.floor)
         if not self.lead.due and not self.lead.probation:
@@ -334,6 +339,11 @@ class Ledger:
     def known(self) -> bool:
         """An answer has come."""
         return self.heard_at > -math.inf
+
+    @property
+    def headerless(self) -> bool:
+        """Answers have come, and none has ever named a limit or what is left."""
+        return self.cold.headerless and not self.quota.told and self.floor == -math.inf
 
     def undisturbed(self, now: float) -> bool:
         """Nothing but our own calls can have moved what the server has left: no others, no refill, nothing in flight."""

@@ -15,7 +15,6 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClientClosedError, ConfigurationError
-from .account import Account
 from .listeners import Listeners
 from .permit import LocalPermit
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..hooks import LimiterHook
+    from .account import Account
     from .ledger import Ledger
     from .protocol import Permit
 
@@ -123,33 +123,29 @@ class ProcessLimiter:
             ConfigurationError: No asyncio loop runs here.
         """
         try:
-            loop = get_running_loop()
+            account = self._account if get_running_loop() is self._loop else self._account_of(get_running_loop())
         except RuntimeError:
             raise ConfigurationError(
                 "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
             ) from None
-        account = self._account if loop is self._loop else self._account_of(loop)
         ledger = account.ledger
         if ledger.open_to and after is None and priority is not _BATCH:
-            account.enter()
+            # An attribute of an object is called faster through a name of its own.
+            enter, clock, leave = account.enter, account.clock, account.leave
+            enter()
             try:
-                now = account.clock()
+                now = clock()
                 granted = ledger.granted
-                table = account.table
-                mark = granted + (table.get(operation, cost) if table else cost)
-                if (
-                    granted < mark <= ledger.open_to
-                    and now - ledger.heard_at < ledger.period
-                    and not account.lanes.count
-                ):
+                mark = granted + (account.table.get(operation, cost) if account.table else cost)
+                if granted < mark <= ledger.open_to and now < ledger.open_until:
                     # The common case: points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                     ledger.granted = mark
-                    return LocalPermit(mark - granted, now, ledger.answered, account, operation, account.arrivals, 0.0)
+                    return LocalPermit(mark - granted, now, ledger.answered, account, operation, account.arrivals)
             finally:
-                account.leave()
+                leave()
                 if account.mailbox:
                     account.look()
-        outcome = account.admit(cost, operation, priority, max_wait, after, loop)
+        outcome = account.admit(cost, operation, priority, max_wait, after, get_running_loop())
         if isinstance(outcome, LocalPermit):
             return outcome
         try:

@@ -18,7 +18,8 @@ from .headers import HeaderStyle
 from .media import JobState, StorageType
 from .requests import RecordedRequest, UploadedFile
 from .state import Backdrop, Moment, RoomTheme
-from .tcp_proxy import TcpFault, TcpFaultPlan, TcpPoint, TcpProxy
+from .tcp_faults import TcpFault, TcpFaultPlan, TcpPoint
+from .tcp_proxy import TcpProxy
 
 __all__ = [
     "FAKE_API_KEY",

@@ -11,6 +11,8 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from .arrivals import Exchange, record_of, target_of
 from .calls import Call, RefusalError
 from .delivery import NO_FAULT, Reply, altered, deliver
@@ -21,8 +23,6 @@ from .routes import COSTS, Route, find
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aiohttp import web
 
     from .budget import PointPolicy
     from .requests import RecordedRequest
@@ -75,6 +75,8 @@ class Service:
             if path.startswith(_STORAGE):
                 return await self._serve_file(request, path)
             return await self._serve_call(request, path)
+        except ConnectionError:  # the client has gone away, in the middle of its request or of its answer
+            return web.Response()
         finally:
             self._running.discard(task)
 

@@ -214,7 +214,7 @@ class Connections:
         if isinstance(error, TimeoutError):
             msg = f"{name}: no answer within timeout={exchange.timeout:g} s ({known})"
             return APITimeoutError(msg, operation=name, may_have_happened=left)
-        cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+        cause = _cause(error)
         words = (
             cause.strerror if isinstance(cause, OSError) and cause.strerror else _WORDS.get(type(error).__name__, "")
         )
@@ -254,6 +254,13 @@ class Connections:
         self.closed = True
         if not self._injected:
             await self._session.close()
+
+
+def _cause(error: Exception) -> Exception:
+    """The system's or TLS's own error, if aiohttp wraps one."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # whose `os_error` raises in some versions
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
 
 
 def _body(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:

@@ -1,0 +1,136 @@
+"""A program may end while calls are under way: it ends at once, and nothing is printed.
+
+Each test is a program of its own, with warnings as errors and in asyncio's debug mode; its server runs in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREAMBLE = """
+import asyncio, sys
+from whereby_async import SessionPool, WherebyClient
+from whereby_async.limiter import PointBudget
+
+budget, pool = PointBudget(20), SessionPool(connections=4)
+client = WherebyClient(limiter=budget, pool=pool, timeout=300)
+
+async def call():
+    await client.meetings.list()
+
+async def begin(count):
+    # One is answered; four are on the wire, some wait for a slot, the rest for points.
+    await call()
+    tasks = [asyncio.create_task(call()) for _ in range(count)]
+    while pool.in_use < 4 or not sum(budget.snapshot().waiting.values()):
+        await asyncio.sleep(0.001)
+    return tasks
+
+def idle():
+    snapshot = budget.snapshot()
+    return (snapshot.in_flight, sum(snapshot.waiting.values()), pool.in_use, pool.waiting)
+"""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server that answers the first call and stalls on all others."""
+    started, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        async with FakeWhereby(limit=20) as fake:
+            fake.faults.add(Fault(skip=1, times=None, delay=300))
+            urls.append(fake.url)
+            stop = asyncio.Event()
+            loops.append((asyncio.get_running_loop(), stop))
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    started.wait()
+    yield urls[0]
+    loop, stop = loops[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+
+
+def run(program: str, url: str, *, uvloop: bool = False) -> tuple[int, str, str]:
+    """Its exit code, what it printed, and what it complained of."""
+    preamble = ("import uvloop; uvloop.install()" if uvloop else "") + PREAMBLE
+    strict = ["-W", "error", *(["-W", "ignore::DeprecationWarning"] if uvloop else ["-X", "dev"])]
+    ran = subprocess.run(
+        [sys.executable, *strict, "-c", preamble + textwrap.dedent(program)],
+        env={**os.environ, "WHEREBY_API_KEY": FAKE_API_KEY, "WHEREBY_BASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_a_loop_that_ends_with_calls_in_flight_ends_quietly(url: str, uvloop: bool) -> None:
+    """`asyncio.run` cancels them: no noise, every permit and slot is back, and the client works in the next loop's time."""
+    program = """
+        async def main():
+            return await begin(40)
+
+        tasks = asyncio.run(main())
+        print(all(task.cancelled() for task in tasks), idle())
+    """
+    assert run(program, url, uvloop=uvloop) == (0, "True (0, 0, 0, 0)\n", "")
+
+
+def test_a_program_that_fails_with_calls_in_flight_shows_its_own_error_only(url: str) -> None:
+    """The traceback is the program's; nothing of ours is said beside it."""
+    program = """
+        async def main():
+            await begin(40)
+            raise SystemExit("enough")
+
+        asyncio.run(main())
+    """
+    assert run(program, url) == (1, "", "enough\n")
+
+
+def test_a_loop_that_is_dropped_with_calls_in_flight_keeps_no_permit(url: str) -> None:
+    """A loop is closed without cancelling anything: once its tasks are collected, after the next loop's first call, their
+    points count as lost.
+    """
+    program = """
+        import gc, logging
+        from whereby_async.limiter import Unlimited
+        logging.disable()  # asyncio tells of tasks that were destroyed while pending, as it should
+        loop = asyncio.new_event_loop()
+        tasks = loop.run_until_complete(begin(40))
+        loop.close()
+        del tasks, loop
+        async def other():
+            try:
+                async with asyncio.timeout(0.05):
+                    await client.with_options(limiter=Unlimited()).meetings.list()
+            except TimeoutError:
+                pass
+            gc.collect()
+            return idle()
+        print(asyncio.run(other()))
+        sys.stderr.close()  # transports that were never closed warn
+    """
+    code, printed, _ = run(program, url)
+    assert (code, printed) == (0, "(0, 0, 0, 0)\n")
