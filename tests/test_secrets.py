@@ -189,7 +189,7 @@ async def all_calls(hunt: Hunt, where: str, client: WherebyClient) -> list[objec
         outcomes.append(outcome)
         if isinstance(outcome, BaseException):
             hunt.error(f"{where}, {name}", outcome)
-        else:
+        elif name != "request":  # whose result is the caller's own plain dictionary
             hunt.thing(f"{where}, {name}", outcome)
     return outcomes
 

@@ -214,7 +214,8 @@ class ClientSender:
                 raise error
             delay = later
         details = RetryDetails(operation=operation.name, attempt=attempt, delay=delay, reason=_reason(error))
-        logger.debug("%s: attempt %d failed (%s); again in %.3f s", operation.name, attempt, details.reason, delay)
+        when = "as soon as there are points" if isinstance(error, RateLimitError) else f"in {delay:.3f} s"
+        logger.debug("%s: attempt %d failed (%s); again %s", operation.name, attempt, details.reason, when)
         tell(self.shared.hooks, "on_retry", details)
         if delay:
             await self.shared.waiting.pause(delay)

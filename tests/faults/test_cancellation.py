@@ -17,6 +17,7 @@ from whereby_async import (
     APIConnectionError,
     ClientClosedError,
     InternalServerError,
+    NotFoundError,
     SessionPool,
     WherebyClient,
     WherebyError,
@@ -329,6 +330,26 @@ def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> Non
             assert kinds.count(APIConnectionError) == 3
             assert kinds.count(ClientClosedError) == 17
             assert len(world.fake.requests) == sent + 3
+            await world.settle()
+
+    run_cleanly(main())
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_closing_ends_calls_that_read_a_body(status: int) -> None:
+    """A body that stalls after its first byte: the call ends with the closing, not with its timeout."""
+
+    async def main() -> None:
+        async with World() as world:
+            body = b'{"error":"no such meeting"}' + b" " * 100
+            world.fake.faults.add(Fault(status=status, body=body, drip=5))
+            call = asyncio.ensure_future(world.call("read"))
+            await asyncio.sleep(1)
+            began = asyncio.get_running_loop().time()
+            await asyncio.gather(world.client.aclose(), world.pool.aclose())
+            with pytest.raises(APIConnectionError if status == 200 else NotFoundError):
+                await call
+            assert asyncio.get_running_loop().time() - began < 0.1
             await world.settle()
 
     run_cleanly(main())

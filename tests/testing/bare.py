@@ -57,7 +57,7 @@ class Bare:
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop run until something is so."""
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - what is waited for is behind a socket
+        while not condition():
             await asyncio.sleep(0)
 
 

@@ -425,3 +425,56 @@ async def test_a_call_that_got_its_slot_while_the_pool_closed_is_told_so() -> No
         with pytest.raises(ClientClosedError, match="before the call was sent"):
             await second
         assert len(server.requests) == 1
+
+
+async def test_a_create_does_not_fail_on_a_connection_that_the_server_has_closed(pool: SessionPool) -> None:
+    """A server that closes after each answer without saying so costs a new connection, not the call."""
+
+    async def one_each(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(OK)
+
+    async with WireServer(one_each) as server:
+        for _ in range(30):
+            assert (await pool.send(exchange(server.url, method="POST", json=b"{}"))).status == 200
+        assert server.connections == len(server.requests) == 30
+
+
+async def test_an_injected_session_that_is_closed_is_told() -> None:
+    """Nothing was sent, and the error names the session."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    sent = exchange("http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match=r"SessionPool\(session=…\) is closed"):
+        await SessionPool(session=session).send(sent)
+    assert not sent.left
+
+
+async def test_an_upgrade_nobody_asked_for_leaves_no_connection_open(pool: SessionPool) -> None:
+    """A 101 is an answer like any other, and its connection is closed."""
+
+    async def upgrade(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+        ended.set() if not await reader.read() else None
+
+    ended = asyncio.Event()
+    async with WireServer(upgrade) as server:
+        assert (await pool.send(exchange(server.url))).status == 101
+        async with asyncio.timeout(5):
+            await ended.wait()
+    gc.collect()
+
+
+async def test_a_broken_connection_is_told_without_the_url(pool: SessionPool) -> None:
+    """The text of aiohttp repeats it; ours says what happened."""
+
+    async def reset(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.transport.abort()
+
+    async with WireServer(reset) as server:
+        for _ in range(5):
+            with pytest.raises(APIConnectionError) as caught:
+                await pool.send(exchange(server.url, method="POST", json=b"x" * 3_000_000))
+            assert "127.0.0.1" not in str(caught.value)

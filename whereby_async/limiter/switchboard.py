@@ -53,7 +53,8 @@ class Switchboard:
             if len(self._deadlines) > _FEW + 2 * sum(station.waiting for station in self._stations.values()):
                 self._deadlines = [entry for entry in self._deadlines if entry[2].queued]
                 heapq.heapify(self._deadlines)
-            heapq.heappush(self._deadlines, (deadline, waiter.order, waiter))
+            # A retry has the order of the call's first attempt, whose entry may still lie here: the id keeps the two apart.
+            heapq.heappush(self._deadlines, (deadline, id(waiter), waiter))
 
     def overdue(self, now: float) -> Waiter | None:
         """One whose deadline has passed, if there is any. Under the lock."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import msgspec
 
@@ -67,10 +67,14 @@ def _query_text(name: str, value: object) -> str | None:
         return repr(value)
     if isinstance(value, datetime):
         return rfc3339(name, value)
-    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        return comma_list(name, cast("Iterable[object]", value))
+    if _is_a_list(value):
+        return comma_list(name, value)
     msg = f"{name}={shown(value)} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
     raise TypeError(msg)
+
+
+def _is_a_list(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
 
 
 def comma_list(name: str, values: Iterable[object] | None) -> str | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import select
 import weakref
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -24,10 +25,11 @@ import aiohttp
 from aiohttp import payload
 from yarl import URL
 
-from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError, WherebyError
+from ..errors import ClientClosedError, ConfigurationError, ResponseDecodeError
 from ..redaction import SilentBytes
 from .body import Body
 from .exchange import SUCCESS, Answer, Exchange
+from .failures import FAILURES, failure_of
 from .gate import Gate
 
 if TYPE_CHECKING:
@@ -42,26 +44,12 @@ if TYPE_CHECKING:
     from .proxies import ProxyChoice
 
 _DNS_TTL = 60
+_OK = 200
+_AT_ONCE = 512 * 1024
+"""Bytes of a body that are written in one go; a larger one is written in pieces, so that the loop's other tasks run between."""
 _KEPT_OF_OVERSIZED = 4096
 
-_FAILURES = (
-    aiohttp.ClientError,
-    aiohttp.http.HttpProcessingError,
-    TimeoutError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-)
-"""Everything that aiohttp, a socket or TLS raise when an exchange fails; uvloop tells a closed transport as RuntimeError."""
-
-_WORDS = {
-    "ServerDisconnectedError": "the server closed the connection without an answer",
-    "ClientPayloadError": "the answer broke off or its encoding is wrong",
-    "ClientResponseError": "the answer is no valid HTTP",
-    "ClientConnectionResetError": "the connection was reset",
-    "ClientHttpProxyError": "the proxy refused",
-}
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 _closing: set[asyncio.Task[None]] = set()
 
@@ -72,7 +60,8 @@ class _Connector(aiohttp.TCPConnector):
     """Notes on the exchange under way that it has a connection, so that from here on it may reach the server.
 
     A kept-alive connection on which something came while nobody asked is not used again: aiohttp would take an answer that
-    came too much for the answer to the next request.
+    came too much for the answer to the next request. For a call that must not be made twice the socket itself is asked too,
+    since the loop may not have heard yet that the server closed it.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -85,7 +74,7 @@ class _Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
-            if protocol not in self._used or not protocol.should_close:
+            if protocol not in self._used or not (protocol.should_close or _is_stale(req.method, protocol.transport)):
                 break
             connection.close()
         self._used.add(protocol)
@@ -94,6 +83,15 @@ class _Connector(aiohttp.TCPConnector):
 
     def __del__(self, *_: object) -> None:
         """Quiet: a session is closed with its loop, or let go without touching its sockets (see `Connections.let_go`)."""
+
+
+def _is_stale(method: str, transport: asyncio.BaseTransport | None) -> bool:
+    """Is something to be read on an idle connection? That is the server's farewell, or nothing that was asked for."""
+    if method in _REPEATABLE or transport is None or not hasattr(select, "poll"):
+        return False
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 @functools.lru_cache(maxsize=64)
@@ -123,6 +121,7 @@ class Connections:
         self._max_body = max_body
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
+        self._answering: set[aiohttp.ClientResponse] = set()
         self._lifetime = self._live()
         self.ended: Future[None] = Future()
 
@@ -152,13 +151,18 @@ class Connections:
             APIConnectionError: No answer.
             APITimeoutError: None in time.
             ClientClosedError: The pool was closed while the call stood at the gate.
+            ConfigurationError: The injected session is closed.
             ResponseDecodeError: The body is larger than `max_body`.
         """
         if not self.gate.try_enter():
             await self.gate.enter(exchange.priority)
         _sending.set(exchange)
-        exchange.left = self._injected  # a session that is not ours cannot tell when it sends
         try:
+            if self._injected:
+                if self._session.closed:
+                    msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
+                    raise ConfigurationError(msg)
+                exchange.left = True  # a session that is not ours cannot tell when it sends
             proxy = self._proxies(exchange.url)
             response = await self._session.request(
                 exchange.request.operation.method,
@@ -175,8 +179,8 @@ class Connections:
             )
             exchange.heard = response.status, response.headers
             return await self._answer(response, exchange.request.operation.name)
-        except _FAILURES as error:
-            failure = self._failure(error, exchange)
+        except FAILURES as error:
+            failure = failure_of(error, exchange, closed=self.closed)
         finally:
             self.gate.leave()
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
@@ -185,13 +189,15 @@ class Connections:
     async def _answer(self, response: aiohttp.ClientResponse, operation: str) -> Answer:
         """The answer with its body. A refusal stands by its status alone: of its body, what came will do."""
         body = Body(self._max_body)
+        self._answering.add(response)
         try:
             await body.read(response)
-        except _FAILURES:
+        except FAILURES:
             if response.status in SUCCESS:
                 raise
         finally:
-            if not body.whole:
+            self._answering.discard(response)
+            if not body.whole or response.status < _OK:  # an upgraded connection is never given back by itself
                 response.close()
         content = body.joined()
         if not body.too_large:
@@ -201,26 +207,6 @@ class Connections:
             return Answer(response.status, response.headers, content)
         msg = f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
         raise ResponseDecodeError(msg, body=content, operation=operation)
-
-    def _failure(self, error: Exception, exchange: Exchange) -> WherebyError:
-        """Our error for one of aiohttp's or the system's."""
-        name = exchange.request.operation.name
-        if isinstance(error, aiohttp.ClientConnectorError):
-            exchange.left = False
-        left = exchange.left
-        if self.closed and not left:
-            return ClientClosedError(f"{name}: the client was closed before the call was sent")
-        known = "the server may have acted on it" if left else "nothing was sent"
-        if isinstance(error, TimeoutError):
-            msg = f"{name}: no answer within timeout={exchange.timeout:g} s ({known})"
-            return APITimeoutError(msg, operation=name, may_have_happened=left)
-        cause = _cause(error)
-        words = (
-            cause.strerror if isinstance(cause, OSError) and cause.strerror else _WORDS.get(type(error).__name__, "")
-        )
-        told = f"{type(error).__name__}: {words}" if words else type(error).__name__
-        msg = f"{name}: connection failed ({told}; {known})"
-        return APIConnectionError(msg, operation=name, may_have_happened=left)
 
     async def aclose(self) -> None:
         """Send the waiting away, close the session and its connections; calls under way fail with `APIConnectionError`."""
@@ -253,19 +239,16 @@ class Connections:
     async def _close_session(self) -> None:
         self.closed = True
         if not self._injected:
+            for response in list(self._answering):
+                response.close()  # who reads a body does not hear of the session's closing, and would wait for the timeout
             await self._session.close()
-
-
-def _cause(error: Exception) -> Exception:
-    """The system's or TLS's own error, if aiohttp wraps one."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # whose `os_error` raises in some versions
-        return error.certificate_error
-    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
 
 
 def _body(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:
     """The body in an object whose repr is silent; a new one for each attempt."""
     if request.json is not None:
+        if len(request.json) > _AT_ONCE:
+            return payload.BytesIOPayload(io.BytesIO(request.json), content_type="application/json")
         return payload.BytesPayload(request.json, content_type="application/json")
     if not request.files and not request.form:
         return None
