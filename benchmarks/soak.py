@@ -5,7 +5,7 @@
 A client makes its calls of a `FakeWhereby` in a process of its own that resets connections, stalls, lies, throttles and fails.
 Prints calls, faults, errors, acts against successes, memory, descriptors and the longest stall of the client's loop. The exit
 code is 1 if they do not reconcile: a create that succeeded acted exactly once; one that acted is a success, an error that says
-it may have happened, or a call that was cancelled; and nothing that is held (points, slots, tasks, descriptors) is left.
+it may have happened, or a call that was cancelled; and nothing that is held (points, slots, tasks, descriptors) is left, nor does memory grow.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, RecordedRequ
 CALLERS = 150
 CONNECTIONS = 100
 LIMIT = 1_000_000_000
+PERIOD = 5.0
+"""Seconds: short, so that the budget's own memory of a window is full early, and what grows after that is a leak."""
 TIMEOUT = 0.5
 KINDS = {
     "meetings.get": 50,
@@ -127,7 +129,7 @@ class Saboteur:
 
 async def serve(calls: int, seed: int) -> None:
     """Serve until the first line of input, then tell what was done."""
-    async with FakeWhereby(limit=LIMIT) as fake:
+    async with FakeWhereby(limit=LIMIT, period=PERIOD) as fake:
         ids = [fake.add_meeting()["meetingId"] for _ in range(SEEDS)]
         saboteur = Saboteur(fake, calls, seed)
         print(json.dumps({"url": fake.url, "ids": ids}), flush=True)
@@ -153,7 +155,7 @@ class Soak:
         self.called = 0
         self.by_kind: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
-        self.vitals: list[str] = []
+        self.vitals: list[tuple[str, int, int]] = []
 
     async def run(self) -> None:
         """All calls, by so many callers at once."""
@@ -213,7 +215,19 @@ class Soak:
                 await client.rooms.set_theme_tokens("/room", primary="#112233")
 
     def _note_vitals(self, when: str) -> None:
-        self.vitals.append(f"{when} {resident() / 2**20:.1f} MiB, {descriptors()} descriptors")
+        self.vitals.append((when, resident(), descriptors()))
+
+    def growth(self) -> list[str]:
+        """Memory and descriptors that the second half of the run has taken and not given back."""
+        if len(self.vitals) < 3:
+            return []
+        _, (_, memory, files), (_, last_memory, last_files) = self.vitals[-3:]
+        grown: list[str] = []
+        if last_memory > memory * 1.05 + 2**20:
+            grown.append(f"{(last_memory - memory) / 2**20:.1f} MiB more at the end than in the middle")
+        if last_files > max(files, CONNECTIONS + 20):
+            grown.append(f"{last_files - files} descriptors more at the end than in the middle")
+        return grown
 
 
 def resident() -> int:
@@ -248,7 +262,7 @@ class Pulse:
 async def soak(server: dict[str, Any], calls: int, seed: int, seconds: float) -> tuple[Soak, float, list[str]]:
     """The run, the longest stall, and what is left over that should not be."""
     before = descriptors()
-    budget, pool = PointBudget(LIMIT), SessionPool(connections=CONNECTIONS)
+    budget, pool = PointBudget(LIMIT, period=PERIOD), SessionPool(connections=CONNECTIONS)
     retry = RetryPolicy(attempts=3, base=0.02, cap=0.1)
     pulse = Pulse()
     async with WherebyClient(
@@ -268,7 +282,7 @@ async def soak(server: dict[str, Any], calls: int, seed: int, seconds: float) ->
     }
     await pool.aclose()
     held["descriptors"] = max(0, descriptors() - before)
-    return run, pulse.longest, [f"{count} {what} left over" for what, count in held.items() if count]
+    return run, pulse.longest, run.growth() + [f"{count} {what} left over" for what, count in held.items() if count]
 
 
 def report(run: Soak, told: dict[str, Any], took: float, stall: float, wrong: list[str]) -> None:
@@ -292,7 +306,8 @@ def report(run: Soak, told: dict[str, Any], took: float, stall: float, wrong: li
     for code, what in known.items():
         acted = sum(count for count, outcome in zip(acts, run.outcomes, strict=True) if outcome == code)
         print(f"  {ended[code]:7,} {what}: {acted:,} acts")
-    print(f"memory and descriptors: {'; '.join(run.vitals)}")
+    vitals = [f"{when} {memory / 2**20:.1f} MiB and {files}" for when, memory, files in run.vitals]
+    print(f"memory and open descriptors: {'; '.join(vitals)}")
     print(f"longest stall of the loop: {stall * 1000:.0f} ms")
     print("; ".join(wrong) if wrong else "reconciles: every create is accounted for, nothing is left over")
 

@@ -8,7 +8,7 @@ its error is logged once per hook and method on the logger `whereby_async`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .rate_limit import RateLimit
 
-logger = logging.getLogger("whereby_async")
+logger: Final = logging.getLogger("whereby_async")
 
 
 class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ HTTP dates, JavaScript's `String(Date)` with its offset, epoch seconds, epoch mi
 without a fraction.
 
 Nothing is believed that cannot be true: a count that is negative, not a number, a list (`"1000, 1000"`) or beyond
-`MOST_POINTS`; a time that is negative or more than an hour off. A date means nothing by itself, since nobody's wall clock
-can be trusted: only the distance between the answer's own `Date` and its `X-RateLimit-Reset` counts, both by the server's
+`MOST_POINTS`; a time that is negative or absurd, a window's end more than an hour off. A wait that is merely long is another
+matter: it is believed up to a day, and cut to a day beyond, since "too long" must not become "at once". A date means nothing
+by itself, since nobody's wall clock can be trusted: only the distance between the answer's own `Date` and its `X-RateLimit-Reset` counts, both by the server's
 clock. A date without a `Date` beside it is no information.
 """
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 
 THROTTLED: Final = 429
 MOST_POINTS: Final = 2_000_000_000
-LONGEST_WAIT: Final = 3600.0
-"""Seconds; a server that says more is not believed."""
+LONGEST_WAIT: Final = 86_400.0
+"""Seconds; a server that tells us to wait longer is taken to mean this."""
+LONGEST_WINDOW: Final = 3600.0
+"""Seconds; a window that is said to end later is nonsense."""
 
 _EARLIEST_EPOCH: Final = 1e8
 _EARLIEST_EPOCH_MS: Final = 1e11
+_ABSURD: Final = 1e13
+"""Milliseconds: three centuries."""
 _LONGEST_TEXT: Final = 100
 _LONGEST_BODY: Final = 65_536
 _TWO_DIGIT_PIVOT: Final = 70
@@ -99,21 +104,27 @@ def _assembled(parts: dict[str, str | None]) -> datetime:
     return datetime(year, month, int(parts["day"] or 0), hour, minute, min(second, 59), tzinfo=zone)
 
 
-def _sane(seconds: float | None) -> float | None:
-    """Seconds that may be true; a distance just below zero, which whole-second dates produce, is zero."""
-    if seconds is None or not -1.0 <= seconds <= LONGEST_WAIT:
-        return None
-    return max(0.0, seconds)
-
-
 def _seconds_until(text: str | None, date: str | None) -> float | None:
+    """Seconds from the answer on; one just below zero, which whole-second dates produce, is zero."""
     if not text:
         return None
-    delta, epoch = _moment(text)
-    if epoch is None:
-        return _sane(delta)
-    here = _moment(date)[1] if date else None
-    return None if here is None else _sane(epoch - here)
+    seconds, epoch = _moment(text)
+    if epoch is not None:
+        here = _moment(date)[1] if date else None
+        seconds = None if here is None else epoch - here
+    return max(0.0, seconds) if seconds is not None and seconds >= -1.0 else None
+
+
+def _window_left(text: str | None, date: str | None) -> float | None:
+    """Seconds until a window ends, which can not be more than `LONGEST_WINDOW`."""
+    left = _seconds_until(text, date)
+    return left if left is not None and left <= LONGEST_WINDOW else None
+
+
+def _wait(text: str | None, date: str | None) -> float | None:
+    """Seconds to wait: what is too long to be believed is cut, not dropped."""
+    wait = _seconds_until(text, date)
+    return None if wait is None else min(wait, LONGEST_WAIT)
 
 
 def _milliseconds_left(body: bytes) -> float | None:
@@ -131,7 +142,7 @@ def _milliseconds_left(body: bytes) -> float | None:
     if left is None or isinstance(left, bool) or not isinstance(left, int | float):
         return None
     # A comparison, not a division, decides first: an integer may be too large for a float.
-    return left / 1000 if 0 <= left <= LONGEST_WAIT * 1000 else None
+    return min(left / 1000, LONGEST_WAIT) if 0 <= left <= _ABSURD else None
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -145,7 +156,8 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         reset_in: Seconds from the answer until the window ends: `X-RateLimit-Reset` less the answer's own `Date`, both
             by the server's clock; `None` if it said neither that nor a distance.
         retry_after: Seconds until the server takes calls again; `None` if it did not say. Of a 429 the first of the
-            body's `msLeft`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone.
+            body's `msLeft`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone. At most a day: more is
+            taken for a day.
         throttled: The answer was a 429.
     """
 
@@ -182,8 +194,8 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 get("retry-after"),
             )
         date = get("Date") or get("date") if reset or after else None
-        reset_in = _seconds_until(reset, date) if reset else None
-        retry_after = _seconds_until(after, date) if after else None
+        reset_in = _window_left(reset, date) if reset else None
+        retry_after = _wait(after, date) if after else None
         if status == THROTTLED:
             left = _milliseconds_left(body)
             retry_after = left if left is not None else retry_after if retry_after is not None else reset_in

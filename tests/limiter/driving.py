@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import RateLimit
+from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from whereby_async.limiter import Limiter, Permit
+
+P = ParamSpec("P")
+
+
+def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Run an async test on a simulated clock."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_simulated(test(*args, **kwargs))
+
+    return run
 
 
 def says(remaining: int, *, limit: int = 100, reset_in: float | None = None) -> RateLimit:

@@ -287,7 +287,7 @@ def test_refusal_without_a_time_waits_for_the_known_end() -> None:
     book = Book()
     book.call(50, reset_in=20.5)
     book.ledger.settle(book.grant(1), refuses(), book.now)
-    assert book.ledger.gate_at - book.now == pytest.approx(20.5, abs=0.1)
+    assert book.ledger.gate.opens_at - book.now == pytest.approx(20.5, abs=0.1)
 
 
 def test_persistently_early_reset_is_learned() -> None:
@@ -302,13 +302,15 @@ def test_persistently_early_reset_is_learned() -> None:
 
 
 def test_least_wait_is_a_lower_bound() -> None:
-    """What fits waits for nothing; what does not, for the first release and whole periods after it."""
+    """What fits waits for nothing; what does not, for the first release, a turn at any time, and whole periods after it."""
     book = Book()
     book.spend(60)
     assert book.ledger.least_wait(book.now, 40) == 0
     first = book.ledger.least_wait(book.now, 41)
     assert first == pytest.approx(PERIOD + GUARD, abs=0.01)
-    assert book.ledger.least_wait(book.now, 141) == pytest.approx(first + PERIOD)
+    assert book.ledger.least_wait(book.now, 141) == first
+    assert book.ledger.likely_wait(book.now, 141) == pytest.approx(first + PERIOD)
+    assert book.ledger.least_wait(book.now, 241) == pytest.approx(first + PERIOD)
     book.ledger.settle(book.grant(1), refuses(5.0), book.now)
     assert book.ledger.least_wait(book.now, 1) >= 5.0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limiter.driving import now, refuses, says, spend, turns, warm
+from limiter.driving import now, refuses, says, simulated, spend, turns, warm
 from whereby_async.errors import (
     BudgetError,
     BudgetTimeoutError,
@@ -19,23 +19,9 @@ from whereby_async.errors import (
     Throttled,
 )
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
-from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
-
-
-def simulated(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Run an async test on a simulated clock."""
-
-    def run() -> None:
-        run_simulated(test())
-
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
-    return run
 
 
 @simulated
@@ -168,7 +154,9 @@ async def test_max_wait_is_judged_before_waiting() -> None:
     budget = PointBudget(100)
     await spend(budget, 100)
     began = now()
-    with pytest.raises(BudgetTimeoutError, match=r"meetings\.get needs 1 points .* max_wait=10") as caught:
+    with pytest.raises(
+        BudgetTimeoutError, match=r"meetings\.get would wait .* 60\.0 s for 1 point, max_wait is 10 s$"
+    ) as caught:
         await budget.acquire(1, operation="meetings.get", max_wait=10)
     assert now() == began
     assert isinstance(caught.value, Throttled)
@@ -178,14 +166,14 @@ async def test_max_wait_is_judged_before_waiting() -> None:
 
 @simulated
 async def test_max_wait_counts_the_queue_ahead() -> None:
-    """Who stands behind two windows of points is refused with a max_wait of 100 seconds, and served with 130."""
+    """Who stands behind three windows of points is refused with a max_wait of 100 seconds, and served with 190."""
     budget = PointBudget(100)
     await spend(budget, 100)
-    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(150)]
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(250)]
     await turns()
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=100)
-    last = asyncio.create_task(budget.acquire(1, max_wait=130))
+    last = asyncio.create_task(budget.acquire(1, max_wait=190))
     for call in calls:
         (await call).settle(None)
     (await last).settle(None)
@@ -508,6 +496,14 @@ async def test_unlimited_meters_nothing_but_honours_a_freeze() -> None:
         ({"reserve": -0.1}, r"reserve=-0\.1"),
         ({"costs": {"x": 0}}, r"costs\['x'\]=0"),
         ({"costs": {"x": "3"}}, r"costs\['x'\]='3'"),
+        ({"limit": "100"}, "limit='100'"),
+        ({"period": "x"}, "period='x'"),
+        ({"period": None}, "period=None"),
+        ({"period": True}, "period=True"),
+        ({"reserve": "x"}, "reserve='x'"),
+        ({"costs": ["a"]}, r"costs=\['a'\]"),
+        ({"costs": "a"}, "costs='a'"),
+        ({"costs": {1: 2}}, "costs has the key 1"),
     ],
 )
 def test_unusable_options_are_told(options: dict[str, Any], told: str) -> None:
@@ -626,3 +622,17 @@ async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> N
     for task in (*rivals, *endings):
         task.cancel()
     await asyncio.gather(*rivals, *endings, return_exceptions=True)
+
+
+@simulated
+async def test_repr_says_where_it_stands() -> None:
+    """Limit, what is available, and the state, in a line."""
+    budget, unlimited = PointBudget(50), Unlimited()
+    assert repr(budget) == "<PointBudget limit=50 available=50 unknown>"
+    await warm(budget, limit=50)
+    assert repr(budget) == "<PointBudget limit=50 available=49 open>"
+    assert repr(unlimited) == "<Unlimited unknown>"
+    for limiter in (budget, unlimited):
+        await limiter.aclose()
+    assert repr(budget) == "<PointBudget closed>"
+    assert repr(unlimited) == "<Unlimited closed>"

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from whereby_async.testing import clock
-from whereby_async.testing.clock import SimulatedDeadlockError, SimulatedLoop, run_simulated
+from whereby_async.testing import SimulatedDeadlockError, SimulatedLoop, run_simulated
 
 
 def test_hours_pass_at_once_and_in_order() -> None:
@@ -94,11 +93,20 @@ def test_wakeup_from_another_thread_is_heard() -> None:
     assert run_simulated(main()) == "heard"
 
 
-def test_deadlock_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadlock_is_told() -> None:
     """When nothing can ever happen again, the loop says so instead of hanging."""
-    monkeypatch.setattr(clock, "_LONGEST_STANDSTILL", 0.05)
-    loop = SimulatedLoop()
+    loop = SimulatedLoop(patience=0.05)
     future = loop.create_future()
     with pytest.raises(SimulatedDeadlockError, match="every task waits"):
         loop.run_until_complete(future)
     loop.close()
+
+
+def test_deadlock_ends_a_run() -> None:
+    """`run_simulated` too gives up, and its patience is the caller's."""
+
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(SimulatedDeadlockError, match=r"0\.05 s of real time"):
+        run_simulated(main(), patience=0.05)

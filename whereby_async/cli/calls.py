@@ -48,9 +48,9 @@ class CallLog:
     """
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.points = 0
-        self.throttled = 0
+        self.calls: int = 0
+        self.points: int = 0
+        self.throttled: int = 0
         self._rows: list[CallRow] = []
 
     def on_attempt(self, details: AttemptDetails) -> None:

@@ -29,7 +29,7 @@ class Guide:
     def __init__(self, display: Display, log: CallLog) -> None:
         self.display = display
         self.log = log
-        self.waited = 0.0
+        self.waited: float = 0.0
 
     async def show(self, call: Awaitable[T], note: str | Callable[[T], str] = "") -> T:
         """Make a call and show its answers.

@@ -21,8 +21,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
+from . import refusals
+from .outlook import Outlook
 from .permit import LocalPermit
 from .protocol import Priority
 from .queue import Lanes, Waiter
@@ -57,19 +58,23 @@ Ending: TypeAlias = Literal["settled", "released", "lost", "abandoned"]
 class Account:
     """One budget by one clock, shared by all loops on that clock."""
 
+    enter: Callable[..., bool]
+    leave: Callable[[], None]
+
     def __init__(
         self, ledger: Ledger, prices: Prices, reserve: Reserve, clock: Callable[[], float], listeners: Listeners
     ) -> None:
         self.ledger = ledger
         self.prices = prices
-        self.table = prices.table
+        self.table: dict[str, int] = prices.table
         self.reserve = reserve
         self.clock = clock
-        self.lanes = Lanes()
-        self.trail = Trail()
+        self.lanes: Lanes = Lanes()
+        self.outlook: Outlook = Outlook(ledger, self.lanes)
+        self.trail: Trail = Trail()
         self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
-        self.closed = False
-        self.arrivals = 0
+        self.closed: bool = False
+        self.arrivals: int = 0
         # To be told once: `None` until it is so, `True` until it is told.
         self._headers_missed: bool | None = None
         self._listeners = listeners
@@ -130,9 +135,9 @@ class Account:
         self, waiter: Waiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float
     ) -> LocalPermit | Waiter:
         if self.closed:
-            raise ClientClosedError("the limiter was closed: make a new one")
+            raise refusals.closed()
         if waiter.cost > self.ledger.quota.whole:
-            raise _too_dear(waiter, self.ledger.quota.whole)
+            raise refusals.too_dear(waiter, self.ledger.quota.whole)
         head = self.lanes.head()
         self.ledger.crowded = head is not None
         if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(
@@ -140,7 +145,7 @@ class Account:
         ):
             return self._grant(waiter, now)
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
-        deadline = None if max_wait is None else self._judge(waiter, max_wait, ahead, now)
+        deadline = None if max_wait is None else self._deadline(waiter, max_wait, ahead, now)
         self._board.seat(waiter, loop, deadline)
         self._queue(waiter)
         if self._listeners:
@@ -153,18 +158,13 @@ class Account:
         self.ledger.open_to = 0
         self.lanes.push(waiter)
 
-    def _judge(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
+    def _deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
         """The deadline of a wait that may be short enough."""
         if not max_wait >= 0:
             raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
         left = max_wait - waiter.waited
-        wait = self.ledger.least_wait(now, ahead + waiter.cost)
-        if left <= 0 or wait > left:
-            raise BudgetTimeoutError(
-                f"{waiter.operation or 'the call'} needs {waiter.cost} points behind {ahead} queued ones, "
-                f"which takes {wait:.3f} s at least, and max_wait={max_wait:g} leaves {max(left, 0.0):.3f} s",
-                retry_after=wait,
-            )
+        if left <= 0 or self.outlook.least(waiter, now) > left:
+            raise refusals.too_long(waiter, ahead, self.outlook.likely(waiter, now), max_wait)
         return now + left
 
     def _say_why(self, waiter: Waiter, ahead: int, now: float) -> None:
@@ -182,7 +182,7 @@ class Account:
                     cost=waiter.cost,
                     priority=waiter.priority.name,
                     reason=reason,
-                    delay=self.ledger.least_wait(now, ahead + waiter.cost),
+                    delay=self.outlook.likely(waiter, now),
                     ahead=ahead,
                 ),
             )
@@ -191,14 +191,12 @@ class Account:
     # Granting
 
     def _affords(self, waiter: Waiter, now: float) -> bool:
-        if waiter.priority is not Priority.BATCH:
-            return self.ledger.room(now, waiter.cost) >= waiter.cost
         room = self.ledger.room(now, waiter.cost)
-        reserved = self.reserve.points(self.ledger, now)
-        if room - reserved >= waiter.cost:
+        if room < waiter.cost:
+            return self.ledger.asks(waiter.cost, now)
+        if waiter.priority is not Priority.BATCH or room - self.reserve.points(self.ledger, now) >= waiter.cost:
             return True
-        if room >= waiter.cost:
-            self.ledger.again_at = now + _MELT_TICK
+        self.ledger.again_at = now + _MELT_TICK
         return False
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
@@ -250,12 +248,10 @@ class Account:
 
     def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> bool:
         """Grant what can be granted, up to a chunk; whether there is perhaps more."""
-        while late := self._board.overdue(max(now, self.ledger.gate_at)):
-            late.outcome = BudgetTimeoutError(
-                f"{late.operation or 'the call'} was not served {late.cost} points within its max_wait",
-                retry_after=self.ledger.least_wait(now, late.cost),
-            )
-            self._hand(late)
+        if self._board.hurried:
+            # Whose deadline lies before the next moment at which anything can be granted need not wait for it.
+            while late := self._board.overdue(self.outlook.next_at(now)):
+                self._refuse(late, refusals.too_late(late, self.ledger.likely_wait(now, late.cost)))
         for _ in range(CHUNK):
             waiter = self._next(now, here)
             if waiter is None:
@@ -263,6 +259,16 @@ class Account:
             waiter.outcome = self._grant(waiter, now)
             self._hand(waiter)
         return self.lanes.count > 0
+
+    def _refuse(self, waiter: Waiter, error: Exception) -> None:
+        waiter.outcome = error
+        self._hand(waiter)
+
+    def _refuse_unpayable(self) -> None:
+        """The limit has fallen or prices have risen: some of those that wait can never be paid for."""
+        whole = self.ledger.quota.whole
+        for waiter in [waiter for waiter in self.lanes if waiter.cost > whole]:
+            self._refuse(waiter, refusals.too_dear(waiter, whole))
 
     def _hand(self, waiter: Waiter) -> None:
         """Its outcome stands: let its station tell it."""
@@ -281,10 +287,13 @@ class Account:
             now = self.clock()
             for waiter in station.parked:
                 if not waiter.future.done():
+                    waiter.cost = self.prices.price(waiter.operation, waiter.seed)
                     self._queue(waiter)
                 else:
                     station.waiting -= 1
-            station.parked.clear()
+            if station.parked:
+                station.parked.clear()
+                self._refuse_unpayable()
             self._collect(now)
             more = self._pump(now, station.loop)
         finally:
@@ -339,12 +348,15 @@ class Account:
 
     def settle(self, permit: LocalPermit, answer: RateLimit | None, now: float) -> None:
         """An answer came. Under the lock."""
+        whole = self.ledger.quota.whole
         self.ledger.settle(permit, answer, now)
+        if self.ledger.quota.whole < whole:
+            self._refuse_unpayable()
         if answer is not None:
             self.learn(permit, answer, now)
         if self._headers_missed is None and self.ledger.headerless:
             self._headers_missed = True
-        if self.events or self._headers_missed:
+        if self.events or self._headers_missed or self._board.ringing:
             self.mailbox.append((None, "settled", None))
 
     def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
@@ -353,7 +365,7 @@ class Account:
         trail.passed(ledger.low, ledger.low_at)
         samples: list[Sample] = []
         if answer.throttled:
-            delay = max(0.0, ledger.gate_at - now)
+            delay = max(0.0, ledger.gate.opens_at - now)
             self.events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
         elif answer.remaining is not None and answer.remaining < ledger.limit:
             samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
@@ -368,6 +380,7 @@ class Account:
         if not changes:
             return
         self.lanes.reprice(lambda waiter: self.prices.price(waiter.operation, waiter.seed))
+        self._refuse_unpayable()
         for change in changes:
             details = CostChangeDetails(operation=change.operation, old=change.old, new=change.new)
             self.events.append(("on_cost_change", details))
@@ -390,8 +403,7 @@ class Account:
             self.closed = True
             self.ledger.shut()
             for waiter in [*self.lanes, *self._board.parked()]:
-                waiter.outcome = ClientClosedError("the limiter was closed while the call waited for points")
-                self._hand(waiter)
+                self._refuse(waiter, refusals.closed_meanwhile())
         finally:
             self.leave()
         self.follow_up(here)
@@ -418,10 +430,3 @@ class Account:
             self._listeners.tell(*event)
         if self.mailbox:
             self.look()
-
-
-def _too_dear(waiter: Waiter, limit: int) -> BudgetError:
-    return BudgetError(
-        f"{waiter.operation or 'the call'} costs {waiter.cost} points, more than the whole limit of {limit} per period: "
-        "it can never be paid for; pin its price with costs= if that is wrong"
-    )

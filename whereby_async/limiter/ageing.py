@@ -32,8 +32,8 @@ class Ageing:
         self._entries: deque[list[float]] = deque()
         self._holding = period + GUARD
         self._released_at = -math.inf
-        self.released = 0
-        self.merge_until = -math.inf
+        self.released: int = 0
+        self.merge_until: float = -math.inf
         self.newest: list[float] = []
 
     def answered(self, cost: int, now: float) -> None:

@@ -32,10 +32,13 @@ class Cold:
 
     __slots__ = ("_promised", "on", "piloted_at", "silent", "since")
 
+    piloted_at: float
+    since: float
+
     def __init__(self) -> None:
-        self.on = True
+        self.on: bool = True
         self.since = self.piloted_at = -math.inf
-        self.silent = 0
+        self.silent: int = 0
         self._promised = False
 
     @property

@@ -32,12 +32,15 @@ class Lead:
 
     __slots__ = ("due", "led_at", "out", "probation", "turned_at", "whole")
 
+    led_at: float
+    turned_at: float
+
     def __init__(self) -> None:
         self.out: int | None = None
-        self.due = False
+        self.due: bool = False
         self.led_at = self.turned_at = -math.inf
-        self.probation = False
-        self.whole = False
+        self.probation: bool = False
+        self.whole: bool = False
 
     def go(self, charge: Charge, now: float) -> None:
         """This call goes ahead."""

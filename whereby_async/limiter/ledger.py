@@ -39,6 +39,7 @@ import msgspec
 from .ageing import Ageing
 from .caution import TURN, room_among_others, room_at_turn, room_on_probation
 from .cold import Cold
+from .gate import Gate
 from .lead import PATIENCE, Lead
 from .others import Others
 from .pacing import Pace
@@ -52,8 +53,6 @@ SHORTEST_FLIGHT: Final = 1.0
 """Seconds, at least, within which a call without an answer may still reach the server."""
 
 _LONGEST_FLIGHT: Final = 10.0
-_FIRST_BACKOFF: Final = 1.0
-_BREATH: Final = 0.005
 _LOOK: Final = 0.2
 
 Reason: TypeAlias = Literal["empty", "frozen", "pilot"]
@@ -88,7 +87,7 @@ class Ledger:
         look_at: Until then an expected answer needs no second look.
         low: The least `remaining` of the window, as prices are learned from it.
         low_at: When it was heard.
-        gate_at: Nothing is granted before.
+        gate: Shut until the moment that a 429 has named.
         slowest: The longest round trip seen, within reason.
         quota: The limit.
         ageing: What is spent, and when it is released.
@@ -99,29 +98,37 @@ class Ledger:
         again_at: When to ask again, if nothing happens before.
     """
 
+    answered: int
+    granted: int
+    heard_at: float
+    look_at: float
+    low_at: float
+    open_to: int
+    piloted_end: float
+
     def __init__(self, limit: int | None, period: float) -> None:
         self.period = period
         self.granted = self.answered = self.open_to = 0
         self.floor: float = -math.inf
-        self.gate_at = self.heard_at = self.low_at = -math.inf
+        self.heard_at = self.low_at = -math.inf
         self.low: int = -1
         self.expected: int = -1
-        self.slowest = SHORTEST_FLIGHT
-        self.quota = Quota(limit)
-        self.ageing = Ageing(period)
-        self.window = Window(period)
-        self.others = Others(period)
-        self.pace = Pace(period)
+        self.slowest: float = SHORTEST_FLIGHT
+        self.gate: Gate = Gate(period)
+        self.quota: Quota = Quota(limit)
+        self.ageing: Ageing = Ageing(period)
+        self.window: Window = Window(period)
+        self.others: Others = Others(period)
+        self.pace: Pace = Pace(period)
         self.why: Reason = "pilot"
-        self.again_at = math.inf
-        self.lead = Lead()
-        self.cold = Cold()
+        self.again_at: float = math.inf
+        self.lead: Lead = Lead()
+        self.cold: Cold = Cold()
         self._calm = False
         self.look_at = self.piloted_end = -math.inf
-        self._backoff = _FIRST_BACKOFF
-        self.piloting = False
+        self.piloting: bool = False
         self.crowded = False
-        self.open_until = -math.inf
+        self.open_until: float = -math.inf
 
     @property
     def limit(self) -> int:
@@ -160,9 +167,8 @@ class Ledger:
         self.piloting = False
         if self.ageing.due(now):
             self._release(now)
-        if now < self.gate_at:
-            self.why = "frozen"
-            self.again_at = self.gate_at
+        if now < self.gate.opens_at:
+            self.ask_again(self.gate.opens_at, "frozen")
             return 0
         if self.granted == self.answered and not self.cold.silent and -math.inf < self.heard_at < now - self.period:
             # A silence this long says nothing of what others have spent meanwhile.
@@ -255,7 +261,7 @@ class Ledger:
         if answer is not None and answer.throttled:
             self._refused(charge, answer, now)
             return
-        self._backoff = _FIRST_BACKOFF
+        self.gate.passed(charge.granted_at)
         remaining = self._usable(answer)
         if answer is None or remaining is None:
             self.cold.unheard(charge.granted_at)
@@ -306,13 +312,15 @@ class Ledger:
         """A 429: nothing before the server's time, then one call at a time."""
         delay = answer.retry_after
         if delay is None:
-            delay = self.window.ends_in(now) or self._backoff
-            self._backoff = min(2 * self._backoff, self.period)
+            delay = self.window.ends_in(now)
         elif charge.granted_at >= self.window.end:
             self.window.refused(delay, now)
         if answer.limit is not None:
             self.quota.said(answer.limit)
-        self.gate_at = max(self.gate_at, now + delay + _BREATH)
+        elif charge.cost > self.limit:
+            # It went to ask whether the limit that one answer has named is true.
+            self.quota.said(self.limit)
+        self.gate.refused(delay, charge.granted_at, now)
         self._grow_cold(now, promised=True)
         self.others.emptied(now)
         self.pace.refused(self.limit, now)
@@ -371,17 +379,58 @@ class Ledger:
             return None
         return max(0, min(self.limit, int(self.floor) - self.granted))
 
-    def least_wait(self, now: float, points: int) -> float:
-        """Seconds until `points` can all be granted, at the earliest: nobody new, nothing refused."""
-        room = self.limit - self.held
-        if self.floor > -math.inf:
-            room = max(room, int(self.floor) - self.granted)
-        if now < self.others.until:
-            room = min(room, max(self.others.least, 0))
-        wait = max(0.0, self.gate_at - now)
+    def asks(self, cost: int, now: float) -> bool:
+        """May a call go that is dearer than the limit, to ask whether that is true?
+
+        One answer alone has named that limit, and it may be garbled: refusing the call by its word would be wrong, and waiting
+        for more than there ever will be too. What was established before still allows it.
+        """
+        proven = self.quota.whole - self.held
+        return self.limit < cost <= proven and not self.pending and now >= self.gate.opens_at
+
+    def more_at(self, now: float) -> float:
+        """The earliest moment at which more than now may be granted, if no answer comes before."""
+        kept = self.again_at, self.why
+        room = max(self.room(now), 0)
+        more_at = now if self.room(now, room + 1) > room else self.again_at
+        self.again_at, self.why = kept
+        return max(min(more_at, self.others.until) if now < self.others.until else more_at, self.gate.opens_at, now)
+
+    def least_wait(self, now: float, points: int, cheapest: float = math.inf) -> float:
+        """Seconds until `points` can all be granted, at the very earliest: nobody new, nothing refused.
+
+        A lower bound that holds whatever comes: an answer may open a window at any moment, be it to a call in flight or to one
+        that will soon be, and a window that goes by the server's own clock may turn right after the first points have come
+        back; only from then on each takes a period.
+
+        Args:
+            now: The time.
+            points: How many.
+            cheapest: What the cheapest call costs that waits, if any does.
+        """
+        room = max(self.room(now), 0)
         if points <= room:
-            return wait
-        first = self.ageing.first_at or now + self.period
-        if now < self.window.end:
-            first = min(first, self.window.end)
-        return max(wait, first - now) + (math.ceil((points - room) / self.limit) - 1) * self.period
+            return 0.0
+        answers = self.pending or cheapest <= room
+        first = max(now, self.gate.opens_at) if answers else self.more_at(now)
+        more = self._windows_more(points, max(room, self._left))
+        return first - now + max(0, more - 1) * self.period
+
+    def likely_wait(self, now: float, points: int) -> float:
+        """Seconds until `points` can all be granted, as things stand: the answers in flight bring nothing new."""
+        left = self._left
+        if now < self.others.until:
+            left = min(left, max(self.others.least, 0))
+        if points <= left:
+            return max(0.0, self.gate.opens_at - now)
+        return self.more_at(now) - now + self._windows_more(points, left) * self.period
+
+    @property
+    def _left(self) -> int:
+        """Points of the present window that are not granted yet, by whichever account has more."""
+        left = self.quota.limit - self.held
+        return left if self.floor == -math.inf else max(left, int(self.floor) - self.granted)
+
+    def _windows_more(self, points: int, left: int) -> int:
+        """Windows that must turn after the next one."""
+        return max(0, math.ceil((points - left) / self.limit) - 1)

@@ -54,6 +54,9 @@ class Others:
         "votes",
     )
 
+    proven_until: float
+    until: float
+
     def __init__(self, period: float) -> None:
         self._period = period
         self._ballots = 0
@@ -62,11 +65,11 @@ class Others:
         self._gap = period * _FIRST_GAP
         self._no_probe_until = -math.inf
         self._probing = False
-        self.votes = 0
+        self.votes: int = 0
         self.until = self.proven_until = -math.inf
-        self.least = 0
-        self.least_at = -math.inf
-        self.rate = 0.0
+        self.least: int = 0
+        self.least_at: float = -math.inf
+        self.rate: float = 0.0
 
     def vote(self, *, foreign: bool) -> bool:
         """One answer's word on whether others spend; the majority's."""

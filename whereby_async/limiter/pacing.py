@@ -40,8 +40,8 @@ class Pace:
         self._read_at = -math.inf
         self._rises: deque[float] = deque(maxlen=_RISES)
         self._eased_at = -math.inf
-        self.headroom = _LEAST_HEADROOM
-        self.until = -math.inf
+        self.headroom: float = _LEAST_HEADROOM
+        self.until: float = -math.inf
 
     def note(self, remaining: int, granted_at: float, now: float) -> None:
         """An answer to a call granted at `granted_at` said `remaining`."""

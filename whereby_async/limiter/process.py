@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from .ledger import Ledger
     from .protocol import Permit
 
+UNMETERED: Final = 2_000_000_000
+"""What a limiter that meters nothing shows as its limit."""
+
 _APART: Final = 1.0
 """Seconds by which a loop's clock must differ from the process's to be another clock."""
 
@@ -193,6 +196,13 @@ class ProcessLimiter:
             account.leave()
             account.follow_up(None)
 
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<{type(self).__name__} closed>"
+        budget = self.snapshot()
+        limit = "" if budget.limit >= UNMETERED else f"limit={budget.limit} available={budget.available} "
+        return f"<{type(self).__name__} {limit}{budget.state}>"
+
     def forecast(self, points: int) -> Forecast:
         """When `points` more points would have been granted, behind all that wait now. Costs nothing.
 
@@ -207,7 +217,7 @@ class ProcessLimiter:
             room = ledger.room(now)
             total = account.lanes.points + points
             windows = 1 if total <= room else 1 - (room - total) // ledger.limit
-            return Forecast(windows=windows, seconds=ledger.least_wait(now, total) if points > 0 else 0.0)
+            return Forecast(windows=windows, seconds=ledger.likely_wait(now, total) if points > 0 else 0.0)
         finally:
             account.leave()
             account.follow_up(None)
@@ -239,7 +249,7 @@ def _reset_in(ledger: Ledger, now: float) -> float | None:
 
 
 def _state(ledger: Ledger, available: int, now: float) -> BudgetState:
-    if now < ledger.gate_at:
+    if now < ledger.gate.opens_at:
         return "frozen"
     if not ledger.known:
         return "unknown"

@@ -14,6 +14,7 @@ first up to 5 % of each period's points.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -32,6 +33,8 @@ OLD_SHARE: Final = 0.05
 """Part of each period's points that those calls get at least."""
 
 _FEW_HUSKS: Final = 64
+_NEVER: Final = 1 << 62
+"""A number that no call will have."""
 
 
 # What a waiter has before it waits; nobody looks at them.
@@ -74,14 +77,14 @@ class Waiter:
         self, cost: int, operation: str, priority: Priority, *, order: int, now: float, waited: float, seed: int
     ) -> None:
         """Not queued yet; `station` and `future` are set when it has to wait."""
-        self.cost = cost
-        self.seed = seed
-        self.operation = operation
-        self.priority = priority
-        self.order = order
-        self.asked_at = now
-        self.waited = waited
-        self.queued = False
+        self.cost: int = cost
+        self.seed: int = seed
+        self.operation: str = operation
+        self.priority: Priority = priority
+        self.order: int = order
+        self.asked_at: float = now
+        self.waited: float = waited
+        self.queued: bool = False
         self.station: Station = _NOWHERE
         self.future: asyncio.Future[None] = _NOTHING
         self.outcome: LocalPermit | BaseException | None = None
@@ -106,13 +109,15 @@ class Lane:
         points: Points that they need.
     """
 
-    __slots__ = ("_husks", "_queues", "count", "points")
+    __slots__ = ("_husks", "_live", "_queues", "count", "points")
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Waiter]] = {}
+        # Calls that wait, by price: the queues' lengths, husks excluded.
+        self._live: dict[int, int] = {}
         self._husks = 0
-        self.count = 0
-        self.points = 0
+        self.count: int = 0
+        self.points: int = 0
 
     def push(self, waiter: Waiter) -> None:
         """Stand at the end, or at the place that the waiter's number says."""
@@ -122,6 +127,8 @@ class Lane:
         queue = self._queues.get(waiter.cost)
         if queue is None:
             queue = self._queues[waiter.cost] = deque()
+            self._live[waiter.cost] = 0
+        self._live[waiter.cost] += 1
         if not queue or queue[-1].order < waiter.order:
             queue.append(waiter)
             return
@@ -146,6 +153,32 @@ class Lane:
                 oldest = queue[0]
         return oldest
 
+    @property
+    def dearest(self) -> int:
+        """The highest price that somebody waits with."""
+        return max((cost for cost, count in self._live.items() if count), default=0)
+
+    @property
+    def cheapest(self) -> float:
+        """The lowest price that somebody waits with; `inf` if nobody does."""
+        return min((cost for cost, count in self._live.items() if count), default=math.inf)
+
+    def points_before(self, order: int, dearest: int | None) -> int:
+        """Points of those that came before that number and cost at most `dearest`."""
+        points = 0
+        for cost, queue in self._queues.items():
+            if not queue or (dearest is not None and cost > dearest):
+                continue
+            if queue[-1].order < order:
+                points += cost * self._live[cost]
+                continue
+            for other in queue:
+                # A call that is sent again keeps its place, which is near the front.
+                if other.order > order:
+                    break
+                points += cost * other.queued
+        return points
+
     def discard(self, waiter: Waiter) -> None:
         """Wait no longer: granted, cancelled or too late."""
         if not waiter.queued:
@@ -153,6 +186,7 @@ class Lane:
         waiter.queued = False
         self.count -= 1
         self.points -= waiter.cost
+        self._live[waiter.cost] -= 1
         queue = self._queues[waiter.cost]
         if queue[0] is waiter:
             queue.popleft()
@@ -175,6 +209,7 @@ class Lane:
         self._queues = {}
         for waiter in waiters:
             self._queues.setdefault(waiter.cost, deque()).append(waiter)
+        self._live = {cost: len(queue) for cost, queue in self._queues.items()}
         self._husks = 0
 
     def __iter__(self) -> Iterator[Waiter]:
@@ -195,7 +230,7 @@ class Lanes:
         self._lanes = tuple(Lane() for _ in Priority)
         self._old_from = 0.0
         self._old_spent = 0
-        self.count = 0
+        self.count: int = 0
 
     def __getitem__(self, priority: Priority) -> Lane:
         return self._lanes[priority]
@@ -209,11 +244,23 @@ class Lanes:
         """Points that all need."""
         return sum(lane.points for lane in self._lanes)
 
-    def ahead_of(self, priority: Priority, order: int) -> int:
-        """Points that wait before a call with that number in that lane; a call that keeps its place has few before it."""
-        ahead = sum(lane.points for lane in self._lanes[:priority])
-        head = self._lanes[priority].head()
-        return ahead + self._lanes[priority].points if head is not None and head.order < order else ahead
+    def ahead_of(self, priority: Priority, order: int, *, dearest: int | None = None) -> int:
+        """Points that wait before a call with that number in that lane, of calls that cost at most `dearest`."""
+        higher = self._lanes[:priority]
+        if dearest is None:
+            ahead = sum(lane.points for lane in higher)
+        else:
+            ahead = sum(lane.points_before(_NEVER, dearest) for lane in higher)
+        return ahead + self._lanes[priority].points_before(order, dearest)
+
+    @property
+    def cheapest(self) -> float:
+        """The lowest price in all lanes; `inf` if nobody waits."""
+        return min(lane.cheapest for lane in self._lanes)
+
+    def dearest_of(self, priority: Priority) -> int:
+        """The highest price in that lane and those before it."""
+        return max(lane.dearest for lane in self._lanes[: priority + 1])
 
     def push(self, waiter: Waiter) -> None:
         """Let it wait in its lane."""

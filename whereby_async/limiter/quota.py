@@ -23,10 +23,13 @@ class Quota:
 
     __slots__ = ("_heard", "limit", "told", "whole")
 
+    limit: int
+    whole: int
+
     def __init__(self, limit: int | None) -> None:
         self.limit = self.whole = limit or SMALLEST_PLAN
         self._heard = limit
-        self.told = False
+        self.told: bool = False
 
     def said(self, limit: int) -> bool:
         """An answer named a limit; whether ours is another now."""

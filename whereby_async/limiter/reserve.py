@@ -34,7 +34,7 @@ class Reserve:
         self._rate = -1.0
         self._reckoned_at = 0.0
         self._lively = 0
-        self.batch = 0
+        self.batch: int = 0
 
     def _reckon(self, limit: int, granted: int, now: float) -> float:
         """Points per second of the other lanes: a decaying mean that begins at the whole share."""

@@ -33,11 +33,11 @@ class Station:
     __slots__ = ("_handle", "_tick", "_when", "inbox", "loop", "parked", "rung", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[Station], None]) -> None:
-        self.loop = loop
-        self.waiting = 0
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.waiting: int = 0
         self.inbox: deque[Waiter] = deque()
         self.parked: list[Waiter] = []
-        self.rung = False
+        self.rung: bool = False
         self._tick = tick
         self._handle: asyncio.TimerHandle | None = None
         self._when = 0.0

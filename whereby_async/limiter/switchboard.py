@@ -41,6 +41,11 @@ class Switchboard:
         """Somebody is to be told."""
         return bool(self._ringing)
 
+    @property
+    def hurried(self) -> bool:
+        """Somebody waits with a deadline, or has."""
+        return bool(self._deadlines)
+
     def seat(self, waiter: Waiter, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
         """A call begins to wait in this loop, which is the running one. Under the lock."""
         station = self._stations.get(loop)

@@ -50,9 +50,9 @@ class Trail:
         self._marks: list[Mark] = []
         # Before it the answers are not complete any more.
         self._edge: float = -math.inf
-        self.low_at = -math.inf
-        self.low = -1
-        self.refilled_at = -math.inf
+        self.low_at: float = -math.inf
+        self.low: int = -1
+        self.refilled_at: float = -math.inf
 
     def passed(self, low: int, low_at: float) -> None:
         """Expected answers have passed by, down to `low`: go on from the last of them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from .account import Account
 from .costs import Prices
+from .lead import PATIENCE
 from .ledger import Charge, Ledger
-from .process import ProcessLimiter
+from .process import UNMETERED, ProcessLimiter
 from .reserve import Reserve
 
 if TYPE_CHECKING:
@@ -16,38 +18,46 @@ if TYPE_CHECKING:
     from ..rate_limit import RateLimit
     from .listeners import Listeners
 
-UNMETERED: Final = 2_000_000_000
-"""What `Unlimited` shows as its limit."""
-
 _PERIOD: Final = 60.0
 
 
 class _FreezeOnly(Ledger):
-    """A ledger without a limit: only a 429's time counts."""
+    """A ledger without a limit: only a 429's time counts, and if that was wrong, one call at a time."""
 
     __slots__ = ()
 
     def room(self, now: float, need: int = 1) -> int:  # noqa: ARG002 - everything fits
-        self.why = "frozen"
-        self.again_at = self.gate_at
-        return 0 if now < self.gate_at else UNMETERED
+        if now < self.gate.opens_at:
+            self.ask_again(self.gate.opens_at, "frozen")
+            return 0
+        if self.gate.doubted and self.pending and now < self.cold.piloted_at + PATIENCE:
+            self.ask_again(self.cold.piloted_at + PATIENCE, "pilot")
+            return 0
+        return UNMETERED
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
-        super().settle(charge, answer, now)
-        self.ageing.clear()
-        self.open_to = 0
-        self.expected = -1
+        self.answered += charge.cost
+        self.heard_at = now
+        if answer is not None and answer.throttled:
+            self.gate.refused(answer.retry_after, charge.granted_at, now)
+        else:
+            self.gate.passed(charge.granted_at)
 
-    def lost(self, charge: Charge, now: float) -> None:
-        super().lost(charge, now)
-        self.ageing.clear()
+    def lost(self, charge: Charge, now: float) -> None:  # noqa: ARG002 - spent points do not matter
+        self.answered += charge.cost
 
-    def least_wait(self, now: float, points: int) -> float:  # noqa: ARG002 - everything fits
-        return max(0.0, self.gate_at - now)
+    def least_wait(self, now: float, points: int, cheapest: float = math.inf) -> float:  # noqa: ARG002 - everything fits
+        return max(0.0, self.gate.opens_at - now)
+
+    def likely_wait(self, now: float, points: int) -> float:
+        return self.least_wait(now, points)
 
 
 class Unlimited(ProcessLimiter):
-    """Meters nothing: every call goes at once, but after a 429 everyone waits until the server's time."""
+    """Meters nothing: every call goes at once, but after a 429 everyone waits until the server's time.
+
+    Where the server names none, or one that proves wrong, the waits double, and one call goes at a time until one succeeds.
+    """
 
     def __init__(self) -> None:
         """Make one; it has no options."""

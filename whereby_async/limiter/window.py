@@ -38,7 +38,7 @@ class Window:
         self._heard = math.inf
         self._votes = 0
         self._ballots = 0
-        self.end = math.inf
+        self.end: float = math.inf
 
     @property
     def sure(self) -> bool:

@@ -35,7 +35,7 @@ Ts = TypeVarTuple("Ts")
 
 _GRACE: Final = 0.001
 """Seconds of real time that the kernel gets to bring what was sent through a socket."""
-_LONGEST_STANDSTILL: Final = 30.0
+LONGEST_STANDSTILL: Final = 30.0
 """Seconds of real time without any timer or event before the loop says that it is stuck."""
 
 
@@ -46,7 +46,8 @@ class SimulatedDeadlockError(RuntimeError):
 class _JumpingSelector(selectors.BaseSelector):
     """A selector that lets simulated time pass instead of waiting."""
 
-    def __init__(self, start: float) -> None:
+    def __init__(self, start: float, patience: float) -> None:
+        self._patience = patience
         self._real = selectors.DefaultSelector()
         self.now = start
         self.working = 0
@@ -64,10 +65,10 @@ class _JumpingSelector(selectors.BaseSelector):
         return []
 
     def _stand_still(self) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(_LONGEST_STANDSTILL)
+        ready = self._real.select(self._patience)
         if not ready and not self.working:
             raise SimulatedDeadlockError(
-                f"no timer is set and no event has come for {_LONGEST_STANDSTILL:g} s of real time: every task waits for another"
+                f"no timer is set and no event has come for {self._patience:g} s of real time: every task waits for another"
             )
         return ready
 
@@ -96,13 +97,15 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     simulated: Final = True
 
-    def __init__(self, start: float = 0.0) -> None:
+    def __init__(self, start: float = 0.0, *, patience: float = LONGEST_STANDSTILL) -> None:
         """Make a loop.
 
         Args:
             start: What its clock shows at first, in seconds.
+            patience: Seconds of real time without any timer or event before it raises `SimulatedDeadlockError`: until then
+                another thread or a socket may still wake it.
         """
-        self._jumping = _JumpingSelector(start)
+        self._jumping = _JumpingSelector(start, patience)
         super().__init__(self._jumping)
         # Timers are due exactly when the clock says so.
         self._clock_resolution = 1e-9
@@ -122,15 +125,21 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._jumping.working -= 1
 
 
-def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0) -> T:
+def run_simulated(
+    main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = LONGEST_STANDSTILL
+) -> T:
     """Run `main` in a fresh `SimulatedLoop`, like `asyncio.run`.
 
     Args:
         main: The coroutine to run.
         start: What the loop's clock shows at first, in seconds.
+        patience: Seconds of real time without any timer or event before it is given up.
 
     Returns:
         What `main` returns.
+
+    Raises:
+        SimulatedDeadlockError: Every task waits for another.
     """
-    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(start)) as runner:
+    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(start, patience=patience)) as runner:
         return runner.run(main)

@@ -1,0 +1,52 @@
+"""`Gate`: nothing is granted before the moment that a 429 has named. Pure.
+
+What the server says is obeyed to the letter, once. If it said nothing, or "now", or if a call that was sent after its time is
+refused again, its word is worth nothing by itself, so each such round waits twice as long as the one before: 1, 2, 4 … seconds
+up to a period, until a call that was sent after the gate had opened succeeds. Refusals of calls that were on their way when
+the gate closed belong to the same round: a crowd that is refused at once is one refusal.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_FIRST_BACKOFF: Final = 1.0
+_BREATH: Final = 0.005
+"""Seconds added to the server's time, against its own rounding."""
+
+
+class Gate:
+    """Closed until a moment.
+
+    Attributes:
+        opens_at: Nothing is granted before.
+        doubted: The last refusal named no time, or one that was wrong: call one by one.
+    """
+
+    __slots__ = ("_backoff", "_longest", "_rounds", "doubted", "opens_at")
+
+    def __init__(self, period: float) -> None:
+        self._longest = period
+        self._backoff = _FIRST_BACKOFF
+        self._rounds = 0
+        self.opens_at: float = -math.inf
+        self.doubted: bool = False
+
+    def refused(self, told: float | None, granted_at: float, now: float) -> None:
+        """A call that was granted at `granted_at` got a 429 that names a time in `told` seconds, if any."""
+        delay = told or 0.0
+        if granted_at >= self.opens_at:
+            if self._rounds or not delay:
+                self.doubted = True
+                delay = max(delay, self._backoff)
+                self._backoff = min(2 * self._backoff, self._longest)
+            self._rounds += 1
+        self.opens_at = max(self.opens_at, now + delay + _BREATH)
+
+    def passed(self, granted_at: float) -> None:
+        """A call was not refused; progress if it was sent after the gate had opened."""
+        if self._rounds and granted_at >= self.opens_at:
+            self._backoff = _FIRST_BACKOFF
+            self._rounds = 0
+            self.doubted = False

@@ -1,0 +1,66 @@
+"""`Outlook`: how long a call will wait, as far as that can be known. Pure.
+
+Two questions that must not be mixed up. *May it be refused at once?* Only if it will surely wait too long: `least` is a lower
+bound that holds whatever the answers in flight bring, however a cheaper call may pass a dearer one, and whatever share an old
+call is owed; points that come back because a call was never sent are the one thing that it does not foresee. *When would it be
+served?* `likely` supposes that nothing unforeseen happens; that is what people are told.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .protocol import Priority
+from .queue import OLD
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+    from .queue import Lanes, Waiter
+
+
+class Outlook:
+    """What those that wait can expect."""
+
+    __slots__ = ("_lanes", "_ledger")
+
+    def __init__(self, ledger: Ledger, lanes: Lanes) -> None:
+        self._ledger = ledger
+        self._lanes = lanes
+
+    def next_at(self, now: float) -> float:
+        """The earliest moment at which anything can be granted."""
+        ledger = self._ledger
+        if ledger.limit < ledger.quota.whole:
+            # Somebody may go to ask whether the limit is true.
+            return max(now, ledger.gate.opens_at)
+        return now + ledger.least_wait(now, 1)
+
+    def least(self, waiter: Waiter, now: float) -> float:
+        """Seconds that it will wait at the very least."""
+        ledger = self._ledger
+        if waiter.cost > ledger.limit:
+            # It goes to ask whether the limit is true.
+            return max(0.0, ledger.gate.opens_at - now)
+        ahead = self._lanes.ahead_of(waiter.priority, waiter.order)
+        wait = ledger.least_wait(now, ahead + waiter.cost, self._lanes.cheapest)
+        if ahead and wait:
+            wait = min(wait, self._passing(waiter, now))
+            if waiter.priority is not Priority.INTERACTIVE:
+                owed_in = waiter.since + OLD * ledger.period - now
+                wait = min(wait, max(owed_in, ledger.least_wait(now, waiter.cost)))
+        return wait
+
+    def _passing(self, waiter: Waiter, now: float) -> float:
+        """The same for a call that passes dearer ones: each window leaves it what the dearest of them can not use."""
+        dearest = self._lanes.dearest_of(waiter.priority)
+        if dearest <= waiter.cost:
+            return math.inf
+        points = waiter.cost + self._lanes.ahead_of(waiter.priority, waiter.order, dearest=waiter.cost)
+        windows = math.ceil(points / (dearest - 1))
+        return self._ledger.least_wait(now, waiter.cost) + max(0, windows - 2) * self._ledger.period
+
+    def likely(self, waiter: Waiter, now: float) -> float:
+        """Seconds until it is served, as things stand."""
+        ahead = self._lanes.ahead_of(waiter.priority, waiter.order)
+        return max(self._ledger.likely_wait(now, ahead + waiter.cost), self.least(waiter, now))
