@@ -27,7 +27,9 @@ async def test_window_that_ends_too_late_is_not_waited_for() -> None:
     async with FakeWhereby(limit=3, period=30.0) as fake, fake.client(max_wait=3.0) as client:
         for _ in range(3):
             await client.meetings.list()
-        with pytest.raises(BudgetTimeoutError, match=r"meetings\.list would wait .* s for 1 point, max_wait is 3 s") as caught:
+        with pytest.raises(
+            BudgetTimeoutError, match=r"meetings\.list would wait .* s for 1 point, max_wait is 3 s"
+        ) as caught:
             await client.meetings.list()
         assert caught.value.retry_after is not None
         assert 25 < caught.value.retry_after < 33

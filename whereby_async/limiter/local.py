@@ -79,11 +79,15 @@ def _checked_pins(costs: object) -> dict[str, int]:
     if costs is None:
         return {}
     if not isinstance(costs, Mapping):
-        raise ConfigurationError(f"costs={costs!r}: give a price for each operation's name, such as {{'insights.rooms': 5}}")
+        raise ConfigurationError(
+            f"costs={costs!r}: give a price for each operation's name, such as {{'insights.rooms': 5}}"
+        )
     pins = dict(cast("Mapping[str, int]", costs))
     for operation, cost in pins.items():
         if not isinstance(operation, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-            raise ConfigurationError(f"costs has the key {operation!r}: give names of operations, such as 'insights.rooms'")
+            raise ConfigurationError(
+                f"costs has the key {operation!r}: give names of operations, such as 'insights.rooms'"
+            )
         if not _is_count(cost):
             raise ConfigurationError(f"costs[{operation!r}]={cost!r}: give a whole number of points from 1 on")
     return pins

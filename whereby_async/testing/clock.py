@@ -125,9 +125,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._jumping.working -= 1
 
 
-def run_simulated(
-    main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = LONGEST_STANDSTILL
-) -> T:
+def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = LONGEST_STANDSTILL) -> T:
     """Run `main` in a fresh `SimulatedLoop`, like `asyncio.run`.
 
     Args:
