@@ -28,6 +28,8 @@ THROTTLED: Final = 429
 MOST_POINTS: Final = 2_000_000_000
 LONGEST_WAIT: Final = 86_400.0
 """Seconds; a server that tells us to wait longer is taken to mean this."""
+_BEYOND_BELIEF: Final = 7 * 86_400.0
+"""Seconds; a wait that is said to be longer is nonsense: obeyed, one garbled header would end a day's work."""
 LONGEST_WINDOW: Final = 3600.0
 """Seconds; a window that is said to end later is nonsense."""
 
@@ -122,9 +124,13 @@ def _window_left(text: str | None, date: str | None) -> float | None:
 
 
 def _wait(text: str | None, date: str | None) -> float | None:
-    """Seconds to wait: what is too long to be believed is cut, not dropped."""
-    wait = _seconds_until(text, date)
-    return None if wait is None else min(wait, LONGEST_WAIT)
+    """Seconds to wait."""
+    return _cut(_seconds_until(text, date))
+
+
+def _cut(wait: float | None) -> float | None:
+    """A wait that is very long is cut to a day, since to drop it would be to hammer; one beyond belief is dropped."""
+    return None if wait is None or wait > _BEYOND_BELIEF else min(wait, LONGEST_WAIT)
 
 
 def _milliseconds_left(body: bytes) -> float | None:
@@ -142,7 +148,7 @@ def _milliseconds_left(body: bytes) -> float | None:
     if left is None or isinstance(left, bool) or not isinstance(left, int | float):
         return None
     # A comparison, not a division, decides first: an integer may be too large for a float.
-    return min(left / 1000, LONGEST_WAIT) if 0 <= left <= _ABSURD else None
+    return _cut(left / 1000) if 0 <= left <= _ABSURD else None
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):

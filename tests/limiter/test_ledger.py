@@ -65,6 +65,20 @@ def test_remaining_moves_the_account_down() -> None:
     assert book.room() == 4
 
 
+def test_a_lost_call_that_may_still_arrive_is_not_taken_for_counted() -> None:
+    """The next call may overtake it, and then its answer's `Remaining` has not seen it yet."""
+    book = Book(10)
+    book.call(9, limit=10)
+    lost = book.grant()
+    book.ledger.lost(lost, book.now)
+    overtaking = book.grant()
+    book.answer(overtaking, 8, limit=10)  # the lost one is still on its way: one of these eight is its
+    assert book.room() == 7
+    book.until(book.ledger.slowest + 0.01)
+    book.call(6, limit=10)  # by now it has arrived, and was counted
+    assert book.room() == 6
+
+
 def test_reset_moves_the_account() -> None:
     """With nothing left, the next call goes when the window ends as told; without being told, a period later."""
     told, untold = Book(), Book()

@@ -12,7 +12,8 @@ its windows begin. This needs nothing but our own monotonic clock.
 *The evidence.* What the server has left shrinks by our own spending only. An answer's `remaining` was true when its call
 arrived; of our calls it surely counts its own and those that had been answered when it was granted, and perhaps none other.
 So `answered + cost + remaining` is a floor, in points ever granted, up to which we may grant, in whatever order answers come.
-The highest floor is the best.
+The highest floor is the best. A call that was lost has ended, but may arrive later than the next: it is `adrift`, and counts as
+unanswered here, for as long as the slowest round trip takes.
 
 Everything is counted in points ever granted, so that a grant is one addition: `granted` may rise to `limit + released` by the
 ledger and to `floor` by the evidence, and `open_to` is the larger of the two. No clock but ours is read: skew, drift and
@@ -79,6 +80,7 @@ class Ledger:
         period: Seconds.
         granted: Points granted ever, less those that came back.
         answered: Points of calls that ended, ever.
+        adrift: Points of lost calls among them that may still arrive.
         floor: The evidence: `granted` may surely rise to here.
         open_to: `granted` may rise to here without a second thought until `open_until`.
         crowded: Calls wait, so nothing is granted without a second thought.
@@ -109,6 +111,8 @@ class Ledger:
     def __init__(self, limit: int | None, period: float) -> None:
         self.period = period
         self.granted = self.answered = self.open_to = 0
+        self.adrift: int = 0
+        self._adrift: list[tuple[float, int]] = []
         self.floor: float = -math.inf
         self.heard_at = self.low_at = -math.inf
         self.low: int = -1
@@ -150,7 +154,9 @@ class Ledger:
     def charge(self, charge: Charge, now: float) -> None:
         """Deduct a call that `room` allowed."""
         charge.granted_at = now
-        charge.answered = self.answered
+        while self._adrift and self._adrift[0][0] <= now:
+            self.adrift -= self._adrift.pop(0)[1]
+        charge.answered = self.answered - self.adrift
         if self.piloting:
             self.piloting = False
             self.piloted_end = self.window.end
@@ -328,6 +334,8 @@ class Ledger:
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""
         self.answered += charge.cost
+        self.adrift += charge.cost
+        self._adrift.append((now + self.slowest, charge.cost))
         self.ageing.unanswered(charge.cost, self.slowest, now)
         self.lead.gone(charge)
 

@@ -143,7 +143,9 @@ class ProcessLimiter:
                 if granted < mark <= ledger.open_to and now < ledger.open_until:
                     # The common case: points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                     ledger.granted = mark
-                    return LocalPermit(mark - granted, now, ledger.answered, account, operation, account.arrivals)
+                    return LocalPermit(
+                        mark - granted, now, ledger.answered - ledger.adrift, account, operation, account.arrivals
+                    )
             finally:
                 leave()
                 if account.mailbox:
