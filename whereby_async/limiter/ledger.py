@@ -33,6 +33,7 @@ backwards only delays.
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
@@ -112,7 +113,7 @@ class Ledger:
         self.period = period
         self.granted = self.answered = self.open_to = 0
         self.adrift: int = 0
-        self._adrift: list[tuple[float, int]] = []
+        self._adrift: deque[tuple[float, int]] = deque()
         self.floor: float = -math.inf
         self.heard_at = self.low_at = -math.inf
         self.low: int = -1
@@ -155,7 +156,7 @@ class Ledger:
         """Deduct a call that `room` allowed."""
         charge.granted_at = now
         while self._adrift and self._adrift[0][0] <= now:
-            self.adrift -= self._adrift.pop(0)[1]
+            self.adrift -= self._adrift.popleft()[1]
         charge.answered = self.answered - self.adrift
         if self.piloting:
             self.piloting = False
