@@ -256,7 +256,7 @@ def test_a_hook_without_a_method_is_refused() -> None:
         def on_atempt(self, details: object) -> None:
             """Never called."""
 
-    with pytest.raises(ConfigurationError, match=r"has none of the methods on_attempt, on_retry, on_response, on_wait"):
+    with pytest.raises(ConfigurationError, match=r"has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_wait"):
         client(hooks=[Misspelt()])
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry")
-MODULES = ("errors", "hooks", "limiter", "models", "testing")
+MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks")
 RESOURCES = ("meetings", "recordings", "transcriptions", "summaries", "rooms", "insights")
 
 
@@ -60,7 +60,7 @@ def test_constructing_a_client_loads_nothing_more() -> None:
     assert "aiohttp" in _loaded_by(program)
 
 
-@pytest.mark.parametrize("name", ["errors", "hooks", "rate_limit", "models"])
+@pytest.mark.parametrize("name", ["errors", "hooks", "rate_limit", "models", "webhooks", "room_links"])
 def test_errors_and_values_do_without_aiohttp(name: str) -> None:
     """Code that only handles errors, hooks or values never pays for the transport."""
     assert not _loaded_by(f"import whereby_async.{name}") & {"aiohttp", "yarl", "redis", "rich"}

@@ -1,4 +1,4 @@
-"""The hunt: nine planted secrets, looked for in every repr, log record, error and traceback with locals."""
+"""The hunt: ten planted secrets, looked for in every repr, log record, error and traceback with locals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from whereby_async import (
     WherebyError,
     capture_responses,
     models,
+    room_link,
 )
 from whereby_async.limiter import Unlimited
+from whereby_async.webhooks import sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -43,6 +45,7 @@ SECRETS = {
     "access link": "plantedlinksignature",
     "dial-in code": "planteddialincode",
     "proxy password": "plantedproxypassword",
+    "webhook secret": "plantedwebhooksecret",
 }
 HOST_URL = "https://s.whereby.com/r?roomKey=plantedhostkey"
 VIEWER_URL = "https://s.whereby.com/r?roomKey=plantedviewerkey"
@@ -350,6 +353,59 @@ async def test_no_secret_shows_in_the_text_when_an_argument_is_refused(hunt: Hun
         outcome = await outcome_of(BAD_ARGUMENTS[argument], client)
     assert isinstance(outcome, ValueError | TypeError)
     hunt.thing("error", outcome)
+    assert hunt.found() == set()
+
+
+WEBHOOK_SECRET = "plantedwebhooksecret"
+SEVERAL_SECRETS = ["other", WEBHOOK_SECRET + "\n"]
+WITH_A_BLANK_ONE = [WEBHOOK_SECRET, " "]
+AS_BYTES: Any = WEBHOOK_SECRET.encode()
+DATA = {"roomName": HOST_URL, "metadata": HOST_URL, "displayName": f"Bearer {KEY}", "link": LINK["accessLink"]}
+WEBHOOK = json.dumps({"id": "1", "type": "room.client.joined", "data": DATA}).encode()
+UNKNOWN = json.dumps({"id": "1", "type": "x", "data": {**MEETING, **LINK}}).encode()
+NO_EVENT = json.dumps({"id": "1", "type": "room.client.joined", "data": [HOST_URL, LINK, RECORDING]}).encode()
+NO_JSON = f"{HOST_URL} {KEY}".encode()
+AS_TEXT: Any = WEBHOOK.decode()
+AS_JSON: Any = json.loads(WEBHOOK)
+SIGNED = {body: sign(body, WEBHOOK_SECRET) for body in (WEBHOOK, UNKNOWN, NO_EVENT, NO_JSON)}
+SIGNATURE = SIGNED[WEBHOOK]
+DIGEST = SIGNATURE.rpartition("=")[2]
+ENLARGED = WEBHOOK + b" "
+
+WEBHOOKS: dict[str, Callable[[], object]] = {
+    "an event": lambda: unwrap(WEBHOOK, SIGNATURE, WEBHOOK_SECRET),
+    "an unknown event": lambda: unwrap(UNKNOWN, SIGNED[UNKNOWN], WEBHOOK_SECRET),
+    "no header": lambda: unwrap(WEBHOOK, None, WEBHOOK_SECRET),
+    "a malformed header": lambda: unwrap(WEBHOOK, DIGEST, WEBHOOK_SECRET),
+    "a header too many": lambda: unwrap(WEBHOOK, [SIGNATURE, "t=1"], WEBHOOK_SECRET),
+    "another body": lambda: unwrap(ENLARGED, SIGNATURE, WEBHOOK_SECRET),
+    "another secret": lambda: verify_signature(WEBHOOK, SIGNATURE, SEVERAL_SECRETS),
+    "too old": lambda: verify_signature(WEBHOOK, SIGNATURE, WEBHOOK_SECRET, now=1),
+    "no tolerance": lambda: verify_signature(WEBHOOK, SIGNATURE, WEBHOOK_SECRET, tolerance=-1),
+    "a blank secret": lambda: verify_signature(WEBHOOK, SIGNATURE, WITH_A_BLANK_ONE),
+    "a secret of bytes": lambda: unwrap(WEBHOOK, SIGNATURE, AS_BYTES),
+    "text": lambda: unwrap(AS_TEXT, SIGNATURE, WEBHOOK_SECRET),
+    "parsed JSON": lambda: unwrap(AS_JSON, SIGNATURE, WEBHOOK_SECRET),
+    "no event": lambda: unwrap(NO_EVENT, SIGNED[NO_EVENT], WEBHOOK_SECRET),
+    "no JSON": lambda: unwrap(NO_JSON, SIGNED[NO_JSON], WEBHOOK_SECRET),
+    "text to sign": lambda: sign(AS_TEXT, WEBHOOK_SECRET),
+    "a room link": lambda: room_link(HOST_URL, chat=True) and None,
+    "a room link's value": lambda: room_link(HOST_URL, display_name="$"),
+    "a room link's host": lambda: room_link(HOST_URL.replace("s.whereby.com", "s.example")),
+}
+
+
+@pytest.mark.parametrize("case", WEBHOOKS)
+def test_no_secret_shows_of_a_webhook_or_a_room_link(hunt: Hunt, case: str) -> None:
+    """Neither the webhook's secret nor the right digest, nor what the body holds, nor the link's key."""
+    try:
+        outcome = WEBHOOKS[case]()
+    except (WherebyError, TypeError, ValueError) as error:
+        hunt.error(case, error)
+        assert DIGEST not in str(hunt.seen)
+    else:
+        hunt.thing(case, outcome)
+    assert hunt.seen
     assert hunt.found() == set()
 
 

@@ -19,8 +19,9 @@ from .version import __version__
 
 TYPE_CHECKING = False  # type checkers know the name; to import typing for it would double what this import costs
 if TYPE_CHECKING:
-    from . import errors, hooks, limiter, models
+    from . import errors, hooks, limiter, models, webhooks
     from .client import WherebyClient
+    from .downloads import Download, Progress
     from .errors import (
         APIConnectionError,
         APIStatusError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ConflictError,
         InternalServerError,
+        JobFailedError,
         NotFoundError,
         PermissionDeniedError,
         RateLimitError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from .limiter.protocol import Priority
     from .models.page import Page
     from .pagination import Paginator
+    from .room_links import room_link
     from .scopes import capture_responses, use_priority
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
@@ -62,12 +65,15 @@ __all__ = [
     "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
+    "Download",
     "InternalServerError",
+    "JobFailedError",
     "NotFoundError",
     "Page",
     "Paginator",
     "PermissionDeniedError",
     "Priority",
+    "Progress",
     "RateLimitError",
     "ResponseDecodeError",
     "RetryPolicy",
@@ -83,26 +89,30 @@ __all__ = [
     "hooks",
     "limiter",
     "models",
+    "room_link",
     "use_priority",
+    "webhooks",
 ]
 
 _HOMES = {
     "errors": (
         "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError BudgetError BudgetTimeoutError "
-        "ClientClosedError ConfigurationError ConflictError InternalServerError NotFoundError PermissionDeniedError "
+        "ClientClosedError ConfigurationError ConflictError InternalServerError JobFailedError NotFoundError PermissionDeniedError "
         "RateLimitError ResponseDecodeError Throttled UnprocessableEntityError WebhookVerificationError WherebyError"
     ),
     "client": "WherebyClient",
+    "downloads": "Download Progress",
     "limiter.protocol": "Priority",
     "models.page": "Page",
     "pagination": "Paginator",
+    "room_links": "room_link",
     "scopes": "capture_responses use_priority",
     "transport.exchange": "Answer",
     "transport.pool": "SessionPool",
     "transport.retry": "RetryPolicy",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = ("errors", "hooks", "limiter", "models")
+_MODULES = ("errors", "hooks", "limiter", "models", "webhooks")
 
 
 def __getattr__(name: str) -> object:

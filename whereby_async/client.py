@@ -1,9 +1,8 @@
-"""`WherebyClient`: lifecycle and options. The send loop is in `sender.py`, the network in `transport/`."""
+"""`WherebyClient`: lifecycle and options. Its operations are in `resources/`, the loop in `sender.py`, the network in `transport/`."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -18,31 +17,25 @@ from .configuration import (
     require_limiter,
 )
 from .limiter.shared import shared_budget
-from .models.decoding import decoder
-from .models.encoding import encode
-from .operation import Operation, relative_path
-from .redaction import SilentDict, as_secret, silent
-from .resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions, arguments
-from .resources.files import file_parts
+from .redaction import SilentDict, as_secret
+from .resources import ApiRoot
 from .scopes import as_priority
 from .sender import ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    import os
+    from collections.abc import Awaitable, Callable, Iterable
     from types import TracebackType
 
+    from .batch import Batch, Estimate, KeyOf, OnProgress, Requests
     from .hooks import Hook
     from .limiter.protocol import Limiter, Priority
-    from .resources.files import FileSource
 
 T = TypeVar("T")
 
 
-_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-
-
-class WherebyClient:
+class WherebyClient(ApiRoot):
     """A client of the Whereby REST API that spends the organisation's points per minute wisely.
 
     ```python
@@ -65,7 +58,8 @@ class WherebyClient:
         max_wait: The longest that one call, all its attempts together, may wait for points, in seconds; `0` fails at once
             instead of waiting, `None` waits as long as it takes.
         priority: The lane of its calls, unless `use_priority` or `with_options` says otherwise; default `Priority.NORMAL`.
-        hooks: Objects that are told of attempts, retries, answers, waits, throttling and prices (see `whereby_async.hooks`).
+        hooks: Objects that are told of calls, attempts, retries, answers, waits, throttling and prices (see
+            `whereby_async.hooks`); each once, though it be in the list twice.
 
     Raises:
         ConfigurationError: The key is missing or blank, or an option can not be used.
@@ -113,43 +107,13 @@ class WherebyClient:
         require("retry", options.retry, RetryPolicy, advice="pass a RetryPolicy(…)")
         self._options = options
         self._sender = ClientSender(self._shared, options)
-        self._shared.listen_to(options.limiter)
+        self._shared.subscriptions.listen_to(options.limiter, self._shared.base_url)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_shared"):
             return "<WherebyClient, not made>"
         view = " view" if self._is_view else ""
         return f"<WherebyClient{view} {self._shared.base_url}{' closed' if self._shared.closed else ''}>"
-
-    @functools.cached_property
-    def meetings(self) -> Meetings:
-        """Make, read, list and delete meetings."""
-        return Meetings(self._sender)
-
-    @functools.cached_property
-    def recordings(self) -> Recordings:
-        """Read, list, delete and link to recordings."""
-        return Recordings(self._sender)
-
-    @functools.cached_property
-    def transcriptions(self) -> Transcriptions:
-        """Start, read, list, delete and link to transcriptions."""
-        return Transcriptions(self._sender)
-
-    @functools.cached_property
-    def summaries(self) -> Summaries:
-        """Start, read, list and delete summaries."""
-        return Summaries(self._sender)
-
-    @functools.cached_property
-    def rooms(self) -> Rooms:
-        """Set and reset the themes of rooms."""
-        return Rooms(self._sender)
-
-    @functools.cached_property
-    def insights(self) -> Insights:
-        """Read insights into rooms, sessions and participants."""
-        return Insights(self._sender)
 
     @property
     def base_url(self) -> str:
@@ -212,95 +176,100 @@ class WherebyClient:
         view._use(self._options.replaced(**changes))
         return view
 
-    @overload
-    async def request(
+    def batch(  # noqa: PLR0913 - the options of a job
         self,
-        method: str,
-        path: str,
+        method: Callable[..., Awaitable[T]],
+        requests: Requests,
         *,
-        operation: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        files: Mapping[str, FileSource] | None = None,
-        cost: int | None = None,
+        concurrency: int = 64,
+        journal: str | os.PathLike[str] | None = None,
+        key: KeyOf | None = None,
+        ordered: bool = False,
+        stop_on_error: bool = False,
+        retry_failed: bool = False,
+        refetch: bool = False,
         idempotent: bool | None = None,
-    ) -> Any: ...
+        mark: bool = True,
+        absent_after: float | None = None,
+        same_organisation: bool = False,
+        on_progress: OnProgress | None = None,
+        progress_interval: float = 1.0,
+    ) -> Batch[T]:
+        """Call a method once for each of many requests, in the `BATCH` lane; outcomes come out as they finish.
 
-    @overload
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        operation: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        files: Mapping[str, FileSource] | None = None,
-        cost: int | None = None,
-        idempotent: bool | None = None,
-        type: type[T],
-    ) -> T: ...
+        ```python
+        async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:
+            async for outcome in outcomes:
+                ...
+        ```
 
-    @overload
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        operation: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        files: Mapping[str, FileSource] | None = None,
-        cost: int | None = None,
-        idempotent: bool | None = None,
-        type: Any,
-    ) -> Any: ...
-
-    async def request(  # noqa: PLR0913 - the parts of a request
-        self,
-        method: str,
-        path: str,
-        *,
-        operation: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        files: Mapping[str, FileSource] | None = None,
-        cost: int | None = None,
-        idempotent: bool | None = None,
-        type: Any = Any,  # noqa: A002 - the name in the contract
-    ) -> Any:
-        """Reach an endpoint that this version does not know, under the same limiter, retries and errors.
+        With a journal the job can be killed at any moment and run again. What runs how often: reads, deletes and PUTs at least
+        once; `meetings.create` at most once, as long as the API's list of meetings is complete (see `mark`); other creates at
+        most once: those whose outcome is unknown stay so. One item that fails never stops the rest unless asked. See
+        `whereby_async.batch` for what comes out, and what iterating raises.
 
         Args:
-            method: The HTTP method.
-            path: The path below the API's root, such as `/meetings`; no host, no `..`, no query.
-            operation: The name for hooks, errors and learned prices; default: method and path.
-            params: Query values: strings, numbers, booleans, datetimes, lists of strings (one comma list); `None` is left out.
-            json: The JSON body: a dictionary in wire spelling, or a Struct.
-            files: Files of a multipart body by field name: bytes, a path or a binary file.
-            cost: Points it costs until its price is known; default 1 for a GET, 2 for a DELETE, else 3.
-            idempotent: Whether it may be sent again although the first may have been acted on; default: not for POST and PATCH.
-            type: What the answer is decoded to; by default as JSON has it, an empty body as `None`.
+            method: A method of this client or of a view of it, or any function that returns an awaitable, in which several
+                calls may be made. A list method gives the first page; for all of it pass a function with `collect()`.
+            requests: Keyword dictionaries, from any iterable or async iterable, read as it goes, by one task in this loop: an
+                iterator that blocks, blocks the loop. What it raises comes out behind what was under way.
+            concurrency: How many calls may be under way, or waiting for points, at once.
+            journal: A file that is made if it is not there, and gone on with if it is.
+            key: How the journal tells items apart: a function of the item, or the name of an entry in it, which is taken out if
+                the method has no such parameter. Default: by their place in the input, which then must be the same each time.
+            ordered: Outcomes come in the order of the input; at most four times `concurrency` items are begun beyond the one
+                whose turn it is.
+            stop_on_error: The first item that fails or ends `unknown` ends the job: what is under way comes out, then its error
+                is raised.
+            retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again.
+            refetch: Results of items that an earlier run finished are read again, room links with their keys included, at the
+                price of a read; else `result` is what the journal keeps, ids only.
+            idempotent: Whether the method may be called again although it may have happened; known for the client's own.
+            mark: Put a marker of ten characters behind each meeting's `room_name_prefix`, which then may have 29 of the API's
+                39 characters, so that a create whose answer was lost is found in the list and adopted, or, if it is surely
+                not there, sent again. Without it such a create ends `unknown`.
+            absent_after: Seconds from when a create may be looked up, one timeout after it may last have left, until its not
+                being in the list counts; default: three more timeouts. A server that acts later than that makes a second room.
+            same_organisation: The journal was made with another API key of the same organisation.
+            on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged once.
+            progress_interval: Seconds.
 
         Raises:
-            ValueError: The method, the path or a value can not be used.
-            TypeError: A value has a type that can not be sent.
+            ConfigurationError: An option can not be used.
         """
-        json, params = silent(json), silent(params)
-        verb = method.upper()
-        if verb not in _METHODS:
-            msg = f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}"
-            raise ValueError(msg)
-        if json is not None and files:
-            msg = "pass either json= or files=, not both"
-            raise ValueError(msg)
-        checked = relative_path(path)
-        points = None if cost is None else arguments.whole("cost", cost, 1, 1_000_000)
-        name = operation or f"{verb} {checked}"
-        called: Operation[Any] = Operation(name, verb, checked, decoder(type), cost=points, idempotent=idempotent)
-        body = None if json is None else encode(json)
-        query = arguments.query(params)
-        return await self._sender.send(called.bind(query=query, json=body, files=await file_parts(files or {})))
+        from .batch.job import Batch
+        from .batch.options import checked_options
+
+        options = checked_options(
+            concurrency=concurrency,
+            journal=journal,
+            ordered=ordered,
+            stop_on_error=stop_on_error,
+            retry_failed=retry_failed,
+            refetch=refetch,
+            mark=mark,
+            absent_after=absent_after,
+            same_organisation=same_organisation,
+            on_progress=on_progress,
+            progress_interval=progress_interval,
+        )
+        return Batch(self._sender, method, requests, key=key, idempotent=idempotent, options=options)
+
+    def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
+        """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.
+
+        Sends nothing and costs nothing. Retries, look-ups and the pages of lists behind the first are not foreseen.
+
+        Args:
+            operation: A method of this client, such as `client.meetings.create`, or an operation's name.
+            n: How many calls.
+
+        Raises:
+            ConfigurationError: The operation is not known, or `n` is no number of calls.
+        """
+        from .batch.estimate import estimate
+
+        return estimate(self.limiter, operation, n)
 
     async def __aenter__(self) -> Self:
         return self
@@ -321,6 +290,6 @@ class WherebyClient:
             return
         self._shared.closed = True
         self._shared.waiting.send_away()
-        self._shared.stop_listening()
+        self._shared.subscriptions.end()
         if self._owned_pool is not None:
             await self._owned_pool.aclose()

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
-HOOK_METHODS = ("on_attempt", "on_retry", "on_response", "on_wait", "on_throttle", "on_cost_change")
+HOOK_METHODS = (
+    "on_call", "on_attempt", "on_retry", "on_response", "on_end", "on_limiter", "on_wait", "on_throttle", "on_cost_change", "on_outage",
+)  # fmt: skip
 LIMITER_METHODS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
@@ -71,7 +73,7 @@ def read_base_url(base_url: str | None) -> str:
     if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
         msg = f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}"
         raise ConfigurationError(msg)
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         msg = f"base_url={redact(url)!r} would send the API key in the clear: use https (http is for loopback addresses only)"
         raise ConfigurationError(msg)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
@@ -87,7 +89,8 @@ def _split(url: str) -> tuple[SplitResult, str]:
     return parts, host or ""
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own, so that what is sent there stays here."""
     if host == "localhost":  # not its subdomains: whether those stay on this machine is the resolver's choice
         return True
     try:
@@ -129,7 +132,7 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
         ConfigurationError: It is no list of them, or one has none of a hook's methods, or an `async` one.
     """
     try:
-        heard = tuple(hooks)
+        heard = tuple({id(hook): hook for hook in hooks}.values())
     except TypeError:
         msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
         raise ConfigurationError(msg) from None

@@ -12,6 +12,7 @@ WherebyError                                .may_have_happened
 ├─ BudgetError                              our own refusal: nothing was sent, no point spent
 │  └─ BudgetTimeoutError                    .retry_after
 ├─ ResponseDecodeError                      .body .path
+├─ JobFailedError                           .job_id .state .message: a transcription or summary came to nothing
 └─ WebhookVerificationError
 ```
 
@@ -203,6 +204,26 @@ class ResponseDecodeError(WherebyError):
     def during(self, operation: str) -> Self:
         """The same error, told with the operation's name."""
         return type(self)(f"{operation}: {self}", body=self.body, path=self.path, operation=operation)
+
+
+class JobFailedError(WherebyError):
+    """A transcription or a summary that was waited for has failed, for good: nothing will come of it.
+
+    Attributes:
+        job_id: Its id.
+        state: The server's word for it, such as `failed`.
+        message: The server's reason; empty if it gave none.
+    """
+
+    job_id: str
+    state: str
+    message: str
+
+    def __init__(self, text: str, *, job_id: str, state: str = "", message: str = "") -> None:
+        super().__init__(text)
+        self.job_id = job_id
+        self.state = state
+        self.message = message
 
 
 class WebhookVerificationError(WherebyError):

@@ -1,8 +1,17 @@
 """What hooks are told, and what a hook is: any object with some of these sync methods.
 
-The client tells of attempts, retries and answers; the limiter tells of waits, throttling and prices. Each call passes one
-frozen details object, which never holds a key, a URL with one, a header or a body. A hook that raises never breaks a call:
-its error is logged once per hook and method on the logger `whereby_async`.
+The client tells of each call's beginning, its attempts, retries and answers, and its end; the limiter tells of waits,
+throttling and prices. Each telling passes one frozen details object, which never holds a key, a URL with one, a header or a
+body. Only what some hook has a method for is made and told.
+
+The client tells in the task of the call, so that contextvars are the caller's. What belongs to one call has its number, `call`:
+`on_call`, then for each attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another follows, and last
+`on_end`, exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
+serves several clients, tells in whatever task or thread comes by.
+
+A hook that raises never breaks a call: its error, be it a `CancelledError`, which a plain method can only have made itself, is
+logged once per class and method on the logger `whereby_async`. `KeyboardInterrupt`, `SystemExit` and the like are no errors of
+the hook but meant for the program: they pass, and the call ends by them without losing a point.
 """
 
 from __future__ import annotations
@@ -13,11 +22,61 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from .limiter.protocol import Limiter
     from .rate_limit import RateLimit
 
 logger: Final = logging.getLogger("whereby_async")
+
+
+class CallDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A call begins: one operation, however many attempts it takes; each page of a list is a call.
+
+    Attributes:
+        call: Its number, unique in this process.
+        operation: The operation's name, such as `meetings.create`.
+        method: The HTTP method.
+        path: The template of its path below `base_url`, such as `/meetings/{meeting_id}`: what stands in the place of a
+            placeholder is not told. `{path}` for `client.request`.
+        named: The name is the operation's own. `False` for `client.request` without `operation=`, whose name is made of method
+            and path and may hold an id.
+        base_url: The API's root.
+        priority: The lane's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
+    """
+
+    call: int
+    operation: str
+    method: str
+    path: str
+    named: bool
+    base_url: str
+    priority: str
+
+
+class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A call has ended.
+
+    Attributes:
+        call: Its number.
+        operation: The operation's name.
+        error: The class of the error that it ended with, such as `NotFoundError`; `None` if it has a result.
+        cancelled: It was given up from outside: cancelled (an expired `asyncio.timeout` does that too), dropped, or the program
+            is being stopped.
+        status: The HTTP status of its last attempt, if one came.
+        attempts: Attempts that had their points.
+        points: Points that it spent: the price of each attempt that may have reached the server.
+        waited: Seconds that it waited for points, all attempts together, also in vain.
+        elapsed: Seconds from its beginning.
+    """
+
+    call: int
+    operation: str
+    error: str | None
+    cancelled: bool
+    status: int | None
+    attempts: int
+    points: int
+    waited: float
+    elapsed: float
 
 
 class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +89,7 @@ class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
         cost: Points charged for this attempt.
         priority: The lane's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
         waited: Seconds that this attempt waited for its points.
+        call: The call's number.
     """
 
     operation: str
@@ -38,6 +98,7 @@ class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
     cost: int
     priority: str
     waited: float
+    call: int = 0
 
 
 class RetryDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +109,16 @@ class RetryDetails(msgspec.Struct, frozen=True, kw_only=True):
         attempt: The attempt that failed, from 1.
         delay: Seconds until the next attempt asks for points; 0 after a 429, whose wait is the limiter's.
         reason: Why: `connection`, `timeout`, `status 503`, `throttled`, …
+        error: The error's class, such as `APITimeoutError`.
+        call: The call's number.
     """
 
     operation: str
     attempt: int
     delay: float
     reason: str
+    error: str = ""
+    call: int = 0
 
 
 class ResponseDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +131,7 @@ class ResponseDetails(msgspec.Struct, frozen=True, kw_only=True):
         elapsed: Seconds from asking for a connection slot to the last byte.
         size: Bytes of the decoded body.
         rate_limit: What it said about the budget.
+        call: The call's number.
     """
 
     operation: str
@@ -74,6 +140,7 @@ class ResponseDetails(msgspec.Struct, frozen=True, kw_only=True):
     elapsed: float
     size: int
     rate_limit: RateLimit
+    call: int = 0
 
 
 class WaitDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +190,49 @@ class CostChangeDetails(msgspec.Struct, frozen=True, kw_only=True):
     new: int
 
 
+class OutageDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """The store of a shared budget has gone away, or is back; each is told once.
+
+    Attributes:
+        away: It has gone.
+        reason: Why, in words for people.
+        limit: Points per period that this process goes by from now on; 0 if calls are refused.
+        lasted: Seconds that it was away.
+    """
+
+    away: bool
+    reason: str
+    limit: int
+    lasted: float
+
+
+class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A client, or a view of one, was made that spends from this limiter; told once for each client and limiter.
+
+    Attributes:
+        limiter: The limiter: its `snapshot()` tells what is left, and who waits. It lives as long as somebody uses it: refer to
+            it weakly.
+        base_url: The API's root.
+    """
+
+    limiter: Limiter
+    base_url: str
+
+
+class OnCall(Protocol):
+    """A hook that is told of each call."""
+
+    def on_call(self, details: CallDetails, /) -> Any:
+        """A call begins."""
+
+
+class OnEnd(Protocol):
+    """A hook that is told of each call's end."""
+
+    def on_end(self, details: EndDetails, /) -> Any:
+        """A call has ended, however it did."""
+
+
 class OnAttempt(Protocol):
     """A hook that is told of each attempt."""
 
@@ -142,6 +252,13 @@ class OnResponse(Protocol):
 
     def on_response(self, details: ResponseDetails, /) -> Any:
         """An answer came."""
+
+
+class OnLimiter(Protocol):
+    """A hook that is told of each limiter that a client spends from."""
+
+    def on_limiter(self, details: LimiterDetails, /) -> Any:
+        """A client, or a view of one, was made that spends from this limiter."""
 
 
 class OnWait(Protocol):
@@ -165,27 +282,18 @@ class OnCostChange(Protocol):
         """A price was learned."""
 
 
-LimiterHook: TypeAlias = OnWait | OnThrottle | OnCostChange
-"""What a limiter may tell: an object with at least one of `on_wait`, `on_throttle`, `on_cost_change`."""
+class OnOutage(Protocol):
+    """A hook that is told when the store of a shared budget is away, and when it is back."""
 
-ClientHook: TypeAlias = OnAttempt | OnRetry | OnResponse
-"""What a client may tell: an object with at least one of `on_attempt`, `on_retry`, `on_response`."""
+    def on_outage(self, details: OutageDetails, /) -> Any:
+        """The store has gone away, or is back."""
+
+
+LimiterHook: TypeAlias = OnWait | OnThrottle | OnCostChange | OnOutage
+"""What a limiter may tell: an object with at least one of `on_wait`, `on_throttle`, `on_cost_change`, `on_outage`."""
+
+ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter
+"""What a client may tell: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`, `on_limiter`."""
 
 Hook: TypeAlias = ClientHook | LimiterHook
 """Any hook."""
-
-_failed: set[tuple[type, str]] = set()
-
-
-def tell(hooks: Iterable[object], method: str, details: msgspec.Struct) -> None:
-    """Call `method` of every hook that has it; an error in one is logged once and goes no further."""
-    for hook in hooks:
-        listen = getattr(hook, method, None)
-        if listen is None:
-            continue
-        try:
-            listen(details)
-        except Exception:
-            if (key := (type(hook), method)) not in _failed:
-                _failed.add(key)
-                logger.exception("%s.%s raised; the call goes on, and this is said only once", key[0].__name__, method)

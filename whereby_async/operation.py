@@ -5,7 +5,7 @@ Everything that can be wrong about a call is found while its request is made, be
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from .redaction import SilentBytes, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -143,7 +143,7 @@ class Request(Generic[T]):
 class Sender(Protocol):
     """Who sends requests: the client, seen from the resources."""
 
-    async def send(self, request: Request[T], /) -> T:
+    def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
         """Send it, with points, retries and errors as the client has them."""
         ...
 

@@ -1,10 +1,13 @@
-"""What holds for all calls inside a `with`: the lane, and a record of raw answers. Both follow the task, by contextvars."""
+"""What holds for all calls inside a `with`: the lane, and a record of raw answers. They follow the task, by contextvars.
+
+So does what a batch puts around the calls of one item: its lane, which nothing overrides, and a limiter that keeps its account.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import ConfigurationError
 from .limiter.protocol import Priority
@@ -12,9 +15,21 @@ from .limiter.protocol import Priority
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from .limiter.protocol import Limiter
+    from .operation import Operation
     from .transport import Answer
 
+
+class BatchedCalls(Protocol):
+    """The calls of one item of a batch, as the sender meets them."""
+
+    def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
+        """Who grants points to a call of `operation` that would ask `limiter`."""
+        ...
+
+
 current_priority: ContextVar[Priority | None] = ContextVar("whereby_async_priority", default=None)
+current_batch: ContextVar[BatchedCalls | None] = ContextVar("whereby_async_batch", default=None)
 current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_answers", default=None)
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import copy
 import random
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .error_answers import status_error
 from .errors import (
@@ -24,17 +23,20 @@ from .errors import (
     ResponseDecodeError,
     WherebyError,
 )
-from .hooks import AttemptDetails, ResponseDetails, RetryDetails, logger, tell
+from .hooks import logger
 from .limiter.protocol import Priority
+from .polling import Watches
 from .rate_limit import RateLimit
-from .scopes import current_answers, current_priority
+from .scopes import current_answers, current_batch, current_priority
+from .subscriptions import Subscriptions
+from .telling import Audience, Call
 from .transport import SUCCESS, Exchange, RetryBudget
 from .waiting import WaitingCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
-    from .hooks import Hook, LimiterHook
+    from .hooks import Hook
     from .limiter.protocol import Limiter, Permit
     from .operation import Operation, Request
     from .redaction import Secret
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
-
-LIMITER_METHODS: Final = ("on_wait", "on_throttle", "on_cost_change")
 
 
 class SendOptions:
@@ -96,7 +96,9 @@ class SendOptions:
         return other
 
     def lane(self) -> Priority:
-        """The lane of a call made now: `with_options` > `use_priority` > client > `NORMAL`."""
+        """The lane of a call made now: a batch's > `with_options` > `use_priority` > client > `NORMAL`."""
+        if current_batch.get() is not None:
+            return Priority.BATCH
         for lane in (self.pinned_priority, current_priority.get(), self.priority):
             if lane is not None:
                 return lane
@@ -109,41 +111,25 @@ class SharedState:
     Attributes:
         base_url: The API's root, without a slash at its end.
         pool: The connections.
-        hooks: Told of attempts, retries and answers.
+        audience: The hooks that are told of calls; `None` if there are none.
+        subscriptions: The limiters that tell the hooks too.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
+        watches: The polling that waits for transcriptions and summaries share.
         closed: `aclose` was called.
     """
 
-    __slots__ = ("_told_by", "base_url", "closed", "hooks", "pool", "retry_budget", "waiting")
+    __slots__ = ("audience", "base_url", "closed", "pool", "retry_budget", "subscriptions", "waiting", "watches")
 
     def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
-        self._told_by: list[Limiter] = []
         self.base_url: str = base_url
         self.pool: SessionPool = pool
-        self.hooks: tuple[Hook, ...] = hooks
+        self.audience: Audience | None = Audience.of(hooks)
+        self.subscriptions: Subscriptions = Subscriptions(hooks)
         self.retry_budget: RetryBudget = RetryBudget()
         self.waiting: WaitingCalls = WaitingCalls()
+        self.watches: Watches = Watches()
         self.closed: bool = False
-
-    def listen_to(self, limiter: Limiter) -> None:
-        """Have the hooks told by a limiter too: once, however many views there are of the client."""
-        hooks = self._limiter_hooks()
-        if hooks and not any(limiter is other for other in self._told_by):
-            self._told_by.append(limiter)
-            for hook in hooks:
-                limiter.subscribe(hook)
-
-    def stop_listening(self) -> None:
-        """Take the hooks back from every limiter."""
-        while self._told_by:
-            limiter = self._told_by.pop()
-            if callable(getattr(limiter, "unsubscribe", None)):  # one of the caller's own may lack it
-                for hook in self._limiter_hooks():
-                    limiter.unsubscribe(hook)
-
-    def _limiter_hooks(self) -> list[LimiterHook]:
-        return [cast("LimiterHook", hook) for hook in self.hooks if any(hasattr(hook, m) for m in LIMITER_METHODS)]
 
 
 class ClientSender:
@@ -159,19 +145,38 @@ class ClientSender:
         """The same sender, its lane fixed as it is now."""
         return ClientSender(self.shared, self.options.replaced(pinned_priority=self.options.lane()))
 
-    async def send(self, request: Request[T], /) -> T:
+    def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
         """Send a request until it is answered, refused or out of attempts."""
+        audience = self.shared.audience
+        return self._send(request) if audience is None else self._send_and_tell(request, audience)
+
+    async def _send_and_tell(self, request: Request[T], audience: Audience) -> T:
+        """The same, and the hooks are told."""
+        call = Call(audience, request.operation, self.options.lane())
+        try:
+            call.begin(request, self.shared.base_url)
+            result = await self._send(request, call)
+        except BaseException as error:
+            call.end(error)
+            raise
+        call.end(None)
+        return result
+
+    async def _send(self, request: Request[T], call: Call | None = None) -> T:
         shared, options, operation = self.shared, self.options, request.operation
         priority = options.lane()
+        batch = current_batch.get()
+        limiter = options.limiter if batch is None else batch.limiter(options.limiter, operation)
         permit: Permit | None = None
         error: WherebyError | None = None
         attempt = failures = 0
         while not shared.closed:
             attempt += 1
-            asked_at = monotonic()
+            if call:
+                call.asks()
             try:
                 permit = await shared.waiting.acquire(
-                    options.limiter,
+                    limiter,
                     operation.cost,
                     operation=operation.name,
                     priority=priority,
@@ -181,27 +186,28 @@ class ClientSender:
             except (BudgetError, ClientClosedError) as refusal:
                 error = _refused(refusal, error)
                 break
-            sent_at = monotonic()
-            if shared.hooks:
-                self._tell_attempt(operation, attempt, permit.cost, priority, sent_at - asked_at)
             exchange = Exchange(request, shared.base_url, options.headers, timeout=options.timeout, priority=priority)
             try:
+                if call:
+                    call.attempt(permit.cost)
                 answer = await shared.pool.send(exchange)
             except BaseException as failure:  # noqa: BLE001 - goes on its way in there, once the permit has ended
-                error = _unanswered(failure, exchange, permit, error)
+                error = _unanswered(failure, exchange, permit, error, call)
             else:
                 rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
                 permit.settle(rate_limit)
-                self._note(operation, attempt, answer, rate_limit, sent_at)
+                _show(answer, rate_limit, call)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
                 error = _remember(status_error(operation.name, answer, rate_limit, options), error)
             failures += not isinstance(error, RateLimitError)
-            await self._before_retry(operation, error, attempt, failures)
+            await self._before_retry(operation, error, attempt, failures, call)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
 
-    async def _before_retry(self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int) -> None:
+    async def _before_retry(
+        self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int, call: Call | None
+    ) -> None:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
         After a 429 there is nothing to wait for here: the limiter holds everyone back until the server's time.
@@ -213,42 +219,21 @@ class ClientSender:
             if later is None or not self.shared.retry_budget.take():
                 raise error
             delay = later
-        details = RetryDetails(operation=operation.name, attempt=attempt, delay=delay, reason=_reason(error))
+        reason = _reason(error)
         when = "as soon as there are points" if isinstance(error, RateLimitError) else f"in {delay:.3f} s"
-        logger.debug("%s: attempt %d failed (%s); again %s", operation.name, attempt, details.reason, when)
-        tell(self.shared.hooks, "on_retry", details)
+        logger.debug("%s: attempt %d failed (%s); again %s", operation.name, attempt, reason, when)
+        if call:
+            call.retries(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
 
-    def _tell_attempt(
-        self, operation: Operation[Any], attempt: int, cost: int, priority: Priority, waited: float
-    ) -> None:
-        details = AttemptDetails(
-            operation=operation.name,
-            method=operation.method,
-            attempt=attempt,
-            cost=cost,
-            priority=priority.name,
-            waited=waited,
-        )
-        tell(self.shared.hooks, "on_attempt", details)
 
-    def _note(
-        self, operation: Operation[Any], attempt: int, answer: Answer, rate_limit: RateLimit, sent_at: float
-    ) -> None:
-        """Show an answer to whoever asked to see it."""
-        if (answers := current_answers.get()) is not None:
-            answers.append(answer)
-        if self.shared.hooks:
-            details = ResponseDetails(
-                operation=operation.name,
-                attempt=attempt,
-                status=answer.status,
-                elapsed=monotonic() - sent_at,
-                size=len(answer.body),
-                rate_limit=rate_limit,
-            )
-            tell(self.shared.hooks, "on_response", details)
+def _show(answer: Answer, rate_limit: RateLimit, call: Call | None) -> None:
+    """Show an answer to whoever asked to see it."""
+    if (answers := current_answers.get()) is not None:
+        answers.append(answer)
+    if call:
+        call.answered(answer, rate_limit)
 
 
 def _remember(error: E, earlier: WherebyError | None) -> E:
@@ -264,7 +249,7 @@ def _refused(refusal: WherebyError, earlier: WherebyError | None) -> WherebyErro
 
 
 def _unanswered(
-    failure: BaseException, exchange: Exchange, permit: Permit, earlier: WherebyError | None
+    failure: BaseException, exchange: Exchange, permit: Permit, earlier: WherebyError | None, call: Call | None
 ) -> APIConnectionError:
     """End the permit of an attempt without an answer. What is no connection error, a cancel above all, goes on its way."""
     if exchange.heard is not None:  # the body did not come, but what the headers say of the budget is true
@@ -273,6 +258,8 @@ def _unanswered(
         permit.lost()
     else:
         permit.release()
+    if call:
+        call.unanswered(exchange, permit.cost)
     if isinstance(failure, WherebyError):
         _remember(failure, earlier)
     if not isinstance(failure, APIConnectionError):

@@ -54,13 +54,17 @@ class WaitingCalls:
         msg = f"{operation}: the client was closed while the call waited for points; {sent}"
         raise ClientClosedError(msg)
 
-    async def pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until `send_away` is called."""
+    async def pause(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
+        """Sleep, but no longer than until `send_away` is called, or `until` is set."""
         task = _current_task()
         self._tasks.add(task)
         try:
-            if not self._over:
+            if not self._over and until is None:
                 await asyncio.sleep(seconds)
+            elif not self._over and until is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await until.wait()
         except asyncio.CancelledError:
             if task not in self._sent_away or task.uncancel():
                 raise

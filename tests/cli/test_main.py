@@ -90,10 +90,10 @@ def test_missing_extra_is_told(library: str) -> None:
 
 
 def test_another_missing_module_is_no_missing_extra() -> None:
-    """A broken installation shows as what it is."""
-    ended = _without("aiohttp")
-    assert ended.returncode == 1
-    assert "ModuleNotFoundError: import of aiohttp halted" in ended.stderr
+    """A broken installation is told as what it is."""
+    ended = _without("aiohttp", "meetings", "list")
+    assert ended.returncode == 70
+    assert ended.stderr == "whereby: the installation is broken: import of aiohttp halted; None in sys.modules\n"
 
 
 def test_python_dash_m_is_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,9 +169,10 @@ def test_no_colour_codes_in_a_pipe() -> None:
     assert ended.err == ""
 
 
-def _without(library: str) -> subprocess.CompletedProcess[str]:
-    """`whereby --version` in a Python that does not find the library."""
-    program = f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; sys.exit(main(['--version']))"
+def _without(library: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`whereby --version`, or else, in a Python that does not find the library."""
+    call = f"sys.exit(main({list(words) or ['--version']!r}))"
+    program = f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; {call}"
     return subprocess.run(
         [sys.executable, "-c", program], env=environment(), capture_output=True, check=False, encoding="utf-8"
     )

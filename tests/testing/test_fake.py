@@ -120,7 +120,7 @@ async def test_own_prices_are_charged() -> None:
         fake.costs["insights.rooms"] = 10
         await call("GET", "/insights/rooms")
         assert fake.points_spent == 15
-    with pytest.raises(ValueError, match=r"operations that there are not: insight\.rooms"):
+    with pytest.raises(ValueError, match=r"'insight\.rooms': did you mean 'insights\.rooms'\?"):
         FakeWhereby(costs={"insight.rooms": 5})
 
 

@@ -1,11 +1,13 @@
 """The command line, `whereby` (extra `[cli]`): it talks to the public API only, one file for each group of commands.
 
 Tables on a terminal, JSON lines with `--json` or in a pipe. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled,
-4 no answer.
+4 no answer; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ __all__ = ["main"]
 
 _EXTRA = ("cyclopts", "rich")
 _WRONG_USAGE = 2
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    try:
-        from .app import run  # the command line's libraries are an extra: without them a word of advice, no traceback
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in _EXTRA:
-            raise
+    if not all(importlib.util.find_spec(name) for name in _EXTRA):  # a word of advice, no traceback
         print("whereby: the command line needs its extra: pip install 'whereby-async[cli]'", file=sys.stderr)
         return _WRONG_USAGE
-    return run(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell can close it: `whereby … >&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open to the end
+    try:
+        from .app import run
+
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while things are imported
+        return _INTERRUPTED

@@ -1,39 +1,112 @@
-"""The app: its groups of commands, and what becomes of the errors that come out of them."""
+"""The app: its groups of commands, and what becomes of the errors that come out of them.
+
+Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo` needs.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cyclopts import App, CycloptsError
+from cyclopts import App
 
-from ..errors import WherebyError
 from ..version import __version__
-from . import demo, sandbox
-from .exits import BROKEN_PIPE, INTERRUPTED, ExitCode, UsageError, code_for
+from .catalogue import GROUPS
+from .ending import told
+from .exits import BROKEN_PIPE, ExitCode
+from .keys import refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HELP = """The Whereby API on the command line.
+_HELP: Final = """The Whereby API on the command line.
+
+The key comes from WHEREBY_API_KEY, or is asked for on a terminal.
 
 For example:
 
-    whereby demo                    watch the client at work, no account needed
-    whereby sandbox                 a Whereby of your own to develop against
-    whereby demo --json | jq .      one JSON object a line, also in any pipe
+    whereby demo                                       no account needed
+    whereby sandbox                                    a Whereby of your own
+    whereby meetings create --end-date +2h --field hostRoomUrl
+    whereby recordings list --sort-by startDate:desc --max-items 10
+    whereby meetings list --json | jq -r .roomUrl      JSON lines in any pipe
+    whereby meetings import rooms.csv --journal rooms.journal
+    whereby budget --watch
 
 Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer.
 """
+_INSTALL_COMPLETION: Final = "--install-completion"
+_VALUED: Final = frozenset({"--base-url", "--max-wait", "--timeout", "--redis"})
+_FLAGS: Final = frozenset({"--json", "--verbose", "-v"})
 
 
-def app() -> App:
-    """The app with all its commands."""
+class _Place(NamedTuple):
+    """A word that can follow `whereby`.
+
+    Attributes:
+        text: What is behind it.
+        modules: Where its commands are; each registers them.
+    """
+
+    text: str
+    modules: tuple[str, ...]
+
+
+_COMMANDS: Final = {
+    "budget": _Place("Points left, and who waits for them; --watch goes on looking.", ("budget",)),
+    "demo": _Place("Watch the client work, call by call, with points spent and left.", ("demo",)),
+    "probe": _Place("Look which rate-limit headers the service really sends (a few points).", ("probe",)),
+    "sandbox": _Place("Keep a fake Whereby up, to develop against without an account.", ("sandbox",)),
+}
+_GROUPS: Final = {
+    **{name: _Place(text, ()) for name, text in GROUPS.items()},
+    "meetings": _Place(GROUPS["meetings"], ()),
+    "recordings": _Place(GROUPS["recordings"], ()),
+    "transcriptions": _Place(GROUPS["transcriptions"], ()),
+    "summaries": _Place(GROUPS["summaries"], ()),
+    "insights": _Place(GROUPS["insights"], ()),
+    "webhooks": _Place("Check signed webhooks, without the API.", ("webhooks",)),
+}
+
+
+def app(words: Sequence[str] | None = None) -> App:
+    """The app.
+
+    Args:
+        words: The command line, of which only what it names is imported; `None` for all commands.
+    """
     whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
-    for group in (demo, sandbox):
-        group.register(whereby)
+    for name, place in _COMMANDS.items():
+        if _is_named(name, words):
+            for module in place.modules:
+                _module(module).register(whereby)
+        else:
+            whereby.command(App(name=name, help=place.text))
+    for name, place in _GROUPS.items():
+        group = App(name=name, help=place.text)
+        whereby.command(group)
+        if _is_named(name, words):
+            _fill(group, name, place)
+    if words is None or _INSTALL_COMPLETION in words:
+        _module("completion").register(whereby)
     return whereby
+
+
+def _is_named(name: str, words: Sequence[str] | None) -> bool:
+    return words is None or name in words
+
+
+def _fill(group: App, name: str, place: _Place) -> None:
+    if name in GROUPS:
+        _module("resource").register(group, name)
+    for module in place.modules:
+        _module(module).register(group, name)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f".{name}", __package__)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,24 +119,27 @@ def run(arguments: Sequence[str]) -> int:
         The exit code.
     """
     try:
-        command, bound, _ = app().parse_args(list(arguments), print_error=False, exit_on_error=False)
+        refuse_secrets(arguments)
+        words = moved_behind(arguments)
+        command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
         code: int | None = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
-    except CycloptsError as error:
-        return _fail(ExitCode.WRONG_USAGE, f"{error} See whereby --help.")
-    except UsageError as error:
-        return _fail(ExitCode.WRONG_USAGE, str(error))
-    except WherebyError as error:
-        return _fail(code_for(error), str(error))
     except BrokenPipeError:
         # Nobody reads on: what is still buffered has to go somewhere, or the interpreter complains at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return _fail(INTERRUPTED, "interrupted")
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it ends in a line and a code
+        return told(error)
     return code or ExitCode.OK
 
 
-def _fail(code: int, message: str) -> int:
-    print(f"whereby: {message}", file=sys.stderr)
-    return code
+def moved_behind(arguments: Sequence[str]) -> list[str]:
+    """The command line with the options of every command behind the command, also those that stood before it."""
+    rest = list(arguments)
+    options: list[str] = []
+    while rest and rest[0].partition("=")[0] in _VALUED | _FLAGS:
+        option = rest.pop(0)
+        options.append(option)
+        if option in _VALUED and rest:
+            options.append(rest.pop(0))
+    return rest + options

@@ -13,6 +13,9 @@ BROKEN_PIPE: Final = 141
 INTERRUPTED: Final = 130
 """What a shell reports of a program that SIGINT has ended."""
 
+BUG: Final = 70
+"""A fault of this program itself (`EX_SOFTWARE`)."""
+
 
 class ExitCode(enum.IntEnum):
     """How a command ended."""
@@ -26,6 +29,10 @@ class ExitCode(enum.IntEnum):
 
 class UsageError(Exception):
     """The command can not be carried out as it was given; the message says what to do."""
+
+
+class InterruptedWork(KeyboardInterrupt):
+    """Ctrl-C in the middle of long work; the message says how to go on."""
 
 
 def code_for(error: WherebyError) -> ExitCode:

@@ -14,8 +14,10 @@ first up to 5 % of each period's points.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .protocol import Priority
@@ -138,6 +140,11 @@ class Lane:
     def head(self) -> Waiter | None:
         """The oldest."""
         return self._oldest(None)
+
+    def first(self, count: int) -> list[Waiter]:
+        """The oldest, so many at most, in order."""
+        queues = ((waiter for waiter in queue if waiter.queued) for queue in self._queues.values())
+        return list(islice(heapq.merge(*queues, key=lambda waiter: waiter.order), count))
 
     def oldest_within(self, room: int) -> Waiter | None:
         """The oldest that costs no more than `room`."""

@@ -55,12 +55,13 @@ class Decoder(Generic[T]):
         result_type: What a call returns.
     """
 
-    __slots__ = ("_repair", "_strict", "_takes_nothing", "result_type")
+    __slots__ = ("_repair", "_strict", "_subject", "_takes_nothing", "result_type")
 
     result_type: type[T]
 
-    def __init__(self, type_: type[T]) -> None:
+    def __init__(self, type_: type[T], subject: str = "the answer") -> None:
         self.result_type = type_
+        self._subject = subject
         self._takes_nothing = cast("object", type_) is Any
         self._strict: Callable[[bytes], T] | None = None
         self._repair: Repair | None = None
@@ -91,7 +92,7 @@ class Decoder(Generic[T]):
         outcome = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
-            message = f"the answer is not {_article(_name(self.result_type))}: {outcome.what} at {outcome.path}"
+            message = f"{self._subject} is not {_article(_name(self.result_type))}: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         return outcome
 

@@ -45,10 +45,16 @@ def _plan(info: inspect.Type, known: dict[object, Repair]) -> Repair:
         if {type(member) for member in wanted} == {inspect.IntType, inspect.FloatType}:
             return to_number
         return _plan(wanted[0], known) if len(wanted) == 1 else _unchanged
-    if isinstance(info, inspect.ListType):
-        return _ListRepair(info.item_type, known)
     if isinstance(info, inspect.StructType):
         return known.get(info.cls) or _StructRepair(info, known)
+    if isinstance(info, inspect.ListType):
+        return _ListRepair(info.item_type, known)
+    return _plan_of_others(info, known)
+
+
+def _plan_of_others(info: inspect.Type, known: dict[object, Repair]) -> Repair:
+    if isinstance(info, inspect.DictType):
+        return _DictRepair(info.value_type, known)
     if isinstance(info, inspect.StrType) and info.min_length:
         return lambda value: to_text(value) or None
     return _SCALARS.get(type(info), _unchanged)
@@ -95,6 +101,21 @@ class _ListRepair:
         if not _is_array(value):
             return value
         return [self._repair(item) for item in value if item is not None or self._keeps_null]
+
+
+class _DictRepair:
+    """Leaves out keys whose value is null, as a partial map has them."""
+
+    __slots__ = ("_keeps_null", "_repair")
+
+    def __init__(self, item: inspect.Type, known: dict[object, Repair]) -> None:
+        self._repair = _plan(item, known)
+        self._keeps_null = isinstance(item, inspect.AnyType | inspect.NoneType | inspect.UnionType)
+
+    def __call__(self, value: object) -> object:
+        if not _is_object(value):
+            return value
+        return {key: self._repair(item) for key, item in value.items() if item is not None or self._keeps_null}
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, object]]:

@@ -47,6 +47,7 @@ class Summary(Model, frozen=True, kw_only=True, rename="camel"):
         created_at: When the summary was asked for, aware, in UTC.
         modified_at: When it last changed, aware, in UTC.
         template: One of `SUMMARY_TEMPLATES`, or a newer word.
+        error: Why it failed, if the server says so; the reference names it for the webhook `transcription.failed` only.
     """
 
     summary_id: str
@@ -60,6 +61,7 @@ class Summary(Model, frozen=True, kw_only=True, rename="camel"):
     created_at: Timestamp | None = None
     modified_at: Timestamp | None = None
     template: str | None = None
+    error: str | None = None
 
     @property
     def is_ready(self) -> bool:

@@ -40,6 +40,7 @@ class Transcription(Model, frozen=True, kw_only=True, rename="camel"):
         filename: The Markdown file's name.
         duration_in_seconds: What is billed, in seconds.
         storage_type: One of `STORAGE_TYPES`, or a newer word. Only what Whereby hosts can be downloaded.
+        error: Why it failed, if the server says so; the reference names it for the webhook `transcription.failed` only.
     """
 
     transcription_id: str
@@ -53,6 +54,7 @@ class Transcription(Model, frozen=True, kw_only=True, rename="camel"):
     filename: str | None = None
     duration_in_seconds: float | None = None
     storage_type: str | None = None
+    error: str | None = None
 
     @property
     def is_ready(self) -> bool:

@@ -7,7 +7,8 @@ from .insights import Insights
 from .meetings import Meetings
 from .recordings import Recordings
 from .rooms import Rooms
+from .root import ApiRoot
 from .summaries import Summaries
 from .transcriptions import Transcriptions
 
-__all__ = ["ImageSource", "Insights", "Meetings", "Recordings", "Rooms", "Summaries", "Transcriptions"]
+__all__ = ["ApiRoot", "ImageSource", "Insights", "Meetings", "Recordings", "Rooms", "Summaries", "Transcriptions"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import operations
+from .. import downloads, operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from . import arguments
@@ -12,8 +12,9 @@ from . import arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..caller import Caller
+    from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Recording
-    from ..operation import Sender
 
 
 class Recordings:
@@ -21,7 +22,7 @@ class Recordings:
 
     __slots__ = ("_sender",)
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Caller) -> None:
         """Reached as `client.recordings`."""
         self._sender = sender
 
@@ -126,3 +127,75 @@ class Recordings:
         segments = {"recording_id": segment("recording_id", recording_id)}
         query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
         return await self._sender.send(operations.LINK_RECORDING.bind(segments, query=query))
+
+    async def download(  # noqa: PLR0913 - keywords
+        self,
+        recording_id: str,
+        destination: Destination,
+        *,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+        valid_for: int = 3600,
+        stall_timeout: float = 30.0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Download:
+        """Download the recording's file, for files that Whereby hosts. Costs 1 point for the access link, 1 more for each that
+        expires meanwhile, and 1 to ask for the file's name if the destination is a directory; the bytes cost nothing.
+
+        A path gets the whole file or nothing: bytes are gathered in `NAME.part` beside it, which is renamed when it is complete
+        and on the disk. When the transfer breaks off or stalls it is taken up where it was; it is given up after
+        `RetryPolicy.attempts` breaks in a row that brought nothing. What an error, a cancel or a killed program leaves of
+        it stays as a part (with a note, `NAME.part.json`, of the version that it belongs to), and the next call goes on there.
+        A file that changed on the server meanwhile is begun anew. Several downloads may run at once, but only one to a path.
+
+        An object that is written to is resumed within this call only, and neither flushed nor closed; what a cancel interrupts
+        is written to its end first.
+
+        There is no limit on the time that it takes: a deadline is the caller's, such as `asyncio.timeout(…)`. The API key is
+        not sent to the storage.
+
+        Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
+
+        Args:
+            recording_id: Its id.
+            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file that is
+                open for writing, its `write` plain or `async`.
+            overwrite: Replace a file that is there.
+            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends the
+                download.
+            valid_for: Seconds that each access link works, 1 to 43200 (12 hours).
+            stall_timeout: Seconds without a byte after which the transfer counts as broken off.
+            extra: More query values for the access link.
+
+        Raises:
+            ValueError: The id is empty or holds a slash, or a number is out of range.
+            TypeError: The destination is nothing that can be written to.
+            FileExistsError: There is a file already.
+            BlockingIOError: Another download is writing to this path.
+            OSError: The file cannot be written: no space, no permission, no such directory.
+            PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
+            NotFoundError: No such recording, or its file is gone.
+            APIConnectionError: The storage does not answer, or breaks off again and again.
+            InternalServerError: The storage fails again and again.
+            ClientClosedError: The client was closed meanwhile.
+        """
+        arguments.whole("valid_for", valid_for, 1, 43_200)
+        segment("recording_id", recording_id)
+
+        async def fetch_link() -> AccessLink:
+            return await self.access_link(recording_id, valid_for=valid_for, extra=extra)
+
+        async def fetch_name() -> str | None:
+            return (await self.get(recording_id)).filename
+
+        return await downloads.download(
+            self._sender,
+            "recordings.download",
+            recording_id,
+            destination,
+            fetch_link=fetch_link,
+            fetch_name=fetch_name,
+            overwrite=overwrite,
+            stall_timeout=stall_timeout,
+            on_progress=on_progress,
+        )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
+from ..polling import Kind, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..caller import Caller
     from ..models import Summary, SummaryJob, SummaryTemplate
-    from ..operation import Sender
+
+_KIND: Final[Kind[Summary]] = Kind(
+    "summary",
+    get=operations.GET_SUMMARY,
+    list=operations.LIST_SUMMARIES,
+    placeholder="summary_id",
+    id_of=lambda summary: summary.summary_id,
+)
 
 
 class Summaries:
@@ -21,7 +30,7 @@ class Summaries:
 
     __slots__ = ("_sender",)
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Caller) -> None:
         """Reached as `client.summaries`."""
         self._sender = sender
 
@@ -104,3 +113,25 @@ class Summaries:
         """
         query = arguments.query(extra, sortBy=arguments.sort_by(sort_by))
         return arguments.paginator(self._sender, operations.LIST_SUMMARIES, query, page_size, cursor, prefetch)
+
+    async def wait(self, summary_id: str) -> Summary:
+        """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client share looks
+        at the list, and then 1 point a page.
+
+        All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries.
+
+        Source: `GET /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.
+
+        Args:
+            summary_id: Its id.
+
+        Returns:
+            The summary, as it was last seen.
+
+        Raises:
+            ValueError: The id is empty or holds a slash.
+            JobFailedError: The summary failed; the server's reason is in `message`.
+            NotFoundError: No such summary, or it was deleted meanwhile.
+            WherebyError: It could not be looked at, after the retries of any call.
+        """
+        return await wait_for(self._sender, _KIND, summary_id)

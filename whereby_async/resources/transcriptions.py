@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .. import operations
+from .. import downloads, operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
+from ..polling import Kind, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..caller import Caller
+    from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Transcription, TranscriptionJob
-    from ..operation import Sender
+
+_KIND: Final[Kind[Transcription]] = Kind(
+    "transcription",
+    get=operations.GET_TRANSCRIPTION,
+    list=operations.LIST_TRANSCRIPTIONS,
+    placeholder="transcription_id",
+    id_of=lambda transcription: transcription.transcription_id,
+)
 
 
 class Transcriptions:
@@ -21,7 +31,7 @@ class Transcriptions:
 
     __slots__ = ("_sender",)
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Caller) -> None:
         """Reached as `client.transcriptions`."""
         self._sender = sender
 
@@ -146,3 +156,91 @@ class Transcriptions:
         segments = {"transcription_id": segment("transcription_id", transcription_id)}
         query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
         return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(segments, query=query))
+
+    async def download(  # noqa: PLR0913 - keywords
+        self,
+        transcription_id: str,
+        destination: Destination,
+        *,
+        overwrite: bool = False,
+        on_progress: OnProgress | None = None,
+        valid_for: int = 3600,
+        stall_timeout: float = 30.0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Download:
+        """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access link, 1 more
+        for each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory.
+
+        All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are resumed,
+        and an interrupted download is gone on with by the next call.
+
+        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+
+        Args:
+            transcription_id: Its id.
+            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file that is
+                open for writing, its `write` plain or `async`.
+            overwrite: Replace a file that is there.
+            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends the
+                download.
+            valid_for: Seconds that each access link works, 1 to 43200 (12 hours).
+            stall_timeout: Seconds without a byte after which the transfer counts as broken off.
+            extra: More query values for the access link.
+
+        Raises:
+            ValueError: The id is empty or holds a slash, or a number is out of range.
+            TypeError: The destination is nothing that can be written to.
+            FileExistsError: There is a file already.
+            BlockingIOError: Another download is writing to this path.
+            OSError: The file cannot be written: no space, no permission, no such directory.
+            PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
+            NotFoundError: No such transcription, it is not ready, or its file is gone.
+            APIConnectionError: The storage does not answer, or breaks off again and again.
+            InternalServerError: The storage fails again and again.
+            ClientClosedError: The client was closed meanwhile.
+        """
+        arguments.whole("valid_for", valid_for, 1, 43_200)
+        segment("transcription_id", transcription_id)
+
+        async def fetch_link() -> AccessLink:
+            return await self.access_link(transcription_id, valid_for=valid_for, extra=extra)
+
+        async def fetch_name() -> str | None:
+            return (await self.get(transcription_id)).filename
+
+        return await downloads.download(
+            self._sender,
+            "transcriptions.download",
+            transcription_id,
+            destination,
+            fetch_link=fetch_link,
+            fetch_name=fetch_name,
+            overwrite=overwrite,
+            stall_timeout=stall_timeout,
+            on_progress=on_progress,
+        )
+
+    async def wait(self, transcription_id: str) -> Transcription:
+        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list, and
+        then 1 point a page.
+
+        The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits together
+        take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not failed. A state
+        that this version does not know counts as still under way. There is no time limit: a deadline is the caller's, such
+        as `asyncio.timeout(…)`.
+
+        Source: `GET /transcriptions/{transcriptionId}` and `GET /transcriptions` in the Whereby REST API reference.
+
+        Args:
+            transcription_id: Its id.
+
+        Returns:
+            The transcription, as it was last seen.
+
+        Raises:
+            ValueError: The id is empty or holds a slash.
+            JobFailedError: The transcription failed; the server's reason is in `message`.
+            NotFoundError: No such transcription, or it was deleted meanwhile.
+            WherebyError: It could not be looked at, after the retries of any call.
+        """
+        return await wait_for(self._sender, _KIND, transcription_id)

@@ -1,50 +1,113 @@
 """The test kit: a Whereby of one's own to develop and test against, over real sockets.
 
 ```python
-from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FakeWhereby, Fault
 
 async with FakeWhereby(limit=100) as fake, fake.client() as whereby:
-    fake.add_recording(room_name="/standup")
-    recordings = await whereby.recordings.list().collect()
+    fake.add_recording(room_name="/standup")  # fill its world
+    fake.faults.add(Fault(status=503))  # the next request fails
+    with fake.spends(at_most=2, throttled=0):  # what the code costs in points
+        recordings = await whereby.recordings.list().collect()
 ```
 
-Minutes pass in milliseconds in a `SimulatedLoop`; `run_simulated(main())` is `asyncio.run` in one. Client and server may both live
-in it: points come back, deadlines pass and windows turn at once, and always the same way. A simulation that would wait for ever
-raises `SimulatedDeadlockError`.
+- `FakeWhereby` has all 27 operations and enforces points; `Fault` scripts what goes wrong in HTTP, `TcpProxy` and `TcpFault`
+  what goes wrong below.
+- `FakeWhereby.events` and `WebhookSender` make, sign and deliver webhooks.
+- `@simulated` lets the minutes of an async test pass in milliseconds, client and server in one `SimulatedLoop`;
+  `run_simulated(main())` is `asyncio.run` in one. A simulation that would wait for ever raises `SimulatedDeadlockError`.
+- The pytest plugin `whereby_async.testing.pytest_plugin`, there as soon as this package is installed, gives the fixtures
+  `fake_whereby` and `whereby_client`, and the marker `whereby`.
+
+Names are imported on first use.
 """
 
 from __future__ import annotations
 
-from .budget import Algorithm
-from .clock import SimulatedDeadlockError, SimulatedLoop, run_simulated
-from .fake import FAKE_API_KEY, FakeWhereby
-from .faults import Fault, FaultPlan
-from .headers import HeaderStyle
-from .media import JobState, StorageType
-from .requests import RecordedRequest, UploadedFile
-from .state import Backdrop, Moment, RoomTheme
-from .tcp_faults import TcpFault, TcpFaultPlan, TcpPoint
-from .tcp_proxy import TcpProxy
+import importlib
+
+TYPE_CHECKING = (
+    False  # type checkers know the name; to import typing for it would cost a test run that needs none of this
+)
+if TYPE_CHECKING:
+    from .budget import Algorithm
+    from .clock import SimulatedDeadlockError, SimulatedLoop, run_simulated
+    from .events import Events
+    from .fake import FAKE_API_KEY, FakeWhereby
+    from .faults import Fault, FaultPlan
+    from .headers import HeaderStyle
+    from .latency import Latency
+    from .media import JobState, StorageType
+    from .requests import RecordedRequest, UploadedFile
+    from .simulated import simulated
+    from .spending import Charge, Spending
+    from .state import Backdrop, Moment, RoomTheme
+    from .tcp_faults import TcpFault, TcpFaultPlan, TcpPoint
+    from .tcp_proxy import TcpProxy
+    from .unused_faults import UnusedFaultWarning
+    from .webhook_sender import FAKE_WEBHOOK_SECRET, Delivery, DeliveryAttempt, WebhookSender
 
 __all__ = [
     "FAKE_API_KEY",
+    "FAKE_WEBHOOK_SECRET",
     "Algorithm",
     "Backdrop",
+    "Charge",
+    "Delivery",
+    "DeliveryAttempt",
+    "Events",
     "FakeWhereby",
     "Fault",
     "FaultPlan",
     "HeaderStyle",
     "JobState",
+    "Latency",
     "Moment",
     "RecordedRequest",
     "RoomTheme",
     "SimulatedDeadlockError",
     "SimulatedLoop",
+    "Spending",
     "StorageType",
     "TcpFault",
     "TcpFaultPlan",
     "TcpPoint",
     "TcpProxy",
+    "UnusedFaultWarning",
     "UploadedFile",
+    "WebhookSender",
     "run_simulated",
+    "simulated",
 ]
+
+_HOMES = {
+    "budget": "Algorithm",
+    "clock": "SimulatedDeadlockError SimulatedLoop run_simulated",
+    "events": "Events",
+    "fake": "FAKE_API_KEY FakeWhereby",
+    "faults": "Fault FaultPlan",
+    "headers": "HeaderStyle",
+    "latency": "Latency",
+    "media": "JobState StorageType",
+    "requests": "RecordedRequest UploadedFile",
+    "simulated": "simulated",
+    "spending": "Charge Spending",
+    "state": "Backdrop Moment RoomTheme",
+    "tcp_faults": "TcpFault TcpFaultPlan TcpPoint",
+    "tcp_proxy": "TcpProxy",
+    "unused_faults": "UnusedFaultWarning",
+    "webhook_sender": "Delivery DeliveryAttempt FAKE_WEBHOOK_SECRET WebhookSender",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if (home := _HOME_OF.get(name)) is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

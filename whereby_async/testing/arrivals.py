@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """One request and what becomes of it, as the log shows it from its arrival on."""
+    """One request and what becomes of it, as the log shows it from its arrival on.
 
-    def __init__(self, log: dict[int, RecordedRequest], number: int, record: RecordedRequest) -> None:
+    Args:
+        log: The log.
+        number: The request's number in it.
+        record: What has come.
+        latency: Seconds that it takes, both ways together.
+    """
+
+    def __init__(self, log: dict[int, RecordedRequest], number: int, record: RecordedRequest, latency: float) -> None:
         self._log = log
         self._number = number
+        self.latency: float = latency
         self.record: RecordedRequest = record
         log[number] = record
 

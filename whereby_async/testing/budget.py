@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from .spelling import meant
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -235,6 +237,6 @@ def policy(algorithm: Algorithm, limit: int, period: float, *, phase: float = 0.
         return AlignedWindow(limit, period, phase=phase)
     make = _POLICIES.get(algorithm)
     if make is None:
-        message = f"unknown algorithm {algorithm!r}: one of aligned, {', '.join(_POLICIES)}"
+        message = f"unknown algorithm {algorithm!r}: {meant(algorithm, ['aligned', *_POLICIES])}"
         raise ValueError(message)
     return make(limit, period)

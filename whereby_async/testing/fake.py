@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .budget import Algorithm, PointPolicy, policy
+from .budget import Algorithm, policy
+from .controls import Controls
+from .events import Events
+from .headers import checked_style
+from .latency import Latency, Traffic
 from .listener import Listener
 from .routes import COSTS
 from .server import BASE_PATH, Service
 from .server_clock import ServerClock
-from .world import World
+from .spelling import meant
+from .webhook_sender import FAKE_WEBHOOK_SECRET, WebhookSender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Generator, Mapping
     from types import TracebackType
     from typing import Self
 
     from ..client import WherebyClient
-    from .faults import FaultPlan
     from .headers import HeaderStyle
-    from .requests import RecordedRequest
 
 FAKE_API_KEY = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJmYWtlLXdoZXJlYnkifQ.not-a-real-key"
 """The key that a fake server takes unless told otherwise; it opens nothing else."""
@@ -30,18 +34,20 @@ FAKE_API_KEY = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJmYWtlLXdoZXJlYnkifQ.not-a-real-ke
 _LONGEST_LINE = 1 << 16
 
 
-class FakeWhereby(World):
+class FakeWhereby(Controls):
     """A Whereby that runs in this process: all 27 operations over real HTTP on a loopback port, points enforced.
 
     Use it as `async with FakeWhereby() as fake:`, or with `await fake.start()` and `await fake.aclose()`. It can be
     started again after that, at the same port and with the same world. The `add_…` methods fill its world at any time.
+    Code that does not await runs it by `with FakeWhereby().in_thread() as fake:`.
 
     Args:
         limit: Points per period.
         period: Seconds.
         algorithm: How it counts points; see `whereby_async.testing.Algorithm`.
         header_style: How it writes `X-RateLimit-Reset`; `none` leaves out all rate-limit headers.
-        latency: Seconds that every request takes, half on its way to the server and half on the way back.
+        latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such as
+            `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3
             for POST and PUT.
         clock_skew: Seconds by which its wall clock is ahead of this machine's.
@@ -50,10 +56,21 @@ class FakeWhereby(World):
         port: The port to listen on; 0 finds a free one.
         subdomain: The organisation's subdomain in room links.
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
+        ignores_name_filter: `GET /meetings` pays no heed to `roomName[…]`, which is documented but not in the
+            specification.
+        keep: The most requests that are kept in `requests`, the newest ones; `None` for all. A server that stays up for
+            long wants a bound, or memory grows with what it serves.
+        seed: Where chance begins, for a `latency` between bounds.
 
     Raises:
-        ValueError: A limit or period that is not above 0, or a name that it does not know: an algorithm, a header
-            style, an operation.
+        ValueError: A limit or period that is not above 0, a price, `keep` or latency below 0, or a name that it does not
+            know: an algorithm, a header style, an operation.
+
+    Attributes:
+        period: Seconds.
+        algorithm: How it counts points.
+        host: The address that it listens on.
+        events: Makes webhook events that fit its world, for `webhook_sender`.
     """
 
     def __init__(  # noqa: PLR0913 - the options of a server
@@ -63,7 +80,7 @@ class FakeWhereby(World):
         period: float = 60.0,
         algorithm: Algorithm = "fixed",
         header_style: HeaderStyle = "iso",
-        latency: float = 0.0,
+        latency: Latency = 0.0,
         costs: Mapping[str, int] | None = None,
         clock_skew: float = 0.0,
         api_key: str = FAKE_API_KEY,
@@ -71,16 +88,29 @@ class FakeWhereby(World):
         port: int = 0,
         subdomain: str = "example",
         processing_time: float | None = 1.0,
+        ignores_name_filter: bool = False,
+        keep: int | None = None,
+        seed: int = 0,
     ) -> None:
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
-        self.period = period
+        self.ignores_name_filter = ignores_name_filter
+        self.period: float = period
         self.algorithm: Algorithm = algorithm
-        self.host = host
+        self.host: str = host
+        self.events: Events = Events(self)
         self._port = port
-        self._policy: PointPolicy = policy(algorithm, limit, period, phase=clock.wall())
+        self._policy = policy(algorithm, limit, period, phase=clock.wall())
+        if keep is not None and keep < 0:
+            raise ValueError(f"keep is the most requests to keep, or None for all; not {keep}")
         self._service = Service(
-            self, clock, self._policy, header_style=header_style, latency=latency, costs=_checked(costs or {})
+            self,
+            clock,
+            self._policy,
+            header_style=checked_style(header_style),
+            traffic=Traffic(latency, seed),
+            costs=COSTS | _checked(costs or {}),
+            keep=keep,
         )
         self._listener: Listener | None = None
         self.api_key = api_key
@@ -125,6 +155,27 @@ class FakeWhereby(World):
     ) -> None:
         await self.aclose()
 
+    @contextmanager
+    def in_thread(self) -> Generator[Self, None, None]:
+        """Run it in a thread of its own, for tests and code that do not await.
+
+        ```python
+        with FakeWhereby().in_thread() as fake:
+            asyncio.run(what_is_to_be_tested(fake.url))
+        ```
+
+        Raises:
+            RuntimeError: It is running already.
+        """
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal("asyncio") as portal:
+            portal.call(self.start)
+            try:
+                yield self
+            finally:
+                portal.call(self.aclose)
+
     @property
     def port(self) -> int:
         """The port that it listens on; 0 before the first start if none was asked for."""
@@ -168,94 +219,46 @@ class FakeWhereby(World):
             given["limiter"] = PointBudget(period=self.period)
         return WherebyClient(**given)
 
-    @property
-    def limit(self) -> int:
-        """Points per period."""
-        return self._policy.limit
-
-    def set_limit(self, limit: int) -> None:
-        """Change the plan, at once and in the middle of a window.
-
-        Raises:
-            ValueError: A limit that is not above 0.
-        """
-        if limit <= 0:
-            message = f"limit must be above 0, not {limit}"
-            raise ValueError(message)
-        self._policy.limit = limit
-
-    def spend(self, points: int) -> None:
-        """Let another consumer of the same organisation take points; too many are refused, as ours would be."""
-        self._policy.take(points, self._clock.elapsed())
-
-    @property
-    def costs(self) -> dict[str, int]:
-        """The prices in points by operation; change them at any time."""
-        return self._service.costs
-
-    @property
-    def header_style(self) -> HeaderStyle:
-        """How it writes `X-RateLimit-Reset`."""
-        return self._service.header_style
-
-    @property
-    def latency(self) -> float:
-        """Seconds that every request takes; change it at any time."""
-        return self._service.latency
-
-    @latency.setter
-    def latency(self, seconds: float) -> None:
-        self._service.latency = seconds
-
-    @property
-    def clock_skew(self) -> float:
-        """Seconds by which its wall clock is ahead; changing it is a jump of that clock."""
-        return self._clock.skew
-
-    @clock_skew.setter
-    def clock_skew(self, seconds: float) -> None:
-        self._clock.skew = seconds
-
-    @property
-    def faults(self) -> FaultPlan:
-        """The faults to come: `fake.faults.add(Fault(status=503))`."""
-        return self._service.faults
-
-    @property
-    def requests(self) -> list[RecordedRequest]:
-        """What has reached the server since it was made or `clear`ed, in the order of arrival; downloads too."""
-        return list(self._service.log.values())
-
-    @property
-    def points_spent(self) -> int:
-        """Points that these requests were charged, those burned by refused ones among them."""
-        return self._service.points_spent
-
-    @property
-    def throttled(self) -> int:
-        """How many of them the budget refused with a 429; scripted ones do not count."""
-        return self._service.throttled
-
-    def subscribe(self, listener: Callable[[RecordedRequest], object]) -> None:
-        """Tell `listener` of every request from now on, just before its answer goes out. It must not raise.
-
-        Whoever serves for long may `clear` what was told, so that memory does not grow.
+    def webhook_sender(  # noqa: PLR0913 - the rules of delivery
+        self,
+        url: str,
+        *,
+        secret: str = FAKE_WEBHOOK_SECRET,
+        timeout: float = 5.0,
+        retries: int = 2,
+        backoff: float = 0.5,
+        signs_again: bool = False,
+    ) -> WebhookSender:
+        """Something that posts signed events to a URL, with this server's wall clock; see `WebhookSender`.
 
         Args:
-            listener: Called in the server's loop, with the request as it will stand in `requests`.
-        """
-        self._service.listeners.append(listener)
+            url: Where events go.
+            secret: What they are signed with.
+            timeout: Seconds until an answer counts as missing.
+            retries: How often a delivery is tried again after a 5xx or without an answer.
+            backoff: Seconds before the first of these; doubled before each other.
+            signs_again: Sign each try anew.
 
-    def clear(self) -> None:
-        """Forget `requests`, `points_spent` and `throttled`; world, budget and faults stay as they are."""
-        self._service.log.clear()
-        self._service.points_spent = 0
-        self._service.throttled = 0
+        Raises:
+            ValueError: The URL is no http or https URL.
+            ConfigurationError: The secret is blank.
+        """
+        return WebhookSender(
+            url,
+            secret=secret,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+            signs_again=signs_again,
+            now=self.now,
+        )
 
 
 def _checked(costs: Mapping[str, int]) -> dict[str, int]:
     unknown = sorted(costs.keys() - COSTS.keys())
     if unknown:
-        message = f"costs names operations that there are not: {', '.join(unknown)}"
-        raise ValueError(message)
+        raise ValueError(f"costs names operations that there are not: {unknown[0]!r}: {meant(unknown[0], COSTS)}")
+    for name, price in costs.items():
+        if price < 0:
+            raise ValueError(f"a price must not be below 0 points: {price} for {name}")
     return dict(costs)

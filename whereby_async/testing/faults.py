@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
+import reprlib
+from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec resolves annotations at run time
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from .requests import RecordedRequest  # noqa: TC001 - msgspec resolves annotations at run time
+from .routes import COSTS
+from .spelling import meant
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+STORAGE = "storage"
+"""The name by which downloads go where others have an operation's."""
+
 _NO_SUCCESS = 300
+_AMOUNTS = ("times", "skip", "delay", "answer_delay", "acts_in", "truncate", "drip", "points")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +28,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     What lies below HTTP, such as a refused connection, is a `TcpFault`'s business.
 
     A fault takes a request that came with the right key; what it scripts happens whatever the budget says, and goes on
-    the server's answer (a 429 among them) where it does not replace it.
+    the server's answer (a 429 among them) where it does not replace it. Its parts go together: one fault can be slow,
+    break off and act late at once.
 
     Attributes:
         operation: The operation's name, such as `meetings.create`; `storage` for downloads; `None` for any operation.
+        when: Takes only requests of which this is true, such as `lambda request: request.json["isLocked"]`.
         times: How many requests it takes; `None` for all.
-        skip: Let so many matching requests pass first.
+        skip: Let so many matching requests pass first: `skip=2` begins with the third.
         status: Answer with this status and `body`, or with `{"error": …}` if there is no `body`.
         headers: More headers for the answer, over the server's own.
         content_type: The answer's content type; `application/json` by default.
@@ -32,7 +43,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         redirect: Answer 302 (or `status`) to this URL.
         delay: Seconds that the request lies with the server before it acts. A client that has gone away by then does
             not stop it: the server acts late.
-        answer_delay: Seconds between acting and answering.
+        answer_delay: Seconds between acting and answering. Others are served meanwhile: answers overtake one another.
+        acts_in: Let the world change only so many seconds after the answer went out, or the connection ended. The answer
+            must not depend on it: give a `status`, `body`, `redirect`, `raw` or `drop` too.
         drop: Close the connection with a reset, `before` or `after` acting.
         truncate: Announce the whole answer, send so many bytes of its body, and close.
         drip: Seconds between one byte of the body and the next.
@@ -40,12 +53,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         garbage_headers: Replace the rate-limit headers by these.
         raw: Write these bytes to the connection in place of an answer, and close.
         act: Does the world change? By default it does unless the fault is one of status 300 or above, a redirect, or
-            `drop="before"`.
+            `drop="before"`; with `acts_in` it always does.
         points: What the request is charged; `None` for its price. `0` is a fault in front of the API, such as a
             proxy's.
+
+    Raises:
+        ValueError: An operation that there is not, an amount below 0, an unknown `drop`, or an `acts_in` without an
+            answer of its own.
     """
 
     operation: str | None = None
+    when: Callable[[RecordedRequest], object] | None = None
     times: int | None = 1
     skip: int = 0
     status: int | None = None
@@ -55,6 +73,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     redirect: str | None = None
     delay: float = 0.0
     answer_delay: float = 0.0
+    acts_in: float | None = None
     drop: Literal["before", "after"] | None = None
     truncate: int | None = None
     drip: float = 0.0
@@ -64,13 +83,45 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     act: bool | None = None
     points: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what would never happen, or mean something else than it says."""
+        if self.operation is not None and self.operation != STORAGE and self.operation not in COSTS:
+            raise ValueError(f"no operation {self.operation!r}: {meant(self.operation, [*COSTS, STORAGE])}")
+        for name in _AMOUNTS:
+            amount = getattr(self, name)
+            if amount is not None and amount < 0:
+                raise ValueError(f"{name} must not be below 0: {amount!r}")
+        if self.drop not in {None, "before", "after"}:
+            raise ValueError(f"drop is 'before' or 'after' acting, not {self.drop!r}")
+        if self.acts_in is not None and (self.act is False or not self.answers_by_itself):
+            raise ValueError(
+                "acts_in answers first and acts later: give the answer too, such as status=504 or drop='before', and no"
+                " act=False"
+            )
+
+    def __repr__(self) -> str:
+        """Only what was said of it."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        said = [f"{name}={reprlib.repr(value)}" for name, value in values.items() if value != getattr(_NOTHING, name)]
+        return f"Fault({', '.join(said)})"
+
+    @property
+    def answers_by_itself(self) -> bool:
+        """Whether what goes out does not depend on what the server does."""
+        return self.drop is not None or any(
+            part is not None for part in (self.status, self.body, self.redirect, self.raw)
+        )
+
     @property
     def acts(self) -> bool:
-        """Whether a request that it takes changes the world."""
+        """Whether a request that it takes changes the world, before its answer or `acts_in` seconds after it."""
         if self.act is not None:
             return self.act
         refused = self.status is not None and self.status >= _NO_SUCCESS
-        return not (refused or self.redirect is not None or self.drop == "before")
+        return self.acts_in is not None or not (refused or self.redirect is not None or self.drop == "before")
+
+
+_NOTHING = Fault()
 
 
 class FaultPlan:
@@ -99,10 +150,20 @@ class FaultPlan:
         self._faults.clear()
         self._seen.clear()
 
-    def take(self, operation: str) -> Fault | None:
-        """The fault for a request of `operation` that has come, or `None`; its turn is used up."""
+    @property
+    def unused(self) -> list[Fault]:
+        """The faults that have not done all that they were to: those with `times` left, and endless ones that never struck."""
+        plan = zip(self._faults, self._seen, strict=True)
+        return [fault for fault, seen in plan if fault.times or (fault.times is None and seen <= fault.skip)]
+
+    def take(self, request: RecordedRequest) -> Fault | None:
+        """The fault for a request that has come, or `None`; its turn is used up.
+
+        Args:
+            request: The request, as it stands in `FakeWhereby.requests` so far.
+        """
         for index, fault in enumerate(self._faults):
-            if fault.times == 0 or (fault.operation != operation and (fault.operation or operation == "storage")):
+            if not _matches(fault, request):
                 continue
             self._seen[index] += 1
             if self._seen[index] <= fault.skip:
@@ -111,3 +172,11 @@ class FaultPlan:
                 del self._faults[index], self._seen[index]
             return fault
         return None
+
+
+def _matches(fault: Fault, request: RecordedRequest) -> bool:
+    if fault.times == 0:
+        return False
+    if fault.operation != request.operation and (fault.operation or request.operation == STORAGE):
+        return False
+    return fault.when is None or bool(fault.when(request))

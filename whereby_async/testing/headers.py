@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .spelling import meant
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,6 +47,18 @@ _RESET: dict[str, Callable[[float], str]] = {
 }
 
 
+def checked_style(style: HeaderStyle) -> HeaderStyle:
+    """The style.
+
+    Raises:
+        ValueError: No such style.
+    """
+    if style != "none" and style not in _RESET:
+        message = f"unknown header style {style!r}: {meant(style, [*_RESET, 'none'])}"
+        raise ValueError(message)
+    return style
+
+
 def milliseconds_left(verdict: Verdict) -> int:
     """A refusal's wait in whole milliseconds, never too few."""
     return math.ceil(round(verdict.retry_in * 1000, 3))
@@ -61,12 +75,9 @@ def rate_limit_headers(style: HeaderStyle, verdict: Verdict, wall: float) -> dic
     Raises:
         ValueError: No such style.
     """
-    if style == "none":
+    if checked_style(style) == "none":
         return {}
-    write = _RESET.get(style)
-    if write is None:
-        message = f"unknown header style {style!r}: one of {', '.join(_RESET)}, none"
-        raise ValueError(message)
+    write = _RESET[style]
     headers = {
         "X-RateLimit-Limit": str(verdict.limit),
         "X-RateLimit-Remaining": str(verdict.remaining),

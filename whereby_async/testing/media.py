@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from .state import Moment, State, at_of, room_path
+from .state import Moment, State, at_of, found, room_path
 from .storage import BytesBlob, PatternBlob, signed_query
 from .wire import Wire, new_id
 
@@ -99,7 +99,7 @@ class MediaWorld(State):
         Raises:
             KeyError: No such recording.
         """
-        recording = self.recordings[recording_id] if recording_id else {}
+        recording = found(self.recordings, recording_id, "recording") if recording_id else {}
         name = recording.get("roomName") or self._room_of(room_name, room_session_id)
         start = recording.get("startDate") or self.date(-duration if start_date is None else start_date)
         transcription: Wire = {
@@ -136,7 +136,7 @@ class MediaWorld(State):
         Raises:
             KeyError: No such transcription.
         """
-        source = self.transcriptions[transcription_id]
+        source = found(self.transcriptions, transcription_id, "transcription")
         summary: Wire = {
             "summaryId": new_id(),
             "transcriptionId": transcription_id,
@@ -151,15 +151,24 @@ class MediaWorld(State):
         self._begin(summary["summaryId"], state)
         return dict(summary)
 
-    def finish_transcription(self, transcription_id: str, state: JobState = "ready") -> None:
+    def finish_transcription(
+        self, transcription_id: str, state: JobState = "ready", *, error: str | None = None
+    ) -> None:
         """Let a transcription be `ready` or `failed` now.
+
+        Args:
+            transcription_id: The transcription.
+            state: What becomes of it.
+            error: Why it failed, for the field `error`; left out by default, since the reference does not name it.
 
         Raises:
             KeyError: No such transcription.
         """
-        transcription = self.transcriptions[transcription_id]
+        transcription = found(self.transcriptions, transcription_id, "transcription")
         self._due.pop(transcription_id, None)
         transcription["state"] = state
+        if error is not None:
+            transcription["error"] = error
         if state == "ready":
             name = transcription["roomName"].lstrip("/")
             transcription["filename"] = f"{name}-{transcription['startDate']}.md"
@@ -173,7 +182,7 @@ class MediaWorld(State):
         Raises:
             KeyError: No such summary.
         """
-        summary = self.summaries[summary_id]
+        summary = found(self.summaries, summary_id, "summary")
         self._due.pop(summary_id, None)
         summary["state"] = state
         summary["modifiedAt"] = self.date(0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from .state import Moment, RoomTheme, State, at_of, room_path
+from .state import Moment, RoomTheme, State, at_of, found, room_path
 from .wire import Wire, new_id, room_key, short_name
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class MeetingWorld(State):
         Raises:
             KeyError: No such session.
         """
-        session = self.sessions[room_session_id]
+        session = found(self.sessions, room_session_id, "session")
         participant: Wire = {
             "roomSessionId": room_session_id,
             "participantId": new_id(),

@@ -11,6 +11,8 @@ from .headers import iso_date
 from .wire import Wire, read_date
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .server_clock import ServerClock
     from .storage import Blob
 
@@ -113,6 +115,20 @@ class State:
         room = self.rooms.setdefault(room_name, {"createdAt": created_at or self.date(0.0), "endAt": end_at})
         if end_at is not None:
             room["endAt"] = end_at
+
+
+def found(things: Mapping[str, Wire], key: str, noun: str) -> Wire:
+    """The thing of that id.
+
+    Raises:
+        KeyError: There is none.
+    """
+    thing = things.get(key)
+    if thing is None:
+        raise KeyError(
+            f"no {noun} with the id {key!r}: there are {len(things)}; add_{noun} makes one and returns its id"
+        )
+    return thing
 
 
 def at_of(wire: Wire, name: str) -> float | None:

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .exchange import SUCCESS, Answer, Exchange
 from .pool import SessionPool
 from .retry import RetryBudget, RetryPolicy
+from .storage import Storage, StorageAnswer
 
-__all__ = ["SUCCESS", "Answer", "Exchange", "RetryBudget", "RetryPolicy", "SessionPool"]
+__all__ = ["SUCCESS", "Answer", "Exchange", "RetryBudget", "RetryPolicy", "SessionPool", "Storage", "StorageAnswer"]

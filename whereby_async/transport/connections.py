@@ -31,6 +31,7 @@ from .body import Body
 from .exchange import SUCCESS, Answer, Exchange
 from .failures import FAILURES, failure_of
 from .gate import Gate
+from .storage import BUFFER, Departure
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from ..operation import Request
+    from ..redaction import Secret
     from .proxies import ProxyChoice
 
 _DNS_TTL = 60
@@ -53,7 +55,9 @@ _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 _closing: set[asyncio.Task[None]] = set()
 
-_sending: ContextVar[Exchange] = ContextVar("whereby_async_sending")
+_sending: ContextVar[Exchange | Departure] = ContextVar("whereby_async_sending")
+
+_UNTIMED = aiohttp.ClientTimeout(total=None)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -107,6 +111,7 @@ class Connections:
         loop: asyncio.AbstractEventLoop,
         *,
         slots: int,
+        downloads: int,
         injected: aiohttp.ClientSession | None,
         proxies: ProxyChoice,
         ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint,
@@ -115,13 +120,16 @@ class Connections:
     ) -> None:
         self.loop = loop
         self.gate: Gate = Gate(slots, loop)
+        self.downloads: Gate = Gate(downloads, loop)
         self.closed: bool = False
         self._proxies = proxies
         self._ssl = ssl
         self._max_body = max_body
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
+        self._storage_session = self._session if injected is None else self._session_beside(injected, keepalive)
         self._answering: set[aiohttp.ClientResponse] = set()
+        self.fetching: set[aiohttp.ClientResponse] = set()
         self._lifetime = self._live()
         self.ended: Future[None] = Future()
 
@@ -130,6 +138,15 @@ class Connections:
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public switch
         return session
+
+    def _session_beside(self, injected: aiohttp.ClientSession, keepalive: float) -> aiohttp.ClientSession:
+        """One over the same connector, but without the headers, cookies and auth of a session made for the API."""
+        connector = getattr(injected, "connector", None)
+        if not isinstance(connector, aiohttp.BaseConnector):  # something that only behaves like a session
+            return self._new_session(keepalive)
+        return aiohttp.ClientSession(
+            connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
 
     async def open(self) -> None:
         """Tie the session's end to its loop's: asyncio and uvloop finish every async generator before a loop is closed."""
@@ -186,6 +203,27 @@ class Connections:
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
         raise failure
 
+    async def fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """A plain GET of something that is not the API's: the head of the answer, redirects not followed.
+
+        It has neither the bearer nor a time limit; what it raises is aiohttp's.
+        """
+        _sending.set(Departure())
+        proxy = self._proxies(url)
+        return await self._storage_session.request(
+            "GET",
+            URL(url, encoded=True),
+            headers=headers,
+            timeout=_UNTIMED,
+            allow_redirects=False,
+            raise_for_status=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy else None,
+            ssl=self._ssl,
+            auto_decompress=False,
+            read_bufsize=BUFFER,
+        )
+
     async def _answer(self, response: aiohttp.ClientResponse, operation: str) -> Answer:
         """The answer with its body. A refusal stands by its status alone: of its body, what came will do."""
         body = Body(self._max_body)
@@ -212,6 +250,7 @@ class Connections:
         """Send the waiting away, close the session and its connections; calls under way fail with `APIConnectionError`."""
         self.closed = True
         self.gate.fail_waiting(ClientClosedError, "the client was closed before the call was sent")
+        self.downloads.fail_waiting(ClientClosedError, "the client was closed before the download began")
         with contextlib.suppress(RuntimeError):  # the loop's own end is closing it already
             await self._lifetime.aclose()
 
@@ -233,14 +272,17 @@ class Connections:
     def let_go(self) -> None:
         """Forget the session without touching a socket: its loop is closed, or it is a parent process's."""
         self.closed = True
+        self._storage_session.detach()
         if not self._injected:
             self._session.detach()
 
     async def _close_session(self) -> None:
         self.closed = True
+        under_way = self.fetching if self._injected else self.fetching | self._answering
+        for response in list(under_way):
+            response.close()  # who reads a body does not hear of the session's closing, and would wait for the timeout
+        await self._storage_session.close()
         if not self._injected:
-            for response in list(self._answering):
-                response.close()  # who reads a body does not hear of the session's closing, and would wait for the timeout
             await self._session.close()
 
 

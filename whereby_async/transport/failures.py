@@ -51,9 +51,14 @@ def failure_of(error: Exception, exchange: Exchange, *, closed: bool) -> Whereby
     if isinstance(error, TimeoutError):
         msg = f"{name}: no answer within timeout={exchange.timeout:g} s ({known})"
         return APITimeoutError(msg, operation=name, may_have_happened=left)
+    msg = f"{name}: connection failed ({told(error)}; {known})"
+    return APIConnectionError(msg, operation=name, may_have_happened=left)
+
+
+def told(error: Exception) -> str:
+    """What kind of error it is, and its reason for a person: never its own text, which may repeat a URL or a header."""
     words = _words(error)
-    told = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    return APIConnectionError(f"{name}: connection failed ({told}; {known})", operation=name, may_have_happened=left)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _words(error: Exception) -> str:

@@ -22,6 +22,7 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..redaction import as_secret, shown
 from .connections import Connections
 from .proxies import ProxyChoice
+from .storage import Storage
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -43,9 +44,10 @@ class SessionPool:
 
     Args:
         connections: Calls on the wire at once, per event loop; the others wait their turn, by lane and in order.
+        downloads: Files downloaded at once, per event loop, beside the calls; further ones wait their turn likewise.
         session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is never
             closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller than
-            `connections`.
+            `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies or auth.
         proxy: URL of an HTTP proxy, `http://user:password@host:port`.
         ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
         trust_env: Take proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
@@ -61,6 +63,7 @@ class SessionPool:
         self,
         *,
         connections: int = 100,
+        downloads: int = 16,
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint | None = None,
@@ -74,6 +77,7 @@ class SessionPool:
             raise ConfigurationError(msg)
         for name, value, least in (
             ("connections", connections, 1),
+            ("downloads", downloads, 1),
             ("keepalive", keepalive, 0),
             ("max_body", max_body, 1),
         ):
@@ -86,6 +90,7 @@ class SessionPool:
                 msg = f"SessionPool({name}={value!r}): pass a number from {least}"
                 raise ConfigurationError(msg)
         self._slots = int(connections)
+        self._downloads = int(downloads)
         self._injected = session
         self._proxies = ProxyChoice(proxy, trust_env=trust_env)
         self._ssl = True if ssl is None else ssl
@@ -109,13 +114,13 @@ class SessionPool:
 
     @property
     def in_use(self) -> int:
-        """Connections in use, over all loops."""
-        return sum(connections.gate.inside for connections in list(self._by_loop.values()))
+        """Connections in use, over all loops; those of downloads too."""
+        return sum(each.gate.inside + each.downloads.inside for each in list(self._by_loop.values()))
 
     @property
     def waiting(self) -> int:
-        """Calls that have their points and wait for a connection, over all loops."""
-        return sum(connections.gate.waiting for connections in list(self._by_loop.values()))
+        """Calls that have their points and wait for a connection, and downloads that wait for one, over all loops."""
+        return sum(each.gate.waiting + each.downloads.waiting for each in list(self._by_loop.values()))
 
     def name_after(self, owner: str) -> None:
         """Whom the warning names if the pool is dropped with open sessions."""
@@ -143,6 +148,24 @@ class SessionPool:
         connections = await self._open()
         return await connections.send(exchange)
 
+    async def storage(self, operation: str, priority: int) -> Storage:
+        """The way to files behind access links, for one download; `leave` it when done. Waits for its turn, by lane.
+
+        Args:
+            operation: What errors call it, such as `recordings.download`.
+            priority: The lane.
+
+        Raises:
+            ClientClosedError: The pool is closed.
+            ConfigurationError: An injected session is used in a second loop.
+        """
+        connections = self._by_loop.get(asyncio.get_running_loop())
+        if connections is None or connections.closed:
+            connections = await self._open()
+        if not connections.downloads.try_enter():
+            await connections.downloads.enter(priority)
+        return Storage(connections, operation)
+
     async def _open(self) -> Connections:
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -158,6 +181,7 @@ class SessionPool:
             connections = Connections(
                 loop,
                 slots=self._slots,
+                downloads=self._downloads,
                 injected=self._injected,
                 proxies=self._proxies,
                 ssl=self._ssl,

@@ -1,0 +1,67 @@
+"""A command line for every operation of the API, on a world that has what it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from whereby_async.testing import FakeWhereby
+
+ROOM = "/weekly"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
+    "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
+)
+
+
+def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
+    """Fill the server's world; a command line by the operation that it is to make, or `operation again` for a second one.
+
+    Args:
+        fake: The server.
+        place: A directory for an image.
+    """
+    image = place / "image.png"
+    image.write_bytes(PNG)
+    meetings = [fake.add_meeting(room_name=ROOM), fake.add_meeting()]
+    session = fake.add_session(ROOM, participants=("Ada Lovelace", "Alan Turing"))["roomSessionId"]
+    recordings = [fake.add_recording(room_session_id=session)["recordingId"] for _ in range(4)]
+    *transcriptions, fresh = [fake.add_transcription(room_name=ROOM)["transcriptionId"] for _ in range(5)]
+    summaries = [fake.add_summary(transcriptions[0])["summaryId"] for _ in range(2)]
+    participant = fake.participants[session][0]["participantId"]
+    first = str(meetings[0]["meetingId"])
+    return {
+        "meetings.create": ["meetings", "create", "--end-date", "+2h", "--field", "hostRoomUrl"],
+        "meetings.list": ["meetings", "list"],
+        "meetings.get": ["meetings", "get", first],
+        "meetings.delete": ["meetings", "delete", str(meetings[1]["meetingId"])],
+        "recordings.list": ["recordings", "list", "--room-name", ROOM],
+        "recordings.get": ["recordings", "get", recordings[0]],
+        "recordings.access_link": ["recordings", "access-link", recordings[0], "--valid-for", "60"],
+        "recordings.delete": ["recordings", "delete", recordings[1]],
+        "recordings.bulk_delete": ["recordings", "bulk-delete", *recordings[2:]],
+        "transcriptions.create": ["transcriptions", "create", recordings[0]],
+        "transcriptions.list": ["transcriptions", "list", "--sort-by", "startDate:desc"],
+        "transcriptions.get": ["transcriptions", "get", transcriptions[0]],
+        "transcriptions.access_link": ["transcriptions", "access-link", transcriptions[0]],
+        "transcriptions.delete": ["transcriptions", "delete", transcriptions[1]],
+        "transcriptions.bulk_delete": ["transcriptions", "bulk-delete", *transcriptions[2:]],
+        "summaries.create": ["summaries", "create", fresh, "--template", "SOAP"],
+        "summaries.list": ["summaries", "list"],
+        "summaries.get": ["summaries", "get", summaries[0]],
+        "summaries.delete": ["summaries", "delete", summaries[1]],
+        "rooms.set_theme_tokens": ["rooms", "set-theme-tokens", ROOM, "--primary", "#0A2540"],
+        "rooms.set_theme_tokens again": ["rooms", "reset-theme-tokens", ROOM],
+        "rooms.set_logo": ["rooms", "set-logo", ROOM, str(image)],
+        "rooms.set_logo again": ["rooms", "reset-logo", ROOM],
+        "rooms.set_background": ["rooms", "set-background", ROOM, "--palette", "grey", "--theme", "rocks"],
+        "rooms.set_background again": ["rooms", "reset-background", ROOM],
+        "rooms.set_knock_background": ["rooms", "set-knock-background", ROOM, str(image)],
+        "rooms.set_knock_background again": ["rooms", "reset-knock-background", ROOM],
+        "insights.rooms": ["insights", "rooms", "--name-starts-with", "/week"],
+        "insights.room_sessions": ["insights", "room-sessions", ROOM],
+        "insights.participants": ["insights", "participants", "--room-session-id", session],
+        "insights.participant": ["insights", "participant", session, participant],
+    }

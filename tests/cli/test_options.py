@@ -1,0 +1,245 @@
+"""What the options of the operations become on the wire; in one process, against a server over a socket."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli.commands import PNG
+from cli.serving import Served
+
+from whereby_async.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ISO = "2030-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """One server for all."""
+    with Served(limit=100_000) as served:
+        yield served
+
+
+@pytest.fixture
+def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """The server, and the variables that lead to it."""
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    server.do(server.fake.clear)
+    return server
+
+
+def _sent(served: Served, *words: str) -> Any:
+    """The body of the one request that a command line makes."""
+    assert main(words) == 0
+    (request,) = served.fake.requests
+    return request.json
+
+
+def test_create_takes_every_parameter(served: Served, tmp_path: Path) -> None:
+    """All that the method knows, under the API's names; nested ones from text and from files."""
+    bucket = tmp_path / "recording.json"
+    bucket.write_text('{"type": "cloud", "destination": {"provider": "s3", "accessKeySecret": "s"}}')
+    sent = _sent(
+        served,
+        *("meetings", "create", "--end-date", ISO, "--start-date", "2029-12-31T00:00:00+02:00", "--is-locked"),
+        *("--room-mode", "group", "--room-name-prefix", "support-", "--room-name-pattern", "human-short"),
+        *("--template-type", "viewerMode", "--recording", f"@{bucket}", "--no-is-dial-in-enabled"),
+        *("--live-transcription", '{"startTrigger": "manual"}', "--streaming", '{"startTrigger": "none"}'),
+        *("--room-preferences", '{"streaming": false}', "--field", "hostRoomUrl", "--field", "viewerRoomUrl"),
+        *("--extra", "beta=true", "--extra", "note=plain text", "--extra", 'nested={"a": [1]}'),
+    )
+    assert sent == {
+        "endDate": "2030-01-01T00:00:00+00:00",
+        "startDate": "2029-12-31T00:00:00+02:00",
+        "isLocked": True,
+        "roomMode": "group",
+        "roomNamePrefix": "support-",
+        "roomNamePattern": "human-short",
+        "templateType": "viewerMode",
+        "recording": {"type": "cloud", "destination": {"provider": "s3", "accessKeySecret": "s"}},
+        "isDialInEnabled": False,
+        "liveTranscription": {"startTrigger": "manual"},
+        "streaming": {"startTrigger": "none"},
+        "roomPreferences": {"streaming": False},
+        "fields": ["hostRoomUrl", "viewerRoomUrl"],
+        "beta": True,
+        "note": "plain text",
+        "nested": {"a": [1]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "delta"), [("+90m", timedelta(minutes=90)), ("+2h", timedelta(hours=2)), ("+1w", timedelta(7))]
+)
+def test_dates_may_count_from_now(served: Served, text: str, delta: timedelta) -> None:
+    """A sign, a number and a unit."""
+    sent = _sent(served, "meetings", "create", "--end-date", text)
+    assert abs(datetime.fromisoformat(sent["endDate"]) - datetime.now(UTC) - delta) < timedelta(seconds=20)
+
+
+def test_filters_reach_the_query(served: Served) -> None:
+    """Every filter of a list, and more by --extra."""
+    words = ("insights", "rooms", "--name", "/a", "--name-starts-with", "/b", "--name-contains", "c")
+    dates = ("--created-from=-7d", "--created-to", ISO, "--sort-by", "totalSessions:asc")
+    assert main([*words, *dates, "--page-size", "7", "--extra", "later=1", "--prefetch", "2"]) == 0
+    query = dict(served.last("insights.rooms").query)
+    week_ago = datetime.now(UTC) - datetime.fromisoformat(query.pop("createdAt[from]"))
+    assert timedelta(days=6.9) < week_ago < timedelta(days=7.1)
+    assert query == {
+        "roomName[exact]": "/a",
+        "roomName[startsWith]": "/b",
+        "roomName[contains]": "c",
+        "createdAt[to]": "2030-01-01T00:00:00+00:00",
+        "sortBy": "totalSessions:asc",
+        "limit": "7",
+        "later": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "limits"),
+    [
+        (150, 100, ["75", "75"]),
+        (101, 100, ["51", "51"]),
+        (3, 100, ["3"]),
+        (5, 2, ["2", "2", "2"]),
+        (230, 100, ["77", "77", "77"]),
+    ],
+)
+def test_max_items_reads_no_more_than_it_must(
+    served: Served, wanted: int, size: int, limits: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As few pages as do it, each as small as does it; and so many rows come out."""
+    while len(served.fake.recordings) < 240:
+        served.fake.add_recording(room_name="/many")
+    assert main(["recordings", "list", "--max-items", str(wanted), "--page-size", str(size)]) == 0
+    assert [dict(request.query)["limit"] for request in served.fake.requests] == limits
+    assert len(capsys.readouterr().out.splitlines()) == wanted
+
+
+def test_ids_come_from_stdin(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One a line, among others that are named."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\n\n c \n")))
+    assert _sent(served, "recordings", "bulk-delete", "a", "@-")["recordingIds"] == ["a", "b", "c"]
+
+
+def test_json_comes_from_stdin(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`@-`, so that a secret needs no file either."""
+    pipe = io.TextIOWrapper(io.BytesIO(b'{"destination": {"url": "rtmp://x/key"}}'))
+    monkeypatch.setattr(sys, "stdin", pipe)
+    sent = _sent(served, "meetings", "create", "--end-date", "+1h", "--streaming", "@-")
+    assert sent["streaming"] == {"destination": {"url": "rtmp://x/key"}}
+
+
+def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
+    """A JSON object, beside pairs."""
+    more = tmp_path / "more.json"
+    more.write_text('{"a": 1, "b": {"c": null}}')
+    sent = _sent(served, "transcriptions", "create", _recording(served), "--extra", f"@{more}", "--extra", "a=2")
+    assert (sent["a"], sent["b"]) == (2, {"c": None})
+
+
+def test_image_is_uploaded(served: Served, tmp_path: Path) -> None:
+    """As the one file of the form."""
+    image = tmp_path / "beach.png"
+    image.write_bytes(PNG)
+    assert main(["rooms", "set-background", "/weekly", str(image)]) == 0
+    (file,) = served.last("rooms.set_background").files
+    assert (file.field, file.content) == ("image", PNG)
+
+
+def test_global_options_stand_anywhere(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the command too, with or without an equals sign."""
+    monkeypatch.delenv("WHEREBY_BASE_URL")
+    url = served.variables["WHEREBY_BASE_URL"]
+    assert main(["--base-url", url, "--timeout=5", "--json", "meetings", "list"]) == 0
+    assert main(["meetings", "list", "--base-url", url, "--max-wait", "1"]) == 0
+    assert len(served.fake.requests) == 2
+
+
+def test_verbose_tells_each_attempt(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, so that stdout stays what it is; the key is not in it."""
+    assert main(["meetings", "list", "-v"]) == 0
+    out, err = capsys.readouterr()
+    assert "whereby: meetings.list: attempt 1, 1 point" in err
+    assert "meetings.list: 200 after" in err
+    assert "points left of" in err
+    assert served.fake.api_key not in err
+    assert all(json.loads(line) for line in out.splitlines())
+
+
+def _recording(served: Served) -> str:
+    recording: str = served.fake.add_recording(room_name="/x")["recordingId"]
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("meetings create", "--end-date"),
+        ("meetings create --end-date tomorrow", "--end-date 'tomorrow' is no date: write it like"),
+        ("meetings create --end-date 2030-01-01T00:00:00", "write 2030-01-01T00:00:00Z for UTC"),
+        ("meetings create --end-date +9999999w", "beyond the calendar"),
+        (f"meetings create --end-date {ISO} --recording cloud", "--recording is no JSON (line 1, column 1)"),
+        (f"meetings create --end-date {ISO} --recording []", "--recording must be a JSON object"),
+        (f"meetings create --end-date {ISO} --recording @nowhere.json", "--recording nowhere.json: No such file"),
+        (f"meetings create --end-date {ISO} --extra x", "--extra 'x': write KEY=VALUE"),
+        (f"meetings create --end-date {ISO} --room-name-prefix {'x' * 40}", "--room-name-prefix 'xxx"),
+        ("meetings get a/b", "MEETING-ID"),
+        ("meetings list --page-size 0", "--page-size 0: pass a whole number from 1 to 100"),
+        ("meetings list --max-items 0", "--max-items 0"),
+        ("meetings list --max-items 3 --page-size 200", "--page-size 200"),
+        ("recordings list --sort-by startDate", "--sort-by 'startDate'"),
+        ("recordings bulk-delete", "IDS is empty"),
+        ("insights participants", "takes exactly one of --room-session-id and --external-id"),
+        ("rooms set-logo /weekly nowhere.png", "nowhere.png: No such file"),
+        ("rooms set-background /weekly", "pass either IMAGE"),
+        ("rooms set-theme-tokens /weekly", "needs at least one of --primary"),
+        ("rooms set-theme-tokens /weekly --primary red", "--primary 'red'"),
+        ("meetings list --timeout 0", "--timeout 0"),
+        ("meetings list --max-wait=-1", "--max-wait -1"),
+        ("meetings list --base-url http://whereby.example", "use https"),
+        ("meetings list --redis redis://:pass@localhost/0", "set the variable WHEREBY_REDIS_URL"),
+        ("meetings list --nonsense", "--nonsense"),
+        ("meetings nonsense", "nonsense"),
+    ],
+)
+def test_wrong_usage_is_told_in_the_words_of_the_command_line(
+    served: Served, words: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, one line, options by their own names, and nothing is sent."""
+    assert main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
+    assert err.count("\n") == 1
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "secret"),
+    [
+        ("--recording", '{"destination": {"accessKeySecret": "hush-hush"}}', "accessKeySecret"),
+        ("--live-transcription", '{"destination": {"accessKeyId": "hush-hush"}}', "accessKeyId"),
+        ("--streaming", '{"destination": {"url": "rtmp://live/hush-hush"}}', "url"),
+    ],
+)
+def test_secrets_in_a_command_line_are_refused(
+    served: Served, option: str, text: str, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everybody sees a command line: they come from a file, and are not repeated."""
+    assert main(["meetings", "create", "--end-date", "+1h", option, text]) == 2
+    err = capsys.readouterr().err
+    assert f"{option} holds {secret}, a secret" in err
+    assert "@FILE" in err
+    assert "hush-hush" not in err
+    assert served.fake.requests == []

@@ -1,0 +1,150 @@
+"""Every operation of the API as a command: as a process of its own, in a pipe and on a terminal."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.commands import command_lines
+from cli.processes import Ended, OnTerminal, run
+from cli.serving import Served
+
+from whereby_async import operations
+from whereby_async.cli.catalogue import CATALOGUE
+from whereby_async.operation import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
+LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]
+ROWS = [*LISTS, "insights.room_sessions", "insights.participant"]
+NOTHING = [name for name in OPERATIONS if "delete" in name or name.startswith("rooms.")]
+
+
+class Outcome:
+    """What became of all the command lines at one place."""
+
+    def __init__(self, lines: dict[str, list[str]], ended: dict[str, Ended], answered: set[tuple[str, int]]) -> None:
+        self.lines = lines
+        self.ended = ended
+        self.answered = answered
+
+
+def _piped(words: list[str], variables: Mapping[str, str]) -> Ended:
+    return run(*words, **variables)
+
+
+def _on_terminal(words: list[str], variables: Mapping[str, str]) -> Ended:
+    with OnTerminal(*words, columns=80, variables=variables) as terminal:
+        return terminal.end()
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+    """All command lines, in pipes against one server and on terminals against another, a few at a time."""
+    found: dict[str, Outcome] = {}
+    places = {"pipe": _piped, "terminal": _on_terminal}
+    with Served() as for_pipes, Served() as for_terminals, ThreadPoolExecutor(4) as pool:
+        running = {
+            place: (
+                served,
+                lines,
+                {name: pool.submit(places[place], words, served.variables) for name, words in lines.items()},
+            )
+            for place, served in (("pipe", for_pipes), ("terminal", for_terminals))
+            for lines in [command_lines(served.fake, tmp_path_factory.mktemp(place))]
+        }
+        for place, (served, lines, futures) in running.items():
+            ended = {name: future.result() for name, future in futures.items()}
+            answered = {(request.operation, request.status) for request in served.fake.requests}
+            found[place] = Outcome(lines, ended, answered)
+        yield found
+
+
+@pytest.fixture
+def piped(outcomes: dict[str, Outcome]) -> Outcome:
+    """What became of them in pipes."""
+    return outcomes["pipe"]
+
+
+@pytest.fixture
+def shown(outcomes: dict[str, Outcome]) -> Outcome:
+    """What became of them on terminals."""
+    return outcomes["terminal"]
+
+
+def test_every_operation_has_a_command(piped: Outcome) -> None:
+    """All 27 rows of the API's table are in the catalogue, and each of its commands was run here."""
+    assert len(OPERATIONS) == 27
+    assert set(OPERATIONS) <= {entry.operation for entry in CATALOGUE}
+    run_here = {tuple(words[:2]) for words in piped.lines.values()}
+    assert run_here == {(entry.group, entry.word) for entry in CATALOGUE}
+
+
+@pytest.mark.parametrize("place", ["pipe", "terminal"])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_command_makes_its_operation(outcomes: dict[str, Outcome], operation: str, place: str) -> None:
+    """Exit code 0, no complaint, and the server has acted on that very operation."""
+    outcome = outcomes[place]
+    ended = outcome.ended[operation]
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    assert {status for name, status in outcome.answered if name == operation} <= {200, 201, 204}
+    again = outcome.ended.get(f"{operation} again", ended)
+    assert (again.code, again.err) == (0, "")
+    assert operation in {name for name, _ in outcome.answered}
+
+
+def test_pipe_gets_json_lines_without_colours(piped: Outcome) -> None:
+    """Each line of each command is an object, and no escape code is among them."""
+    for name, ended in piped.ended.items():
+        assert "\x1b" not in ended.out, name
+        assert all(isinstance(row, dict) for row in ended.rows()), name
+        assert ended.rows(), name
+
+
+def test_results_are_in_the_apis_spelling(piped: Outcome) -> None:
+    """As in its reference: camelCase, dates as text, what the answer did not hold as null."""
+    (meeting,) = piped.ended["meetings.create"].rows()
+    assert meeting["roomUrl"].startswith("https://")
+    assert meeting["hostRoomUrl"].startswith(meeting["roomUrl"] + "?roomKey=")
+    assert meeting["viewerRoomUrl"] is None
+    assert meeting["endDate"].endswith("Z")
+
+
+@pytest.mark.parametrize("operation", NOTHING)
+def test_what_has_no_result_says_that_it_is_done(piped: Outcome, shown: Outcome, operation: str) -> None:
+    """A line with the operation's name and what it was done to."""
+    (row,) = piped.ended[operation].rows()
+    assert (row["event"], row["operation"]) == ("done", operation)
+    assert len(row) > 2
+    assert shown.ended[operation].lines()[0].endswith(": done")
+
+
+@pytest.mark.parametrize("operation", ROWS)
+def test_list_on_a_terminal_fits_and_counts(shown: Outcome, operation: str) -> None:
+    """Nothing is wider than 80 columns but what is to be copied, ids are whole, and the last line counts the rows."""
+    lines = [line for line in shown.ended[operation].lines() if line]
+    assert lines[-1].split()[1].rstrip(";") in {"row", "rows"} or operation == "insights.participant"
+    prose = [line for line in lines if "userAgent" not in line and "samples" not in line]
+    assert max(map(len, prose)) <= 80
+    assert not lines[0].startswith("{")
+
+
+def test_ids_in_tables_are_whole(piped: Outcome, shown: Outcome) -> None:
+    """An id that can not be copied is of no use."""
+    for operation, key in (("recordings.list", "recordingId"), ("insights.participants", "participantId")):
+        columns = [line.split()[0] for line in shown.ended[operation].lines() if line]
+        assert columns[0] == key
+        assert {len(column) for column in columns[1:-1]} == {36}
+    assert len(piped.ended["insights.participants"].rows()) == 2
+
+
+def test_links_on_a_terminal_are_whole(shown: Outcome) -> None:
+    """A room key and a signed link are printed as results, in one piece."""
+    (host,) = [line for line in shown.ended["meetings.create"].lines() if line.startswith("hostRoomUrl")]
+    assert len(host) > 120
+    (link,) = [line for line in shown.ended["recordings.access_link"].lines() if line.startswith("accessLink")]
+    assert "Signature=" in link

@@ -1,0 +1,40 @@
+"""An SDK in memory, a fake server, and a client whose calls are traced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from otel.telemetry import Telemetry
+from recording_limiter import RecordingLimiter
+
+from whereby_async import RetryPolicy, WherebyClient
+from whereby_async.testing import FakeWhereby
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """What was traced and measured; every span that began must have ended."""
+    telemetry = Telemetry()
+    yield telemetry
+    assert telemetry.open == 0
+    assert repr(telemetry.hooks) == "<OpenTelemetryHooks, 0 calls under way>"
+    telemetry.close()
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeWhereby]:
+    async with FakeWhereby(limit=1_000_000) as server:
+        yield server
+
+
+@pytest.fixture
+async def whereby(fake: FakeWhereby, telemetry: Telemetry) -> AsyncIterator[WherebyClient]:
+    """A traced client that does not wait between attempts, with a limiter that grants at once."""
+    async with fake.client(
+        hooks=[telemetry.hooks], limiter=RecordingLimiter(), retry=RetryPolicy(attempts=3, base=0)
+    ) as client:
+        yield client

@@ -1,0 +1,312 @@
+"""The pytest plugin, in pytest runs of its own: under anyio, under pytest-asyncio in either mode, and without any of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
+
+import checkout
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PLUGIN = "whereby_async.testing.pytest_plugin"
+COVERAGE = {name: value for name, value in os.environ.items() if name.startswith("COV")}  # these runs count too
+
+HEAD = """
+import asyncio
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from whereby_async import Throttled, WherebyClient
+from whereby_async.testing import FakeWhereby, Fault, simulated
+
+def status_of(url):
+    try:
+        return urllib.request.urlopen(url + "/meetings").status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+"""
+
+# The same tests for each way to run them; they are decorated by what stands in the place of MARK.
+ASYNC = """
+MARK
+async def test_server_and_client_work(fake_whereby, whereby_client):
+    assert isinstance(fake_whereby, FakeWhereby) and isinstance(whereby_client, WherebyClient)
+    fake_whereby.add_meeting(room_name="/a")
+    with fake_whereby.spends(exactly=1, throttled=0):
+        (meeting,) = await whereby_client.meetings.list().collect()
+    assert meeting.room_name == "/a"
+
+MARK
+async def test_server_lives_in_the_loop_of_the_test(fake_whereby):
+    assert threading.active_count() == 1
+    assert "FakeWhereby" in repr(fake_whereby) and "not running" not in repr(fake_whereby)
+    assert await asyncio.to_thread(status_of, fake_whereby.url) == 401
+
+MARK
+@pytest.mark.whereby(limit=100, algorithm="sliding_log", client={"max_wait": 0.0})
+async def test_marker_has_the_options(fake_whereby, whereby_client):
+    assert (fake_whereby.limit, fake_whereby.algorithm) == (100, "sliding_log")
+    fake_whereby.spend(100)
+    with pytest.raises(Throttled):
+        await whereby_client.meetings.list()
+
+@pytest.mark.whereby(limit=5)
+class TestMarkers:
+    MARK
+    @pytest.mark.whereby(period=2.0)
+    async def test_markers_add_up(self, fake_whereby):
+        assert (fake_whereby.limit, fake_whereby.period) == (5, 2.0)
+
+    MARK
+    @pytest.mark.whereby(limit=7)
+    async def test_nearest_marker_wins(self, fake_whereby):
+        assert (fake_whereby.limit, fake_whereby.period) == (7, 60.0)
+
+MARK
+@pytest.mark.parametrize("number", range(3))
+async def test_each_test_has_its_own(number, whereby_client, fake_whereby):
+    assert fake_whereby.requests == []
+    await asyncio.gather(*(whereby_client.meetings.list() for _ in range(10)))
+    assert len(fake_whereby.requests) == 10
+"""
+
+INI = """
+[pytest]
+filterwarnings =
+    error
+    ignore:.*asyncio_default_fixture_loop_scope
+"""
+
+
+class Run(NamedTuple):
+    """What a pytest run came to."""
+
+    counts: dict[str, int]
+    out: str
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Run]:
+    """Run pytest in a directory of its own, with the plugin, on one file of tests; warnings are errors."""
+
+    def go(tests: str, *options: str, config: str = "", mark: str = "", conftest: str = "", head: str = HEAD) -> Run:
+        (tmp_path / "pytest.ini").write_text(INI + config)
+        (tmp_path / "conftest.py").write_text(conftest)
+        (tmp_path / "test_it.py").write_text(head + textwrap.dedent(tests).replace("MARK", mark))
+        command = (sys.executable, "-m", "pytest", "-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options)
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=checkout.clean_environment(PYTHONPATH=str(checkout.ROOT), **COVERAGE),
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            timeout=120,
+        )
+        out = done.stdout + done.stderr
+        summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+        return Run(
+            {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary.partition(" in ")[0])}, out
+        )
+
+    return go
+
+
+ANYIO = "@pytest.mark.anyio"
+ASYNCIO = "@pytest.mark.asyncio"
+ON_ASYNCIO = "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
+TOTAL = {"passed": 8}
+
+
+def test_under_anyio(run: Callable[..., Run]) -> None:
+    """Fixtures, marker and their options work in tests that anyio runs, pytest-asyncio beside it or not."""
+    for options in ((), ("-p", "no:asyncio")):
+        done = run(ASYNC, *options, mark=ANYIO, conftest=ON_ASYNCIO)
+        assert done.counts == TOTAL, done.out
+
+
+def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
+    """And in those that pytest-asyncio runs by their marker, whatever the scope of their loop."""
+    done = run(ASYNC, "--asyncio-mode=strict", mark=ASYNCIO)
+    assert done.counts == TOTAL, done.out
+    done = run(ASYNC, "--asyncio-mode=strict", mark='@pytest.mark.asyncio(loop_scope="module")')
+    assert done.counts == TOTAL, done.out
+
+
+def test_under_pytest_asyncio_auto(run: Callable[..., Run]) -> None:
+    """And in those that it runs unasked, also when the configuration gives loops other scopes."""
+    done = run(ASYNC, "--asyncio-mode=auto")
+    assert done.counts == TOTAL, done.out
+    scopes = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
+    done = run(ASYNC, "--asyncio-mode=auto", config=scopes)
+    assert done.counts == TOTAL, done.out
+
+
+SYNC = """
+def test_server_answers_whoever_asks(fake_whereby):
+    assert status_of(fake_whereby.url) == 401
+    assert [request.status for request in fake_whereby.requests] == [401]
+
+def test_client_runs_in_loops_of_the_test(fake_whereby, whereby_client):
+    fake_whereby.add_meeting(room_name="/a")
+
+    async def rooms():
+        return [meeting.room_name async for meeting in whereby_client.meetings.list()]
+
+    with fake_whereby.spends(exactly=2):
+        assert asyncio.run(rooms()) == asyncio.run(rooms()) == ["/a"]
+
+def test_threads_share_it(fake_whereby):
+    threads = [threading.Thread(target=status_of, args=[fake_whereby.url]) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fake_whereby.requests) == 5
+
+@simulated
+@pytest.mark.whereby(limit=100)
+async def test_minutes_pass_at_once(fake_whereby, whereby_client):
+    loop = asyncio.get_running_loop()
+    for _ in range(301):
+        await whereby_client.meetings.list()
+    assert fake_whereby.throttled == 0
+    assert 180 <= loop.time() < 185
+"""
+
+
+def test_without_any_async_plugin(run: Callable[..., Run]) -> None:
+    """Tests that do not await have a server in a thread, simulated ones have it in their loop; no async plugin is needed."""
+    for options in (("-p", "no:asyncio", "-p", "no:anyio"), ("--asyncio-mode=auto",)):
+        done = run(SYNC, *options)
+        assert done.counts == {"passed": 4}, done.out
+
+
+def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
+    """Under anyio the fixtures live in whatever loop the test lives in, a simulated one too."""
+    tests = """
+    @pytest.fixture
+    def anyio_backend():
+        from whereby_async.testing import SimulatedLoop
+
+        return "asyncio", {"loop_factory": SimulatedLoop}
+
+    @pytest.mark.anyio
+    @pytest.mark.whereby(limit=10)
+    async def test_minutes_pass_at_once(fake_whereby, whereby_client):
+        for _ in range(100):
+            await whereby_client.meetings.list()
+        assert fake_whereby.throttled == 0
+    """
+    done = run(tests)
+    assert done.counts == {"passed": 1}, done.out
+
+
+def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run]) -> None:
+    """Its fixtures are set up and taken down, and pytest says that such a function needs a plugin."""
+    done = run("async def test_it(whereby_client): pass", "-p", "no:asyncio", "-p", "no:anyio")
+    assert done.counts == {"failed": 1}
+    assert "async def functions are not natively supported" in done.out
+
+
+@pytest.mark.parametrize(
+    ("marker", "words"),
+    [
+        ("limits=5", "has no option 'limits': did you mean 'limit'?"),
+        ("100", "@pytest.mark.whereby takes keywords, such as limit=100, not (100,)"),
+        ("header_style='rfc'", "unknown header style 'rfc': one of iso, "),
+    ],
+)
+def test_wrong_marker_is_told(run: Callable[..., Run], marker: str, words: str) -> None:
+    """With the value and the way out, as an error of the test's setup."""
+    done = run(f"@pytest.mark.whereby({marker})\ndef test_it(fake_whereby): pass")
+    assert done.counts in ({"error": 1}, {"errors": 1}), done.out
+    assert words in done.out
+
+
+def test_trio_is_refused_in_words(run: Callable[..., Run]) -> None:
+    """The server needs asyncio, and the message says what to set."""
+    conftest = ON_ASYNCIO.replace("'asyncio'", "('trio', {})")
+    done = run("@pytest.mark.anyio\nasync def test_it(fake_whereby): pass", conftest=conftest)
+    assert "fake_whereby runs on asyncio, not on trio: let a fixture anyio_backend return 'asyncio'" in done.out
+
+
+@pytest.mark.parametrize("mark", [ANYIO, ASYNCIO, "@simulated", ""], ids=["anyio", "asyncio", "simulated", "sync"])
+def test_all_is_closed_when_a_test_fails(run: Callable[..., Run], mark: str) -> None:
+    """Port and client are let go, no thread, socket or warning is left, and the failure is the test's own."""
+    tests = """
+    kept = []
+
+    MARK
+    ASYNC def test_fails(fake_whereby, whereby_client):
+        fake_whereby.faults.add(Fault(delay=1000.0))
+        kept.extend([fake_whereby, whereby_client])
+        assert kept == [], "on purpose"
+
+    def test_nothing_is_left():
+        fake, client = kept
+        assert "not running" in repr(fake)
+        assert threading.active_count() == 1
+        with pytest.raises(Exception, match="closed"):
+            asyncio.run(client.meetings.list().collect())
+    """
+    done = run(tests.replace("ASYNC ", "async " if mark else ""), mark=mark, conftest=ON_ASYNCIO)
+    assert done.counts == {"failed": 1, "passed": 1}, done.out
+    assert "on purpose" in done.out
+    assert "UnusedFaultWarning" not in done.out
+
+
+UNUSED = """
+def test_it(fake_whereby):
+    fake_whereby.faults.add(Fault(operation="meetings.get", status=503))
+"""
+
+
+def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
+    """As a warning that names test and fault; an error where warnings are errors; silent for those who filter it."""
+    words = "scripted and not happened in test_it: Fault(operation='meetings.get', status=503)"
+    done = run(UNUSED, "-W", "default")
+    assert done.counts == {"passed": 1, "warning": 1}, done.out
+    assert words in done.out
+    done = run(UNUSED)
+    assert done.counts == {"passed": 1, "error": 1}, done.out
+    assert words in done.out
+    done = run(UNUSED, config="    ignore::whereby_async.testing.UnusedFaultWarning\n")
+    assert done.counts == {"passed": 1}, done.out
+
+
+def test_marker_is_described(run: Callable[..., Run]) -> None:
+    """`pytest --markers` and `--fixtures` tell what there is."""
+    out = run("", "--markers").out
+    assert "@pytest.mark.whereby(**options): options of the server behind `fake_whereby`" in out
+    out = run("", "--fixtures").out
+    assert "fake_whereby" in out
+    assert "whereby_client" in out
+    assert "_whereby_scene" not in out
+
+
+def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> None:
+    """A run without its fixtures loads neither aiohttp nor msgspec, and of this package only what names its parts."""
+    tests = """
+    def test_it():
+        import sys
+
+        loaded = {name for name in sys.modules if name.startswith(("whereby_async", "aiohttp", "msgspec", "yarl"))}
+        plugin = {"whereby_async.testing.pytest_plugin", "whereby_async.testing.asyncio_fixtures"}
+        assert loaded - plugin == {"whereby_async", "whereby_async.version", "whereby_async.testing"}
+    """
+    for options in ((), ("-p", "no:asyncio")):
+        done = run(tests, *options, head="")
+        assert done.counts == {"passed": 1}, done.out

@@ -1,0 +1,134 @@
+"""`@simulated`: async tests whose minutes pass in milliseconds, with client and server on loopback sockets in one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from whereby_async import Priority
+from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, simulated
+from whereby_async.testing.simulated import simulation
+
+
+def test_ten_minutes_of_budget_take_a_second() -> None:
+    """A job of 1,000 points at 100 a minute waits for nine windows, without a 429, and without waiting."""
+
+    @simulated
+    async def job() -> float:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby(limit=100, latency=0.1) as fake, fake.client() as whereby:
+            began = clock()
+            with fake.spends(exactly=1000, throttled=0):
+                await asyncio.gather(*(whereby.meetings.list() for _ in range(1000)))
+            return clock() - began
+
+    began = time.monotonic()
+    took = job()
+    assert 540.0 <= took < 545.0
+    assert time.monotonic() - began < 20.0  # a second or two where nothing else runs
+
+
+def test_writes_and_downloads_pass_time_too() -> None:
+    """Uploads, jobs that are under way, links that expire and the batch lane live on the same clock."""
+
+    @simulated
+    async def scene() -> tuple[float, str | None]:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby(limit=10, processing_time=45.0) as fake, fake.client(priority=Priority.BATCH) as whereby:
+            recording = fake.add_recording()["recordingId"]
+            fake.faults.add(Fault(operation="recordings.get", status=503, times=2))
+            await whereby.recordings.get(recording)
+            await whereby.rooms.set_logo("/a", b"\x89PNG\r\n\x1a\n")
+            made = (await whereby.transcriptions.create(recording)).transcription_id
+            while (found := await whereby.transcriptions.get(made)).state == "in_progress":
+                await asyncio.sleep(5.0)
+            return clock(), found.state
+
+    took, state = scene()
+    assert state == "ready"
+    assert 45.0 <= took < 180.0
+
+
+@simulated
+@pytest.mark.parametrize("number", [1, 2])
+async def test_simulated_test_is_an_ordinary_one(number: int, tmp_path: object) -> None:
+    """Parameters and fixtures come as ever; no plugin takes it for an async one."""
+    assert number in {1, 2}
+    assert tmp_path is not None
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    await asyncio.sleep(3600.0)
+    assert loop.time() == 3600.0
+
+
+class TestMethods:
+    @simulated
+    async def test_methods_too(self) -> None:
+        """`self` is passed on."""
+        await asyncio.sleep(3600.0)
+        assert isinstance(self, TestMethods)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 100))
+@simulated
+async def test_under_hypothesis(seconds: int) -> None:
+    """Each example has a clock of its own, that begins at 0."""
+    await asyncio.sleep(seconds)
+    assert asyncio.get_running_loop().time() == seconds
+
+
+def test_it_keeps_the_signature_and_what_is_returned() -> None:
+    """What it gives is a plain function with the same name, parameters and result."""
+
+    @simulated
+    async def double(number: int) -> int:
+        """Twice as much."""
+        return number * 2
+
+    assert double(4) == 8
+    assert not inspect.iscoroutinefunction(double)
+    assert (double.__name__, double.__doc__, str(inspect.signature(double))) == (
+        "double",
+        "Twice as much.",
+        "(number: 'int') -> 'int'",
+    )
+
+
+def test_only_coroutine_functions_can_be_simulated() -> None:
+    """Anything else is told at once."""
+    with pytest.raises(TypeError, match="simulated is for tests that are `async def`, not <function"):
+        simulated(lambda: None)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType] - the subject
+
+
+def test_simulation_stands_for_what_is_run_in_it() -> None:
+    """Fixtures and test share one loop and one clock; the next has its own, and it is closed."""
+    with simulation() as outer:
+        outer.run(asyncio.sleep(60.0))
+
+        @simulated
+        async def later() -> float:
+            return asyncio.get_running_loop().time()
+
+        assert later() == 60.0
+        with simulation() as inner:
+            assert inner is outer
+        loop = outer.get_loop()
+    assert loop.is_closed()
+    assert later() == 0.0
+
+
+def test_deadlock_is_told_with_the_sockets_open() -> None:
+    """A test in which every task waits for another ends, and says so."""
+    loop = SimulatedLoop(patience=0.05)
+
+    async def main() -> None:
+        async with FakeWhereby():
+            await asyncio.Event().wait()
+
+    with pytest.raises(SimulatedDeadlockError), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())

@@ -1,0 +1,92 @@
+"""`FakeWhereby.spends`: what a block costs, and what it says when it costs something else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from testing.bare import Bare
+
+    from whereby_async.testing import FakeWhereby
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_block_within_its_bounds_passes(call: Bare, fake: FakeWhereby) -> None:
+    """Points count from the block's begin to its end, whatever was spent before and after, and can be read then."""
+    await call("GET", "/meetings")
+    with fake.spends(at_most=3, at_least=3, exactly=3, throttled=0) as spent:
+        assert spent.points == 0
+        await call("DELETE", "/meetings/1")
+        await call("GET", "/meetings")
+    await call("GET", "/meetings")
+    assert (spent.points, spent.throttled, [charge.operation for charge in spent.charges]) == (
+        3,
+        0,
+        ["meetings.delete", "meetings.list"],
+    )
+    assert repr(spent) == "<Spending: 3 points in 2 calls>"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"at_most": 6}, "spent 7 points where at most 6 were expected"),
+        ({"at_least": 8}, "spent 7 points where at least 8 were expected"),
+        ({"exactly": 8, "at_most": 1}, "spent 7 points where at most 1 were expected, spent 7 points where exactly 8"),
+        ({"throttled": 1}, "0 × 429 where 1 were expected"),
+    ],
+)
+async def test_block_out_of_its_bounds_fails_with_a_list(
+    call: Bare, fake: FakeWhereby, bounds: dict[str, Any], words: str
+) -> None:
+    """The message says what was expected, and which calls were made at which price."""
+    with pytest.raises(AssertionError) as caught, fake.spends(**bounds):  # noqa: PT012 - the block is the subject
+        for _ in range(2):
+            await call("POST", "/meetings", json={})
+        await call("GET", "/meetings")
+    first, *rest = str(caught.value).splitlines()
+    assert first.startswith(words)
+    assert rest == ["  2 × meetings.create at 3 = 6", "  1 × meetings.list at 1 = 1"]
+
+
+async def test_refused_calls_show(call: Bare, fake: FakeWhereby) -> None:
+    """A 429 of the budget counts, with the points that it burned; a scripted one is only a call."""
+    fake.set_limit(2)
+    fake.faults.add(Fault(status=429))
+    with pytest.raises(AssertionError) as caught, fake.spends(throttled=0):  # noqa: PT012 - the block is the subject
+        await call("GET", "/meetings")
+        await call("POST", "/meetings", json={})
+    assert str(caught.value).splitlines() == [
+        "1 × 429 where 0 were expected",
+        "  1 × meetings.list at 1 = 1",
+        "  1 × meetings.create at 1 = 1 (refused: 429)",
+    ]
+
+
+async def test_silence_is_told(fake: FakeWhereby) -> None:
+    """A block that made no call at all says so."""
+    words = "spent 0 points where exactly 1 were expected\n  no calls at all"
+    with pytest.raises(AssertionError, match=words), fake.spends(exactly=1):
+        pass
+
+
+async def test_error_of_the_block_comes_first(fake: FakeWhereby) -> None:
+    """An exception in the block is not replaced by what it cost."""
+    with pytest.raises(ZeroDivisionError), fake.spends(exactly=1):
+        raise ZeroDivisionError
+
+
+async def test_blocks_nest(call: Bare, fake: FakeWhereby) -> None:
+    """Each counts for itself; what others take does not count; a cleared log is no loss."""
+    with fake.spends(exactly=2) as outer:
+        await call("GET", "/meetings")
+        with fake.spends(exactly=1):
+            fake.spend(100)
+            await call("GET", "/meetings")
+            fake.clear()
+    assert outer.points == 2

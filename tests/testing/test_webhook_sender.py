@@ -1,0 +1,315 @@
+"""Webhooks as the fake sends them: what they say, how they are signed, and by which rules they are delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from testing.bare import Bare, jump
+
+from whereby_async import ConfigurationError, WebhookVerificationError, webhooks
+from whereby_async.testing import FAKE_WEBHOOK_SECRET, FakeWhereby, WebhookSender, run_simulated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+pytestmark = pytest.mark.anyio
+
+
+class Receiver:
+    """A server that keeps what is posted to it, and answers with one status after the other; `None` is silence."""
+
+    def __init__(self, *statuses: int | None) -> None:
+        self.statuses = list(statuses)
+        self.received: list[tuple[bytes, str | None]] = []
+        self.times: list[float] = []
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.ServerRunner(web.Server(self._receive))
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hooks?a=%2F"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _receive(self, request: web.BaseRequest) -> web.Response:
+        assert (request.method, request.raw_path) == ("POST", "/hooks?a=%2F")
+        assert request.headers["Content-Type"] == "application/json"
+        self.received.append((await request.read(), request.headers.get("Whereby-Signature")))
+        self.times.append(asyncio.get_running_loop().time())
+        status = self.statuses.pop(0) if self.statuses else 204
+        if status is None:
+            await asyncio.sleep(60.0)
+        return web.Response(status=status or 204, headers={"Location": "/"})
+
+
+def every_event(fake: FakeWhereby) -> dict[str, dict[str, Any]]:
+    """One event of each of the documented types, by its type."""
+    make = fake.events
+    events = [
+        make.client_joined(),
+        make.client_left(),
+        make.client_knocked(),
+        make.client_knock_cancelled(),
+        make.session_started(),
+        make.session_ended(),
+        make.transcription_started(),
+        make.transcription_finished(),
+        make.transcription_failed(),
+        make.recording_finished(),
+        make.assistant_requested(),
+    ]
+    return {event["type"]: event for event in events}
+
+
+def test_every_documented_type_can_be_made() -> None:
+    """All 11, and each is what the package itself takes for a known event with nothing missing."""
+    events = every_event(FakeWhereby())
+    assert events.keys() == set(webhooks.EVENT_TYPES)
+    for event in events.values():
+        body = msgspec.json.encode(event)
+        signature = webhooks.sign(body, "secret")
+        known = webhooks.unwrap(body, signature, "secret")
+        assert not isinstance(known, webhooks.UnknownEvent)
+        assert (known.id, known.type) == (event["id"], event["type"])
+        assert len(event["id"]) == 64
+
+
+ROOM = {"meetingId", "roomName", "subdomain", "roomSessionId"}
+PERSON = ROOM | {"displayName", "participantId", "metadata", "externalId"}
+PRESENCE = PERSON | {"roleName", "numClients", "numClientsByRoleName", "isDialIn"}
+JOB = {"roomName", "roomSessionId", "transcriptionId", "type", "status"}
+KEYS = {
+    "room.client.joined": PRESENCE,
+    "room.client.left": PRESENCE,
+    "room.client.knocked": PERSON,
+    "room.client.knockCancelled": PERSON,
+    "room.session.started": ROOM,
+    "room.session.ended": ROOM,
+    "transcription.started": JOB,
+    "transcription.finished": JOB | {"filename", "storageType", "durationInSeconds"},
+    "transcription.failed": JOB | {"error"},
+    "recording.finished": {"filename", "recordingId", "roomName", "status"},
+    "assistant.requested": ROOM,
+}
+
+
+@pytest.mark.parametrize("event_type", list(KEYS))
+def test_event_has_the_documented_keys(event_type: str) -> None:
+    """No more and no fewer, in the envelope and in its data."""
+    event = every_event(FakeWhereby())[event_type]
+    assert event.keys() == {"id", "apiVersion", "createdAt", "type", "data"}
+    assert event["data"].keys() == KEYS[event_type]
+
+
+def test_event_fits_the_world() -> None:
+    """The room's meeting and newest session are in it; a recording and a transcription are told as the API lists them."""
+    fake = FakeWhereby(subdomain="acme")
+    meeting = fake.add_meeting(room_name="/standup")
+    fake.add_session("/standup", started_at=-9000.0)
+    session = fake.add_session("/standup", ended=False, started_at=-60.0)
+    for event in (fake.events.client_left("standup"), fake.events.session_started("/standup")):
+        told = {name: event["data"][name] for name in ROOM}
+        assert told == {
+            "meetingId": meeting["meetingId"],
+            "roomName": "/standup",
+            "subdomain": "acme",
+            "roomSessionId": session["roomSessionId"],
+        }
+    recording = fake.add_recording(room_name="/standup")
+    told = fake.events.recording_finished(recording)["data"]
+    assert told == {name: recording[name] for name in ("recordingId", "roomName", "filename")} | {"status": "completed"}
+    made = fake.add_transcription(recording_id=recording["recordingId"])
+    current = fake.transcriptions[made["transcriptionId"]]
+    told = fake.events.transcription_finished(current, recordingId=recording["recordingId"])["data"]
+    for name in (
+        "transcriptionId",
+        "roomSessionId",
+        "roomName",
+        "filename",
+        "storageType",
+        "durationInSeconds",
+        "type",
+    ):
+        assert told[name] == current[name]
+    assert (told["status"], told["recordingId"]) == ("ready", recording["recordingId"])
+    assert len(fake.events.transcription_finished(current)["data"]["recordingId"]) == 36
+
+
+def test_fields_can_be_overridden() -> None:
+    """By the documented names, by the API's own spelling, and types that are not known yet can be made."""
+    make = FakeWhereby().events
+    joined = make.client_joined("/x", display_name="Zoë", role_name="host", num_clients=2, metadata="m", brandNew=[1])
+    data = joined["data"]
+    assert (data["displayName"], data["numClientsByRoleName"], data["brandNew"]) == ("Zoë", {"host": 2}, [1])
+    assert make.client_left(displayName="[[redacted]]")["data"]["displayName"] == "[[redacted]]"
+    assert make.session_ended(roomSessionId=None)["data"]["roomSessionId"] is None
+    assert make.transcription_failed(error="too long")["data"]["error"] == "too long"
+    assert make.event("room.caught.fire", smoke=True)["data"] == {"smoke": True}
+    assert (joined | {"createdAt": "x"})["createdAt"] == "x"
+
+
+async def test_signed_event_is_delivered_and_verifies(fake: FakeWhereby) -> None:
+    """The receiver gets the raw bytes with a signature that holds, dated by the fake's wall clock."""
+    fake.clock_skew = -1000.0
+    event = fake.events.client_joined(display_name="Zoë 🎥")
+    async with Receiver() as receiver:
+        delivery = await fake.webhook_sender(receiver.url, secret="s3cret").send(event)
+        ((body, signature),) = receiver.received
+    assert (delivery.delivered, delivery.status, len(delivery.attempts)) == (True, 204, 1)
+    assert (body, signature) == (delivery.body, delivery.signature)
+    assert "Zoë 🎥".encode() in body
+    webhooks.verify_signature(body, signature, "s3cret", now=fake.now())
+    with pytest.raises(WebhookVerificationError, match="it was made"):
+        webhooks.verify_signature(body, signature, "s3cret")
+    jump(60.0)
+    assert int(fake.webhook_sender(receiver.url).sign(b"").partition(",")[0][2:]) == int(fake.now())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"secret": "another"},
+        {"skew": -301.0},
+        {"skew": 302.0},
+        {"tampered": True},
+        {"tampered": b"{}"},
+        {"signature": "t=1,v1=00"},
+        {"signature": ""},
+    ],
+    ids=str,
+)
+async def test_what_is_wrong_does_not_verify(fake: FakeWhereby, wrong: dict[str, Any]) -> None:
+    """A wrong secret, a date too far off, a changed body, a header that is none: each is delivered, and refused."""
+    async with Receiver() as receiver:
+        sender = fake.webhook_sender(receiver.url)
+        delivery = await sender.send(fake.events.session_started(), **wrong)
+        right = await sender.send(fake.events.session_started(), headers={"X-Mine": "1"})
+        (body, signature), (good, holds) = receiver.received
+    assert body == delivery.body
+    assert signature == (delivery.signature or None)
+    with pytest.raises(WebhookVerificationError):
+        webhooks.verify_signature(body, signature, FAKE_WEBHOOK_SECRET)
+    webhooks.verify_signature(good, holds, FAKE_WEBHOOK_SECRET)
+    assert right.delivered
+
+
+@pytest.mark.parametrize(("body", "sent"), [(b'{"a":1}', b'{"a":1,"tampered":true}'), (b"{}", b"{} tampered")])
+async def test_bytes_go_out_as_they_are(fake: FakeWhereby, body: bytes, sent: bytes) -> None:
+    """A body need not be an event; tampering keeps an object one."""
+    async with Receiver() as receiver:
+        sender = fake.webhook_sender(receiver.url)
+        await sender.send(body)
+        await sender.send(body, tampered=True)
+        assert [got for got, _ in receiver.received] == [body, sent]
+
+
+def deliver(*statuses: int | None, **options: Any) -> tuple[Any, list[float], list[str | None]]:
+    """Deliver one event on a simulated clock to a receiver that answers so: the delivery, when each try came, its signature."""
+
+    async def main() -> tuple[Any, list[float], list[str | None]]:
+        async with FakeWhereby() as fake, Receiver(*statuses) as receiver:
+            delivery = await fake.webhook_sender(receiver.url, **options).send(fake.events.session_ended())
+            return delivery, receiver.times, [signature for _, signature in receiver.received]
+
+    return run_simulated(main())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "seen", "delivered"),
+    [
+        ([200], [200], True),
+        ([500, 502, 204], [500, 502, 204], True),
+        ([500, 503, 599, 200], [500, 503, 599], False),
+        ([400, 200], [400], False),
+        ([302, 200], [302], False),
+        ([None, 200], [None, 200], True),
+        ([None, None, None, 200], [None, None, None], False),
+    ],
+)
+def test_delivery_is_tried_again_by_the_rules(
+    statuses: list[int | None], seen: list[int | None], delivered: bool
+) -> None:
+    """After a 5xx and after silence, twice at most; a 4xx and a redirect are an answer."""
+    delivery, *_ = deliver(*statuses)
+    assert [attempt.status for attempt in delivery.attempts] == seen
+    assert delivery.delivered is delivered
+    assert [bool(attempt.problem) for attempt in delivery.attempts] == [status is None for status in seen]
+
+
+def test_answer_is_awaited_for_five_seconds_and_pauses_grow() -> None:
+    """Half a second before the second try, one before the third; silence counts after five."""
+    delivery, times, _ = deliver(None, 500, 500)
+    assert [round(later - times[0], 2) for later in times] == [0.0, 5.5, 6.5]
+    assert delivery.attempts[0].elapsed == pytest.approx(5.0, abs=0.01)
+    assert delivery.attempts[0].problem == "no answer within 5 s"
+
+
+def test_tries_carry_one_signature_unless_told_otherwise() -> None:
+    """By default that of the first one; with `signs_again` each has its own date."""
+    _, _, signatures = deliver(500, 500)
+    assert len(signatures) == 3
+    assert len(set(signatures)) == 1
+    _, _, signatures = deliver(500, 500, signs_again=True, backoff=10.0)
+    assert len(set(signatures)) == 3
+    delivery, *_ = deliver(500, 500, retries=0)
+    assert len(delivery.attempts) == 1
+
+
+async def test_receiver_that_is_not_there_is_told(fake: FakeWhereby) -> None:
+    """A refused connection is no answer; nothing is raised."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    delivery = await fake.webhook_sender(f"http://127.0.0.1:{port}/", backoff=0.0).send(b"{}")
+    assert (delivery.delivered, delivery.status, len(delivery.attempts)) == (False, None, 3)
+    assert delivery.attempts[0].problem == "no answer: ClientConnectorError"
+
+
+async def test_events_come_twice_and_in_disorder_on_request(fake: FakeWhereby) -> None:
+    """Copies have one id; the order is chance's, and the same for the same seed."""
+    events = [fake.events.client_joined(), fake.events.session_started(), fake.events.client_left()] * 2
+    ids = [event["id"] for event in events[:3]]
+
+    async def order(**options: Any) -> list[str]:
+        async with Receiver() as receiver:
+            deliveries = await fake.webhook_sender(receiver.url).send_all(events[:3], **options)
+            received = [msgspec.json.decode(body)["id"] for body, _ in receiver.received]
+            assert [delivery.body for delivery in deliveries] == [body for body, _ in receiver.received]
+        return received
+
+    assert await order() == ids
+    assert await order(copies=2) == [each for each in ids for _ in range(2)]
+    shuffled = await order(copies=2, shuffled=True, seed=3)
+    assert sorted(shuffled) == sorted(ids * 2)
+    assert shuffled == await order(copies=2, shuffled=True, seed=3)
+    assert shuffled != await order(copies=2, shuffled=True, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (
+            lambda: WebhookSender("localhost:8000"),
+            ValueError,
+            "url must be an http or https URL, such as .*, not 'local",
+        ),
+        (lambda: WebhookSender("http://localhost", secret=" "), ConfigurationError, "secret is blank"),
+    ],
+)
+def test_sender_that_could_not_send_is_refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
+    """At construction."""
+    with pytest.raises(error, match=words):
+        make()
+
+
+async def test_sender_keeps_its_secret(fake: FakeWhereby, call: Bare) -> None:
+    """Neither it nor the path shows in a repr."""
+    sender = fake.webhook_sender("https://example.com/hidden-path", secret="s3cret")
+    assert repr(sender) == "<WebhookSender to example.com>"

@@ -1,0 +1,120 @@
+"""An event that comes twice is handled once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from whereby_async.webhooks import SeenEvents
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def test_only_the_first_is_new() -> None:
+    """Each id counts once, until it is forgotten."""
+    seen = SeenEvents()
+    assert [seen.add(id_) for id_ in ("a", "b", "a", "a")] == [True, True, False, False]
+    assert "a" in seen
+    assert "c" not in seen
+    assert len(seen) == 2
+    seen.discard("a")
+    seen.discard("never there")
+    assert seen.add("a")
+
+
+def test_the_oldest_go_when_there_are_too_many() -> None:
+    """It never holds more than it was told."""
+    seen = SeenEvents(3)
+    for number in range(100_000):
+        assert seen.add(str(number))
+    assert len(seen) == 3
+    assert [str(number) in seen for number in range(99_996, 100_000)] == [False, True, True, True]
+    assert not seen.add("99999")
+    assert len(seen) == 3
+
+
+def test_ids_are_forgotten_with_age() -> None:
+    """Counted from when an id came first; all that is too old goes, in `in`, `len` and `add`."""
+    clock = Clock()
+    seen = SeenEvents(max_age=600, clock=clock)
+    seen.add("a")
+    clock.now += 600
+    assert not seen.add("a")
+    seen.add("b")
+    clock.now += 0.5
+    assert "a" not in seen
+    assert len(seen) == 1
+    assert seen.add("a")
+    clock.now += 10_000
+    assert len(seen) == 0
+
+
+def test_work_that_fails_is_forgotten() -> None:
+    """So that the next delivery of the event is handled; a repeat that fails forgets nothing."""
+    seen = SeenEvents()
+    with pytest.raises(KeyError), seen.once("a") as is_new:
+        assert is_new
+        raise KeyError
+    assert "a" not in seen
+    with seen.once("a") as is_new:
+        assert is_new
+    with pytest.raises(KeyboardInterrupt), seen.once("a") as is_new:
+        assert not is_new
+        raise KeyboardInterrupt
+    assert "a" in seen
+
+
+def test_threads_agree_who_was_first() -> None:
+    """Of many threads that bring the same ids, exactly one is told that each is new."""
+    seen = SeenEvents()
+    ids = [str(number) for number in range(2000)]
+    start = threading.Barrier(8)
+    counts: list[int] = []
+
+    def deliver() -> None:
+        start.wait()
+        counts.append(sum(seen.add(id_) for id_ in ids))
+
+    threads = [threading.Thread(target=deliver) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(counts) == len(seen) == 2000
+
+
+def test_an_event_in_place_of_its_id_is_refused() -> None:
+    """It would be new each time."""
+    odd: Any = object()
+    seen = SeenEvents()
+    with pytest.raises(TypeError, match=r"event\.id"):
+        seen.add(odd)
+    with pytest.raises(TypeError, match=r"event\.id"), seen.once(odd):
+        pass
+    assert odd not in seen
+
+
+@pytest.mark.parametrize("options", [{"max_count": 0}, {"max_count": True}, {"max_count": 1.5}, {"max_age": 0}])
+def test_bounds_that_are_none_are_refused(options: dict[str, Any]) -> None:
+    """Without a bound it would grow for ever."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SeenEvents(**options)
+    with pytest.raises(ValueError, match="max_age"):
+        SeenEvents(max_age=float("nan"))
+
+
+def test_its_repr_says_how_full_it_is() -> None:
+    """And none of the ids."""
+    seen = SeenEvents(10, max_age=60)
+    seen.add("some id")
+    assert repr(seen) == "SeenEvents(max_count=10, max_age=60) with 1 ids"

@@ -1,0 +1,147 @@
+"""The journal's file as the operating system has it: opened with care, locked, appended durably.
+
+Anybody who can write into the journal's folder could put something else in its place, so it is opened without following a
+link, and only a plain file will do. It is readable by its owner alone. The lock belongs to the open file, not to the process:
+the kernel lets it go when the process is gone, however it went, and never before; so whoever holds it knows that nobody
+appends beside him, and that the last one to run is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from .failures import JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_OWNER_ONLY: Final = 0o600
+_CHUNK: Final = 1 << 16
+_FAR: Final = 1 << 40
+"""Where on Windows, which locks ranges of bytes against reading too, the one locked byte lies."""
+
+
+class JournalFile:
+    """An open journal.
+
+    Attributes:
+        path: Where it is.
+        size: Bytes in it that count; what would come next goes there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open and lock it, making it if it is not there.
+
+        Raises:
+            JournalError: It can not be opened, is no plain file, or another process has it.
+        """
+        self.path: Path = path
+        self._lock = threading.Lock()
+        self._fd = _opened(path)
+        try:
+            _claim(self._fd, path)
+            self.size: int = os.fstat(self._fd).st_size
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole of it, piece by piece."""
+        at = 0
+        while piece := self._read(at, _CHUNK):
+            at += len(piece)
+            yield piece
+
+    def line_at(self, offset: int) -> bytes:
+        """The line that begins there, without its end."""
+        line = b""
+        while b"\n" not in line and (piece := self._read(offset + len(line), 1024)):
+            line += piece
+        return line.partition(b"\n")[0]
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._fd, size, offset)
+        with self._lock:  # pragma: no cover - Windows
+            os.lseek(self._fd, offset, os.SEEK_SET)
+            return os.read(self._fd, size)
+
+    def cut(self, size: int) -> None:
+        """Drop what lies behind `size`: a last line that was not written to its end."""
+        os.ftruncate(self._fd, size)
+        self.size = size
+
+    def append(self, data: bytes) -> None:
+        """Write, and come back when it is on the disk. From any thread.
+
+        Raises:
+            OSError: It could not be written; what was is taken back, if that is possible.
+        """
+        with self._lock:
+            rest = memoryview(data)
+            try:
+                os.lseek(self._fd, self.size, os.SEEK_SET)
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+                os.fsync(self._fd)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._fd, self.size)
+                raise
+            self.size += len(data)
+
+    def own(self) -> None:
+        """It is ours: for its owner's eyes only from now on, and sure to be found again after a crash."""
+        if sys.platform == "win32":
+            return
+        os.fchmod(self._fd, _OWNER_ONLY)
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Close it; the lock goes with it."""
+        with self._lock:
+            os.close(self._fd)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_NOINHERIT"):
+        flags |= getattr(os, name, 0)
+    if os.path.islink(path):
+        raise JournalError(f"journal={str(path)!r} is a link: pass the path of the file itself")
+    try:
+        descriptor = os.open(path, flags, _OWNER_ONLY)
+    except OSError as error:
+        raise JournalError(f"journal={str(path)!r} can not be opened: {error.strerror}. Nothing was sent") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise JournalError(f"journal={str(path)!r} is no plain file: pass the path of one, or of one to be made")
+    return descriptor
+
+
+def _claim(descriptor: int, path: Path) -> None:
+    try:
+        if sys.platform == "win32":
+            os.lseek(descriptor, _FAR, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise JournalError(
+            f"journal={str(path)!r} is in use: another batch is running on it. Wait for its end, or stop it"
+        ) from error

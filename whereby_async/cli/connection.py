@@ -1,0 +1,109 @@
+"""The options that every command has which talks to the API, and the client that follows from them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from cyclopts import Group, Parameter
+
+from .exits import UsageError
+from .keys import api_key
+from .narration import Narrator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .. import WherebyClient
+    from ..limiter import Limiter
+
+EVERYWHERE: Final = Group("Options of every command", sort_key=100)
+REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
+
+
+def _option(text: str, *names: str, **settings: Any) -> Parameter:
+    return Parameter(name=names or None, help=text, group=EVERYWHERE, show_default=False, **settings)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How to reach the API, and how to show what it says.
+
+    Attributes:
+        as_json: JSON lines, also on a terminal.
+        base_url: The API's root.
+        max_wait: Seconds that one call may wait for points.
+        timeout: Seconds for one attempt.
+        redis: Where the budget is kept that this process shares with others.
+        verbose: Tell every attempt on stderr.
+    """
+
+    as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
+    base_url: Annotated[
+        str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
+    ] = None
+    max_wait: Annotated[
+        float | None,
+        _option("Seconds that one call may wait for points, 0 for none (exit code 3); else as long as it takes."),
+    ] = None
+    timeout: Annotated[float | None, _option("Seconds for one attempt; 30 unless given.")] = None
+    redis: Annotated[
+        str | None,
+        _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
+    ] = None
+    verbose: Annotated[bool, _option("Every attempt, wait and retry on stderr.", "--verbose", "-v", negative="")] = (
+        False
+    )
+
+    @contextlib.asynccontextmanager
+    async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
+        """A client, closed at the end; it asks for the key if the environment has none.
+
+        Args:
+            hooks: More hooks for it.
+
+        Raises:
+            UsageError: There is no key.
+            ConfigurationError: An option can not be used.
+        """
+        from .. import WherebyClient
+
+        options: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
+        async with contextlib.AsyncExitStack() as stack:
+            if (limiter := self._limiter()) is not None:
+                stack.push_async_callback(limiter.aclose)
+                options["limiter"] = limiter
+            told = [Narrator(verbose=self.verbose), *hooks]
+            client = WherebyClient(api_key(), base_url=self.base_url, max_wait=self.max_wait, hooks=told, **options)
+            yield await stack.enter_async_context(client)
+
+    def _limiter(self) -> Limiter | None:
+        url = redis_url(self.redis)
+        if url is None:
+            return None
+        try:
+            from ..limiter.redis import RedisPointBudget
+        except ModuleNotFoundError as missing:
+            msg = f"--redis needs the extra of that name ({missing.name} is missing): pip install 'whereby-async[cli,redis]'"
+            raise UsageError(msg) from None
+        return RedisPointBudget(url)
+
+
+def redis_url(given: str | None) -> str | None:
+    """Where the shared budget is: the option, else the variable, else nowhere.
+
+    Raises:
+        UsageError: The option holds a password, which everybody could see.
+    """
+    if given is None:
+        return os.environ.get(REDIS_VARIABLE, "").strip() or None
+    if urlsplit(given).password:
+        msg = (
+            f"--redis holds a password, and everybody can see a command line: set the variable {REDIS_VARIABLE} instead"
+        )
+        raise UsageError(msg)
+    return given

@@ -1,0 +1,69 @@
+"""Secrets that the command line needs: from the environment, or asked for on a terminal. Never from an argument."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from ..redaction import Secret
+from .exits import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+KEY_VARIABLE: Final = "WHEREBY_API_KEY"
+WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
+_NO_ARGUMENTS: Final = {
+    "--api-key": KEY_VARIABLE,
+    "--key": KEY_VARIABLE,
+    "--token": KEY_VARIABLE,
+    "--secret": WEBHOOK_VARIABLE,
+    "--webhook-secret": WEBHOOK_VARIABLE,
+}
+
+
+def api_key() -> Secret | None:
+    """The key that was typed in; `None` if the environment has it.
+
+    Raises:
+        UsageError: It is not in the environment, and there is no terminal to ask on.
+    """
+    return None if os.environ.get(KEY_VARIABLE, "").strip() else _asked(KEY_VARIABLE, "API key")
+
+
+def webhook_secret() -> Secret:
+    """The webhooks' secret, from the environment or typed in.
+
+    Raises:
+        UsageError: It is not in the environment, and there is no terminal to ask on.
+    """
+    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or _asked(WEBHOOK_VARIABLE, "Webhook secret")
+
+
+def refuse_secrets(arguments: Sequence[str]) -> None:
+    """Stop at an option that would hold a secret, before anything repeats its value.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for word in arguments:
+        option = word.partition("=")[0]
+        if variable := _NO_ARGUMENTS.get(option):
+            raise UsageError(
+                f"{option}: everybody can see a command line, so a secret is never an argument: set the variable {variable},"
+                " or leave it out and be asked"
+            )
+
+
+def _asked(variable: str, name: str) -> Secret:
+    if not sys.stdin.isatty():
+        raise UsageError(f"no {name}: set the variable {variable} (on a terminal you would be asked for it)")
+    try:
+        typed = getpass.getpass(f"{name} (not shown; or set {variable}): ", stream=sys.stderr).strip()
+    except EOFError:
+        typed = ""
+    if not typed:
+        raise UsageError(f"no {name}: nothing was typed in, and the variable {variable} is not set")
+    return Secret(typed)

@@ -1,0 +1,167 @@
+"""From the words of a command line to the values that a call takes: dates, JSON, KEY=VALUE, lists of ids, files."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ..redaction import SilentDict
+from .exits import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+STDIN: Final = "-"
+"""The file name that means: what comes in by the pipe."""
+
+_PASSED: Final = "it was passed as api_key="
+_NEITHER: Final = " (given: None and None)"
+_EVERYWHERE: Final = {"base_url": "--base-url", "max_wait": "--max-wait", "timeout": "--timeout"}
+_FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
+"""Keys in a nested body that hold what opens a bucket or a stream."""
+
+
+def moment(option: str, text: str) -> str:
+    """A point in time: RFC 3339 with an offset, or so long from now, such as `+90m` or `-7d`.
+
+    Args:
+        option: What it is for, as the user knows it.
+        text: The words.
+
+    Raises:
+        UsageError: It is neither; a date without an offset could be meant in any time zone.
+    """
+    if match := _FROM_NOW.fullmatch(text):
+        sign, count, unit = match.groups()
+        try:
+            at = datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(sign + count)})
+        except OverflowError:
+            raise UsageError(f"{option} {text}: that is beyond the calendar") from None
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        advice = "write it like 2026-12-01T10:00:00Z, or from now, like +90m, +2h or +7d"
+        raise UsageError(f"{option} {text!r} is no date: {advice}") from None
+    if parsed.tzinfo is None:
+        when = parsed.isoformat()
+        raise UsageError(f"{option} {text} names no time zone: write {when}Z for UTC, or an offset like {when}+02:00")
+    return parsed.isoformat()
+
+
+def structure(option: str, text: str) -> dict[str, Any]:
+    """A JSON object: as it stands, from `@FILE`, or from stdin with `@-`.
+
+    Raises:
+        UsageError: It is none, or holds a secret that everybody would see in the list of processes.
+    """
+    source = text.removeprefix("@")
+    value = _json(option, content(option, source) if text.startswith("@") else text)
+    if not isinstance(value, dict):
+        raise UsageError(f'{option} must be a JSON object such as {{"type": "cloud"}}, or @FILE')
+    found = cast("dict[str, Any]", value)
+    if not text.startswith("@") and (secret := _secret_in(found)):
+        msg = f"{option} holds {secret}, a secret, and everybody can see a command line: put it in a file, and pass @FILE or @-"
+        raise UsageError(msg)
+    return SilentDict(found)
+
+
+def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
+    """What `KEY=VALUE` words say, and `@FILE`s with a JSON object; `None` if there are none.
+
+    A value is read as JSON if it is JSON, else as text.
+
+    Raises:
+        UsageError: A word is neither.
+    """
+    found: dict[str, Any] = SilentDict()
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word.startswith("@"):
+            found.update(structure(option, word))
+        elif key and equals:
+            found[key] = _json_or_text(value)
+        else:
+            raise UsageError(f"{option} {word!r}: write KEY=VALUE, or @FILE for a JSON object")
+    return found or None
+
+
+def ids(words: Iterable[str]) -> list[str]:
+    """Ids as they stand; `@FILE` stands for those in a file, one a line, and `@-` for those that come in by the pipe."""
+    return [each for word in words for each in (_lines(word[1:]) if word.startswith("@") else [word])]
+
+
+def content(option: str, source: str) -> str:
+    """The text of a file, or of stdin if it is named `-`.
+
+    Raises:
+        UsageError: It can not be read.
+    """
+    return raw(option, source).decode("utf-8-sig", "replace")
+
+
+def raw(option: str, source: str) -> bytes:
+    """The bytes of a file, or of stdin if it is named `-`.
+
+    Raises:
+        UsageError: It can not be read.
+    """
+    if source == STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {source}: {error.strerror or error}") from None
+
+
+def spoken(message: str, options: Mapping[str, str] | None = None) -> str:
+    """An error's text in the words of the command line: `page_size=0` becomes `--page-size 0`.
+
+    Args:
+        message: The text, which names Python's keywords.
+        options: A command's own options by keyword, beside those of every command.
+    """
+    message = message.replace(_PASSED, "it was typed in").replace(_NEITHER, "")
+    for keyword, option in {**(options or {}), **_EVERYWHERE}.items():
+        message = re.sub(rf"\b{keyword}=(?=\W?$|\s|[:,.)])", option, message)
+        message = re.sub(rf"\b{keyword}=", f"{option} ", message)
+        message = re.sub(rf"^{keyword}\b", option, message)
+        if "_" in keyword:
+            message = re.sub(rf"\b{keyword}\b", option, message)
+    return message
+
+
+def _lines(source: str) -> list[str]:
+    return [line for line in (line.strip() for line in content("IDS", source).splitlines()) if line]
+
+
+def _json(option: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UsageError(f"{option} is no JSON{place}: pass an object, or @FILE with one") from None
+
+
+def _json_or_text(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _secret_in(value: object) -> str:
+    """The first key in it that holds a secret, or nothing."""
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, Any]", value).items():
+            if key.replace("_", "").lower() in _SECRETS and isinstance(inner, str):
+                return key
+            if found := _secret_in(inner):
+                return found
+    return ""

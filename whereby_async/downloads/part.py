@@ -1,0 +1,263 @@
+"""A file in the making: `NAME.part` beside the place where it will be, and a note of which version of which file that is.
+
+**Theory.** Under the final name there is a whole file or none: the part is renamed when it is complete and on the disk.
+Which version it is a part of stands in `NAME.part.json`, written before the first byte of it; a part without a readable note, or
+whose note names another file, is begun anew. So a program that was killed leaves a part that can be gone on with, and nothing
+that could be taken for the file.
+
+Two downloads never write to one part: within a process a set of paths sees to it, between processes a lock on the part itself
+(where the system has such locks). The lock belongs to the file and not to its name: whoever gets it looks whether the name still
+leads to that file, since the one before may just have renamed it.
+
+All of this is blocking; it runs in threads. On cancel the part stays; one without a byte in it is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from .verdict import Version
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_PART: Final = ".part"
+_NOTE: Final = ".part.json"
+_FLAGS: Final = (
+    os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+)
+_UNSUPPORTED: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+
+_lock = threading.Lock()
+_taken: set[str] = set()
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What is written beside a part. No link is in it."""
+
+    source: str
+    tag: str | None
+    size: int | None
+
+
+class PartFile:
+    """The part of one file.
+
+    Attributes:
+        path: Where the file will be, absolute, symbolic links resolved.
+        position: Bytes that are there.
+        version: What they are a part of.
+    """
+
+    def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
+        """Touches nothing yet.
+
+        Args:
+            destination: Where the file will be.
+            source: What is downloaded, such as `recordings/1`; a part of something else is not gone on with.
+            overwrite: Whether a file that is there may be replaced.
+        """
+        self.path: Path = Path(os.path.realpath(destination))
+        self.position: int = 0
+        self.version: Version = Version()
+        self._source = source
+        self._overwrite = overwrite
+        self._part = f"{self.path}{_PART}"
+        self._note = f"{self.path}{_NOTE}"
+        self._descriptor: int | None = None
+        self._registered = False
+        self._worthless = False
+
+    def open(self) -> None:
+        """Take the part, and see how far it is.
+
+        Raises:
+            FileExistsError: There is a file under the final name, and it may not be replaced.
+            BlockingIOError: Another download is writing there.
+            OSError: It cannot be opened, or there is something else than a file.
+        """
+        self._check_final()
+        self._register()
+        self._descriptor = self._open_and_lock()
+        size = os.fstat(self._descriptor).st_size
+        note = self._read_note()
+        if size and note is not None and (note.size is None or size <= note.size):
+            self.position = size
+            self.version = Version(note.size, note.tag)
+        os.lseek(self._descriptor, self.position, os.SEEK_SET)
+
+    def begin(self, version: Version) -> None:
+        """Empty the part, and note of what version it is going to be.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.position = 0
+        self.note(version)
+
+    def note(self, version: Version) -> None:
+        """Remember of what version it is a part.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if version != self.version or not self.position:
+            self.version = version
+            content = msgspec.json.encode(_Note(self._source, version.tag, version.size))
+            with _named(self._note):
+                descriptor = os.open(self._note, _FLAGS | os.O_TRUNC, 0o666)
+                try:
+                    os.write(descriptor, content)
+                finally:
+                    os.close(descriptor)
+
+    def write(self, content: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            OSError: The disk is full, for one; it names the part.
+        """
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        rest = memoryview(content)
+        with _named(self._part):
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self.position += written
+                rest = rest[written:]
+
+    def finish(self) -> None:
+        """Put the whole file in its place: first onto the disk, then under its name.
+
+        Raises:
+            FileExistsError: There is a file by now, and it may not be replaced.
+            OSError: It cannot be written or renamed.
+        """
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        with _named(self._part):
+            os.fsync(self._descriptor)
+        self._check_final()
+        if sys.platform == "win32":  # where an open file cannot be renamed
+            os.close(self._descriptor)
+            self._descriptor = None
+        os.replace(self._part, self.path)  # noqa: PTH105 - the part's name is text
+        self.position = 0  # there is no part any more
+        _remove(self._note)
+        _sync_directory(self.path.parent)
+
+    def discard(self) -> None:
+        """Have the part removed when it is closed: nothing will ever complete it."""
+        self._worthless = True
+
+    def close(self) -> None:
+        """Let go of it. The part stays, unless there is nothing in it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            if (self._worthless or not os.fstat(descriptor).st_size) and self._is_part(descriptor):
+                _remove(self._part)
+                _remove(self._note)
+            os.close(descriptor)
+        if self._registered:
+            self._registered = False
+            with _lock:
+                _taken.discard(str(self.path))
+
+    def _check_final(self) -> None:
+        try:
+            mode = os.stat(self.path).st_mode  # noqa: PTH116 - one look for both questions
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(mode):
+            msg = "is no regular file: pass the path of one, or an open binary file"
+            raise OSError(errno.EINVAL, msg, str(self.path))
+        if not self._overwrite:
+            raise FileExistsError(errno.EEXIST, "exists already: pass overwrite=True to replace it", str(self.path))
+
+    def _register(self) -> None:
+        with _lock:
+            if str(self.path) in _taken:
+                raise self._busy()
+            _taken.add(str(self.path))
+            self._registered = True
+
+    def _open_and_lock(self) -> int:
+        while True:
+            descriptor = os.open(self._part, _FLAGS, 0o666)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.EINVAL, "is in the way and no regular file: remove it", self._part)
+                self._lock(descriptor)
+                if self._is_part(descriptor):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # it was renamed between our opening and our locking it
+
+    def _lock(self, descriptor: int) -> None:
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._busy() from None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+
+    def _is_part(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.lstat(self._part))
+        except FileNotFoundError:
+            return False
+
+    def _busy(self) -> BlockingIOError:
+        return BlockingIOError(errno.EAGAIN, "is being downloaded to already", str(self.path))
+
+    def _read_note(self) -> _Note | None:
+        try:
+            with open(self._note, "rb") as file:  # noqa: PTH123 - the note's name is text
+                note = msgspec.json.decode(file.read(), type=_Note)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return note if note.source == self._source else None
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Generator[None]:
+    """Errors of writing name the file, which those of a descriptor do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)  # noqa: PTH108 - the name is text
+
+
+def _sync_directory(directory: Path) -> None:
+    """Have the new name survive a power cut, where directories can be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

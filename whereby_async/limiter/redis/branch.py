@@ -1,0 +1,294 @@
+"""`Branch`: what all event loops of one process have in common: prices, the last word of the store, and what to do without it.
+
+Everything here is short and never awaits; a plain lock guards what several threads change. Hooks are told outside of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ...errors import BudgetError, ClientClosedError, ConfigurationError
+from ...hooks import CostChangeDetails, OutageDetails, ThrottleDetails, WaitDetails, logger
+from ..ageing import Ageing
+from ..listeners import Listeners
+from .desk import Desk
+from .fallback import UNKNOWN_SHARE, Loan, share_of
+from .outage import Outage
+from .view import View
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+
+    from ...rate_limit import RateLimit
+    from .caller import Caller
+    from .connection import Link
+    from .wire import Ending, Message, Plan, Reply
+
+Unavailable: TypeAlias = Literal["fallback", "raise"]
+"""What to do while the store is away."""
+
+
+class Branch:
+    """A process's part of a shared budget.
+
+    Attributes:
+        plan: What all processes agree on.
+        listeners: Who is told.
+        view: What the store said last.
+        outage: Whether the store is away.
+        loan: The local budget while it is.
+        version: The version of the price list that we know.
+        orphans: What desks whose loop has gone would still have to say.
+        throttled: 429s of which the hooks are to be told.
+        closed: The limiter was closed.
+        clock: The process's monotonic clock.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        pins: Mapping[str, int],
+        open_link: Callable[[], Link],
+        *,
+        on_unavailable: Unavailable,
+        share: float | None,
+        listeners: Listeners,
+    ) -> None:
+        self.plan: Plan = plan
+        self.listeners: Listeners = listeners
+        self.view: View = View(limit=plan.limit, period=plan.period)
+        self.outage: Outage = Outage()
+        self.loan: Loan | None = None
+        self.version: int = 0
+        self.orphans: deque[tuple[str, Ending]] = deque()
+        self.throttled: deque[RateLimit] = deque()
+        self.closed: bool = False
+        self.clock: Callable[[], float] = time.monotonic
+        self._pins = pins
+        self._open_link = open_link
+        self._on_unavailable = on_unavailable
+        self._share = share
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._learned: dict[str, int] = {}
+        self._seeds: dict[str, int] = {}
+        self._spent = Ageing(plan.period)
+        self._spent_ever = 0
+        self._unreported = self._reporting = 0
+        self._headers_missed = False
+        self._desks: dict[asyncio.AbstractEventLoop, Desk] = {}
+
+    # Desks
+
+    def desk(self, loop: asyncio.AbstractEventLoop) -> Desk:
+        """The running loop's desk.
+
+        Raises:
+            ClientClosedError: The limiter was closed.
+            ConfigurationError: The injected client serves another loop.
+        """
+        desk = self._desks.get(loop)
+        if desk is not None and not desk.closed:
+            return desk
+        with self._lock:
+            if self.closed:
+                raise ClientClosedError("the limiter was closed: make a new one")
+            for other in [other for other in self._desks if other.is_closed()]:
+                self._inherit(self._desks.pop(other))
+            desk = self._desks[loop] = Desk(self, loop, self._open_link())
+            return desk
+
+    @property
+    def desks(self) -> list[Desk]:
+        """All desks."""
+        return list(self._desks.values())
+
+    def bury(self, desk: Desk) -> None:
+        """Its loop makes no more calls: another desk says what it had to say."""
+        with self._lock:
+            if self._desks.get(desk.loop) is desk:
+                del self._desks[desk.loop]
+            self._inherit(desk)
+        for other in self.desks:
+            if other is not desk and not other.closed and not other.loop.is_closed():
+                other.ring()
+                return
+
+    def _inherit(self, desk: Desk) -> None:
+        self.orphans.extend(desk.estate())
+
+    def take_orphans(self) -> list[tuple[str, Ending]]:
+        """What others would have to say; it is said once."""
+        taken: list[tuple[str, Ending]] = []
+        while self.orphans:
+            taken.append(self.orphans.popleft())
+        return taken
+
+    def next_number(self) -> int:
+        """A call's place among those of this process."""
+        return next(self._numbers)
+
+    # Prices
+
+    def price(self, operation: str, seed: int) -> int:
+        """Points to ask for: a pinned price, else a learned one, else what the caller says."""
+        if (pin := self._pins.get(operation)) is not None:
+            return pin
+        self._seeds.setdefault(operation, seed)
+        return self._learned.get(operation, seed)
+
+    def pinned(self, operation: str) -> bool:
+        """Is this price never to be learned?"""
+        return operation in self._pins
+
+    def costs(self) -> dict[str, int]:
+        """Prices that are pinned or learned."""
+        return {**self._learned, **self._pins}
+
+    # Spending
+
+    def spend(self, cost: int, now: float) -> None:
+        """A call through the store has ended."""
+        with self._lock:
+            self._spent.answered(cost, now)
+            self._spent_ever += cost
+
+    def spent(self, now: float) -> int:
+        """Points of such calls that may still count, and of those that went without the store."""
+        with self._lock:
+            self._spent.release(now)
+            return self._spent_ever - self._spent.released
+
+    def spent_away(self) -> int:
+        """Points spent without the store that it must be told of."""
+        self._reporting = self._unreported + (self.loan.spent() if self.loan else 0)
+        return self._reporting
+
+    def uses_loan(self, now: float) -> bool:
+        """Is somebody in need of the store, or was within a period?"""
+        return self.loan is not None and now < self.loan.used_at + self.plan.period
+
+    # What the store says
+
+    def heard(self, reply: Reply, message: Message) -> None:
+        """The store has answered."""
+        now = self.clock()
+        view = View(reply, now)
+        moved = view.moved(self._learned)
+        self.view = view
+        self.version = reply.version
+        self._learned.update((operation, new) for operation, (_, new) in moved.items())
+        self._returned(now, message)
+        if moved:
+            for desk in self.desks:
+                if desk.lanes.count:
+                    desk.loop.call_soon_threadsafe(desk.reprice)
+        for operation, (old, new) in moved.items():
+            old_price = old or self._seeds.get(operation, new)
+            if operation not in self._pins and old_price != new:
+                details = CostChangeDetails(operation=operation, old=old_price, new=new)
+                self.listeners.tell("on_cost_change", details)
+        while self.throttled:
+            details_ = ThrottleDetails(delay=reply.gate_in, rate_limit=self.throttled.popleft())
+            self.listeners.tell("on_throttle", details_)
+        if reply.headerless and not self._headers_missed:
+            self._headers_missed = True
+            logger.warning(
+                "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, say so "
+                "with RedisPointBudget(limit=...)",
+                reply.limit,
+                reply.period,
+            )
+
+    def _returned(self, now: float, message: Message) -> None:
+        """The store is there."""
+        with self._lock:
+            self._unreported = 0
+            lasted = self.outage.lasted(now)
+            if self.outage.since is None:
+                return
+            self.outage.ended()
+            loan, self.loan = self.loan, None
+            if loan is not None:
+                # What was granted since the message was written is told with the next.
+                self._unreported = max(0, loan.spent() - message.spent_away)
+        if loan is not None:
+            loan.limiter.retire()
+        logger.warning("the store of the point budget is back after %.1f s", lasted)
+        details = OutageDetails(away=False, reason="", limit=self.view.limit, lasted=lasted)
+        self.listeners.tell("on_outage", details)
+
+    def failed(self, reason: str) -> None:
+        """The store did not answer, or refused."""
+        now = self.clock()
+        with self._lock:
+            news = self.outage.failed(reason, now)
+            if news and self._on_unavailable == "fallback":
+                self.loan = self._borrow(now)
+            limit = self.loan.limit if self.loan else 0
+        error = None if self.loan else self.refusal()
+        for desk in self.desks:
+            if desk.lanes.count:
+                desk.loop.call_soon_threadsafe(desk.turn_away, error)
+        if not news:
+            return
+        if self.loan:
+            logger.warning(
+                "the store of the point budget is away (%s): until it is back this process goes by %d points per %g s",
+                reason,
+                limit,
+                self.plan.period,
+            )
+        else:
+            logger.warning("the store of the point budget is away (%s): until it is back calls are refused", reason)
+        self.listeners.tell("on_outage", OutageDetails(away=True, reason=reason, limit=limit, lasted=0.0))
+
+    def refusal(self) -> BudgetError:
+        """What callers get while the store is away, if they are to get an error."""
+        return BudgetError(f"the store of the point budget is away ({self.outage.reason}); nothing was sent")
+
+    def _borrow(self, now: float) -> Loan:
+        share = self._share
+        if share is None:
+            share = len(self._desks) / max(self.view.reply.clients, len(self._desks), 1) if self.view.heard else UNKNOWN_SHARE
+        self._spent.release(now)
+        flying = sum(desk.out for desk in self._desks.values())
+        return Loan(
+            self, limit=share_of(self.view.limit, share), spent=self._spent, before=self._spent_ever, flying=flying
+        )
+
+    # Telling
+
+    def tell_wait(self, caller: Caller, reason: str, desk: Desk) -> None:
+        """A call has to wait."""
+        if not self.listeners:
+            return
+        now = self.clock()
+        ahead = desk.lanes.ahead_of(caller.priority, caller.order) + self.view.before(caller.priority)
+        details = WaitDetails(
+            operation=caller.operation,
+            cost=caller.cost,
+            priority=caller.priority.name,
+            reason=reason or "queue",
+            delay=max(desk.outlook().likely(caller, now), 0.0),
+            ahead=ahead,
+        )
+        self.listeners.tell("on_wait", details)
+
+    def start_cold(self) -> list[Any]:
+        """In a forked child: what must not be collected."""
+        self._lock = threading.Lock()
+        self.listeners.unlock()
+        kept = self.desks
+        for desk in kept:
+            desk.closed = True
+        self._desks = {}
+        return kept
+
+
+__all__ = ["Branch", "ConfigurationError", "Unavailable"]

@@ -1,0 +1,174 @@
+"""The way to the store: the only module that touches `redis`.
+
+A link belongs to one event loop. It sends one script call at a time, each within a time limit, and tells anything that goes
+wrong as one error in words of its own: what `redis` says may repeat a URL, and with it a password. The client's own retries
+are off: a call that may have been carried out is repeated only by those who know how to tell the store so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ssl
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+import redis.asyncio
+from redis import exceptions as faults
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.client import NEVER_DECODE
+
+from . import wire
+
+if TYPE_CHECKING:
+    from ...redaction import Secret
+
+_PARTS: Final = ("ledger.lua", "others.lua", "prices.lua", "desk.lua")
+
+
+def script() -> str:
+    """The source of the whole protocol."""
+    home = resources.files(__package__ or "")
+    return "\n".join(home.joinpath(part).read_text(encoding="utf-8") for part in _PARTS)
+
+
+class StoreAwayError(Exception):
+    """The store did not do what it was asked; why, in words that hold no secret.
+
+    Attributes:
+        dropped: The connection was lost: a second try on a new one may do.
+    """
+
+    def __init__(self, reason: str, *, dropped: bool = False) -> None:
+        super().__init__(reason)
+        self.dropped: bool = dropped
+
+
+class Link:
+    """One event loop's connection to the store."""
+
+    def __init__(self, client: Any, *, owned: bool, key: str, timeout: float) -> None:
+        self._client = client
+        self._owned = owned
+        self._key = key.encode()
+        self._timeout = timeout
+        self._source = script()
+        self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+        self._connected = False
+
+    async def call(self, message: wire.Message) -> wire.Reply:
+        """Have the script carry out a message.
+
+        Raises:
+            StoreAwayError: It may or may not have been carried out.
+        """
+        # A connection that has to be made first takes some round trips more.
+        patience = self._timeout if self._connected else max(1.0, 4 * self._timeout)
+        failure: StoreAwayError | None = None
+        try:
+            async with asyncio.timeout(patience):
+                answer = await self._evaluate(wire.encode(message))
+            reply = wire.decode(answer)
+        except (faults.RedisError, OSError, TimeoutError, EOFError, UnicodeError, msgspec.MsgspecError) as error:
+            failure = _explained(error, patience)
+        except RuntimeError:
+            failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
+        if failure is not None:
+            # Outside of the except block: redis's own frames and words are not to be chained to it.
+            self._connected = False
+            raise failure
+        self._connected = True
+        return reply
+
+    async def _evaluate(self, message: bytes) -> Any:
+        try:
+            return await self._execute("EVALSHA", self._sha, message)
+        except faults.NoScriptError:
+            return await self._execute("EVAL", self._source, message)
+
+    async def _execute(self, command: str, script: str, message: bytes) -> Any:
+        return await self._client.execute_command(command, script, 1, self._key, message, **{NEVER_DECODE: []})
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the client was passed in."""
+        self._connected = False
+        if self._owned:
+            with contextlib.suppress(faults.RedisError, OSError, RuntimeError):
+                await self._client.aclose()
+
+
+def open_link(url: Secret, *, key: str, timeout: float) -> Link:
+    """A link with a client of its own, for the running loop."""
+    patience = max(1.0, 4 * timeout)
+    client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+        _plain(url),
+        socket_timeout=patience,
+        socket_connect_timeout=patience,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        health_check_interval=0,
+    )
+    return Link(client, owned=True, key=key, timeout=timeout)
+
+
+def _plain(url: str) -> str:
+    for ours, theirs in (("valkey://", "redis://"), ("valkeys://", "rediss://"), ("valkey+unix://", "unix://")):
+        if url.startswith(ours):
+            return theirs + url.removeprefix(ours)
+    return url
+
+
+_WORDS: Final[dict[str, str]] = {
+    "WRONGPASS": "it refuses the user name or password: check the URL",
+    "NOAUTH": "it wants a password: write it into the URL, redis://user:password@host",
+    "NOPERM": "its user may not run scripts on this key: allow EVAL, EVALSHA and the key in its ACL",
+    "READONLY": "it is a read-only replica: connect to the primary, or through Sentinel",
+    "OOM": "its memory is full: raise maxmemory or free some",
+    "MISCONF": "it refuses to write because it cannot save to disk",
+    "LOADING": "it is still loading its data",
+    "MASTERDOWN": "its primary is down",
+    "CLUSTERDOWN": "its cluster is down",
+    "MOVED": "it is a cluster: pass a redis.asyncio.RedisCluster instead of a URL",
+    "WRONGTYPE": "the key is used by something else: choose another name=",
+    "BUSY": "it is busy with another script",
+    "NOREPLICAS": "it has too few replicas to write",
+}
+
+
+def _explained(error: BaseException, patience: float) -> StoreAwayError:
+    """What went wrong, in our own words."""
+    if isinstance(error, TimeoutError | faults.TimeoutError):
+        return StoreAwayError(f"it did not answer within {patience:g} s")
+    words = str(error)
+    code = next((code for code in _WORDS if code in words.upper().split(":", maxsplit=1)[0]), None)
+    if code is not None:
+        return StoreAwayError(_WORDS[code])
+    for kind, reason in _KINDS:
+        if isinstance(error, kind):
+            return StoreAwayError(reason)
+    if isinstance(error, msgspec.MsgspecError):
+        return StoreAwayError("its answer is not the script's")
+    if isinstance(error, faults.ResponseError):
+        return StoreAwayError(f"it refuses the script: {words[:200]}")
+    caused = ssl.SSLError, ssl.CertificateError
+    if isinstance(error, caused) or isinstance(error.__cause__, caused) or "SSL" in words.upper():
+        return StoreAwayError("TLS failed: check the certificates and that rediss:// meets a TLS port")
+    refused = isinstance(error, ConnectionRefusedError) or "connecting to" in words
+    return StoreAwayError("it cannot be reached" if refused else "the connection was lost", dropped=True)
+
+
+_KINDS: Final = cast(
+    "tuple[tuple[type[Exception], str], ...]",
+    (
+        (faults.NoPermissionError, _WORDS["NOPERM"]),
+        (faults.AuthenticationError, _WORDS["WRONGPASS"]),
+        (faults.ReadOnlyError, _WORDS["READONLY"]),
+        (faults.OutOfMemoryError, _WORDS["OOM"]),
+        (faults.BusyLoadingError, _WORDS["LOADING"]),
+        (faults.MaxConnectionsError, "its client has no free connection"),
+    ),
+)
+"""Errors from whose words `redis` cuts the code off."""

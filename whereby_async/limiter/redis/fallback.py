@@ -1,0 +1,79 @@
+"""`Loan`: the budget of this process alone while the store is away: a share of the limit, less what it has spent already.
+
+**Theory.** As long as every process keeps to its share, and the shares sum up to the limit, no more than the limit is spent in
+any period, whoever can reach the store and whoever cannot: what a process spent through the store within the last period counts
+against its share. That holds by the ledger alone, without a word from the server; its word can only lower what is left (somebody
+else spends), and a 429 stops everybody who hears it.
+
+The share is the limit divided by the processes that the store has seen within the last period. A process that has never been
+answered does not know how many there are, and takes a tenth of the limit. No share is below the price of the dearest call, or
+some could never go; so with a small limit and many processes the shares may sum up to more than the limit, and 429s are possible.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Final
+
+from ..account import Account
+from ..cold import WIDEST_CALL
+from ..costs import Prices
+from ..ledger import Ledger
+from ..process import ProcessLimiter
+from ..reserve import Reserve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..ageing import Ageing
+    from ..listeners import Listeners
+    from .branch import Branch
+
+UNKNOWN_SHARE: Final = 0.1
+"""Part of the limit for a process that does not know how many others there are."""
+
+
+def share_of(limit: int, share: float) -> int:
+    """Points per period that a share comes to: enough for any call, at least."""
+    return max(int(limit * share), min(limit, WIDEST_CALL))
+
+
+class Loan:
+    """The local budget of one outage.
+
+    Attributes:
+        limit: Points per period.
+        limiter: Who keeps it.
+        used_at: When somebody last asked it for points.
+    """
+
+    def __init__(self, branch: Branch, *, limit: int, spent: Ageing, before: int, flying: int) -> None:
+        """Make one.
+
+        Args:
+            branch: The process's part of the budget.
+            limit: Points per period.
+            spent: What this process has spent through the store, by the moment of its release.
+            before: All points of that, ever.
+            flying: Points of calls that are on their way.
+        """
+        self.limit: int = limit
+        self.used_at: float = branch.clock()
+        self._before = before + flying
+        self._ledgers: list[Ledger] = []
+
+        def open_account(clock: Callable[[], float], _: Listeners) -> Account:
+            ledger = Ledger(limit, branch.plan.period)
+            ledger.ageing = copy.deepcopy(spent)
+            ledger.granted = ledger.answered = before + flying
+            if flying:
+                ledger.ageing.unanswered(flying, ledger.slowest, clock())
+            self._ledgers.append(ledger)
+            prices = Prices(branch.costs())
+            return Account(ledger, prices, Reserve(branch.plan.reserve, branch.plan.period), clock, branch.listeners)
+
+        self.limiter: ProcessLimiter = ProcessLimiter(open_account)
+
+    def spent(self) -> int:
+        """Points that were granted here and may still count."""
+        return sum(max(0, min(ledger.held, ledger.granted - self._before)) for ledger in self._ledgers)

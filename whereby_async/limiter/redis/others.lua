@@ -1,0 +1,487 @@
+-- `others.py`, `pacing.py` and `caution.py`, rule by rule, then `Ledger` itself. Pure.
+
+local MEMORY, FEW, FIRST_GAP, NO_PROBE = 3, 6, 1 / 40, 10
+local RISES, CAUTION, MOST_REFILL, MOST_HEADROOM, LEAST_HEADROOM = 3, 0.97, 0.05, 0.1, 2
+
+-- Others
+
+local Others = {}
+
+function Others.new(period)
+  return {
+    period = period, ballots = 0, votes = 0, since = -inf, gap = period * FIRST_GAP, no_probe_until = -inf, probing = false,
+    ends = -inf, proven_until = -inf, least = 0, least_at = -inf, rate = 0,
+  }
+end
+
+function Others.vote(o, foreign)
+  o.ballots = min(o.ballots + 1, 8)
+  o.votes = ballot(o.votes, foreign)
+  return 2 * ones(o.votes) > o.ballots
+end
+
+function Others.twice(o)
+  return o.votes % 4 == 3
+end
+
+function Others.beware(o, least, now)
+  if now >= o.ends then
+    o.least = least
+    o.least_at = now
+    o.since = now
+  end
+  o.ends = now + MEMORY * o.period
+end
+
+function Others.emptied(o, now)
+  if o.probing then
+    o.no_probe_until = now + NO_PROBE * o.period
+    o.probing = false
+  end
+  o.proven_until = now + MEMORY * o.period
+  Others.beware(o, 0, now)
+  o.least = 0
+  o.least_at = now
+end
+
+function Others.note(o, remaining, granted_at, now)
+  local later = granted_at >= o.least_at
+  if later then
+    o.probing = false
+    if remaining > o.least then
+      o.since = now
+      o.gap = o.period * FIRST_GAP
+    end
+  end
+  if later or remaining < o.least then
+    o.least = remaining
+    o.least_at = now
+  end
+end
+
+function Others.pilot_at(o, ends)
+  local last = o.since + o.period
+  if ends > o.least_at then
+    last = min(last, ends)
+  end
+  local probe = o.least_at + o.gap
+  return probe >= o.no_probe_until and min(last, probe) or last
+end
+
+function Others.piloted(o, now)
+  if now >= o.since + o.period then
+    o.since = now
+    o.gap = o.period * FIRST_GAP
+  else
+    o.probing = true
+    o.gap = min(2 * o.gap, o.period / 4)
+  end
+end
+
+function Others.cap(o, pending)
+  if pending == 0 then
+    return max(floor(o.least / 2), min(o.least, WIDEST_CALL))
+  end
+  return (o.least > FEW and floor(o.least / 2) or o.least) - pending
+end
+
+function Others.measure(o, remaining, spent, now)
+  local anchor = o.anchor
+  if not anchor or remaining > anchor[2] then
+    o.anchor = { now, remaining, spent }
+    return
+  end
+  local lasted = now - anchor[1]
+  if lasted < o.period / 60 then
+    return
+  end
+  local foreign = max(0, anchor[2] - remaining - (spent - anchor[3])) / lasted
+  o.rate = o.rate + (foreign - o.rate) * min(1, 2 * lasted / o.period)
+  o.anchor = { now, remaining, spent }
+end
+
+-- Pace
+
+local Pace = {}
+
+function Pace.new(period)
+  return { period = period, readings = {}, read_at = -inf, rises = {}, eased_at = -inf, headroom = LEAST_HEADROOM, ends = -inf }
+end
+
+function Pace.note(p, remaining, granted_at, now)
+  if granted_at < p.read_at then
+    return
+  end
+  p.read_at = now
+  local before = p.readings
+  if #before == 2 and remaining > max(before[1], before[2]) then
+    table.insert(p.rises, now)
+    if #p.rises > RISES then
+      table.remove(p.rises, 1)
+    end
+    if #p.rises == RISES and now - p.rises[1] < p.period / 2 then
+      p.ends = now + MEMORY * p.period
+    end
+  end
+  table.insert(before, remaining)
+  if #before > 2 then
+    table.remove(before, 1)
+  end
+end
+
+function Pace.refused(p, limit, now)
+  if now - p.eased_at < p.period / 30 then
+    return
+  end
+  p.eased_at = now
+  p.headroom = min(2 * p.headroom + 1, MOST_HEADROOM * limit)
+end
+
+function Pace.refill(p, limit, foreign)
+  return max(CAUTION * limit / p.period - foreign, limit / p.period / 20)
+end
+
+function Pace.room(p, least, need, limit, passed, foreign)
+  local most = max(MOST_REFILL * limit, need + p.headroom)
+  return floor(least + min(Pace.refill(p, limit, foreign) * passed, most) - p.headroom)
+end
+
+function Pace.ease(p, now)
+  if now - p.eased_at > 2 * p.period then
+    p.eased_at = now
+    p.headroom = max(LEAST_HEADROOM, p.headroom / 2)
+  end
+end
+
+-- Ledger
+
+local Ledger = {}
+
+function Ledger.new(limit, period, grain)
+  return {
+    period = period, granted = 0, answered = 0, adrift = 0, drifting = {}, floor = -inf, heard_at = -inf,
+    slowest = SHORTEST_FLIGHT, gate = Gate.new(period), quota = Quota.new(limit), ageing = Ageing.new(period, grain),
+    window = Window.new(period), others = Others.new(period), pace = Pace.new(period), lead = Lead.new(), cold = Cold.new(),
+    why = "pilot", again_at = inf, calm = false, piloted_end = -inf, piloting = false,
+  }
+end
+
+function Ledger.held(s)
+  return s.granted - s.ageing.released
+end
+
+function Ledger.charge(s, charge, now)
+  charge.granted_at = now
+  while s.drifting[1] and s.drifting[1][1] <= now do
+    s.adrift = s.adrift - table.remove(s.drifting, 1)[2]
+  end
+  charge.answered = s.answered - s.adrift
+  if s.piloting then
+    s.piloting = false
+    s.piloted_end = s.window.ends
+    Others.piloted(s.others, now)
+  end
+  if s.cold.on or not s.calm then
+    s.cold.piloted_at = now
+  end
+  if not s.cold.on and s.lead.due and not s.lead.out and s.granted + charge.cost > s.floor then
+    Lead.go(s.lead, charge, now)
+    s.calm = false
+  end
+  s.granted = s.granted + charge.cost
+end
+
+function Ledger.ask_again(s, when, why)
+  s.again_at = when
+  s.why = why
+end
+
+function Ledger.await_release(s, now)
+  Ledger.ask_again(s, s.ageing.entries[1] or now + s.period, "empty")
+end
+
+function Ledger.grow_cold(s, now, promised)
+  Cold.begin(s.cold, now, promised)
+  s.calm = false
+  s.floor = -inf
+end
+
+function Ledger.evidence(s)
+  return s.floor == -inf and -s.quota.limit or s.floor - s.granted
+end
+
+local Caution = {}
+
+function Caution.on_probation(s, now, proven, evidence, need)
+  if evidence >= need then
+    return evidence
+  end
+  if proven < need then
+    Ledger.await_release(s, now)
+    return evidence
+  end
+  if s.granted > s.answered and now < s.lead.led_at + 2 * PATIENCE then
+    Ledger.ask_again(s, s.lead.led_at + 2 * PATIENCE, "pilot")
+    return evidence
+  end
+  s.lead.due = true
+  return proven
+end
+
+function Caution.at_turn(s, now, room, need)
+  if room >= need then
+    return room
+  end
+  Ledger.await_release(s, now)
+  local ends = s.window.ends
+  local unseen = s.granted == s.answered and s.heard_at < ends - TURN
+  if not (unseen and s.lead.whole and Window.sure(s.window)) then
+    return room
+  end
+  if now < ends then
+    s.again_at = min(s.again_at, ends)
+    return room
+  end
+  s.lead.due = true
+  return max(room, WIDEST_CALL)
+end
+
+function Caution.paced(s, now, proven, need)
+  Pace.ease(s.pace, now)
+  local others = s.others
+  local foreign = now < others.ends and others.rate or 0
+  local left = others.least - (s.granted - s.answered)
+  local room = Pace.room(s.pace, left, need, s.quota.limit, now - others.least_at, foreign)
+  if proven < min(room, need) and now >= others.proven_until then
+    Ledger.await_release(s, now)
+    return proven
+  end
+  if room < need then
+    Ledger.ask_again(s, now + max(need - room, 1) / Pace.refill(s.pace, s.quota.limit, foreign), "empty")
+  end
+  return room
+end
+
+function Caution.for_pilot(s, now, room, need)
+  local pilot_at = Others.pilot_at(s.others, s.window.ends ~= s.piloted_end and s.window.ends or inf)
+  if now < pilot_at then
+    s.again_at = min(s.again_at, pilot_at)
+    return room
+  end
+  s.piloting = true
+  return max(need, room)
+end
+
+function Caution.among_others(s, now, proven, need)
+  s.calm = false
+  local pending = s.granted - s.answered
+  if now < s.pace.ends then
+    return Caution.paced(s, now, proven, need)
+  end
+  local room = min(proven, Others.cap(s.others, pending))
+  if room >= need then
+    return room
+  end
+  Ledger.await_release(s, now)
+  if proven < need and now >= s.others.proven_until then
+    return room
+  end
+  if pending > 0 and now < s.cold.piloted_at + PATIENCE then
+    Ledger.ask_again(s, s.cold.piloted_at + PATIENCE, s.others.least > need and "pilot" or "empty")
+    return room
+  end
+  return Caution.for_pilot(s, now, room, need)
+end
+
+function Ledger.release(s, now)
+  if 2 * Ledger.held(s) > s.quota.limit and now - s.lead.led_at > s.period / 2 then
+    s.lead.due = true
+  end
+  Ageing.release(s.ageing, now)
+end
+
+function Ledger.room_cold(s, now, need)
+  local pending = s.granted - s.answered
+  if Cold.waits(s.cold, pending, now) then
+    Ledger.ask_again(s, s.cold.piloted_at + PATIENCE, "pilot")
+    return 0
+  end
+  local room = Cold.room(s.cold, s.quota.limit - Ledger.held(s), pending)
+  if room < need then
+    Ledger.await_release(s, now)
+  end
+  return room
+end
+
+function Ledger.room(s, now, need)
+  s.piloting = false
+  if Ageing.due(s.ageing, now) then
+    Ledger.release(s, now)
+  end
+  if now < s.gate.opens_at then
+    Ledger.ask_again(s, s.gate.opens_at, "frozen")
+    return 0
+  end
+  local silent = -inf < s.heard_at and s.heard_at < now - s.period
+  if s.granted == s.answered and s.cold.silent == 0 and silent then
+    Ledger.grow_cold(s, now, false)
+  end
+  if s.cold.on then
+    return Ledger.room_cold(s, now, need)
+  end
+  local ledger, evidence, room = s.quota.limit - Ledger.held(s), Ledger.evidence(s), nil
+  if Lead.waits(s.lead, now) then
+    Ledger.ask_again(s, s.lead.led_at + PATIENCE, "pilot")
+    room = evidence
+  elseif s.lead.probation then
+    room = Caution.on_probation(s, now, ledger, evidence, need)
+  else
+    room = Caution.at_turn(s, now, max(ledger, evidence), need)
+  end
+  if now < s.others.ends then
+    return Caution.among_others(s, now, room, need)
+  end
+  s.calm = s.lead.out == nil
+  return room
+end
+
+-- Ends
+
+function Ledger.usable(s, answer)
+  if not answer then
+    return nil
+  end
+  if answer.limit and Quota.said(s.quota, answer.limit) and s.floor > s.granted then
+    s.floor = s.granted
+  end
+  local remaining = answer.remaining
+  if not remaining or remaining >= s.quota.limit or (answer.limit or s.quota.limit) > s.quota.limit then
+    return nil
+  end
+  return remaining
+end
+
+function Ledger.remaining_said(s, charge, remaining, now, alone)
+  local floor = charge.answered + charge.cost + remaining
+  if 4 * (floor - s.floor) > s.quota.limit then
+    s.lead.turned_at = now
+  end
+  s.floor = max(s.floor, floor)
+  local foreign = remaining + Ledger.held(s) < s.quota.limit
+  local majority = Others.vote(s.others, foreign)
+  if foreign and (majority or (alone and Others.twice(s.others))) then
+    Others.beware(s.others, remaining, now)
+  end
+  if now < s.others.ends then
+    s.calm = false
+    Others.note(s.others, remaining, charge.granted_at, now)
+    Others.measure(s.others, remaining, s.answered, now)
+    Pace.note(s.pace, remaining, charge.granted_at, now)
+  elseif foreign and alone then
+    Ledger.grow_cold(s, now, false)
+    return
+  end
+  Cold.heard(s.cold, charge.granted_at)
+end
+
+function Ledger.refused(s, charge, answer, now)
+  local delay = answer.retry_after
+  if not delay then
+    delay = Window.ends_in(s.window, now)
+  elseif charge.granted_at >= s.window.ends then
+    Window.refused(s.window, delay, now)
+  end
+  if answer.limit then
+    Quota.said(s.quota, answer.limit)
+  elseif charge.cost > s.quota.limit then
+    Quota.said(s.quota, s.quota.limit)
+  end
+  Gate.refused(s.gate, delay, charge.granted_at, now)
+  Ledger.grow_cold(s, now, true)
+  Others.emptied(s.others, now)
+  Pace.refused(s.pace, s.quota.limit, now)
+end
+
+function Ledger.settle(s, charge, answer, now)
+  s.answered = s.answered + charge.cost
+  Ageing.answered(s.ageing, charge.cost, now)
+  s.heard_at = now
+  s.slowest = max(s.slowest, min(now - charge.granted_at, LONGEST_FLIGHT))
+  local led = Lead.gone(s.lead, charge)
+  if answer and answer.throttled then
+    Ledger.refused(s, charge, answer, now)
+    return
+  end
+  Gate.passed(s.gate, charge.granted_at)
+  local remaining = Ledger.usable(s, answer)
+  if not remaining then
+    Cold.unheard(s.cold, charge.granted_at)
+    return
+  end
+  if led then
+    local young = 4 * Ageing.younger(s.ageing, TURN, now) >= s.quota.limit
+    Lead.back(s.lead, remaining + charge.cost >= s.quota.limit, young)
+  end
+  Ledger.remaining_said(s, charge, remaining, now, led or s.cold.on)
+  if answer.reset_in then
+    Window.note(s.window, answer.reset_in, now)
+  end
+end
+
+function Ledger.lost(s, charge, flight, now)
+  s.answered = s.answered + charge.cost
+  s.adrift = s.adrift + charge.cost
+  table.insert(s.drifting, { now + flight, charge.cost })
+  Ageing.unanswered(s.ageing, charge.cost, flight, now)
+  Lead.gone(s.lead, charge)
+end
+
+function Ledger.refund(s, charge)
+  s.granted = s.granted - charge.cost
+  if Lead.gone(s.lead, charge) then
+    s.lead.due = true
+  end
+end
+
+-- Outlook
+
+function Ledger.headerless(s)
+  return Cold.headerless(s.cold) and not s.quota.told and s.floor == -inf
+end
+
+function Ledger.undisturbed(s, now)
+  if s.granted > s.answered or not s.calm or now < s.pace.ends then
+    return false
+  end
+  return Window.sure(s.window) and now < s.window.ends and Ageing.quiet(s.ageing, TURN, now)
+end
+
+function Ledger.ends_in(s, now)
+  local ends = s.window.ends
+  if now < ends and ends < inf and s.lead.turned_at < ends - TURN then
+    return min(ends - now, s.period)
+  end
+  if now < s.lead.turned_at + s.period then
+    return s.lead.turned_at + s.period - now
+  end
+  local first = s.ageing.entries[1]
+  return first and max(0, min(first - now, s.period)) or s.period
+end
+
+function Ledger.asks(s, cost, now)
+  local proven = s.quota.whole - Ledger.held(s)
+  return s.quota.limit < cost and cost <= proven and s.granted == s.answered and now >= s.gate.opens_at
+end
+
+function Ledger.more_at(s, now)
+  local again_at, why = s.again_at, s.why
+  local room = max(Ledger.room(s, now, 1), 0)
+  local more_at = Ledger.room(s, now, room + 1) > room and now or s.again_at
+  s.again_at, s.why = again_at, why
+  return max(now < s.others.ends and min(more_at, s.others.ends) or more_at, s.gate.opens_at, now)
+end
+
+function Ledger.left(s)
+  local left = s.quota.limit - Ledger.held(s)
+  return s.floor == -inf and left or max(left, s.floor - s.granted)
+end

@@ -1,0 +1,53 @@
+"""`Outage`: whether the store is away, since when, and when to try it again. Pure.
+
+A circuit breaker for the whole process: the first failure opens it, and from then on nobody waits for the store. Now and then
+one call tries it, twice as long after each failure, up to a second; the first that is answered closes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_FIRST: Final = 0.1
+LONGEST: Final = 1.0
+"""Seconds between two tries, at most."""
+
+
+class Outage:
+    """The store's absence.
+
+    Attributes:
+        since: When it began; `None` while the store is there.
+        reason: Why.
+        retry_at: When to try again.
+    """
+
+    __slots__ = ("_delay", "reason", "retry_at", "since")
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.reason: str = ""
+        self.retry_at: float = -math.inf
+        self._delay = _FIRST
+
+    def failed(self, reason: str, now: float) -> bool:
+        """A call failed; whether that is news."""
+        news = self.since is None
+        if news:
+            self.since = now
+            self._delay = _FIRST
+        else:
+            self._delay = min(2 * self._delay, LONGEST)
+        self.reason = reason
+        self.retry_at = now + self._delay
+        return news
+
+    def ended(self) -> None:
+        """A call was answered."""
+        self.since = None
+        self.retry_at = -math.inf
+
+    def lasted(self, now: float) -> float:
+        """Seconds since it began; 0 while the store is there."""
+        return 0.0 if self.since is None else max(now - self.since, 0.001)

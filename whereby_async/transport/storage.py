@@ -1,0 +1,182 @@
+"""The files behind access links: one plain GET at a time, its body read in pieces.
+
+The storage is not the API. Whoever holds the link may read the file, so the bearer never goes there, and the link shows
+nowhere: not in an error, not in a repr, not in the frames of a traceback (aiohttp's objects show it in theirs, so they are kept
+out of ours, and a cancel leaves aiohttp's frames behind too). There is no limit on the time that a download takes, only on the
+time without a byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+from ..configuration import is_loopback
+from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError
+from ..redaction import Secret, SilentBytes
+from .failures import FAILURES, told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import aiohttp
+
+    from ..errors import WherebyError
+    from .connections import Connections
+
+BUFFER: Final = 256 * 1024
+"""Bytes that wait in memory for each download, at most twice as many."""
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.]{1,60})\s*</Code>")
+_READ_OF_A_REFUSAL = 4096
+
+
+class Departure:
+    """What the connector notes on that a request is about to leave; nobody asks for it."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left: bool = False
+
+
+class Storage:
+    """A slot for one download, until `leave`."""
+
+    __slots__ = ("_connections", "_left", "operation")
+
+    def __init__(self, connections: Connections, operation: str) -> None:
+        self._connections = connections
+        self._left = False
+        self.operation: str = operation
+
+    def leave(self) -> None:
+        """Give the slot back. A second call does nothing."""
+        if not self._left:
+            self._left = True
+            self._connections.downloads.leave()
+
+    async def get(self, link: Secret, headers: dict[str, str], *, stall: float) -> StorageAnswer:
+        """The head of the storage's answer, whatever its status; redirects are followed.
+
+        Args:
+            link: The access link, encoded; it is not quoted again.
+            headers: The request's headers.
+            stall: Seconds until the head has to be there, and later each next piece of the body.
+
+        Raises:
+            APIConnectionError: No answer.
+            APITimeoutError: None in time.
+            ResponseDecodeError: The link, or where it leads, is no URL that one may go to.
+        """
+        try:
+            async with asyncio.timeout(stall):
+                return await self._follow(link, headers, stall)
+        except FAILURES as error:
+            failure = self.failure_of(error, stall)
+        except asyncio.CancelledError as cancelled:
+            raise cancelled.with_traceback(None)  # noqa: B904 - the same error, without frames that show the link
+        raise failure
+
+    async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
+        url = self._checked(link, after="")
+        for _ in range(_MOST_REDIRECTS):
+            answer = StorageAnswer(self, await self._connections.fetch(url, headers), stall)
+            if answer.status not in _REDIRECTS:
+                return answer
+            answer.close()
+            url = self._checked(Secret(urljoin(url, answer.headers.get("Location", ""))), after=url)
+        msg = f"{self.operation}: the storage redirects more than {_MOST_REDIRECTS} times"
+        raise ResponseDecodeError(msg, body=b"", operation=self.operation)
+
+    def _checked(self, url: Secret, *, after: str) -> Secret:
+        """The same URL: https, or http on this machine unless it comes after https; no user in it, which would be sent.
+
+        Raises:
+            ResponseDecodeError: It is another.
+        """
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname if parts.username is None and parts.port != 0 else None
+        except ValueError:
+            parts, host = urlsplit(""), None
+        plain = parts.scheme == "http" and host is not None and is_loopback(host) and not after.startswith("https:")
+        if host and url.isascii() and url.isprintable() and " " not in url and (parts.scheme == "https" or plain):
+            return url
+        msg = f"{self.operation}: the access link, or where it leads, is no https URL without a user; nothing was sent there"
+        raise ResponseDecodeError(msg, body=b"", path="$.accessLink", operation=self.operation)
+
+    def failure_of(self, error: Exception, stall: float) -> WherebyError:
+        """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
+        name = self.operation
+        if self._connections.closed:
+            return ClientClosedError(f"{name}: the client was closed while it downloaded")
+        if isinstance(error, TimeoutError):
+            msg = f"{name}: the storage sent nothing for stall_timeout={stall:g} s"
+            return APITimeoutError(msg, operation=name)
+        return APIConnectionError(f"{name}: the storage failed ({told(error)})", operation=name)
+
+    def hold(self, response: aiohttp.ClientResponse) -> None:
+        """Have the response closed with the pool, should that come first."""
+        self._connections.fetching.add(response)
+
+    def let_go(self, response: aiohttp.ClientResponse) -> None:
+        """The response has ended."""
+        self._connections.fetching.discard(response)
+
+
+class StorageAnswer:
+    """The storage's answer: its head, and its body as it comes. Close it.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; look-up ignores case.
+    """
+
+    __slots__ = ("_response", "_stall", "_storage", "headers", "status")
+
+    def __init__(self, storage: Storage, response: aiohttp.ClientResponse, stall: float) -> None:
+        self._storage = storage
+        self._response = response
+        self._stall = stall
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = response.headers
+        storage.hold(response)
+
+    def __repr__(self) -> str:
+        return f"<storage answer {self.status}>"
+
+    async def read(self) -> SilentBytes:
+        """What has come of the body, as soon as something has; empty at its end.
+
+        Raises:
+            APIConnectionError: It breaks off.
+            APITimeoutError: Nothing comes.
+        """
+        try:
+            async with asyncio.timeout(self._stall):
+                return SilentBytes(await self._response.content.readany())
+        except FAILURES as error:
+            failure = self._storage.failure_of(error, self._stall)
+        except asyncio.CancelledError as cancelled:
+            raise cancelled.with_traceback(None)  # noqa: B904 - as above
+        raise failure
+
+    async def error_code(self) -> str:
+        """The storage's word for a refusal, such as `AccessDenied`, or nothing. The rest of its body may hold secrets."""
+        body = SilentBytes()
+        with contextlib.suppress(APIConnectionError):  # what came of it will do
+            while len(body) < _READ_OF_A_REFUSAL and (piece := await self.read()):
+                body = SilentBytes(body + piece[:_READ_OF_A_REFUSAL])
+        found = _CODE.search(body)
+        return found[1].decode() if found else ""
+
+    def close(self) -> None:
+        """Let go of it: a connection whose body was not read to its end is closed."""
+        self._storage.let_go(self._response)
+        self._response.close()

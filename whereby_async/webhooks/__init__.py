@@ -1,0 +1,186 @@
+"""Webhooks of Whereby: is it theirs, and what does it say? Needs no client, and imports neither aiohttp nor asyncio.
+
+```python
+event = unwrap(body, request.headers.get("Whereby-Signature"), secret)  # body: the raw bytes, not parsed JSON
+match event:
+    case RoomClientJoined(data=data):
+        print(data.display_name, "joined", data.room_name)
+    case RecordingFinished(data=data):
+        print("recorded:", data.recording_id)
+```
+
+Let every other event pass: Whereby adds types. Answer 2xx within 5 s: on 5xx, or no answer by then, Whereby tries twice
+more; on 4xx it does not. Events can come more than once (see `SeenEvents`) and out of order.
+
+Source: "Webhooks" in the Whereby docs (Insights suite and API).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .events import (
+    AssistantRequested,
+    Event,
+    KnownEvent,
+    RecordingFinished,
+    RoomClientJoined,
+    RoomClientKnockCancelled,
+    RoomClientKnocked,
+    RoomClientLeft,
+    RoomSessionEnded,
+    RoomSessionStarted,
+    TranscriptionFailed,
+    TranscriptionFinished,
+    TranscriptionStarted,
+    UnknownEvent,
+    WebhookEvent,
+)
+from .parsing import EVENT_TYPES, event_or_error
+from .payloads import (
+    ROLE_NAMES,
+    ParticipantData,
+    PresenceData,
+    RecordingData,
+    RoomData,
+    TranscriptionData,
+    TranscriptionFailedData,
+    TranscriptionFinishedData,
+)
+from .replay import SeenEvents
+from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal, sign
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = [
+    "EVENT_TYPES",
+    "ROLE_NAMES",
+    "SIGNATURE_HEADER",
+    "AssistantRequested",
+    "Body",
+    "Event",
+    "KnownEvent",
+    "ParticipantData",
+    "PresenceData",
+    "RecordingData",
+    "RecordingFinished",
+    "RoomClientJoined",
+    "RoomClientKnockCancelled",
+    "RoomClientKnocked",
+    "RoomClientLeft",
+    "RoomData",
+    "RoomSessionEnded",
+    "RoomSessionStarted",
+    "Secrets",
+    "SeenEvents",
+    "SignatureHeader",
+    "TranscriptionData",
+    "TranscriptionFailed",
+    "TranscriptionFailedData",
+    "TranscriptionFinished",
+    "TranscriptionFinishedData",
+    "TranscriptionStarted",
+    "UnknownEvent",
+    "WebhookEvent",
+    "parse_event",
+    "sign",
+    "unwrap",
+    "verify_signature",
+]
+
+
+def unwrap(
+    body: Body,
+    signature: SignatureHeader,
+    secret: Secrets,
+    *,
+    tolerance: float | None = 300.0,
+    now: float | datetime | None = None,
+) -> Event:
+    """The event that a webhook brings, once its signature was found right and recent.
+
+    Args:
+        body: The request's raw body. JSON that was parsed and serialised again has other bytes and never verifies.
+        signature: The value of the `Whereby-Signature` header; a list of values if it came several times; `None`, as
+            from `headers.get`, if it did not come.
+        secret: The webhook's secret from the dashboard, as it stands there. Several while you change it: one that
+            matches is enough.
+        tolerance: How many seconds old, or ahead of this machine's clock, the signature may be; `None` for any age.
+        now: The time to compare with, in seconds since 1970 or as an aware `datetime`; `None` is now.
+
+    Returns:
+        One of the 11 documented events, or an `UnknownEvent` that keeps its data. `event.body` is what was sent.
+
+    Raises:
+        WebhookVerificationError: The signature is missing, malformed, wrong, or too old: answer 400. The text says what
+            to check.
+        ResponseDecodeError: The signature is right, but the body is no event. It keeps the body. Answer 500, or let it
+            raise: Whereby then tries again.
+        ConfigurationError: A secret is blank or no text.
+        TypeError: `body` is not bytes.
+        ValueError: `tolerance` or `now` is no such number.
+    """
+    error = refusal(body, signature, secret, tolerance, now)
+    if error is None:
+        event = event_or_error(body)
+        if not isinstance(event, Exception):
+            return event
+        error = event
+    del body, signature, secret
+    raise error
+
+
+def verify_signature(
+    body: Body,
+    signature: SignatureHeader,
+    secret: Secrets,
+    *,
+    tolerance: float | None = 300.0,
+    now: float | datetime | None = None,
+) -> None:
+    """See that a body is what Whereby signed, and recent, without looking into it.
+
+    Args:
+        body: The request's raw body. JSON that was parsed and serialised again has other bytes and never verifies.
+        signature: The value of the `Whereby-Signature` header; a list of values if it came several times; `None`, as
+            from `headers.get`, if it did not come.
+        secret: The webhook's secret from the dashboard, as it stands there. Several while you change it: one that
+            matches is enough.
+        tolerance: How many seconds old, or ahead of this machine's clock, the signature may be; `None` for any age.
+        now: The time to compare with, in seconds since 1970 or as an aware `datetime`; `None` is now.
+
+    Raises:
+        WebhookVerificationError: The signature is missing, malformed, wrong, or too old: answer 400. The text says what
+            to check.
+        ConfigurationError: A secret is blank or no text.
+        TypeError: `body` is not bytes.
+        ValueError: `tolerance` or `now` is no such number.
+    """
+    error = refusal(body, signature, secret, tolerance, now)
+    if error is not None:
+        del body, signature, secret
+        raise error
+
+
+def parse_event(body: Body) -> Event:
+    """The event in a body, whoever sent it: for bodies whose signature was verified, or that were kept.
+
+    Unknown types and fields never fail, nor do the deviations that the results of the API are allowed (numbers for text,
+    dates without an offset, and the like).
+
+    Args:
+        body: The request's raw body.
+
+    Returns:
+        One of the 11 documented events, or an `UnknownEvent` that keeps its data. `event.body` is what was passed.
+
+    Raises:
+        ResponseDecodeError: It is no event. The error keeps the body.
+        TypeError: `body` is not bytes.
+    """
+    outcome = event_or_error(body)
+    if isinstance(outcome, Exception):
+        del body
+        raise outcome
+    return outcome

@@ -1,0 +1,77 @@
+"""From a webhook's body to an `Event`.
+
+**Theory.** As with answers (see `models.decoding`): one strict decoder for the union of all known events, tagged by
+`type`, and only if it refuses, a second look. That look first asks for the type alone: a known one goes through the
+tolerant decoder of its own class, any other becomes an `UnknownEvent`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final, cast, get_args
+
+import msgspec
+
+from ..errors import ResponseDecodeError
+from ..models.decoding import Decoder
+from ..models.model import Model
+from ..redaction import SilentBytes
+from .events import Event, KnownEvent, UnknownEvent
+from .signature import RefusedError, raw_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .signature import Body
+
+_REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+_SUBJECT: Final = "the webhook's body"
+
+
+class Webhook(Model, frozen=True, kw_only=True, rename="camel"):
+    """The least that any event says; errors of bodies that do not even say that go by its name."""
+
+    type: str
+
+
+_KINDS: Final = cast("tuple[type[Event], ...]", get_args(KnownEvent))
+
+EVENT_TYPES: Final = tuple(kind.__struct_config__.tag for kind in _KINDS)
+"""The 11 documented types, such as `room.client.joined`."""
+
+_webhook: Final = Decoder(Webhook, _SUBJECT)
+_unknown: Final = Decoder(UnknownEvent, _SUBJECT)
+_tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _SUBJECT) for kind in _KINDS}
+
+
+@cache  # not at import: to build it takes most of the time that this module needs
+def _strict() -> Callable[[bytes], KnownEvent]:
+    return msgspec.json.Decoder(KnownEvent).decode
+
+
+def event_or_error(body: Body) -> Event | Exception:
+    """The event in a body, or the error to raise, out of the frames that hold the body: a `ResponseDecodeError` if there
+    is no event in it, a `TypeError` if it is not bytes.
+    """
+    try:
+        return _event(raw_bytes(body))
+    except RefusedError as refused:
+        return refused.error
+    except ResponseDecodeError as error:
+        return error.with_traceback(None)
+
+
+def _event(body: bytes) -> Event:
+    event: Event | None
+    try:
+        event = _strict()(body)
+    except _REFUSALS:
+        event = None  # and nothing more in here: an error raised here would drag the refusal's traceback along
+    if event is None:
+        event = _looked_at_again(body)
+    vars(event)["body"] = SilentBytes(body)
+    return event
+
+
+def _looked_at_again(body: bytes) -> Event:
+    return _tolerant.get(_webhook(body).type, _unknown)(body)

@@ -1,0 +1,141 @@
+"""`SeenEvents`: which events were there before."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+class SeenEvents:
+    """Remembers ids of events, so that one that is delivered twice is handled once. For one process; thread-safe.
+
+    Whereby may deliver an event more than once: after an answer of 5xx, or none within 5 s, it tries twice more. And
+    whoever has got hold of a delivery can send it again as long as its signature is recent.
+
+    ```python
+    seen = SeenEvents()
+
+    with seen.once(event.id) as is_new:  # forgotten again if the block raises, so that the next delivery counts
+        if is_new:
+            await work_on(event)
+    ```
+
+    It is bounded twice: by count and by age; the oldest ids go first. It must remember longer than a signature stays
+    valid (twice the tolerance). Several processes share nothing here: there, let the database refuse the second one (a
+    unique key on the event's id).
+
+    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered.
+    """
+
+    __slots__ = ("_clock", "_lock", "_max_age", "_max_count", "_seen_at")
+
+    def __init__(
+        self,
+        max_count: int = 10_000,
+        *,
+        max_age: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Remember nothing yet.
+
+        Args:
+            max_count: How many ids at most; each takes about 250 bytes.
+            max_age: Seconds for which an id is remembered.
+            clock: Tells the time in seconds; must not go backwards.
+
+        Raises:
+            ValueError: `max_count` is not at least 1, or `max_age` is not above 0.
+        """
+        if isinstance(max_count, bool) or not isinstance(max_count, int) or max_count < 1:
+            message = f"max_count={max_count!r}: pass a whole number from 1"
+            raise ValueError(message)
+        if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not max_age > 0:
+            message = f"max_age={max_age!r}: pass seconds above 0"
+            raise ValueError(message)
+        import threading  # here, since who only verifies and parses need not pay for it
+
+        self._max_count = max_count
+        self._max_age = max_age
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen_at: OrderedDict[str, float] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"SeenEvents(max_count={self._max_count}, max_age={self._max_age:g}) with {len(self)} ids"
+
+    def add(self, event_id: str) -> bool:
+        """Remember an id; `True` if it is new.
+
+        Remembered before the work is done, an event whose work fails is lost unless `discard` follows: `once` does both.
+
+        Args:
+            event_id: The `id` of an event.
+
+        Raises:
+            TypeError: It is no string, such as the event itself.
+        """
+        event_id = _checked(event_id)
+        with self._lock:
+            now = self._forget_the_old()
+            if event_id in self._seen_at:
+                return False
+            if len(self._seen_at) >= self._max_count:
+                self._seen_at.popitem(last=False)
+            self._seen_at[event_id] = now
+            return True
+
+    def discard(self, event_id: str) -> None:
+        """Forget an id, if it is remembered: its event was not handled after all.
+
+        Args:
+            event_id: The `id` of an event.
+        """
+        with self._lock:
+            self._seen_at.pop(event_id, None)
+
+    @contextmanager
+    def once(self, event_id: str) -> Generator[bool]:
+        """Handle an event once: gives `True` if it is new, and forgets it again if the block raises or is cancelled.
+
+        Args:
+            event_id: The `id` of an event.
+
+        Raises:
+            TypeError: It is no string, such as the event itself.
+        """
+        is_new = self.add(event_id)
+        try:
+            yield is_new
+        except BaseException:
+            if is_new:
+                self.discard(event_id)
+            raise
+
+    def __contains__(self, event_id: object) -> bool:
+        with self._lock:
+            self._forget_the_old()
+            return event_id in self._seen_at
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._forget_the_old()
+            return len(self._seen_at)
+
+    def _forget_the_old(self) -> float:
+        """Drop what is too old, and tell the time."""
+        now = self._clock()
+        while self._seen_at and now - next(iter(self._seen_at.values())) > self._max_age:
+            self._seen_at.popitem(last=False)
+        return now
+
+
+def _checked(event_id: str) -> str:
+    if not isinstance(event_id, str):
+        message = f"an event's id is text, not {type(event_id).__name__}: pass event.id"
+        raise TypeError(message)
+    return event_id

@@ -1,0 +1,262 @@
+"""Is a body what Whereby signed, and is it recent? Pure but for the clock, and that can be given.
+
+**Theory.** Whereby sends `Whereby-Signature: t=<unix seconds>,v1=<hex>`, where `v1` is the HMAC-SHA256, under the
+webhook's secret, of `t`, a full stop, and the body's very bytes. Both `t` and body go into the digest as they came and
+are never written anew: a body that was parsed and serialised again is another body. The header is read by its keys;
+keys of schemes to come are ignored, several `v1` (as while a secret is changed) are all tried, and so is each secret of
+ours. Everything else in a header is malformed and refused, not guessed at. The age is looked at last, so that "too old"
+is only said of what Whereby did sign; it counts in both directions, since a time far ahead would never expire.
+
+Nothing that is secret outlives the check: the frames that saw the secret, the body or a digest have returned by the time
+of the raise, so that a traceback with locals shows none of them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from ..errors import ConfigurationError, WebhookVerificationError
+
+SIGNATURE_HEADER: Final = "Whereby-Signature"
+"""The header that carries the signature."""
+
+Body: TypeAlias = bytes | bytearray | memoryview
+"""A request's body as it came; anything else than these is refused."""
+
+SignatureHeader: TypeAlias = str | bytes | Iterable[str | bytes] | None
+"""The header's value; or, where it may come several times, a list of values; or `None`, which is always refused."""
+
+Secrets: TypeAlias = str | Iterable[str]
+"""A webhook's secret, or several of them while they are being changed."""
+
+_BLANK: Final = " \t\r\n"
+_LONGEST_TIME: Final = 12
+_DIGEST_LENGTH: Final = 64
+_HEX: Final = "0123456789abcdef"
+
+_RAW: Final = (
+    "pass the request's body as it came, before anything parses it: `await request.body()` in Starlette and FastAPI, "
+    "`await request.read()` in aiohttp, `request.body` in Django. JSON that was parsed and serialised again has other "
+    "bytes, and its signature cannot match"
+)
+_MISMATCH: Final = (
+    "no v1 signature matches the body. Check that the body is the request's raw bytes (JSON that was parsed and serialised "
+    "again has other bytes: the commonest mistake), and that the secret is the one of this very webhook in the dashboard"
+)
+
+
+class RefusedError(Exception):
+    """Carries the error to raise out of the frames that hold the secret and the body."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+def sign(body: Body, secret: str, *, at: float | datetime | None = None) -> str:
+    """The `Whereby-Signature` header that Whereby would send with a body: for testing the code that receives it.
+
+    Args:
+        body: The body's bytes.
+        secret: The webhook's secret.
+        at: When it is signed, in seconds since 1970 or as an aware `datetime`; fractions are cut off. `None` is now.
+
+    Raises:
+        ConfigurationError: The secret is blank or no text.
+        TypeError: The body is not bytes.
+        ValueError: `at` is naive, or no time after 1970.
+    """
+    try:
+        signed_at = str(max(int(_seconds("at", at)), 0))
+        return f"t={signed_at},v1={_digest(_key(secret), signed_at, raw_bytes(body))}"
+    except RefusedError as refused:
+        error = refused.error
+    del body, secret
+    raise error
+
+
+def refusal(
+    body: Body, signature: SignatureHeader, secret: Secrets, tolerance: float | None, now: float | datetime | None
+) -> Exception | None:
+    """What to raise; `None` if the body is Whereby's and recent."""
+    try:
+        _verify(body, signature, secret, tolerance, now)
+    except RefusedError as refused:
+        return refused.error
+    return None
+
+
+def _verify(
+    body: Body, signature: SignatureHeader, secret: Secrets, tolerance: float | None, now: float | datetime | None
+) -> None:
+    keys = [_key(secret)] if isinstance(secret, str) else _keys(secret)
+    content = raw_bytes(body)
+    signed_at, digests = _usual(signature) or _elements(signature)
+    if not _one_matches(keys, signed_at, content, digests):
+        blank = any(key.strip() != key for key in keys)
+        hint = "; it begins or ends with white space now: was a line break read with it?" if blank else ""
+        raise RefusedError(WebhookVerificationError(_MISMATCH + hint))
+    if tolerance is not None:
+        _require_recent(int(signed_at), tolerance, now)
+
+
+def _one_matches(keys: list[bytes], signed_at: str, content: bytes, digests: list[str]) -> bool:
+    for key in keys:
+        expected = _digest(key, signed_at, content)
+        for digest in digests:
+            if hmac.compare_digest(expected, digest):
+                return True
+    return False
+
+
+def _digest(key: bytes, signed_at: str, content: bytes) -> str:
+    return hmac.digest(key, b"%b.%b" % (signed_at.encode(), content), "sha256").hex()
+
+
+def _require_recent(signed_at: int, tolerance: float, now: float | datetime | None) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or math.isnan(tolerance) or tolerance < 0:
+        message = f"tolerance={tolerance!r}: pass seconds from 0, or None to take signatures of any age"
+        raise RefusedError(ValueError(message))
+    age = (time.time() if now is None else _seconds("now", now)) - signed_at
+    if abs(age) > tolerance:
+        when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s ahead of this machine's clock"
+        message = (
+            f"the signature is right, but it was made {when}, and tolerance={tolerance:g} s. Check this machine's clock; "
+            "if that is right, the request was held up on its way, or somebody sent an old one again"
+        )
+        raise RefusedError(WebhookVerificationError(message))
+
+
+def _seconds(name: str, moment: float | datetime | None) -> float:
+    if moment is None:
+        return time.time()
+    if isinstance(moment, datetime) and moment.utcoffset() is not None:
+        return moment.timestamp()
+    if isinstance(moment, bool) or not isinstance(moment, int | float) or not -1e12 < moment < 1e12:  # noqa: PLR2004 - 30,000 years
+        message = f"{name}={moment!r}: pass seconds since 1970, as time.time() has them, or an aware datetime"
+        raise RefusedError(ValueError(message))
+    return moment
+
+
+def _keys(secrets: Iterable[str]) -> list[bytes]:
+    if not isinstance(secrets, Iterable) or isinstance(secrets, bytes | bytearray | memoryview):
+        message = f"secret must be a string or a list of them, not {type(secrets).__name__}: is its variable set?"
+        raise RefusedError(ConfigurationError(message))
+    keys = list(map(_key, secrets))
+    if not keys:
+        raise RefusedError(ConfigurationError("secret is an empty list: pass the webhook's secret from the dashboard"))
+    return keys
+
+
+def _key(secret: str) -> bytes:
+    if not isinstance(secret, str):
+        message = f"secret must be a string or a list of strings; {type(secret).__name__} is neither"
+        raise RefusedError(ConfigurationError(message))
+    if not secret.strip():
+        raise RefusedError(ConfigurationError("secret is blank: pass the webhook's secret from the dashboard"))
+    try:
+        return secret.encode()
+    except UnicodeEncodeError:
+        pass
+    raise RefusedError(ConfigurationError("secret holds half a surrogate pair, which is not Unicode text"))
+
+
+def raw_bytes(body: Body) -> bytes:
+    """The body's bytes.
+
+    Raises:
+        RefusedError: It is something else, such as text or parsed JSON.
+    """
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, bytearray | memoryview):
+        return bytes(body)
+    raise RefusedError(TypeError(f"body must be bytes, not {type(body).__name__}: {_RAW}"))
+
+
+def _usual(signature: SignatureHeader) -> tuple[str, list[str]] | None:
+    """The time and the digest of a header in the form that Whereby sends now."""
+    if isinstance(signature, str) and signature.startswith("t="):
+        signed_at, _, digest = signature[2:].partition(",v1=")
+        if _is_time(signed_at) and _is_digest(digest):
+            return signed_at, [digest]
+    return None
+
+
+def _is_time(text: str) -> bool:
+    return len(text) <= _LONGEST_TIME and text.isdecimal() and text.isascii()
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == _DIGEST_LENGTH and not text.strip(_HEX)
+
+
+def _elements(signature: SignatureHeader) -> tuple[str, list[str]]:
+    """The one time and the digests that a header names."""
+    times, digests = _named(signature)
+    if len(times) != 1:
+        raise _malformed("names two different times" if times else "has no t=")
+    if not digests:
+        raise _malformed("has no v1=")
+    (signed_at,) = times
+    if not _is_time(signed_at):
+        raise _malformed("has a t that is not a time in whole seconds")
+    if not all(map(_is_digest, digests)):
+        raise _malformed("has a v1 that is not 64 lower-case hexadecimal digits")
+    return signed_at, digests
+
+
+def _named(signature: SignatureHeader) -> tuple[set[str], list[str]]:
+    times: set[str] = set()
+    digests: list[str] = []
+    for text in _texts(signature):
+        for element in text.split(","):
+            key, equals, value = element.strip(_BLANK).partition("=")
+            if not equals:
+                raise _malformed("holds an element that is not key=value")
+            if key == "t":
+                times.add(value)
+            elif key == "v1":
+                digests.append(value)
+    return times, digests
+
+
+def _texts(signature: SignatureHeader) -> list[str]:
+    """The header's values as text."""
+    if isinstance(signature, Mapping):
+        raise _malformed("is a whole set of headers here: pass headers['Whereby-Signature']")
+    values = [signature] if isinstance(signature, str | bytes) else signature
+    if values is None or not isinstance(values, Iterable):
+        raise _missing("is no text")
+    texts = [_text(value) for value in values]
+    if not any(text.strip(_BLANK) for text in texts):
+        raise _missing("is empty")
+    return texts
+
+
+def _text(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str):
+        raise _malformed("is no text")
+    return value
+
+
+def _missing(what: str) -> RefusedError:
+    message = (
+        f"there is no signature to check: what was passed for the {SIGNATURE_HEADER} header {what}. Pass its value, such as "
+        f"request.headers.get({SIGNATURE_HEADER!r}); without that header the request is not Whereby's, or a proxy cut it off"
+    )
+    return RefusedError(WebhookVerificationError(message))
+
+
+def _malformed(what: str) -> RefusedError:
+    message = (
+        f"the {SIGNATURE_HEADER} header {what}. Pass its value whole, as it came: t=<unix seconds>,v1=<64 hex digits>"
+    )
+    return RefusedError(WebhookVerificationError(message))
