@@ -38,13 +38,13 @@ from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, RecordedRequ
 
 TIMEOUT = 0.8
 """Seconds for one attempt: short, since a job that was killed waits for as long before it looks for its rooms."""
-LATENCY = 0.03
+LATENCY = 0.06
 FAULT_EVERY = 25
 """Creates from one lost answer to the next, on average."""
-KILLS_PER_JOB = 12
-LONGEST_LIFE = 0.7
-"""Seconds until a process is killed, at most."""
-ITEMS = 400
+KILLS_PER_JOB = 20
+LIVES = ((0.0, 0.5), (0.0, 0.5), (TIMEOUT, 2.0 * TIMEOUT))
+"""Seconds until a process is killed: most before they may look for the rooms of the last one, some while they do."""
+ITEMS = 2500
 FILLERS = 250
 """Rooms of others: so many that the list has pages."""
 
@@ -83,7 +83,7 @@ class Adversary:
         if not len(self._fake.faults):
             self.lost[self._planned] += 1
             self._plan()
-        if self.vanishing and request.operation == "meetings.list" and self._dice.random() < 0.2:
+        if self.vanishing and request.operation == "meetings.list" and self._dice.random() < 0.004:
             others = [name for name, room in self._fake.meetings.items() if room["roomName"].startswith("/other-")]
             if others:
                 del self._fake.meetings[self._dice.choice(others)]
@@ -123,7 +123,10 @@ async def work(url: str, journal: str, job: str, until: str, concurrency: int) -
     requests = ({"end_date": until, "room_name_prefix": f"{job}-{number}-"} for number in range(ITEMS))
     states: Counter[str] = Counter()
     print("ready", flush=True)
-    async with client, client.batch(client.meetings.create, requests, journal=journal, concurrency=concurrency) as outcomes:
+    async with (
+        client,
+        client.batch(client.meetings.create, requests, journal=journal, concurrency=concurrency) as outcomes,
+    ):
         async for outcome in outcomes:
             states[outcome.state] += 1
             states["resumed"] += outcome.resumed
@@ -229,10 +232,11 @@ class Killer:
         self._server.say(**order)
         answer = json.loads(self._server.hear())
         self.lost = answer["lost"]
-        return answer["names"]
+        names: list[str] = answer["names"]
+        return names
 
     def _worker(self, job: str, journal: Path) -> Process:
-        concurrency = self._dice.choice((4, 8, 16))
+        concurrency = self._dice.choice((8, 16, 32))
         worker = Process("--work", self._url, str(journal), job, self._until, str(concurrency))
         assert worker.hear() == "ready"
         return worker
@@ -264,7 +268,7 @@ class Killer:
         """Let it live for a while, then kill it; whether it was still alive."""
         worker = self._worker(job, journal)
         began = time.monotonic()
-        time.sleep(self._dice.uniform(0, LONGEST_LIFE))
+        time.sleep(self._dice.uniform(*self._dice.choice(LIVES)))
         worker.send(signal.SIGSTOP)
         lived = time.monotonic() - began
         alive = worker.runs()

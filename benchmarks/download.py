@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -106,32 +105,36 @@ async def serve(size: int, breaks: int) -> None:
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
-async def measured(size: int, breaks: int, directory: Path) -> bool:
+async def fetched(hello: list[str], directory: Path) -> tuple[Download, Memory]:
+    """Download the small file, and then, watched, the large one."""
+    url, small, large = hello
+    limiter = PointBudget(1_000_000)
+    async with WherebyClient(FAKE_API_KEY, base_url=url, limiter=limiter, retry=RetryPolicy(base=0.01)) as whereby:
+        await whereby.recordings.download(small, directory / "small")
+        with Memory() as memory:
+            done = await whereby.recordings.download(large, directory / "large")
+    return done, memory
+
+
+def measured(size: int, breaks: int, directory: Path) -> bool:
     """Download, tell, and judge."""
     command = [sys.executable, __file__, "--serve", "--size", str(size), "--breaks", str(breaks)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as server:
-        assert server.stdout is not None
-        url, small, large = server.stdout.readline().split()
-        limiter = PointBudget(1_000_000)
-        async with WherebyClient(FAKE_API_KEY, base_url=url, limiter=limiter, retry=RetryPolicy(base=0.01)) as whereby:
-            await whereby.recordings.download(small, directory / "small")
-            began = time.perf_counter()
-            with Memory() as memory:
-                done = await whereby.recordings.download(large, directory / "large")
-            seconds = time.perf_counter() - began
         assert server.stdin is not None
+        assert server.stdout is not None
+        done, memory = asyncio.run(fetched(server.stdout.readline().split(), directory))
         server.stdin.close()
-    return report(done, Pages(size), directory / "large", seconds, memory, breaks)
+    return report(done, memory, Pages(size), directory / "large", breaks)
 
 
-def report(done: Download, expected: Pages, path: Path, seconds: float, memory: Memory, breaks: int) -> bool:  # noqa: PLR0913, PLR0917
+def report(done: Download, memory: Memory, expected: Pages, path: Path, breaks: int) -> bool:
     """Print the figures; whether all is as it should be."""
     with path.open("rb") as file:
         digest = sum_of(iter(lambda: file.read(MEBIBYTE), b""))
     identical = path.stat().st_size == done.size == expected.size and digest == expected.digest()
     growth = memory.peak - memory.before
-    print(f"file      {done.size} bytes in {seconds:.1f} s, {done.size / seconds / MEBIBYTE:.0f} MiB/s")
-    print(f"breaks    {done.breaks} of {breaks}, {done.links} access link")
+    print(f"file      {done.size} bytes in {done.elapsed:.1f} s, {done.size / done.elapsed / MEBIBYTE:.0f} MiB/s")
+    print(f"breaks    {done.breaks} of {breaks}, {done.links} access link(s)")
     print(f"sha-256   {digest} {'as it should be' if identical else 'DIFFERS'}")
     print(
         f"memory    {memory.before / MEBIBYTE:.1f} -> {memory.peak / MEBIBYTE:.1f} MiB, growth {growth / MEBIBYTE:.1f} MiB"
@@ -161,7 +164,7 @@ def main() -> int:
             asyncio.run(serve(options.size, options.breaks))
         return 0
     with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
-        return 0 if asyncio.run(measured(options.size, options.breaks, Path(scratch))) else 1
+        return 0 if measured(options.size, options.breaks, Path(scratch)) else 1
 
 
 if __name__ == "__main__":

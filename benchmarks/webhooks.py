@@ -108,17 +108,15 @@ def import_cost() -> None:
     times: dict[str, list[float]] = {"msgspec": [], "whereby_async.webhooks": []}
     for _ in range(40):
         for name, seconds in times.items():
-            program = (
-                f"import time; began = time.perf_counter(); import msgspec, {name}; print(time.perf_counter() - began)"
-            )
+            program = f"import msgspec, {name}, time; print(time.process_time())"
             done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, encoding="utf-8")
             seconds.append(float(done.stdout) * 1000)
     ours, theirs = times["whereby_async.webhooks"], times["msgspec"]
     show(
-        figure="import on top of msgspec, ms",
+        figure="import on top of msgspec, ms of processor time",
         best=round(min(ours) - min(theirs), 1),
         median=round(statistics.median(ours) - statistics.median(theirs), 1),
-        msgspec=round(min(theirs), 1),
+        python_and_msgspec=round(min(theirs), 1),
         target=15,
     )
 

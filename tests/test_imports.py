@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry")
-MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks")
+MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks", "otel")
 RESOURCES = ("meetings", "recordings", "transcriptions", "summaries", "rooms", "insights")
 
 
@@ -111,6 +111,7 @@ def _public_objects() -> Iterator[tuple[str, Any]]:
     for name in RESOURCES:
         resource: object = getattr(WherebyClient("key"), name)
         yield f"{type(resource).__module__}.{type(resource).__name__}", type(resource)
+    yield "whereby_async.WherebyClient, inherited", WherebyClient.__mro__[1]
 
 
 def _explainable() -> Iterator[tuple[str, Any]]:

@@ -19,13 +19,40 @@ PLAIN = "https://example.whereby.com/r"
 KEY = "roomKey=eyJhbGciOiJIUzI1NiJ9.eyJtZWV0aW5nSWQiOiIxIn0.c2lnbmF0dXJl"
 HOST = f"{PLAIN}?{KEY}"
 
-ON_OR_OFF = (
-    "audioDenoiser bottomToolbar breakout callQualityMonitoring cameraAccess chat chatDownload highlightActiveSpeaker "
-    "leaveButton localization lowData precallCeremony precallReview screenshare subgridLabels timer toolbarText topToolbar"
-).split()
-ONLY_OFF = (
-    "aec agc audio background locking logo moreButton participantCount people pipButton settingsButton video"
-).split()
+ON_OR_OFF = [
+    "audioDenoiser",
+    "bottomToolbar",
+    "breakout",
+    "callQualityMonitoring",
+    "cameraAccess",
+    "chat",
+    "chatDownload",
+    "highlightActiveSpeaker",
+    "leaveButton",
+    "localization",
+    "lowData",
+    "precallCeremony",
+    "precallReview",
+    "screenshare",
+    "subgridLabels",
+    "timer",
+    "toolbarText",
+    "topToolbar",
+]
+ONLY_OFF = [
+    "aec",
+    "agc",
+    "audio",
+    "background",
+    "locking",
+    "logo",
+    "moreButton",
+    "participantCount",
+    "people",
+    "pipButton",
+    "settingsButton",
+    "video",
+]
 ONLY_ON = ["precallCeremonyCanSkip", "roomIntegrations"]
 BARE = ["autoSpotlight", "floatSelf", "minimal", "skipMediaPermissionPrompt", "toolbarDarkText"]
 TEXTS = {
@@ -283,7 +310,7 @@ def test_another_room_key_is_refused() -> None:
     shown = "".join(str(frame.locals) for frame in told.stack if "whereby_async/room_links" in frame.filename)
     assert shown
     assert "planted" not in shown
-    assert KEY not in shown
+    assert KEY[:12] not in shown
 
 
 @given(

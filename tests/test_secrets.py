@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from otel.telemetry import Telemetry
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 from transport.wire_server import WireServer, answering
@@ -27,7 +28,7 @@ from whereby_async import (
     room_link,
 )
 from whereby_async.limiter import Unlimited
-from whereby_async.webhooks import sign, unwrap, verify_signature
+from whereby_async.webhooks import parse_event, sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -88,9 +89,12 @@ def everything(value: object) -> bytes:
 
 
 class Hunt:
-    """Collects everything that a person or a tool may come to see."""
+    """Collects everything that a person or a tool may come to see; `telemetry` is what OpenTelemetry sees of its clients."""
+
+    telemetry: Telemetry
 
     def __init__(self) -> None:
+        Hunt.telemetry = Telemetry()
         self.seen: list[tuple[str, str]] = []
 
     def text(self, where: str, text: str) -> None:
@@ -122,6 +126,7 @@ class Hunt:
             linked = linked.__cause__ or linked.__context__
 
     def found(self) -> set[tuple[str, str]]:
+        self.text("spans and metrics", self.telemetry.everything())
         return {(name, where) for where, text in self.seen for name, secret in SECRETS.items() if secret in text}
 
 
@@ -150,6 +155,7 @@ def hunt() -> Iterator[Hunt]:
 
 def client_for(url: str, **options: Any) -> WherebyClient:
     defaults: dict[str, Any] = {"limiter": Unlimited(), "retry": RetryPolicy(attempts=2, base=0), "timeout": 2.0}
+    defaults["hooks"] = [Hunt.telemetry.hooks]
     return WherebyClient(KEY, base_url=url, **(defaults | options))
 
 
@@ -372,6 +378,9 @@ SIGNATURE = SIGNED[WEBHOOK]
 DIGEST = SIGNATURE.rpartition("=")[2]
 ENLARGED = WEBHOOK + b" "
 
+OTHER_KEY = {"roomKey": "plantedviewerkey"}
+ODD_EXTRA = {**OTHER_KEY, "x": object()}
+
 WEBHOOKS: dict[str, Callable[[], object]] = {
     "an event": lambda: unwrap(WEBHOOK, SIGNATURE, WEBHOOK_SECRET),
     "an unknown event": lambda: unwrap(UNKNOWN, SIGNED[UNKNOWN], WEBHOOK_SECRET),
@@ -388,9 +397,13 @@ WEBHOOKS: dict[str, Callable[[], object]] = {
     "parsed JSON": lambda: unwrap(AS_JSON, SIGNATURE, WEBHOOK_SECRET),
     "no event": lambda: unwrap(NO_EVENT, SIGNED[NO_EVENT], WEBHOOK_SECRET),
     "no JSON": lambda: unwrap(NO_JSON, SIGNED[NO_JSON], WEBHOOK_SECRET),
+    "no event, parsed": lambda: parse_event(NO_EVENT),
+    "text, parsed": lambda: parse_event(AS_TEXT),
     "text to sign": lambda: sign(AS_TEXT, WEBHOOK_SECRET),
     "a room link": lambda: room_link(HOST_URL, chat=True) and None,
     "a room link's value": lambda: room_link(HOST_URL, display_name="$"),
+    "a room link's other key": lambda: room_link(HOST_URL, extra=OTHER_KEY),
+    "a room link's extra": lambda: room_link("https://s.whereby.com/r", extra=ODD_EXTRA),
     "a room link's host": lambda: room_link(HOST_URL.replace("s.whereby.com", "s.example")),
 }
 
@@ -424,3 +437,13 @@ def test_the_hunt_finds_what_is_there(hunt: Hunt) -> None:
     assert ("api key", "rich traceback of leak") in hunt.found()
     logging.getLogger("aiohttp.client").debug("sent %s", HOST_URL)
     assert ("room key, host", "log of aiohttp.client") in hunt.found()
+
+
+async def test_the_hunt_looks_through_spans_and_metrics(hunt: Hunt) -> None:
+    """Calls of the hunt are traced and measured; a secret that were in there would be found."""
+    async with WireServer(answering(ANSWERS["meeting"])) as server, client_for(server.url) as client:
+        await all_calls(hunt, "meeting", client)
+        assert {"meetings.get", "rooms.set_logo", "POST"} <= {span.name for span in hunt.telemetry.calls}
+        assert hunt.found() == set()
+        await client.request("GET", "/x", operation="plantedstreamkey")
+        assert ("stream key", "spans and metrics") in hunt.found()

@@ -253,7 +253,8 @@ class WherebyClient(ApiRoot):
             on_progress=on_progress,
             progress_interval=progress_interval,
         )
-        return Batch(self._sender, method, requests, key=key, idempotent=idempotent, options=options)
+        sender = ClientSender(self._shared, self._options)
+        return Batch(sender, method, requests, key=key, idempotent=idempotent, options=options)
 
     def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
         """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.

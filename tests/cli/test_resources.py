@@ -16,7 +16,6 @@ from whereby_async.operation import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
 LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from otel.telemetry import Telemetry, Turnstile
@@ -76,7 +78,7 @@ async def test_gauges_keep_neither_client_nor_limiter_nor_hooks_alive(fake: Fake
     client = fake.client(hooks=[hooks], limiter=PointBudget(10))
     await client.meetings.list()
     await client.aclose()
-    refers = [weakref.ref(client), weakref.ref(client.limiter), weakref.ref(hooks)]
+    refers: list[weakref.ref[Any]] = [weakref.ref(client), weakref.ref(client.limiter), weakref.ref(hooks)]
     del client, hooks
     gc.collect()
     assert [refer() for refer in refers] == [None] * 3
@@ -100,9 +102,6 @@ async def test_a_limiter_that_fails_hides_no_other(fake: FakeWhereby, telemetry:
         def snapshot(self) -> BudgetSnapshot:
             raise ConnectionError
 
-    class Slotted(RecordingLimiter):
-        __slots__ = ()
-
     broken, slotted = Broken(), _without_weak_references(Turnstile())
     clients = [fake.client(hooks=[telemetry.hooks], limiter=limiter) for limiter in (broken, slotted, PointBudget(10))]
     assert [value for _, value in telemetry.points("whereby.points.limit")] == [10]
@@ -110,9 +109,35 @@ async def test_a_limiter_that_fails_hides_no_other(fake: FakeWhereby, telemetry:
         await client.aclose()
 
 
-def _without_weak_references(limiter: RecordingLimiter) -> object:
+def test_hooks_made_before_and_after_the_global_provider_was_set_share_its_gauges() -> None:
+    """A client at a module's top level is made before the application has set up its SDK."""
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from whereby_async import WherebyClient
+from whereby_async.limiter import PointBudget
+from whereby_async.otel import OpenTelemetryHooks
+
+early = WherebyClient("key", limiter=PointBudget(10), hooks=[OpenTelemetryHooks()])
+reader = InMemoryMetricReader()
+provider = MeterProvider([reader])
+metrics.set_meter_provider(provider)
+late = WherebyClient("key", limiter=PointBudget(20), hooks=[OpenTelemetryHooks()])
+named = WherebyClient("key", limiter=PointBudget(30), hooks=[OpenTelemetryHooks(meter_provider=provider)])
+(resource,) = reader.get_metrics_data().resource_metrics
+(scope,) = resource.scope_metrics
+print({metric.name: [point.value for point in metric.data.data_points] for metric in scope.metrics}["whereby.points.limit"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, check=True, encoding="utf-8"
+    )
+    assert (done.stdout, done.stderr) == ("[10, 20, 30]\n", "")
+
+
+def _without_weak_references(limiter: RecordingLimiter) -> Any:
     class Slotted:
-        __slots__ = ("acquire", "aclose", "forecast", "snapshot", "subscribe", "unsubscribe")
+        __slots__ = ("aclose", "acquire", "forecast", "snapshot", "subscribe", "unsubscribe")
 
     slotted = Slotted()
     for name in Slotted.__slots__:

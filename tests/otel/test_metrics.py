@@ -51,7 +51,9 @@ async def test_each_request_is_measured_by_the_conventions(
     )  # fmt: skip
 
 
-async def test_points_are_counted_by_operation_and_lane(whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby) -> None:
+async def test_points_are_counted_by_operation_and_lane(
+    whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby
+) -> None:
     """As many as the server counts."""
     await whereby.meetings.create(end_date=UNTIL)
     await whereby.with_options(priority=Priority.BATCH).meetings.create(end_date=UNTIL)
@@ -75,7 +77,9 @@ async def test_a_request_that_never_left_spends_nothing(telemetry: Telemetry) ->
     async with WireServer(_hang_up) as server:
         url = server.url
     policy = RetryPolicy(attempts=2, base=0)
-    async with WherebyClient("k" * 20, base_url=url, limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]) as whereby:
+    async with WherebyClient(
+        "k" * 20, base_url=url, limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]
+    ) as whereby:
         with pytest.raises(APIConnectionError):
             await whereby.meetings.list()
     ((told, point),) = telemetry.points(DURATION)
@@ -87,7 +91,9 @@ async def test_answers_429_are_counted(fake: FakeWhereby, whereby: WherebyClient
     """Each, and the retry that succeeds is none."""
     fake.faults.add(Fault(status=429, times=2))
     await whereby.meetings.list()
-    assert telemetry.points("whereby.throttled") == [({"whereby.operation": "meetings.list", "whereby.lane": "normal"}, 2)]
+    assert telemetry.points("whereby.throttled") == [
+        ({"whereby.operation": "meetings.list", "whereby.lane": "normal"}, 2)
+    ]
     await whereby.meetings.list()
     assert [value for _, value in telemetry.points("whereby.throttled")] == [2]
 

@@ -43,7 +43,7 @@ class Watched(RecordingLimiter):
 
 
 async def test_the_span_is_current_on_the_wire_and_nowhere_else(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """aiohttp's own tracing sees it, at each attempt; the limiter, a pause and the caller afterwards see the caller's."""
+    """The tracing of aiohttp sees it, at each attempt; the limiter, a pause and the caller afterwards see the caller's."""
     on_the_wire: list[int] = []
 
     async def on_request_start(*_: object) -> None:
@@ -84,7 +84,9 @@ async def test_fifty_calls_at_once_have_each_their_own_parent(
             assert trace.get_current_span() is caller
 
     await asyncio.gather(*(one(number) for number in range(50)))
-    callers = {span.context.span_id: span for span in telemetry.spans if span.name.startswith("caller") and span.context}
+    callers = {
+        span.context.span_id: span for span in telemetry.spans if span.name.startswith("caller") and span.context
+    }
     parents = [span.parent.span_id for span in telemetry.calls if span.parent]
     assert sorted(parents) == sorted(callers)
     assert [attributes(span)["error.type"] for span in telemetry.calls if "error.type" in attributes(span)] == (
@@ -108,13 +110,13 @@ async def test_a_call_without_a_caller_is_a_root(whereby: WherebyClient, telemet
 
 
 async def test_a_dropped_coroutine_ends_its_span(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """While it waits; in the same context or from another one, as the garbage collector does it."""
+    """While it waits; in a copy of its context or in another one, as the garbage collector does it."""
     turnstile = Turnstile()
     async with fake.client(hooks=[telemetry.hooks], limiter=turnstile) as whereby:
-        for close in (lambda coroutine: coroutine.close(), _close_elsewhere):
+        for context in (contextvars.copy_context(), contextvars.Context()):
             coroutine = _list(whereby)
             coroutine.send(None)
-            close(coroutine)
+            context.run(coroutine.close)
     assert [attributes(span)["error.type"] for span in telemetry.calls] == ["GeneratorExit"] * 2
 
 
@@ -240,7 +242,3 @@ async def test_without_an_sdk_nothing_happens(fake: FakeWhereby) -> None:
 
 async def _list(whereby: WherebyClient) -> object:
     return await whereby.meetings.list()
-
-
-def _close_elsewhere(coroutine: Any) -> None:
-    contextvars.Context().run(coroutine.close)

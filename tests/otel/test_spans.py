@@ -89,7 +89,9 @@ async def test_every_operation_goes_by_its_name_and_template(
     assert "/demo" not in attributes(span)["url.template"]
 
 
-async def test_a_request_of_ones_own_goes_by_the_name_it_was_given(whereby: WherebyClient, telemetry: Telemetry) -> None:
+async def test_a_request_of_ones_own_goes_by_the_name_it_was_given(
+    whereby: WherebyClient, telemetry: Telemetry
+) -> None:
     """With `operation=`, by that; without, by its method: its path may hold an id. The path is never told."""
     await whereby.request("GET", "/meetings", operation="meetings.search")
     with pytest.raises(APIStatusError):
@@ -152,7 +154,9 @@ async def test_retries_are_events_of_one_span(fake: FakeWhereby, whereby: Whereb
     assert times[-1] <= span.end_time
 
 
-async def test_an_answer_without_headers_states_no_points(whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby) -> None:
+async def test_an_answer_without_headers_states_no_points(
+    whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby
+) -> None:
     """What the server did not say is not told."""
     fake.faults.add(Fault(headers={"X-RateLimit-Limit": "?", "X-RateLimit-Remaining": "?"}))
     await whereby.meetings.list()
@@ -164,7 +168,9 @@ async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry
     async with WireServer(_stall) as server:
         url = server.url
     policy = RetryPolicy(attempts=2, base=0)
-    async with WherebyClient("k" * 20, base_url=url, limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]) as whereby:
+    async with WherebyClient(
+        "k" * 20, base_url=url, limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]
+    ) as whereby:
         with pytest.raises(APIConnectionError):
             await whereby.meetings.create(end_date=UNTIL)
     told = attributes(telemetry.only())
@@ -243,13 +249,16 @@ async def test_a_cancel_in_the_body_ends_the_span_with_the_status(telemetry: Tel
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(on_request_end)
-    async with WireServer(half) as server, aiohttp.ClientSession(trace_configs=[trace]) as session:
-        async with _client(server, telemetry, pool=SessionPool(session=session)) as whereby:
-            task = asyncio.create_task(_get(whereby))
-            await heard.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+    async with (
+        WireServer(half) as server,
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        _client(server, telemetry, pool=SessionPool(session=session)) as whereby,
+    ):
+        task = asyncio.create_task(_get(whereby))
+        await heard.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     told = attributes(telemetry.only())
     assert (told["error.type"], told["http.response.status_code"]) == ("CancelledError", 200)
 
@@ -356,7 +365,9 @@ async def test_the_lane_is_told(whereby: WherebyClient, telemetry: Telemetry, la
 
 
 @pytest.mark.parametrize("operation", CREATES)
-async def test_an_argument_that_is_refused_is_no_call(whereby: WherebyClient, telemetry: Telemetry, operation: str) -> None:
+async def test_an_argument_that_is_refused_is_no_call(
+    whereby: WherebyClient, telemetry: Telemetry, operation: str
+) -> None:
     """Nothing was sent, no point asked for."""
     resource = getattr(whereby, operation.partition(".")[0])
     with pytest.raises((TypeError, ValueError)):

@@ -214,6 +214,27 @@ def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
     assert done.counts == {"passed": 1}, done.out
 
 
+def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
+    """And under pytest-asyncio, where its hook gives each test such a loop."""
+    hook = """
+    def pytest_asyncio_loop_factories(config, item):
+        from whereby_async.testing import SimulatedLoop
+
+        return {"simulated": SimulatedLoop}
+    """
+    tests = """
+    @pytest.mark.asyncio
+    @pytest.mark.whereby(limit=10)
+    async def test_minutes_pass_at_once(fake_whereby, whereby_client):
+        for _ in range(100):
+            await whereby_client.meetings.list()
+        assert fake_whereby.throttled == 0
+        assert 540 <= asyncio.get_running_loop().time() < 545
+    """
+    done = run(tests, conftest=textwrap.dedent(hook))
+    assert done.counts == {"passed": 1}, done.out
+
+
 def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run]) -> None:
     """Its fixtures are set up and taken down, and pytest says that such a function needs a plugin."""
     done = run("async def test_it(whereby_client): pass", "-p", "no:asyncio", "-p", "no:anyio")

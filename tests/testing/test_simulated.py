@@ -6,7 +6,9 @@ import asyncio
 import inspect
 import time
 
+import aiohttp
 import pytest
+import yarl
 from hypothesis import given, settings, strategies as st
 
 from whereby_async import Priority
@@ -120,6 +122,24 @@ def test_simulation_stands_for_what_is_run_in_it() -> None:
         loop = outer.get_loop()
     assert loop.is_closed()
     assert later() == 0.0
+
+
+def test_time_stands_still_while_bytes_are_on_their_way() -> None:
+    """A file that is much bigger than any socket's buffer comes whole, in no time, both ways together."""
+    size = 8_000_000
+
+    @simulated
+    async def transfer() -> tuple[int, float]:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby() as fake, aiohttp.ClientSession() as session:
+            recording = fake.add_recording(size=size)["recordingId"]
+            link = fake.access_link(recording, 60, fake.url.removesuffix("/v1"))["accessLink"]
+            async with asyncio.timeout(1.0), session.get(yarl.URL(link, encoded=True)) as response:
+                return len(await response.read()), clock()
+
+    received, took = transfer()
+    assert received == size
+    assert took < 0.5
 
 
 def test_deadlock_is_told_with_the_sockets_open() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, assert_type, get_args
@@ -114,7 +115,8 @@ def test_an_unknown_type_keeps_its_data() -> None:
     found = parsed("summary.finished", data)
     assert found == UnknownEvent(type="summary.finished", id="6b1f", api_version="1.0", created_at=NOON, data=data)
     assert isinstance(found, WebhookEvent)
-    for odd in (None, [], "text", 5):
+    oddities: list[object] = [None, [], "text", 5]
+    for odd in oddities:
         assert parse_event(json.dumps({"id": "1", "type": "x", "data": odd}).encode()).data == odd
     assert parse_event(b'{"id":"1","type":"x"}') == UnknownEvent(id="1", type="x")
 
@@ -201,13 +203,14 @@ def test_bodies_that_are_a_little_off_are_read(body: bytes) -> None:
         (b'{"id":"1","type":"room.session.ended","data":null}', "$.data"),
         (event("recording.finished", {"roomName": "/r"}), "$.data"),
         (event("room.client.joined", {"numClients": "many"}), "$.data.numClients"),
+        (event("room.client.joined", {"numClientsByRoleName": [1]}), "$.data.numClientsByRoleName"),
         (event("room.session.ended", createdAt="yesterday"), "$.createdAt"),
         (b'{"a":' * 2000, "$"),
     ],
 )
 def test_what_is_no_event_is_told_with_its_place(body: bytes, path: str) -> None:
     """The error keeps the body, out of its text and repr, and drags nothing along."""
-    with pytest.raises(ResponseDecodeError, match="^the webhook's body is not a") as caught:
+    with pytest.raises(ResponseDecodeError, match=r"^the webhook's body is not a") as caught:
         parse_event(body)
     error = caught.value
     assert (error.body, error.path, error.may_have_happened) == (body, path, True)
@@ -267,12 +270,12 @@ def test_the_rooms_address_is_made_of_its_parts() -> None:
         parse_event(event("room.session.ended", id=f"?token={PLANTED}")),
     ],
 )
-def test_keys_and_links_do_not_show(found: Any) -> None:
+def test_keys_and_links_do_not_show(found: WebhookEvent) -> None:
     """Wherever somebody put one: neither repr nor rich shows it, and the attributes are whole."""
     out = StringIO()
     Console(file=out, width=300).print(found)
     assert PLANTED in found.body.decode()
-    for shown in (repr(found), str(found), repr([found]), repr(vars(found)), out.getvalue()):
+    for shown in (repr(found), str(found), f"{[found]}", str(vars(found)), out.getvalue()):
         assert PLANTED not in shown
     assert "***" in repr(found) or "<dict of text>" in repr(found)
 
@@ -296,4 +299,4 @@ def test_all_structs_are_frozen_and_explain_themselves() -> None:
     for struct in structs:
         assert struct.__struct_config__.frozen
         told = "".join(kind.__doc__ or "" for kind in struct.__mro__)
-        assert [name for name in struct.__struct_fields__ if f"\n        {name}: " not in told] == []
+        assert [name for name in struct.__struct_fields__ if not re.search(rf"^ +{name}: ", told, re.MULTILINE)] == []

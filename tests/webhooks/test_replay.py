@@ -62,15 +62,20 @@ def test_ids_are_forgotten_with_age() -> None:
 def test_work_that_fails_is_forgotten() -> None:
     """So that the next delivery of the event is handled; a repeat that fails forgets nothing."""
     seen = SeenEvents()
-    with pytest.raises(KeyError), seen.once("a") as is_new:
-        assert is_new
-        raise KeyError
-    assert "a" not in seen
-    with seen.once("a") as is_new:
-        assert is_new
-    with pytest.raises(KeyboardInterrupt), seen.once("a") as is_new:
-        assert not is_new
-        raise KeyboardInterrupt
+
+    def work(*problems: BaseException) -> bool:
+        with seen.once("a") as is_new:
+            for problem in problems:
+                raise problem
+        return is_new
+
+    for problem in (KeyError("a"), KeyboardInterrupt()):
+        with pytest.raises(type(problem)):
+            work(problem)
+        assert "a" not in seen
+    assert [work(), work()] == [True, False]
+    with pytest.raises(KeyError):
+        work(KeyError("a"))
     assert "a" in seen
 
 

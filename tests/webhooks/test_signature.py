@@ -26,6 +26,7 @@ BODIES = {
     "looks like a header": b"t=1,v1=0",
 }
 OTHER = "0" * 64
+PIECES = (b"t=", b"v1=", b",", b"=", b"0", b"\x00", b"\xff", b"a")
 
 
 def signed(body: bytes, secret: str = SECRET, at: int = AT) -> str:
@@ -254,20 +255,20 @@ def test_sign_refuses_what_cannot_be_signed() -> None:
 def _mutated(chance: random.Random, data: bytes) -> bytes:
     """The same bytes with one to three of them changed, added, removed, or two parts of it swapped."""
     while True:
-        changed = bytearray(data)
+        changed = data
         for _ in range(chance.randint(1, 3)):
             place = chance.randrange(len(changed) + 1)
             match chance.randrange(4):
                 case 0:
-                    changed[place : place + 1] = bytes([chance.randrange(256)])
+                    changed = changed[:place] + bytes([chance.randrange(256)]) + changed[place + 1 :]
                 case 1:
-                    changed[place:place] = chance.choice((b"t=", b"v1=", b",", b"=", b"0", b"\x00", b"\xff", b"a"))
+                    changed = changed[:place] + chance.choice(PIECES) + changed[place:]
                 case 2:
-                    del changed[place : place + chance.randint(1, 80)]
+                    changed = changed[:place] + changed[place + chance.randint(1, 80) :]
                 case _:
                     changed = changed[place:] + changed[:place]
         if changed != data:
-            return bytes(changed)
+            return changed
 
 
 def _says_the_same(signature: bytes) -> bool:
@@ -287,7 +288,7 @@ def test_ten_thousand_mutations_never_verify() -> None:
             body = _mutated(chance, body)
         else:
             signature = _mutated(chance, signature)
-        if body == VECTOR and _says_the_same(signature):
+        if not number % 2 and _says_the_same(signature):
             continue
         passed = signature if number % 3 else signature.decode("utf-8", "surrogateescape")
         with pytest.raises(WebhookVerificationError):

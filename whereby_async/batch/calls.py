@@ -58,7 +58,9 @@ class ItemCalls:
         """The limiter as a call of this item sees it."""
         return cast("Limiter", _ItemLimiter(self, limiter, operation))  # a call asks for nothing but `acquire`
 
-    async def grant(self, limiter: Limiter, operation: Operation[Any], cost: int, max_wait: float | None, after: Permit | None) -> Permit:
+    async def grant(
+        self, limiter: Limiter, operation: Operation[Any], cost: int, max_wait: float | None, after: Permit | None
+    ) -> Permit:
         """Points for one attempt, and the announcement."""
         tally = self._tally
         tally.waiting += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,10 @@ from ..errors import ConfigurationError
 from .methods import Method, operation_named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..limiter.protocol import Limiter
+    from ..operation import Operation
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +43,7 @@ def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) 
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
         msg = f"n={calls!r}: pass how many calls, a whole number from 0"
         raise ConfigurationError(msg)
-    known = operation_named(operation) if isinstance(operation, str) else Method(operation).operation
-    if known is None:
-        msg = f"{Method(operation).name}: what it costs is not known; pass a method of the client, or an operation's name"
-        raise ConfigurationError(msg)
+    known = _operation(operation)
     learned = limiter.snapshot().costs.get(known.name)
     price = known.cost if learned is None else learned
     forecast = limiter.forecast(price * calls)
@@ -57,3 +56,13 @@ def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) 
         windows=forecast.windows if calls else 0,
         seconds=forecast.seconds if calls else 0.0,
     )
+
+
+def _operation(named: str | Callable[..., Any]) -> Operation[Any]:
+    if isinstance(named, str):
+        return operation_named(named)
+    method = Method[Any](named)
+    if method.operation is None:
+        msg = f"{method.name}: what it costs is not known; pass a method of the client, or an operation's name"
+        raise ConfigurationError(msg)
+    return method.operation

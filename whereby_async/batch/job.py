@@ -1,13 +1,7 @@
-"""`Batch`: many calls of one method, from an input to outcomes, over a few tasks.
+"""`Batch`: many calls of one method, from an input to outcomes: entered, iterated, left.
 
-One task reads the input, `concurrency` tasks make the calls, one looks for lost rooms, one writes the journal. Items wait in no
-queue: the reader hands one over when a worker is free, and a worker takes the next when its outcome has been taken (as many
-again may lie ready), so memory does not grow with the job, however slow the consumer is.
-
-*In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead of the one
-whose turn it is. *Stopping:* whatever ends a job early (the input raises, the journal can not be written, the key is refused,
-`stop_on_error`) only ends the reading: what is under way comes out, then the iteration raises. *Leaving:* a `break`, an error in the
-block or a cancel ends the calls under way; the keys of those that may have happened are in `in_doubt` and in the log.
+*Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may have happened
+are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever happens.
 """
 
 from __future__ import annotations
@@ -18,15 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
 
-from ..errors import AuthenticationError, ClientClosedError, ConfigurationError
+from ..errors import ConfigurationError
 from ..hooks import logger
 from ..scopes import current_batch
 from ..sender import ClientSender
 from .account import Account
-from .calls import ItemCalls
+from .calls import ItemCalls, Tally
+from .flow import Flow
 from .journal import Identity, Journal, key_digest
 from .methods import Method
+from .notes import Notes
 from .performing import Performer
+from .rooms import Rooms
 from .scribe import Scribe
 from .settle import Settler
 from .source import Source
@@ -36,23 +33,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from ..operation import Operation
+    from ..limiter.protocol import Limiter
     from ..resources import Meetings
     from .options import BatchOptions
     from .outcome import Outcome
     from .progress import OnProgress, Progress
-    from .source import Item, KeyOf, Requests
+    from .source import KeyOf, Requests
 
 T = TypeVar("T")
 
-_AHEAD: Final = 4
-"""Times `concurrency`: how far an ordered batch may be ahead of the item whose turn it is."""
 _ABSENT_AFTER: Final = 3
 """Times `timeout`."""
-_REFUSED_KEYS: Final = 5
-"""How many 401s in a row it takes to believe that the key is refused."""
 
 
 class Batch(Generic[T]):
@@ -70,7 +62,7 @@ class Batch(Generic[T]):
     the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first item's error.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a job is made of
         self,
         sender: ClientSender,
         method: Callable[..., Awaitable[T]],
@@ -88,11 +80,8 @@ class Batch(Generic[T]):
         self._keyed = key is not None
         self._group: TaskGroup | None = None
         self._entered = False
-        self._reading = anyio.CancelScope()
-        self._stopped = False
-        self._error: Exception | None = None
-        self._refused = 0
         self._scribe: Scribe | None = None
+        self._settler: Settler | None = None
         self._complained = False
 
     def __repr__(self) -> str:
@@ -107,11 +96,20 @@ class Batch(Generic[T]):
         self._entered = True
         if self._options.journal is not None:
             self._scribe = Scribe(await opened(self._options.journal, self._identity()))
-        self._performer = self._make_performer()
-        seed = self._method.operation
-        self._account = Account(
-            self._sender.options.limiter, self._performer.tally, seed and self._known_price(seed), self._source.total
+        self._notes = Notes(self._scribe, keyed=self._keyed)
+        self._tally = Tally()
+        self._account = Account(self._limiter, self._tally, self._price(), self._source.total)
+        rooms = self._rooms() if self._method.makes_rooms else None
+        self._performer = Performer(
+            self._method,
+            self._notes,
+            rooms,
+            tally=self._tally,
+            concurrency=self._options.concurrency,
+            retry_failed=self._options.retry_failed,
+            refetch=self._options.refetch,
         )
+        self._flow = Flow(self._source, self._performer, self._account, self._options)
         self._group = await anyio.create_task_group().__aenter__()
         self._start(self._group)
         return self
@@ -127,47 +125,37 @@ class Batch(Generic[T]):
             timeout=options.timeout,
         )
 
-    def _make_performer(self) -> Performer[T]:
+    @property
+    def _limiter(self) -> Limiter:
+        return self._sender.options.limiter
+
+    def _price(self) -> int | None:
+        operation = self._method.operation
+        return None if operation is None else self._limiter.snapshot().costs.get(operation.name, operation.cost)
+
+    def _rooms(self) -> Rooms:
         journal = self._scribe.journal if self._scribe else None
         timeout = self._sender.options.timeout
         longest = max(timeout, journal.timeout if journal else 0.0)
         absent_after = self._options.absent_after
-        self._settler: Settler | None = None
-        if self._method.makes_rooms:
-            self._settler = Settler(
-                cast("Meetings", self._method.resource),
-                timeout=timeout,
-                absent_after=_ABSENT_AFTER * longest if absent_after is None else absent_after,
-            )
-        return Performer(
-            self._method,
-            scribe=self._scribe,
-            settler=self._settler,
+        meetings = cast("Meetings", self._method.resource)
+        self._settler = Settler(
+            meetings,
+            timeout=timeout,
+            absent_after=_ABSENT_AFTER * longest if absent_after is None else absent_after,
+        )
+        return Rooms(
+            meetings,
+            self._settler,
+            self._method.keywords,
             job=journal.job if journal else secrets.token_hex(8),
             mark=self._options.mark,
-            retry_failed=self._options.retry_failed,
-            refetch=self._options.refetch,
-            keyed=self._keyed,
             timeout=timeout,
             over_at=anyio.current_time() + longest,
         )
 
-    def _known_price(self, operation: Operation[Any]) -> int:
-        return self._sender.options.limiter.snapshot().costs.get(operation.name, operation.cost)
-
     def _start(self, group: TaskGroup) -> None:
-        concurrency = self._options.concurrency
-        ahead = _AHEAD * concurrency
-        self._turns = anyio.Semaphore(ahead, max_value=ahead) if self._options.ordered else None
-        self._early: dict[int, Outcome[T]] = {}
-        self._turn = 0
-        give, items = anyio.create_memory_object_stream["Item"](0)
-        self._outcomes: MemoryObjectReceiveStream[Outcome[T]]
-        send, self._outcomes = anyio.create_memory_object_stream["Outcome[T]"](concurrency)
-        group.start_soon(self._read, give)
-        with items, send:
-            for _ in range(concurrency):
-                group.start_soon(self._work, items.clone(), send.clone())
+        self._flow.start(group)
         if self._settler is not None:
             group.start_soon(self._look, self._settler)
         if self._scribe is not None:
@@ -175,13 +163,17 @@ class Batch(Generic[T]):
         if self._options.on_progress is not None:
             group.start_soon(self._tell_now_and_then, self._options.on_progress)
 
+    async def _look(self, settler: Settler) -> None:
+        current_batch.set(ItemCalls(self._tally, patient=True))
+        await settler.run()
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         group, self._group = self._group, None
         if group is None:
             return
-        self._stopped = True
+        self._flow.stop(None)
         try:
             group.cancel_scope.cancel()
             # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
@@ -190,7 +182,7 @@ class Batch(Generic[T]):
             await self._clean_up()
 
     async def _clean_up(self) -> None:
-        self._outcomes.close()
+        self._flow.close()
         self._account.close()
         self._account.under_way = 0
         with anyio.CancelScope(shield=True):
@@ -211,62 +203,6 @@ class Batch(Generic[T]):
                 "; the next run with this journal will find out" if self._scribe else "",
             )
 
-    # The tasks
-
-    async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
-        with give, self._reading:
-            while not self._stopped:
-                if self._turns is not None:
-                    await self._turns.acquire()
-                try:
-                    item = await self._source.next()
-                except Exception as error:  # noqa: BLE001 - the caller's iterable; it is told to the consumer
-                    self._stop(error)
-                    return
-                if item is None:
-                    return
-                await give.send(item)
-
-    async def _work(self, items: MemoryObjectReceiveStream[Item], send: MemoryObjectSendStream[Outcome[T]]) -> None:
-        with items, send:
-            async for item in items:
-                if self._stopped:
-                    continue
-                self._account.under_way += 1
-                try:
-                    outcome = await self._performer.outcome(item)
-                except Exception as error:  # noqa: BLE001 - no item's own: the journal's
-                    self._stop(error)
-                    continue
-                finally:
-                    self._account.under_way -= 1
-                self._judge(outcome)
-                await send.send(outcome)
-
-    def _judge(self, outcome: Outcome[T]) -> None:
-        """Count an outcome, and see whether the job has to end."""
-        self._account.count(outcome)
-        error = outcome.error
-        if self._performer.trouble is not None:
-            self._stop(self._performer.trouble)
-        if error is None or outcome.resumed:
-            self._refused = 0
-            return
-        self._refused = self._refused + 1 if isinstance(error, AuthenticationError) else 0
-        if self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
-            self._stop(error)
-
-    def _stop(self, error: Exception) -> None:
-        """Begin no further item; the iteration will end with this error."""
-        if not self._stopped:
-            self._stopped = True
-            self._error = error
-            self._reading.cancel()
-
-    async def _look(self, settler: Settler) -> None:
-        current_batch.set(ItemCalls(self._performer.tally, patient=True))
-        await settler.run()
-
     # Outcomes
 
     def __aiter__(self) -> Self:
@@ -276,36 +212,14 @@ class Batch(Generic[T]):
         if self._group is None:
             msg = "a batch runs inside of `async with client.batch(…) as outcomes:`: iterate there"
             raise RuntimeError(msg)
-        outcome = await (self._arrival() if self._turns is None else self._in_turn())
+        outcome = await self._flow.next()
         if outcome is not None:
             return outcome
         self._account.close()
-        error, self._error = self._error, None
+        error, self._flow.error = self._flow.error, None
         if error is not None:
             raise error
         raise StopAsyncIteration
-
-    async def _arrival(self) -> Outcome[T] | None:
-        try:
-            return await self._outcomes.receive()
-        except anyio.EndOfStream:
-            return None
-
-    async def _in_turn(self) -> Outcome[T] | None:
-        early = self._early
-        while self._turn not in early:
-            outcome = await self._arrival()
-            if outcome is None:
-                break
-            early[outcome.index] = outcome
-        if not early:
-            return None
-        self._turn = min(early)  # not the next one only if that was never begun, since the job was stopped
-        outcome = early.pop(self._turn)
-        self._turn += 1
-        if self._turns is not None:
-            self._turns.release()
-        return outcome
 
     # Telling
 
@@ -319,18 +233,14 @@ class Batch(Generic[T]):
         if not self._entered:
             msg = "a batch has no progress before it is entered"
             raise RuntimeError(msg)
-        ready = self._outcomes.statistics().current_buffer_used
-        return self._account.progress(crowded=ready >= self._options.concurrency)
+        return self._account.progress(crowded=self._flow.crowded)
 
     @property
     def in_doubt(self) -> tuple[str, ...]:
         """Keys of items whose call may have happened, and which have no outcome: while it runs those under way; after it was
         left those that were; with a journal also those of earlier runs that have not come up again.
         """
-        if not self._entered:
-            return ()
-        earlier = self._scribe.journal.begun if self._scribe else ()
-        return tuple(dict.fromkeys((*self._performer.in_doubt, *sorted(earlier))))
+        return self._notes.doubtful() if self._entered else ()
 
     async def _tell_now_and_then(self, tell: OnProgress) -> None:
         while True:
@@ -344,7 +254,7 @@ class Batch(Generic[T]):
     def _tell(self, tell: OnProgress) -> None:
         try:
             tell(self.progress)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the caller's own; logged below
             if not self._complained:
                 self._complained = True
                 logger.exception("on_progress raised; the batch goes on, and this is said only once")

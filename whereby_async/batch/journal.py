@@ -98,7 +98,9 @@ class Journal:
             self._enter(identity)
         except OSError as error:
             self.file.close()
-            raise JournalError(f"{self._name} can not be read or written: {error.strerror}. Nothing was sent") from error
+            raise JournalError(
+                f"{self._name} can not be read or written: {error.strerror}. Nothing was sent"
+            ) from error
         except BaseException:
             self.file.close()
             raise
@@ -166,7 +168,9 @@ class Journal:
             raise JournalError(f"{self._name} is no journal of a batch: pass another path")
         version = _version_of(line)
         if version != VERSION:
-            raise JournalError(f"{self._name} has format {version}; this version of whereby_async reads format {VERSION}")
+            raise JournalError(
+                f"{self._name} has format {version}; this version of whereby_async reads format {VERSION}"
+            )
         try:
             header = msgspec.json.decode(line, type=Header)
         except msgspec.MsgspecError as error:
@@ -181,7 +185,9 @@ class Journal:
             ("way to tell items", header.items, identity.items, "pass key= as in the first run"),
         ):
             if theirs != ours:
-                raise JournalError(f"{self._name} is of another {what}, {theirs!r}, not {ours!r}: {advice}. Nothing was sent")
+                raise JournalError(
+                    f"{self._name} is of another {what}, {theirs!r}, not {ours!r}: {advice}. Nothing was sent"
+                )
         if header.key != identity.key and not identity.any_key:
             raise JournalError(
                 f"{self._name} was made with another API key. If it is one of the same organisation, pass "

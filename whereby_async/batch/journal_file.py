@@ -122,7 +122,7 @@ def _opened(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT
     for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_NOINHERIT"):
         flags |= getattr(os, name, 0)
-    if os.path.islink(path):
+    if path.is_symlink():
         raise JournalError(f"journal={str(path)!r} is a link: pass the path of the file itself")
     try:
         descriptor = os.open(path, flags, _OWNER_ONLY)

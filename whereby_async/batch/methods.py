@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from .. import operations
 from ..errors import ConfigurationError
@@ -13,11 +12,15 @@ from ..operation import Operation
 from ..redaction import shown
 from ..resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
 T = TypeVar("T")
 
 _RESOURCES: Final = (Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions)
 _BY_NAME: Final[Mapping[str, Operation[Any]]] = {
-    value.name: cast("Operation[Any]", value) for value in vars(operations).values() if isinstance(value, Operation)
+    operation.name: operation
+    for operation in cast("list[Operation[Any]]", [v for v in vars(operations).values() if isinstance(v, Operation)])
 }
 _GO_BY: Final = {
     "recordings.download": "recordings.access_link",
@@ -58,7 +61,9 @@ class Method(Generic[T]):
             msg = f"method={shown(call)} can not be called: pass the method itself, such as client.meetings.create"
             if inspect.iscoroutine(call):
                 call.close()
-                msg = f"method is a call that was already made ({call.__qualname__}): pass the method without parentheses"
+                msg = (
+                    f"method is a call that was already made ({call.__qualname__}): pass the method without parentheses"
+                )
             raise ConfigurationError(msg)
         inner, self.keywords = _unwrapped(call)
         self.call: Callable[..., Awaitable[T]] = call
@@ -106,7 +111,7 @@ def _unwrapped(call: object) -> tuple[object, Mapping[str, Any]]:
     keywords: dict[str, Any] = {}
     while isinstance(call, functools.partial):
         keywords = {**call.keywords, **keywords}
-        call = cast("functools.partial[Any]", call).func
+        call = call.func
     return call, keywords
 
 

@@ -57,7 +57,7 @@ def checked_options(*, journal: str | os.PathLike[str] | None, **options: Any) -
 
 
 def _check_seconds(name: str, value: object, *, least: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < least:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not least <= number < math.inf:
         msg = f"{name}={shown(value)}: pass seconds from {least:g} on"
         raise ConfigurationError(msg)

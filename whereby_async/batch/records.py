@@ -173,7 +173,9 @@ def told(error: BaseException) -> dict[str, Any]:
 def failure_in(entry: Entry) -> EarlierFailureError:
     """The error of an item that failed in an earlier run."""
     text = f"item {entry.item!r} failed in an earlier run ({entry.at}): {entry.error}: {entry.message}"
-    return EarlierFailureError(f"{text}; pass retry_failed=True to try it again", kind=entry.error or "", status=entry.status)
+    return EarlierFailureError(
+        f"{text}; pass retry_failed=True to try it again", kind=entry.error or "", status=entry.status
+    )
 
 
 def is_state(state: State) -> OutcomeState | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, AsyncIterable, Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import PurePath
@@ -22,6 +22,8 @@ Requests: TypeAlias = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, A
 
 KeyOf: TypeAlias = Callable[[Mapping[str, Any]], str | int] | str
 """How to tell the items apart: a function of the item, or the name of an entry in it."""
+
+_Given: TypeAlias = Mapping[str, Any]
 
 _LONGEST_KEY = 200
 
@@ -61,15 +63,7 @@ class Source:
             ConfigurationError: It can not be iterated, or `key` is neither a function nor a name.
         """
         self.total: int | None = len(requests) if isinstance(requests, Sized) else None
-        self._async: AsyncIterator[Mapping[str, Any]] | None = None
-        self._plain: Iterator[Mapping[str, Any]] = iter(())
-        if isinstance(requests, AsyncIterable):
-            self._async = aiter(requests)
-        elif isinstance(requests, Iterable) and not isinstance(requests, str | bytes | Mapping):
-            self._plain = iter(requests)
-        else:
-            msg = f"requests={shown(requests)} is no list or iterator of keyword dictionaries: pass [{{…}}, …]"
-            raise ConfigurationError(msg)
+        self._plain, self._async = _items(requests)
         if key is not None and not callable(key) and not isinstance(key, str):
             msg = f"key={shown(key)}: pass a function that gives an item's key, or the name of the entry that is it"
             raise ConfigurationError(msg)
@@ -111,8 +105,19 @@ class Source:
 
     async def aclose(self) -> None:
         """Close the input, if it is an async generator; anything else is left as it is."""
-        if self._async is not None and inspect.isasyncgen(self._async):
-            await self._async.aclose()
+        items: object = self._async
+        if inspect.isasyncgen(items):
+            await items.aclose()
+
+
+def _items(requests: Requests) -> tuple[Iterator[_Given], AsyncIterator[_Given] | None]:
+    """One iterator or the other."""
+    if isinstance(requests, AsyncIterable):
+        return iter(()), aiter(requests)
+    if isinstance(requests, Iterable) and not isinstance(cast("object", requests), str | bytes | Mapping):
+        return iter(requests), None
+    msg = f"requests is {type(requests).__name__}, no list or iterator of keyword dictionaries: pass [{{…}}, …]"
+    raise ConfigurationError(msg)
 
 
 def digest(request: Mapping[str, Any]) -> str:
@@ -127,12 +132,16 @@ def _plain(value: object) -> object:
         return [type(value).__name__, _plain(msgspec.structs.asdict(value))]
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in cast("list[object]", value)]
+    return _simple(value)
+
+
+def _simple(value: object) -> object:
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | PurePath):
         return str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, bytes | bytearray):
         return blake2b(value, digest_size=16).hexdigest()
     return type(value).__name__

@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("whereby: the command line needs its extra: pip install 'whereby-async[cli]'", file=sys.stderr)
         return _WRONG_USAGE
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell can close it: `whereby … >&-`
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open to the end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8", closefd=False)  # it stays open to the end
     try:
         from .app import run
 

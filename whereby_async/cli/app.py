@@ -17,6 +17,7 @@ from .catalogue import GROUPS
 from .ending import told
 from .exits import BROKEN_PIPE, ExitCode
 from .keys import refuse_secrets
+from .work import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +63,10 @@ _COMMANDS: Final = {
 }
 _GROUPS: Final = {
     **{name: _Place(text, ()) for name, text in GROUPS.items()},
-    "meetings": _Place(GROUPS["meetings"], ()),
-    "recordings": _Place(GROUPS["recordings"], ()),
-    "transcriptions": _Place(GROUPS["transcriptions"], ()),
-    "summaries": _Place(GROUPS["summaries"], ()),
+    "meetings": _Place(GROUPS["meetings"], ("importing", "purge")),
+    "recordings": _Place(GROUPS["recordings"], ("downloads", "sync")),
+    "transcriptions": _Place(GROUPS["transcriptions"], ("downloads", "waits")),
+    "summaries": _Place(GROUPS["summaries"], ("waits",)),
     "insights": _Place(GROUPS["insights"], ()),
     "webhooks": _Place("Check signed webhooks, without the API.", ("webhooks",)),
 }
@@ -77,6 +78,7 @@ def app(words: Sequence[str] | None = None) -> App:
     Args:
         words: The command line, of which only what it names is imported; `None` for all commands.
     """
+    words = None if words is not None and _INSTALL_COMPLETION in words else words
     whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
     for name, place in _COMMANDS.items():
         if _is_named(name, words):
@@ -89,8 +91,10 @@ def app(words: Sequence[str] | None = None) -> App:
         whereby.command(group)
         if _is_named(name, words):
             _fill(group, name, place)
-    if words is None or _INSTALL_COMPLETION in words:
+    if words is None:
         _module("completion").register(whereby)
+    else:
+        whereby.command(App(name=_INSTALL_COMPLETION, help="Install completion for your shell."))
     return whereby
 
 
@@ -121,6 +125,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         refuse_secrets(arguments)
         words = moved_behind(arguments)
+        command_line.set(tuple(arguments))
         command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
         code: int | None = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()

@@ -86,7 +86,7 @@ class Connection:
         if url is None:
             return None
         try:
-            from ..limiter.redis import RedisPointBudget
+            from ..limiter import RedisPointBudget
         except ModuleNotFoundError as missing:
             msg = f"--redis needs the extra of that name ({missing.name} is missing): pip install 'whereby-async[cli,redis]'"
             raise UsageError(msg) from None

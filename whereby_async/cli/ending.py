@@ -10,7 +10,7 @@ from typing import Final, cast
 from cyclopts import CycloptsError
 
 from ..errors import ResponseDecodeError, WherebyError
-from .exits import BUG, INTERRUPTED, ExitCode, InterruptedWork, UsageError, code_for
+from .exits import BUG, INTERRUPTED, ExitCode, InterruptedWork, OutOfTimeError, UsageError, code_for
 from .values import spoken
 
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
@@ -27,21 +27,54 @@ def told(error: BaseException) -> int:
         The exit code.
     """
     error = _single(error)
-    if isinstance(error, KeyboardInterrupt):
-        return _fail(INTERRUPTED, str(error) if isinstance(error, InterruptedWork) else "interrupted")
-    if isinstance(error, CycloptsError):
-        return _fail(ExitCode.WRONG_USAGE, f"{' '.join(str(error).split())} See whereby --help.")
-    if isinstance(error, UsageError):
-        return _fail(ExitCode.WRONG_USAGE, str(error))
-    if isinstance(error, WherebyError):
-        perhaps = error.may_have_happened and not isinstance(error, ResponseDecodeError)
-        return _fail(code_for(error), spoken(str(error)), *((_PERHAPS,) if perhaps else ()))
-    if isinstance(error, ModuleNotFoundError):
-        return _fail(BUG, f"the installation is broken: {error}")
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(ExitCode.WRONG_USAGE, f"{place}{error.strerror or error}")
-    return _bug(error)
+    code, *lines = next((ending(error) for kind, ending in _ENDINGS if isinstance(error, kind)), None) or _bug(error)
+    for line in lines:
+        print(f"whereby: {line}", file=sys.stderr)
+    return cast("int", code)
+
+
+def _interrupted(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    words = str(error) if isinstance(error, InterruptedWork) else "interrupted"
+    return INTERRUPTED, *words.splitlines()
+
+
+def _misread(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    return ExitCode.WRONG_USAGE, f"{' '.join(str(error).split())} See whereby --help."
+
+
+def _unusable(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    return ExitCode.WRONG_USAGE, *str(error).splitlines()
+
+
+def _late(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    return ExitCode.NO_ANSWER, str(error)
+
+
+def _refused(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    failed = cast("WherebyError", error)
+    perhaps = failed.may_have_happened and not isinstance(error, ResponseDecodeError)
+    return code_for(failed), spoken(str(error)), *((_PERHAPS,) if perhaps else ())
+
+
+def _broken(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    return BUG, f"the installation is broken: {error}"
+
+
+def _unreadable(error: BaseException) -> tuple[int, *tuple[str, ...]]:
+    failed = cast("OSError", error)
+    place = f"{failed.filename}: " if failed.filename else ""
+    return ExitCode.WRONG_USAGE, f"{place}{failed.strerror or error}"
+
+
+_ENDINGS: Final = (
+    (KeyboardInterrupt, _interrupted),
+    (CycloptsError, _misread),
+    (UsageError, _unusable),
+    (OutOfTimeError, _late),
+    (WherebyError, _refused),
+    (ModuleNotFoundError, _broken),
+    (OSError, _unreadable),
+)
 
 
 def _single(error: BaseException) -> BaseException:
@@ -52,13 +85,7 @@ def _single(error: BaseException) -> BaseException:
     return error
 
 
-def _bug(error: BaseException) -> int:
+def _bug(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
-    return _fail(BUG, f"a fault of this program: {type(error).__name__}. Please report it; {_TRACEBACK}=1 shows where.")
-
-
-def _fail(code: int, *lines: str) -> int:
-    for line in lines:
-        print(f"whereby: {line}", file=sys.stderr)
-    return code
+    return BUG, f"a fault of this program: {type(error).__name__}. Please report it; {_TRACEBACK}=1 shows where."

@@ -31,6 +31,10 @@ class UsageError(Exception):
     """The command can not be carried out as it was given; the message says what to do."""
 
 
+class OutOfTimeError(Exception):
+    """What was waited for did not come in the time that was given; the message says what goes on."""
+
+
 class InterruptedWork(KeyboardInterrupt):
     """Ctrl-C in the middle of long work; the message says how to go on."""
 

@@ -17,7 +17,6 @@ KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
 _NO_ARGUMENTS: Final = {
     "--api-key": KEY_VARIABLE,
-    "--key": KEY_VARIABLE,
     "--token": KEY_VARIABLE,
     "--secret": WEBHOOK_VARIABLE,
     "--webhook-secret": WEBHOOK_VARIABLE,

@@ -74,7 +74,7 @@ class Records:
     def end(self, count: int) -> None:
         """`3 rows`."""
         self._console.print(end="" if self._is_first else "\n")
-        self._console.print(Text(_counted(count), style="dim"))
+        self._console.print(Text(_counted(count), style="dim"), soft_wrap=True)
 
 
 class Table(Records):
@@ -102,7 +102,7 @@ class Table(Records):
     def end(self, count: int) -> None:
         """`3 rows`, and where the rest of their fields is."""
         more = "; all fields with --json" if self._left_out else ""
-        self._console.print(Text(_counted(count) + more, style="dim"))
+        self._console.print(Text(_counted(count) + more, style="dim"), soft_wrap=True)
 
     def _begin(self, rows: Sequence[dict[str, Any]]) -> None:
         room = self._console.width

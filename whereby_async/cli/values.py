@@ -27,17 +27,18 @@ _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey
 """Keys in a nested body that hold what opens a bucket or a stream."""
 
 
-def moment(option: str, text: str) -> str:
+def moment(option: str, text: str, *, from_now: bool = True) -> str:
     """A point in time: RFC 3339 with an offset, or so long from now, such as `+90m` or `-7d`.
 
     Args:
         option: What it is for, as the user knows it.
         text: The words.
+        from_now: Whether it may count from now.
 
     Raises:
         UsageError: It is neither; a date without an offset could be meant in any time zone.
     """
-    if match := _FROM_NOW.fullmatch(text):
+    if from_now and (match := _FROM_NOW.fullmatch(text)):
         sign, count, unit = match.groups()
         try:
             at = datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(sign + count)})
@@ -47,7 +48,7 @@ def moment(option: str, text: str) -> str:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        advice = "write it like 2026-12-01T10:00:00Z, or from now, like +90m, +2h or +7d"
+        advice = "write it like 2026-12-01T10:00:00Z" + (", or from now, like +90m, +2h or +7d" if from_now else "")
         raise UsageError(f"{option} {text!r} is no date: {advice}") from None
     if parsed.tzinfo is None:
         when = parsed.isoformat()

@@ -90,7 +90,11 @@ class PartFile:
         """
         self._check_final()
         self._register()
-        self._descriptor = self._open_and_lock()
+        try:
+            self._descriptor = self._open_and_lock()
+        except BaseException:
+            self.close()
+            raise
         size = os.fstat(self._descriptor).st_size
         note = self._read_note()
         if size and note is not None and (note.size is None or size <= note.size):

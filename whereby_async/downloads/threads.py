@@ -33,6 +33,5 @@ async def _ended(future: asyncio.Future[T]) -> None:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        if not future.cancelled():
-            future.exception()  # looked at, so that nobody complains: the cancel comes first
+        _ = future.cancelled() or future.exception()  # looked at, so that nobody complains: the cancel comes first
         raise cancelled

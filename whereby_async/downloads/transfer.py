@@ -201,7 +201,7 @@ class Transfer:
                 self._note_progress(size)
         if await intake.flush():
             self._note_progress(size)
-        return broken or await self._ended(size)
+        return await self._ended(size, broken)
 
     async def _align(self, verdict: Verdict) -> int:
         """Make the sink ready for an answer's bytes; how many of them it has already."""
@@ -219,13 +219,15 @@ class Transfer:
         self._furthest = max(self._furthest, self._sink.position)
         self._teller.tell(self._sink.position, size)
 
-    async def _ended(self, size: int | None) -> _Break | None:
-        """What an answer that came to its end leaves to be done."""
+    async def _ended(self, size: int | None, broken: _Break | None) -> _Break | None:
+        """What an answer that came to its end, or broke off, leaves to be done."""
         position = self._sink.position
-        if size is None or position == size:
+        if position == size:
             return None
-        if position > size:
+        if size is not None and position > size:
             return await self._anew()
+        if broken is not None or size is None:
+            return broken
         msg = f"{self._operation}: the storage's answer ended after {position} of {size} bytes"
         return _Break(APIConnectionError(msg, operation=self._operation))
 

@@ -130,7 +130,10 @@ class Limiter(Protocol):
         """Tell `hook` of waits, throttling and prices from now on; the same object twice is told once."""
 
     def unsubscribe(self, hook: LimiterHook) -> None:
-        """Take back one `subscribe`; a hook that is not there is left alone."""
+        """Take back one `subscribe`; a hook that is not there is left alone.
+
+        Must not block: a client that is dropped takes its hooks back, perhaps from within the garbage collector.
+        """
 
     async def aclose(self) -> None:
         """Let go of what the limiter holds; calls that wait get `ClientClosedError`."""

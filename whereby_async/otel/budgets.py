@@ -1,7 +1,7 @@
 """`Budgets`: the limiters whose points and queues are shown as gauges, none of which is kept alive by it.
 
 An instrument of one name exists once for each meter provider, and asks only whom it was made with. So all hooks of a provider
-share one `Budgets`; two limiters in it are told apart by the attribute `whereby.budget`, which is the limiter's `name` if it has
+share one `Budgets`, those of the global one too, whether they were made before or after it was set. Two limiters in it are told apart by the attribute `whereby.budget`, which is the limiter's `name` if it has
 one that is not taken, else the least number that is free.
 """
 
@@ -13,7 +13,7 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.metrics import Observation
+from opentelemetry.metrics import Observation, get_meter_provider
 
 from ..limiter.process import UNMETERED
 from .target import ADDRESS, BUDGET, LANE, address_of
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 
     Reading = Callable[[BudgetSnapshot], Iterable[tuple[int, dict[str, str]]]]
 
-_by_provider: Final[weakref.WeakKeyDictionary[MeterProvider, Budgets]] = weakref.WeakKeyDictionary()
+_by_provider: Final[weakref.WeakKeyDictionary[object, Budgets]] = weakref.WeakKeyDictionary()
 _lock: Final = threading.Lock()
 
 
 def budgets_of(provider: MeterProvider, meter: Meter) -> Budgets:
     """The budgets that a provider shows; its gauges are made with the first of its hooks."""
+    key = get_meter_provider if provider is get_meter_provider() else provider
     with _lock:
-        budgets = _by_provider.get(provider)
+        budgets = _by_provider.get(key)
         if budgets is None:
-            budgets = _by_provider[provider] = Budgets()
+            budgets = _by_provider[key] = Budgets()
             budgets.show(meter)
         return budgets
 

@@ -47,7 +47,8 @@ class OpenTelemetryHooks:
       `snapshot()`, by `server.address` and `whereby.budget`, as long as the limiter lives.
 
     No attribute holds a key, a URL, an id, a room's name or the text of an error. `client.request` without `operation=` is named
-    by its method alone, and counted as operation `_OTHER`: its full name holds the path.
+    by its method alone, and counted as operation `_OTHER`: its full name holds the path. (An instrumentation of aiohttp does
+    tell whole URLs, and measures each request a second time, in a scope of its own.)
 
     Args:
         tracer_provider: Where spans go; default: the global one, also if it is set later.

@@ -271,9 +271,13 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
             message = f"extra has the key {shown(name)}: pass names as they stand in the address"
             raise (ValueError if isinstance(name, str) else TypeError)(message)
         if value is not None:
-            key, text = _encoded("extra", name), _extra_text(name, value)
-            pairs[name] = f"{key}={text}" if text else key
+            pairs[name] = _extra_pair(name, value)
     return pairs
+
+
+def _extra_pair(name: str, value: object) -> str:
+    key, text = _encoded("extra", name), _extra_text(name, value)
+    return f"{key}={text}" if text else key
 
 
 def _extra_text(name: str, value: object) -> str:

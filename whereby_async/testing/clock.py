@@ -15,7 +15,9 @@ def test_a_minute_passes() -> None:
     assert run_simulated(main()) == 60
 ```
 
-Under anyio's pytest plugin: `anyio_backend = ("asyncio", {"loop_factory": SimulatedLoop})`.
+`@simulated` makes any async test such a one. To let all async tests and fixtures of a directory live in one such loop, let anyio's
+fixture `anyio_backend` return `("asyncio", {"loop_factory": SimulatedLoop})`, or pytest-asyncio's hook
+`pytest_asyncio_loop_factories` return `{"simulated": SimulatedLoop}`. What it cannot do is told at `simulated`.
 """
 
 from __future__ import annotations

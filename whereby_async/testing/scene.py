@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import warnings
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,20 +37,17 @@ class Scene:
     def __init__(self, request: pytest.FixtureRequest) -> None:
         options = _options(request)
         self._client_options: dict[str, Any] = options.pop("client", {})
-        self._client: WherebyClient | None = None
         self.fake: FakeWhereby = FakeWhereby(**options)
 
-    @property
+    @cached_property
     def client(self) -> WherebyClient:
         """The client."""
-        if self._client is None:
-            self._client = self.fake.client(**self._client_options)
-        return self._client
+        return self.fake.client(**self._client_options)
 
     async def aclose_client(self) -> None:
         """Close the client if there is one."""
-        if self._client is not None:
-            await self._client.aclose()
+        if "client" in vars(self):
+            await self.client.aclose()
 
     async def __aenter__(self) -> Self:
         await self.fake.start()

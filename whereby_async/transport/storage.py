@@ -48,18 +48,15 @@ class Departure:
 class Storage:
     """A slot for one download, until `leave`."""
 
-    __slots__ = ("_connections", "_left", "operation")
+    __slots__ = ("_connections", "operation")
 
     def __init__(self, connections: Connections, operation: str) -> None:
         self._connections = connections
-        self._left = False
         self.operation: str = operation
 
     def leave(self) -> None:
-        """Give the slot back. A second call does nothing."""
-        if not self._left:
-            self._left = True
-            self._connections.downloads.leave()
+        """Give the slot back, once."""
+        self._connections.downloads.leave()
 
     async def get(self, link: Secret, headers: dict[str, str], *, stall: float) -> StorageAnswer:
         """The head of the storage's answer, whatever its status; redirects are followed.
@@ -84,32 +81,16 @@ class Storage:
         raise failure
 
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
-        url = self._checked(link, after="")
+        url = checked_link(link, operation=self.operation)
         for _ in range(_MOST_REDIRECTS):
             answer = StorageAnswer(self, await self._connections.fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()
-            url = self._checked(Secret(urljoin(url, answer.headers.get("Location", ""))), after=url)
+            there = Secret(urljoin(url, answer.headers.get("Location", "")))
+            url = checked_link(there, operation=self.operation, after=url)
         msg = f"{self.operation}: the storage redirects more than {_MOST_REDIRECTS} times"
         raise ResponseDecodeError(msg, body=b"", operation=self.operation)
-
-    def _checked(self, url: Secret, *, after: str) -> Secret:
-        """The same URL: https, or http on this machine unless it comes after https; no user in it, which would be sent.
-
-        Raises:
-            ResponseDecodeError: It is another.
-        """
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname if parts.username is None and parts.port != 0 else None
-        except ValueError:
-            parts, host = urlsplit(""), None
-        plain = parts.scheme == "http" and host is not None and is_loopback(host) and not after.startswith("https:")
-        if host and url.isascii() and url.isprintable() and " " not in url and (parts.scheme == "https" or plain):
-            return url
-        msg = f"{self.operation}: the access link, or where it leads, is no https URL without a user; nothing was sent there"
-        raise ResponseDecodeError(msg, body=b"", path="$.accessLink", operation=self.operation)
 
     def failure_of(self, error: Exception, stall: float) -> WherebyError:
         """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
@@ -138,12 +119,13 @@ class StorageAnswer:
         headers: The headers; look-up ignores case.
     """
 
-    __slots__ = ("_response", "_stall", "_storage", "headers", "status")
+    __slots__ = ("_failure", "_response", "_stall", "_storage", "headers", "status")
 
     def __init__(self, storage: Storage, response: aiohttp.ClientResponse, stall: float) -> None:
         self._storage = storage
         self._response = response
         self._stall = stall
+        self._failure: WherebyError | None = None
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
         storage.hold(response)
@@ -158,14 +140,23 @@ class StorageAnswer:
             APIConnectionError: It breaks off.
             APITimeoutError: Nothing comes.
         """
+        if self._failure is not None:
+            raise self._failure
         try:
             async with asyncio.timeout(self._stall):
                 return SilentBytes(await self._response.content.readany())
         except FAILURES as error:
-            failure = self._storage.failure_of(error, self._stall)
+            failure = self._failure = self._storage.failure_of(error, self._stall)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - as above
+        if rescued := self._unread():
+            return rescued
         raise failure
+
+    def _unread(self) -> SilentBytes:
+        """Bytes that came before a break and were not read yet: aiohttp keeps them, but raises in their place."""
+        take = getattr(self._response.content, "_read_nowait", None)
+        return SilentBytes(take(-1) if take is not None else b"")
 
     async def error_code(self) -> str:
         """The storage's word for a refusal, such as `AccessDenied`, or nothing. The rest of its body may hold secrets."""
@@ -180,3 +171,34 @@ class StorageAnswer:
         """Let go of it: a connection whose body was not read to its end is closed."""
         self._storage.let_go(self._response)
         self._response.close()
+
+
+def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
+    """The same URL: https, or http on this machine unless it comes after https; no user in it, which would be sent.
+
+    Args:
+        url: An access link, or where one redirects to.
+        operation: What errors call the download.
+        after: The URL that redirects there.
+
+    Raises:
+        ResponseDecodeError: It is another.
+    """
+    if _may_go_to(url, after):
+        return url
+    msg = f"{operation}: the access link, or where it leads, is no https URL without a user; nothing was sent there"
+    raise ResponseDecodeError(msg, body=b"", path="$.accessLink", operation=operation)
+
+
+def _may_go_to(url: Secret, after: str) -> bool:
+    """Raises nothing, since its frame holds the link in pieces."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.username is None and parts.port != 0 else None
+    except ValueError:
+        return False
+    if parts.scheme == "http":
+        return bool(host) and is_loopback(host or "") and not after.startswith("https:")
+    return parts.scheme == "https" and bool(host)

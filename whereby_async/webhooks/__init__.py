@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import WebhookVerificationError
 from .events import (
     AssistantRequested,
     Event,
@@ -83,6 +84,7 @@ __all__ = [
     "TranscriptionStarted",
     "UnknownEvent",
     "WebhookEvent",
+    "WebhookVerificationError",
     "parse_event",
     "sign",
     "unwrap",

@@ -11,13 +11,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ...errors import BudgetError, ClientClosedError, ConfigurationError
+from ...errors import BudgetError, ClientClosedError
 from ...hooks import CostChangeDetails, OutageDetails, ThrottleDetails, WaitDetails, logger
 from ..ageing import Ageing
 from ..listeners import Listeners
 from .desk import Desk
 from .fallback import UNKNOWN_SHARE, Loan, share_of
 from .outage import Outage
+from .permit import LoanedPermit, SharedPermit
 from .view import View
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ...rate_limit import RateLimit
+    from ..protocol import Permit
     from .caller import Caller
     from .connection import Link
     from .wire import Ending, Message, Plan, Reply
@@ -43,7 +45,7 @@ class Branch:
         outage: Whether the store is away.
         loan: The local budget while it is.
         version: The version of the price list that we know.
-        orphans: What desks whose loop has gone would still have to say.
+        gone: Desks whose loop makes no more calls.
         throttled: 429s of which the hooks are to be told.
         closed: The limiter was closed.
         clock: The process's monotonic clock.
@@ -65,7 +67,7 @@ class Branch:
         self.outage: Outage = Outage()
         self.loan: Loan | None = None
         self.version: int = 0
-        self.orphans: deque[tuple[str, Ending]] = deque()
+        self.gone: deque[Desk] = deque()
         self.throttled: deque[RateLimit] = deque()
         self.closed: bool = False
         self.clock: Callable[[], float] = time.monotonic
@@ -73,7 +75,8 @@ class Branch:
         self._open_link = open_link
         self._on_unavailable = on_unavailable
         self._share = share
-        self._lock = threading.Lock()
+        # A lock that its own thread may take again: what is gone may speak from within the garbage collector.
+        self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._learned: dict[str, int] = {}
         self._seeds: dict[str, int] = {}
@@ -98,8 +101,7 @@ class Branch:
         with self._lock:
             if self.closed:
                 raise ClientClosedError("the limiter was closed: make a new one")
-            for other in [other for other in self._desks if other.is_closed()]:
-                self._inherit(self._desks.pop(other))
+            self.gone.extend(self._desks.pop(other) for other in [other for other in self._desks if other.is_closed()])
             desk = self._desks[loop] = Desk(self, loop, self._open_link())
             return desk
 
@@ -109,29 +111,42 @@ class Branch:
         return list(self._desks.values())
 
     def bury(self, desk: Desk) -> None:
-        """Its loop makes no more calls: another desk says what it had to say."""
-        with self._lock:
-            if self._desks.get(desk.loop) is desk:
-                del self._desks[desk.loop]
-            self._inherit(desk)
+        """Its loop makes no more calls: another desk says what it had to say. From any thread, without a lock."""
+        self.gone.append(desk)
         for other in self.desks:
             if other is not desk and not other.closed and not other.loop.is_closed():
                 other.ring()
                 return
 
-    def _inherit(self, desk: Desk) -> None:
-        self.orphans.extend(desk.estate())
-
     def take_orphans(self) -> list[tuple[str, Ending]]:
-        """What others would have to say; it is said once."""
+        """What desks that have gone would have to say; it is said once."""
         taken: list[tuple[str, Ending]] = []
-        while self.orphans:
-            taken.append(self.orphans.popleft())
+        while self.gone:
+            try:
+                desk = self.gone.popleft()
+            except IndexError:  # another thread has just taken the last
+                break
+            with self._lock:
+                if self._desks.get(desk.loop) is desk:
+                    del self._desks[desk.loop]
+                taken += desk.estate()
         return taken
 
-    def next_number(self) -> int:
-        """A call's place among those of this process."""
-        return next(self._numbers)
+    def place_of(self, after: Permit | None) -> tuple[int, float]:
+        """A call's place among those of this process, and how long it has waited: that of its last attempt, if it had one."""
+        if isinstance(after, LoanedPermit) and after.branch is self:
+            return after.order, after.waited
+        if isinstance(after, SharedPermit) and after.desk.branch is self:
+            return after.order, after.waited
+        return next(self._numbers), 0.0
+
+    def close(self) -> None:
+        """Nobody comes in any more."""
+        with self._lock:
+            self.closed = True
+            loan = self.loan
+        if loan is not None:
+            loan.end()
 
     # Prices
 
@@ -218,7 +233,7 @@ class Branch:
                 # What was granted since the message was written is told with the next.
                 self._unreported = max(0, loan.spent() - message.spent_away)
         if loan is not None:
-            loan.limiter.retire()
+            loan.end()
         logger.warning("the store of the point budget is back after %.1f s", lasted)
         details = OutageDetails(away=False, reason="", limit=self.view.limit, lasted=lasted)
         self.listeners.tell("on_outage", details)
@@ -247,6 +262,10 @@ class Branch:
         else:
             logger.warning("the store of the point budget is away (%s): until it is back calls are refused", reason)
         self.listeners.tell("on_outage", OutageDetails(away=True, reason=reason, limit=limit, lasted=0.0))
+
+    def refuses(self) -> bool:
+        """Is the store away, with nothing in its place and no try due?"""
+        return self.outage.since is not None and self.clock() < self.outage.retry_at
 
     def refusal(self) -> BudgetError:
         """What callers get while the store is away, if they are to get an error."""
@@ -282,13 +301,10 @@ class Branch:
 
     def start_cold(self) -> list[Any]:
         """In a forked child: what must not be collected."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.listeners.unlock()
         kept = self.desks
         for desk in kept:
             desk.closed = True
         self._desks = {}
         return kept
-
-
-__all__ = ["Branch", "ConfigurationError", "Unavailable"]

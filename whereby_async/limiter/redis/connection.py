@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 
 from . import wire
+from .outage import StoreAwayError
 
 if TYPE_CHECKING:
     from ...redaction import Secret
@@ -33,18 +34,6 @@ def script() -> str:
     """The source of the whole protocol."""
     home = resources.files(__package__ or "")
     return "\n".join(home.joinpath(part).read_text(encoding="utf-8") for part in _PARTS)
-
-
-class StoreAwayError(Exception):
-    """The store did not do what it was asked; why, in words that hold no secret.
-
-    Attributes:
-        dropped: The connection was lost: a second try on a new one may do.
-    """
-
-    def __init__(self, reason: str, *, dropped: bool = False) -> None:
-        super().__init__(reason)
-        self.dropped: bool = dropped
 
 
 class Link:
@@ -112,6 +101,15 @@ def open_link(url: Secret, *, key: str, timeout: float) -> Link:
         health_check_interval=0,
     )
     return Link(client, owned=True, key=key, timeout=timeout)
+
+
+def usable(url: Secret) -> bool:
+    """Can a client be made of this URL?"""
+    try:
+        redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def _plain(url: str) -> str:

@@ -246,7 +246,7 @@ end
 function Grants.give(g, lane, place, cost)
   local s, c = g.books.ledger, g.client
   local charge = { cost = cost, lead = 0 }
-  if s.cold.on or s.piloting then
+  if (s.cold.on and not Cold.headerless(s.cold)) or s.piloting then
     g.urgent = true
   end
   Ledger.charge(s, charge, g.now)

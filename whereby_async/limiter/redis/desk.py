@@ -26,14 +26,15 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from ...errors import BudgetError
 from .. import refusals
 from ..outlook import Outlook
 from ..protocol import Priority
 from ..queue import OLD, Lanes
 from .caller import Caller
-from .connection import StoreAwayError
+from .outage import StoreAwayError
 from .permit import Record, SharedPermit
-from .wire import LOST, RELEASED, SETTLED, Ending, Message, Reply, Told, Wants
+from .wire import RELEASED, SETTLED, Ending, Message, Reply, Told, Wants
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -267,7 +268,7 @@ class Desk:
             due = min(due, self._again_at)
         if self.out:
             due = min(due, self._called_at + self.branch.plan.lease / 3)
-        if self.branch.orphans:
+        if self.branch.gone:
             due = min(due, now + _LINGER)
         outage = self.branch.outage
         if outage.since is not None:
@@ -419,7 +420,7 @@ class Desk:
                     if caller.cost > whole:
                         raise refusals.too_dear(caller, whole)
                     self._judge(caller, now)
-                except refusals.BudgetError as error:
+                except BudgetError as error:
                     self._refuse(caller, error)
                     continue
                 caller.judged = True
@@ -483,6 +484,3 @@ def _ending(permit: SharedPermit, kind: int, told: Told | None) -> Ending:
     answered = None if permit.record.moved else permit.answered
     operation = "" if permit.desk.branch.pinned(permit.operation) else permit.operation
     return (kind, permit.cost, answered, permit.granted_at, permit.lead, operation, told, permit.record.generation)
-
-
-__all__ = ["CHUNK", "LOST", "Desk"]

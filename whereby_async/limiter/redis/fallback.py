@@ -12,6 +12,7 @@ some could never go; so with a small limit and many processes the shares may sum
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from typing import TYPE_CHECKING, Final
 
@@ -60,7 +61,7 @@ class Loan:
         self.limit: int = limit
         self.used_at: float = branch.clock()
         self._before = before + flying
-        self._ledgers: list[Ledger] = []
+        self._accounts: list[Account] = []
 
         def open_account(clock: Callable[[], float], _: Listeners) -> Account:
             ledger = Ledger(limit, branch.plan.period)
@@ -68,12 +69,20 @@ class Loan:
             ledger.granted = ledger.answered = before + flying
             if flying:
                 ledger.ageing.unanswered(flying, ledger.slowest, clock())
-            self._ledgers.append(ledger)
-            prices = Prices(branch.costs())
-            return Account(ledger, prices, Reserve(branch.plan.reserve, branch.plan.period), clock, branch.listeners)
+            prices, reserve = Prices(branch.costs()), Reserve(branch.plan.reserve, branch.plan.period)
+            account = Account(ledger, prices, reserve, clock, branch.listeners)
+            self._accounts.append(account)
+            return account
 
         self.limiter: ProcessLimiter = ProcessLimiter(open_account)
 
     def spent(self) -> int:
         """Points that were granted here and may still count."""
-        return sum(max(0, min(ledger.held, ledger.granted - self._before)) for ledger in self._ledgers)
+        ledgers = [account.ledger for account in self._accounts]
+        return sum(max(0, min(ledger.held, ledger.granted - self._before)) for ledger in ledgers)
+
+    def end(self) -> None:
+        """The store is there again, or nobody needs either any more: those who wait here are sent away."""
+        here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
+        for account in self._accounts:
+            account.close(here)

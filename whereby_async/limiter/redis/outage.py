@@ -14,6 +14,18 @@ LONGEST: Final = 1.0
 """Seconds between two tries, at most."""
 
 
+class StoreAwayError(Exception):
+    """The store did not do what it was asked; why, in words that hold no secret.
+
+    Attributes:
+        dropped: The connection was lost: a second try on a new one may do.
+    """
+
+    def __init__(self, reason: str, *, dropped: bool = False) -> None:
+        super().__init__(reason)
+        self.dropped: bool = dropped
+
+
 class Outage:
     """The store's absence.
 

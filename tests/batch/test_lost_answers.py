@@ -1,0 +1,336 @@
+"""Creates whose answers were lost: looked up, adopted, sent again, or left unknown, within one run and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from batch.jobs import TIMEOUT, UNTIL, creates, each_once, lines, outcomes_of, rooms, sent, states
+
+from whereby_async import APIConnectionError, NotFoundError, WherebyClient
+from whereby_async.batch import OutcomeUnknownError
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from whereby_async.testing import RecordedRequest
+
+pytestmark = pytest.mark.anyio
+
+LOST = {
+    "reset after acting": Fault(drop="after"),
+    "503, acted": Fault(status=503, act=True),
+    "acted, then stalled": Fault(answer_delay=3 * TIMEOUT),
+    "stalled, then acted": Fault(delay=1.5 * TIMEOUT),
+    "stalled for long, then acted": Fault(delay=2.5 * TIMEOUT),
+    "cut off": Fault(truncate=10),
+    "no JSON": Fault(body=b"<html>"),
+}
+NOT_DONE = {"reset before acting": Fault(drop="before"), "503, not acted": Fault(status=503)}
+
+
+def lose(fake: FakeWhereby, fault: Fault, *skips: int) -> None:
+    """Lose the answers to some creates."""
+    rest: dict[str, Any] = {name: getattr(fault, name) for name in ("drop", "status", "act", "answer_delay", "delay", "truncate", "body")}
+    for skip in skips:
+        fake.faults.add(Fault(operation="meetings.create", skip=skip, **rest))
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["filter works", "filter ignored"])
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+async def test_room_is_adopted(fake: FakeWhereby, whereby: WherebyClient, fault: Fault, *, ignored: bool) -> None:
+    """A room whose answer was lost is found by its marker, whether the server heeds the filter or not."""
+    fake.ignores_name_filter = ignored
+    for number in range(150):
+        fake.add_meeting(room_name_prefix=f"other{number}-")
+    lose(fake, fault, 2, 7)
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20, fields=["hostRoomUrl"])))
+    assert states(outcomes) == {"ok": 20}
+    assert sum(outcome.adopted for outcome in outcomes) == 2
+    assert each_once(fake, 20)
+    for outcome in outcomes:
+        meeting = fake.meetings[outcome.result.meeting_id]
+        assert outcome.result.host_room_url == meeting["hostRoomUrl"]
+        assert meeting["roomName"].startswith(f"/r{outcome.index}-")
+
+
+@pytest.mark.parametrize("fault", NOT_DONE.values(), ids=NOT_DONE)
+async def test_create_that_did_nothing_is_sent_again(fake: FakeWhereby, whereby: WherebyClient, fault: Fault) -> None:
+    """A room that is shown to be absent is made, with the same marker."""
+    lose(fake, fault, 3)
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(8)))
+    assert states(outcomes) == {"ok": 8}
+    assert each_once(fake, 8)
+    assert sent(fake, "meetings.create") == 9
+    prefixes = [request.json["roomNamePrefix"] for request in fake.requests if request.operation == "meetings.create"]
+    assert len(set(prefixes)) == 8
+
+
+async def test_other_items_go_on_while_a_room_is_looked_for(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """An item that waits for its look-up lends its slot to another."""
+    lose(fake, Fault(drop="after"), 0)
+    began = anyio.current_time()
+    async with whereby.batch(whereby.meetings.create, creates(30), concurrency=1) as outcomes:
+        for _ in range(29):
+            assert not (await anext(outcomes)).adopted
+        assert anyio.current_time() - began < TIMEOUT
+        assert outcomes.in_doubt == ("0",)
+        assert (await anext(outcomes)).adopted
+        assert outcomes.in_doubt == ()
+
+
+async def test_nobody_looks_before_an_attempt_s_time_has_passed(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The first look-up comes no earlier than one timeout after the request may have left."""
+    lose(fake, Fault(drop="after"), 0)
+    await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    create, *looks = fake.requests
+    assert looks
+    assert all(look.at - create.at >= TIMEOUT for look in looks)
+
+
+async def test_create_that_is_never_answered_ends_failed_when_it_surely_did_nothing(
+    fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """After three sends that each were shown to have done nothing the item fails, and says so."""
+    fake.faults.add(Fault(operation="meetings.create", drop="before", times=None))
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    assert isinstance(outcome.error, APIConnectionError)
+    assert (outcome.state, outcome.error.may_have_happened) == ("failed", False)
+    assert "sent 3 times" in str(getattr(outcome.error, "__notes__", ""))
+    assert sent(fake, "meetings.create") == 3
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["filter works", "filter ignored"])
+async def test_absence_is_not_believed_while_rooms_vanish(
+    fake: FakeWhereby, whereby: WherebyClient, *, ignored: bool
+) -> None:
+    """Rooms that vanish while the list is read shift others past the cursor: such readings prove nothing."""
+    fake.ignores_name_filter = ignored
+    for number in range(350):
+        fake.add_meeting(room_name_prefix=f"other{number}-")
+    lose(fake, Fault(drop="before"), 0)
+
+    def vanish(request: RecordedRequest) -> None:
+        if request.operation == "meetings.list" and "cursor" in dict(request.query):
+            del fake.meetings[next(iter(fake.meetings))]
+
+    fake.subscribe(vanish)
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    assert outcome.state == "unknown"
+    assert "kept vanishing" in str(outcome.error)
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A cursor that skips the very room that is looked for does not lead to a second one."""
+    fake.ignores_name_filter = True
+    for number in range(100):
+        fake.add_meeting(room_name_prefix=f"other{number}-")
+    lose(fake, Fault(drop="after"), 0)
+    vanished = 0
+
+    def vanish(request: RecordedRequest) -> None:
+        nonlocal vanished
+        if request.operation == "meetings.list" and "cursor" not in dict(request.query) and vanished < 3:
+            vanished += 1  # the page was made with it; the next page begins one room too late
+            del fake.meetings[next(iter(fake.meetings))]
+            fake.add_meeting(room_name_prefix=f"later{vanished}-")
+
+    fake.subscribe(vanish)
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    assert outcome.adopted
+    assert vanished == 3
+    assert each_once(fake, 1)
+
+
+@pytest.mark.parametrize("skew", [0.0, 7200.0], ids=["by our clock", "by the server's"])
+async def test_absence_is_not_believed_of_a_room_that_may_have_ended(
+    fake: FakeWhereby, whereby: WherebyClient, skew: float
+) -> None:
+    """Ended rooms leave the list, so one whose end has passed on either clock stays unknown and is not sent again."""
+    fake.clock_skew = skew
+    ends = datetime.now(UTC) + timedelta(seconds=skew + 0.6)
+    lose(fake, Fault(drop="before"), 0)
+    (outcome,) = await outcomes_of(
+        whereby.batch(whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}])
+    )
+    assert outcome.state == "unknown"
+    assert "ended rooms leave the list" in str(outcome.error)
+    assert isinstance(outcome.error, OutcomeUnknownError)
+    assert outcome.error.may_have_happened
+    assert isinstance(outcome.error.__cause__, APIConnectionError)
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_look_up_that_fails_leaves_the_item_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A list that can not be read proves nothing; after a few tries the item ends unknown."""
+    lose(fake, Fault(drop="after"), 0)
+    fake.faults.add(Fault(operation="meetings.list", status=404, times=None))
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    assert outcome.state == "unknown"
+    assert "could not be read (NotFoundError" in str(outcome.error)
+    assert rooms(fake) == {0: 1}
+
+
+async def test_look_up_that_fails_for_a_while_is_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A filter that the server refuses is given up, and a list that fails is asked again."""
+    lose(fake, Fault(drop="after"), 0)
+    fake.faults.add(Fault(operation="meetings.list", status=400), Fault(operation="meetings.list", status=409, times=2))
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    assert outcome.adopted
+    assert each_once(fake, 1)
+
+
+async def test_room_that_the_server_says_it_made_is_not_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A 2xx that can not be read did act: if the list does not show the room, nobody knows where it is."""
+    fake.faults.add(Fault(operation="meetings.create", body=b"<html>", act=False))
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    assert outcome.state == "unknown"
+    assert "said that it made the room" in str(outcome.error)
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_adopted_room_whose_links_can_not_be_read_is_adopted_still(
+    fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """The read of an adopted room's links may fail; the room is there all the same."""
+    lose(fake, Fault(drop="after"), 0)
+    fake.faults.add(Fault(operation="meetings.get", status=404))
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1, template_type="viewerMode")))
+    assert outcome.adopted
+    assert outcome.result.host_room_url is None
+
+
+async def test_prefix_too_long_for_the_marker_is_refused_before_sending(
+    fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """29 of the 39 characters are the caller's; a longer prefix fails its own item only."""
+    requests = [
+        {"end_date": UNTIL, "room_name_prefix": "a" * 29},
+        {"end_date": UNTIL, "room_name_prefix": "a" * 30},
+        {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 29}},
+        {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 30}},
+        {"end_date": UNTIL, "room_name_prefix": 5},
+    ]
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, requests))
+    assert [outcome.state for outcome in outcomes] == ["ok", "failed", "ok", "failed", "failed"]
+    assert "use at most 29, or pass mark=False" in str(outcomes[1].error)
+    assert sent(fake, "meetings.create") == 2
+
+
+async def test_without_a_mark_a_lost_create_stays_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """`mark=False` leaves names alone, and then nothing can be looked up."""
+    lose(fake, Fault(drop="after"), 1)
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(3), mark=False, concurrency=1))
+    assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
+    assert sent(fake, "meetings.list") == 0
+    assert [request.json["roomNamePrefix"] for request in fake.requests] == ["r0-", "r1-", "r2-"]
+
+
+async def test_other_creates_stay_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Transcriptions and summaries carry no marker: a lost create is not sent again."""
+    recordings = [fake.add_recording()["recordingId"] for _ in range(3)]
+    fake.faults.add(Fault(operation="transcriptions.create", drop="after", skip=1))
+    outcomes = await outcomes_of(
+        whereby.batch(whereby.transcriptions.create, [{"recording_id": r} for r in recordings], concurrency=1)
+    )
+    assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
+    assert len(fake.transcriptions) == 3
+    assert sent(fake, "transcriptions.create") == 3
+
+
+async def test_own_function_is_unknown_once_something_may_have_happened(
+    fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """In a function of several calls, an error behind a create leaves the item unknown; before one it is a failure."""
+
+    async def make(where: str) -> None:
+        if where == "before":
+            await whereby.meetings.get("1")
+        await whereby.meetings.create(end_date=UNTIL)
+        if where == "behind":
+            raise KeyError(where)
+        if where == "twice":
+            await whereby.meetings.create(end_date="nonsense")
+        await whereby.meetings.delete("1")
+
+    fake.faults.add(Fault(operation="meetings.create", status=403, skip=2))
+    outcomes = await outcomes_of(
+        whereby.batch(make, [{"where": w} for w in ("before", "behind", "no", "refused")], concurrency=1, ordered=True)
+    )
+    assert [outcome.state for outcome in outcomes] == ["failed", "unknown", "ok", "failed"]
+    assert isinstance(outcomes[0].error, NotFoundError)
+
+
+async def test_leaving_early_says_what_is_in_doubt(
+    fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Creates that were cancelled on their way are named after the block, and in the log."""
+    fake.faults.add(Fault(operation="meetings.create", answer_delay=10, skip=2, times=None))
+    async with whereby.with_options(timeout=5).batch(whereby.meetings.create, creates(20), concurrency=4) as outcomes:
+        await anext(outcomes)
+        await anext(outcomes)
+        while len(outcomes.in_doubt) < 4:
+            await asyncio.sleep(0.01)
+    assert set(outcomes.in_doubt) == {"2", "3", "4", "5"}
+    assert "4 calls of which nobody knows" in caplog.text
+
+
+async def test_restart_finds_what_was_under_way(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """After a run that was left in the middle, the next one adopts what had happened and sends what had not."""
+    lose(fake, Fault(answer_delay=10), 3)
+    lose(fake, Fault(delay=2 * TIMEOUT), 3)
+    lose(fake, Fault(drop="before"), 3)
+    async with whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=3) as outcomes:
+        await anext(outcomes)
+        while len(outcomes.in_doubt) < 3:
+            await asyncio.sleep(0.005)
+    doubtful = set(outcomes.in_doubt)
+    assert {line["item"] for line in lines(journal) if line.get("state") == "begun"} >= doubtful
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), journal=journal))
+    assert states(again) == {"ok": 20}
+    assert each_once(fake, 20)
+    assert {outcome.key for outcome in again if outcome.adopted} <= doubtful
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_restart_does_not_resend_what_can_not_be_shown_absent(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, *, ended: bool
+) -> None:
+    """An item that was begun, is not in the list and may have ended stays unknown, in every later run too."""
+    ends = datetime.now(UTC) + timedelta(seconds=0.1 if ended else 3600)
+    fake.faults.add(Fault(operation="meetings.create", delay=10))
+    async with whereby.batch(
+        whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal
+    ) as outcomes:
+        while not outcomes.in_doubt:
+            await asyncio.sleep(0.005)
+    for resumed in (False, True):
+        (outcome,) = await outcomes_of(
+            whereby.batch(whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal)
+        )
+        assert outcome.state == ("unknown" if ended else "ok")
+        assert outcome.resumed or not (resumed or ended)
+    assert sent(fake, "meetings.create") == (1 if ended else 2)
+    assert lines(journal)[-1].get("state") != "begun"
+
+
+async def test_unknown_item_is_looked_for_again_but_never_sent_again(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """What ended unknown is adopted by a later run if its room shows up, and is never sent a second time."""
+    lose(fake, Fault(drop="before"), 0)
+    lose(fake, Fault(drop="after"), 0)
+    fake.faults.add(Fault(operation="meetings.list", status=403, times=2))
+    first = await outcomes_of(whereby.batch(whereby.meetings.create, creates(2), journal=journal, concurrency=2))
+    assert states(first) == {"unknown": 2}
+    made = next(iter(rooms(fake)))
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(2), journal=journal, absent_after=0))
+    assert (again[made].state, again[made].adopted) == ("ok", True)
+    assert (again[1 - made].state, again[1 - made].resumed) == ("unknown", True)
+    assert "gave it up" in str(again[1 - made].error)
+    assert sent(fake, "meetings.create") == 2

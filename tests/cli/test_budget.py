@@ -1,0 +1,190 @@
+"""`whereby budget` and `whereby probe`: what they show, and what they cost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.processes import OnTerminal, run
+from cli.serving import Served
+
+from whereby_async.cli import main
+from whereby_async.cli.formats import format_of, is_about_the_budget
+from whereby_async.cli.panel import panel
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """A server with a small limit."""
+    with Served(limit=200) as running:
+        yield running
+
+
+def test_one_look_costs_one_point(served: Served) -> None:
+    """A JSON line in a pipe, with what the limiter goes by and what the server said."""
+    ended = run("budget", **served.variables)
+    assert (ended.code, ended.err) == (0, "")
+    (row,) = ended.rows()
+    assert row["event"] == "budget"
+    assert row["server"]["limit"] == 200
+    assert row["server"]["remaining"] == 199
+    assert 0 < row["server"]["reset_in"] <= 61
+    assert row["waiting"] == {"interactive": 0, "normal": 0, "batch": 0}
+    assert {"available", "in_flight", "waiting_points", "foreign_rate", "costs", "state", "at"} <= row.keys()
+    assert served.fake.points_spent == 1
+
+
+def test_watch_goes_on_and_counts(served: Served) -> None:
+    """As many lines as looks, each for one point."""
+    ended = run("budget", "--watch", "--every", "0.05", "--count", "3", **served.variables)
+    assert ended.code == 0
+    assert [row["server"]["remaining"] for row in ended.rows()] == [199, 198, 197]
+    assert served.fake.points_spent == 3
+
+
+def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
+    """A bar, the lanes and the window; it sees what others spend; Ctrl-C ends it with 130 and no traceback."""
+    with OnTerminal("budget", "--watch", "--every", "0.2", columns=80, variables=served.variables) as terminal:
+        terminal.until("199 of 200 left")
+        served.do(lambda: served.fake.spend(150))
+        terminal.until("points/s")
+        terminal.type(b"\x03")
+        ended = terminal.end()
+    assert ended.code == 130
+    assert "Traceback" not in ended.out
+    lines = ended.lines()
+    assert max(map(len, lines)) <= 80
+    assert any("interactive 0, normal 0, batch 0" in line for line in lines)
+    assert any("new points in" in line for line in lines)
+    assert "█" in ended.out
+
+
+def test_wait_shows_in_the_live_view() -> None:
+    """A look that has to wait for its point does not hide it."""
+    with Served(limit=1, period=600.0) as busy:
+        busy.do(lambda: busy.fake.spend(1))
+        with OnTerminal("budget", columns=80, variables=busy.variables) as terminal:
+            shown = terminal.until("normal 1")
+            terminal.type(b"\x03")
+            assert terminal.end().code == 130
+    assert "frozen" in shown
+
+
+@pytest.mark.parametrize("state", ["unknown", "open", "empty", "frozen", "degraded", "novel"])
+def test_panel_knows_every_state(state: str) -> None:
+    """And shows a new one by its name."""
+    budget = {
+        "base_url": "https://x",
+        "state": state,
+        "limit": 100,
+        "available": 7,
+        "reset_in": 12.0 if state == "open" else None,
+        "in_flight": 3,
+        "waiting": {},
+        "waiting_points": 9,
+        "foreign_rate": 2.5,
+        "costs": {"insights.rooms": 5},
+        "server": {"limit": 100, "remaining": 10} if state == "open" else {},
+    }
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=None, quiet=True)
+    console.print(panel(budget))
+    with console.capture() as capture:
+        Console.print(console, panel(budget))
+    assert capture is not None
+
+
+def test_probe_tells_names_formats_and_no_secrets(served: Served) -> None:
+    """Three reads: of a meeting that is not there, of one meeting, of one room; what they say of the budget."""
+    ended = run("probe", **served.variables)
+    assert (ended.code, ended.err) == (0, "")
+    rows = ended.rows()
+    assert [(row["operation"], row["status"]) for row in rows] == [
+        ("meetings.get", 404),
+        ("meetings.list", 200),
+        ("insights.rooms", 200),
+    ]
+    formats = {header["name"]: header["format"] for header in rows[0]["headers"]}
+    assert formats == {
+        "X-RateLimit-Limit": "whole number",
+        "X-RateLimit-Remaining": "whole number",
+        "X-RateLimit-Reset": "ISO 8601 date",
+        "Date": "HTTP date",
+    }
+    assert rows[2]["read"]["remaining"] == 197
+    assert "Content-Type" in rows[0]["other_headers"]
+    assert served.fake.points_spent == 3
+    assert all(request.method == "GET" for request in served.fake.requests)
+    assert served.fake.api_key not in ended.out
+
+
+def test_probe_on_a_terminal_fits(served: Served) -> None:
+    """Names, values and formats in columns, at 80."""
+    with OnTerminal("probe", columns=80, variables=served.variables) as terminal:
+        ended = terminal.end()
+    lines = ended.lines()
+    assert ended.code == 0
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.split()[:2] == ["X-RateLimit-Limit", "200"]]
+    assert [line for line in lines if line.strip().startswith("read as: limit 200, remaining 199")]
+
+
+def test_probe_of_a_service_without_headers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says so, and a refusal by the plan is an answer too."""
+    with Served(header_style="none") as silent:
+        for name, value in silent.variables.items():
+            monkeypatch.setenv(name, value)
+        silent.fake.faults.add(Fault(status=403, operation="insights.rooms", headers={"X-Throttle": "roomKey=abc"}))
+        assert main(["probe"]) == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        with OnTerminal("probe", variables=silent.variables) as terminal:
+            assert "read as: nothing about the budget" in terminal.end().out
+    assert [row["status"] for row in rows] == [404, 200, 403]
+    assert rows[1]["read"] == {"limit": None, "remaining": None, "reset_in": None, "retry_after": None}
+    assert "abc" not in str(rows)
+
+
+def test_probe_with_a_wrong_key_shows_the_answer_and_fails(served: Served) -> None:
+    """Exit code 1 after the first call."""
+    ended = run("probe", **served.variables | {"WHEREBY_API_KEY": "wrong"})
+    assert ended.code == 1
+    assert [row["status"] for row in ended.rows()] == [401]
+    assert "WHEREBY_API_KEY" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("1000", "whole number"),
+        ("38.689", "number with a fraction"),
+        ("1795323600", "seconds since 1970"),
+        ("1795323600.5", "seconds since 1970"),
+        ("1795323600123", "milliseconds since 1970"),
+        ("2026-11-23T04:53:00.000Z", "ISO 8601 date"),
+        ("2026-11-23 04:53:00+0100", "ISO 8601 date"),
+        ("Mon, 23 Nov 2026 04:53:00 GMT", "HTTP date"),
+        ("Mon Nov 23 2026 04:53:00 GMT+0000 (Coordinated Universal Time)", "JavaScript date"),
+        ("100, 100;w=60", "several numbers"),
+        ("soon", "text"),
+        ("", "text"),
+    ],
+)
+def test_formats_have_names(value: str, name: str) -> None:
+    """The forms that such servers are known to write."""
+    assert format_of(value) == name
+
+
+@pytest.mark.parametrize(
+    ("header", "tells"), [("RateLimit-Policy", True), ("retry-after", True), ("Date", True), ("Server", False)]
+)
+def test_headers_about_the_budget(header: str, tells: bool) -> None:
+    """By their names, whatever their spelling."""
+    assert is_about_the_budget(header) is tells

@@ -1,0 +1,38 @@
+"""Shell completion: it is installed where the shell looks, and knows every command."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from cli.processes import run
+
+from whereby_async.cli.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """The installed script, asked by bash itself."""
+    ended = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
+    assert (ended.code, ended.err) == (0, "")
+    (script,) = (tmp_path / ".local").rglob("whereby")
+    assert str(script) in ended.out
+    text = script.read_text()
+    assert all(entry.word in text for entry in CATALOGUE)
+    assert "WHEREBY_API_KEY=" not in text
+    asked = (
+        f"source {script}; COMP_WORDS=(whereby meetings create --room-n); COMP_CWORD=3; COMP_LINE='whereby meetings create --room-n';"
+        " COMP_POINT=${#COMP_LINE}; _whereby; echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, check=False, encoding="utf-8")
+    assert done.stdout.split() == ["--room-name-prefix", "--room-name-pattern"]
+
+
+def test_unknown_shell_is_wrong_usage(tmp_path: Path) -> None:
+    """One that there is no script for."""
+    ended = run("--install-completion", "--shell", "tcsh", HOME=str(tmp_path))
+    assert ended.code == 2
+    assert "tcsh" in ended.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,263 @@
+"""How a command ends: exit codes, one or two lines on stderr, broken pipes, Ctrl-C, and the key that is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.processes import OnTerminal, command, environment, run
+from cli.serving import Served
+
+from whereby_async import ClientClosedError, ResponseDecodeError
+from whereby_async.cli import main
+from whereby_async.cli.ending import told
+from whereby_async.cli.exits import InterruptedWork
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "a-key-that-must-not-be-seen"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """One server for all."""
+    with Served(api_key=KEY) as served:
+        served.fake.add_meeting(room_name="/weekly")
+        yield served
+
+
+@pytest.fixture
+def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """The server, and the variables that lead to it."""
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    server.do(server.fake.clear)
+    return server
+
+
+def test_api_said_no(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 and the server's words."""
+    assert main(["meetings", "get", "1"]) == 1
+    assert capsys.readouterr().err == (
+        "whereby: meetings.get: 404 Not Found: Could not find meeting. It does not exist, or it was deleted.\n"
+    )
+
+
+def test_throttled() -> None:
+    """Exit code 3 with --max-wait, and when it would have been served."""
+    with Served(limit=1, period=600.0) as busy:
+        busy.do(lambda: busy.fake.spend(1))
+        ended = run("meetings", "list", "--max-wait", "1", **busy.variables)
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith("whereby: meetings.list: 429")
+    assert "again in 6" in ended.err or "again in 5" in ended.err
+
+
+def test_no_answer_to_a_create_says_that_it_may_have_happened(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 4, and a second line with the way out."""
+    served.fake.faults.add(Fault(drop="after", operation="meetings.create"))
+    assert main(["meetings", "create", "--end-date", "+1h"]) == 4
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("whereby: meetings.create: connection failed")
+    assert second == "whereby: It may have been done all the same: look before you do it again."
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 4, one line, nothing may have happened."""
+    monkeypatch.setenv("WHEREBY_API_KEY", KEY)
+    assert main(["meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1"]) == 4
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert KEY not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (InterruptedWork("stopped\ngo on with: x"), 130, "go on with: x"),
+        (ExceptionGroup("", [ExceptionGroup("", [ClientClosedError("closed")])]), 1, "closed"),
+        (ResponseDecodeError("what", body=b"?"), 1, "what"),
+        (FileNotFoundError(2, "No such file", "x.csv"), 2, "x.csv: No such file"),
+        (OSError("odd"), 2, "odd"),
+        (ModuleNotFoundError("No module named 'x'"), 70, "installation is broken"),
+        (ExceptionGroup("two", [ValueError(), TypeError()]), 70, "ExceptionGroup"),
+        (ZeroDivisionError("secret"), 70, "a fault of this program: ZeroDivisionError"),
+    ],
+)
+def test_every_error_ends_in_words(
+    error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never a traceback: what we know by its message, what we do not by its name."""
+    assert told(error) == code
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+    assert "secret" not in err
+    assert all(line.startswith("whereby: ") for line in err.splitlines())
+
+
+def test_traceback_is_there_for_those_who_ask(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a variable that the words name."""
+    monkeypatch.setenv("WHEREBY_TRACEBACK", "1")
+    assert told(ZeroDivisionError("why")) == 70
+    assert "ZeroDivisionError: why" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--api-key", "--token", "--secret"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_secrets_are_no_arguments(
+    served: Served, option: str, joined: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, the variable to set, and the value is not repeated."""
+    words = [f"{option}={KEY}"] if joined else [option, KEY]
+    assert main(["meetings", "list", *words]) == 2
+    err = capsys.readouterr().err
+    assert "set the variable WHEREBY_" in err
+    assert KEY not in err
+    assert served.fake.requests == []
+
+
+def test_missing_key_without_a_terminal(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 2 and the variable's name; nothing hangs."""
+    monkeypatch.delenv("WHEREBY_API_KEY")
+    ended = run("meetings", "list")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("whereby: no API key: set the variable WHEREBY_API_KEY")
+
+
+def test_key_is_asked_for_on_a_terminal(served: Served) -> None:
+    """It is typed without being shown, and used."""
+    base_url = {"WHEREBY_BASE_URL": served.fake.url, "WHEREBY_API_KEY": " "}
+    with OnTerminal("meetings", "list", variables=base_url) as terminal:
+        terminal.until("API key")
+        terminal.type(KEY.encode() + b"\n")
+        ended = terminal.end()
+    assert ended.code == 0
+    assert KEY not in ended.out
+    assert "/weekly" in ended.out
+    assert "\x1b[" in ended.out
+
+
+def test_wrong_key_that_was_typed_in_is_told_as_such(served: Served) -> None:
+    """Not as a variable that was never set."""
+    with OnTerminal("meetings", "list", variables={"WHEREBY_BASE_URL": served.fake.url, "WHEREBY_API_KEY": ""}) as it:
+        it.until("API key")
+        it.type(b"wrong-and-secret\n")
+        ended = it.end()
+    assert ended.code == 1
+    assert "Check the API key: it was typed in." in ended.out
+    assert "wrong-and-secret" not in ended.out
+
+
+@pytest.mark.parametrize("keys", [b"\n", b"\x04"])
+def test_no_key_typed_in(served: Served, keys: bytes) -> None:
+    """An empty line, or the end of the input, is wrong usage."""
+    with OnTerminal("meetings", "list", variables={"WHEREBY_BASE_URL": served.fake.url, "WHEREBY_API_KEY": ""}) as it:
+        it.until("API key")
+        it.type(keys)
+        ended = it.end()
+    assert ended.code == 2
+    assert "nothing was typed in" in ended.out
+
+
+def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
+    """Exit code 130 and a word."""
+    served.fake.faults.add(Fault(delay=60.0))
+    with OnTerminal("meetings", "list", "--verbose", variables=served.variables) as terminal:
+        terminal.until("attempt 1")
+        terminal.type(b"\x03")
+        ended = terminal.end()
+    assert ended.code == 130
+    assert ended.lines()[-2].endswith("whereby: interrupted")
+    assert "Traceback" not in ended.out
+
+
+def test_wait_is_told_on_a_terminal() -> None:
+    """Why it stands still, once, and for how long."""
+    with Served(limit=100, period=600.0) as busy:
+        busy.do(lambda: busy.fake.spend(100))
+        with OnTerminal("meetings", "list", variables=busy.variables) as terminal:
+            shown = terminal.until("waits about")
+            terminal.type(b"\x03")
+            ended = terminal.end()
+    assert "the server asked for it" in shown
+    assert ended.code == 130
+
+
+def test_closed_pipe_ends_a_list_quietly(served: Served) -> None:
+    """`whereby meetings list | head -1` in the middle of many pages."""
+    for _ in range(300):
+        served.fake.add_meeting()
+    with subprocess.Popen(
+        command("meetings", "list", "--page-size", "1"),
+        env=environment(**served.variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"meetingId"')
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+    assert len(served.fake.requests) < 300
+
+
+def test_help_into_a_closed_pipe_is_quiet() -> None:
+    """`whereby --help | true`."""
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -W error -m whereby_async --help | true"],
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == b""
+
+
+def test_full_disk_is_told(served: Served) -> None:
+    """What can not be written is no success."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command("meetings", "list"),
+            env=environment(**served.variables),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"whereby: No space left on device\n"
+
+
+def test_closed_stdout_is_no_fault(served: Served) -> None:
+    """`whereby … >&-`."""
+    line = " ".join(command("meetings", "delete", "1"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} >&-"], env=environment(**served.variables), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert served.last("meetings.delete").status == 204
+
+
+def test_signal_while_it_starts_is_quiet() -> None:
+    """Ctrl-C before anything is imported leaves no traceback either."""
+    program = (
+        "import sys, importlib.abc, os, signal\n"
+        "class Late(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'whereby_async.cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Late())\n"
+        "from whereby_async.cli import main\n"
+        "sys.exit(main(['--version']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -1,0 +1,95 @@
+"""A storage that does as a test says, whatever the rules are: it answers each request with raw bytes, and keeps what it was sent."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Self
+
+from transport.wire_server import WireServer, read_request
+
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from whereby_async.testing import FakeWhereby
+
+STALL = b"<stall>"
+"""In an answer: what comes before is sent, and then nothing more."""
+
+
+class OddStorage:
+    """Answers request after request as `answers` say, the last one again and again, and closes the connection after each.
+
+    Each gets the request's headers, in lower case.
+    """
+
+    def __init__(self, *answers: Callable[[dict[str, str]], bytes]) -> None:
+        self._answers = list(answers)
+        self._server = WireServer(self._script)
+        self.requests: list[dict[str, str]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        self.url = f"{self._server.url}/file?Signature=plantedlinksignature"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.__aexit__()
+
+    def linked_from(self, fake: FakeWhereby, url: str | None = None) -> None:
+        """Have the fake's access links lead here, or to `url`."""
+        link = json.dumps({"accessLink": url or self.url, "expires": 4_000_000_000_000}).encode()
+        fake.faults.add(Fault(operation="recordings.access_link", body=link, times=None))
+
+    async def _script(self, server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await read_request(reader)).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        self.requests.append(headers)
+        answer = (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])(headers)
+        writer.write(answer.partition(STALL)[0])
+        await writer.drain()
+        if STALL in answer:
+            await reader.read()
+
+
+def answer(status: int, *headers: str, body: bytes = b"", cut: int | None = None, length: int | None = None) -> bytes:
+    """Raw bytes of an answer.
+
+    Args:
+        status: The status.
+        *headers: Its headers' lines.
+        body: The body.
+        cut: Send only so many bytes of it.
+        length: Announce another length; -1 announces none.
+    """
+    told = len(body) if length is None else length
+    lines = ["Connection: close", *headers, *([f"Content-Length: {told}"] if told >= 0 else [])]
+    return f"HTTP/1.1 {status} X\r\n{''.join(line + chr(13) + chr(10) for line in lines)}\r\n".encode() + body[:cut]
+
+
+def always(raw: bytes) -> Callable[[dict[str, str]], bytes]:
+    """The same answer, whatever was asked."""
+    return lambda _: raw
+
+
+def from_position(headers: dict[str, str]) -> int:
+    """Where the `Range` of a request begins, 0 without one."""
+    return int(headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+
+
+def serving(content: bytes, *, etag: str | None = '"v1"', cut: int | None = None) -> Callable[[dict[str, str]], bytes]:
+    """A storage that keeps to the rules, but for breaking off after `cut` bytes of each answer."""
+    tag = f"ETag: {etag}" if etag else "X-No-Tag: 1"
+
+    def serve(headers: dict[str, str]) -> bytes:
+        start = from_position(headers) if headers.get("if-range") == etag else 0
+        if not start:
+            return answer(200, tag, body=content, cut=cut)
+        if start >= len(content):
+            return answer(416, f"Content-Range: bytes */{len(content)}")
+        told = f"Content-Range: bytes {start}-{len(content) - 1}/{len(content)}"
+        return answer(206, told, tag, body=content[start:], cut=cut)
+
+    return serve

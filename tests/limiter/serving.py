@@ -1,0 +1,45 @@
+"""A server that counts, without a socket, and calls to it: for tests of budgets by real time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from limiter.driving import refuses, says
+
+if TYPE_CHECKING:
+    from whereby_async.limiter import Limiter, RateLimit
+
+PERIOD = 2.0
+LIMIT = 20
+
+
+class Server:
+    """Counts a fixed window from the first call, as the API does."""
+
+    def __init__(self, limit: int = LIMIT, period: float = PERIOD) -> None:
+        self.limit, self.period = limit, period
+        self.ends = 0.0
+        self.spent = 0
+        self.refused = 0
+
+    def serve(self, cost: int) -> RateLimit:
+        """One call arrives, and is answered."""
+        now = time.monotonic()
+        if now >= self.ends:
+            self.ends, self.spent = now + self.period, 0
+        self.spent += cost
+        if self.spent > self.limit:
+            self.refused += 1
+            return refuses(self.ends - now, limit=self.limit)
+        return says(self.limit - self.spent, limit=self.limit, reset_in=self.ends - now)
+
+
+async def call(budget: Limiter, server: Server, cost: int = 1, flight: float = 0.005, **options: Any) -> float:
+    """One call from its points to its answer; when it was granted."""
+    permit = await budget.acquire(cost, **options)
+    granted_at = time.monotonic()
+    await asyncio.sleep(flight)
+    permit.settle(server.serve(permit.cost))
+    return granted_at

@@ -1,0 +1,478 @@
+"""The shared budget on a real store: one process, one loop, and two budgets that stand for two processes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from limiter.driving import refuses, says, turns
+from limiter.serving import LIMIT, PERIOD, Server, call
+from whereby_async.errors import BudgetError, BudgetTimeoutError, ClientClosedError
+from whereby_async.limiter import Priority
+
+if TYPE_CHECKING:
+    import redis
+
+    from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
+    from whereby_async.limiter import Permit
+
+pytestmark = pytest.mark.anyio
+
+async def test_a_first_call_goes_at_once_and_learns_the_limit(make: Any) -> None:
+    """The limit is the header's, whatever was assumed."""
+    budget, server = make(limit=None), Server(1000)
+    assert budget.snapshot().state == "unknown"
+    await call(budget, server)
+    await call(budget, server)
+    permit = await budget.acquire(1)
+    snapshot = budget.snapshot()
+    assert (snapshot.limit, snapshot.state, snapshot.in_flight) == (1000, "open", 1)
+    assert snapshot.remaining == 997
+    permit.release()
+
+
+async def test_a_cold_start_sends_one_call_first(make: Any) -> None:
+    """Ten callers that start together wait for the first one's answer."""
+    budget, server = make(), Server()
+    first = await budget.acquire(1)
+    rest = [asyncio.create_task(budget.acquire(1)) for _ in range(9)]
+    await asyncio.sleep(0.2)
+    assert not any(task.done() for task in rest)
+    first.settle(server.serve(1))
+    permits = await asyncio.wait_for(asyncio.gather(*rest), 1.0)
+    for permit in permits:
+        permit.settle(server.serve(1))
+
+
+async def test_a_window_is_filled_and_the_next_waited_for(make: Any) -> None:
+    """Fifty points of a budget of twenty take three windows, and nothing is refused."""
+    budget, server = make(), Server()
+    began = time.monotonic()
+    await asyncio.gather(*[call(budget, server) for _ in range(50)])
+    assert server.refused == 0
+    assert 2 * PERIOD < time.monotonic() - began < 2.6 * PERIOD + 1
+
+
+async def test_two_processes_spend_one_budget(make: Any) -> None:
+    """Both together fill each window, neither is refused, and each gets half."""
+    budgets, server = (make(), make()), Server(100)
+    counts = [0, 0]
+
+    async def caller(which: int) -> None:
+        while True:
+            await call(budgets[which], server, limit_flight := 1 + which % 1)
+            counts[which] += limit_flight
+
+    tasks = [asyncio.create_task(caller(which)) for which in (0, 1) for _ in range(80)]
+    await asyncio.sleep(3.5 * PERIOD)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert server.refused == 0
+    assert sum(counts) >= 300
+    assert 0.6 < counts[0] / counts[1] < 1.67
+
+
+async def test_lanes_hold_across_processes(make: Any) -> None:
+    """When points come, an interactive call of one process goes before the batch of another."""
+    batch, people, server = make(reserve=0.0), make(reserve=0.0), Server()
+    await call(batch, server)
+    await asyncio.gather(*[call(batch, server, priority=Priority.BATCH) for _ in range(19)])
+    waiting = [asyncio.create_task(call(batch, server, priority=Priority.BATCH)) for _ in range(40)]
+    await asyncio.sleep(0.1)
+    urgent = [asyncio.create_task(call(people, server, priority=Priority.INTERACTIVE)) for _ in range(10)]
+    done = await asyncio.wait_for(asyncio.gather(*urgent), 2 * PERIOD)
+    served = sum(task.done() for task in waiting)
+    assert server.refused == 0
+    assert served <= 10
+    assert max(done) - min(done) < PERIOD / 2
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_lane_is_served_in_order(make: Any) -> None:
+    """Within one process, who came first is served first, be it over several windows."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    order: list[int] = []
+
+    async def one(number: int) -> None:
+        await call(budget, server)
+        order.append(number)
+
+    await asyncio.gather(*[one(number) for number in range(45)])
+    assert order == sorted(order)
+
+
+async def test_max_wait_zero_refuses_when_nothing_is_left(make: Any) -> None:
+    """Nothing is spent, and the error says when points come."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    with pytest.raises(BudgetTimeoutError) as refusal:
+        await budget.acquire(1, max_wait=0, operation="meetings.list")
+    assert refusal.value.retry_after is not None
+    assert 0 < refusal.value.retry_after <= PERIOD + 0.5
+    assert not refusal.value.may_have_happened
+    assert "meetings.list" in str(refusal.value)
+    assert budget.snapshot().waiting_points == 0
+
+
+async def test_max_wait_that_suffices_is_waited(make: Any) -> None:
+    """A call that can be served in time is not refused."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    await call(budget, server, max_wait=2 * PERIOD)
+    assert server.refused == 0
+
+
+async def test_max_wait_is_judged_before_the_wait(make: Any) -> None:
+    """Behind a queue of several windows a call that may not wait so long is refused at once."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    queue = [asyncio.create_task(budget.acquire(1)) for _ in range(5 * LIMIT)]
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    with pytest.raises(BudgetTimeoutError, match="queued before it"):
+        await budget.acquire(1, max_wait=1.5 * PERIOD)
+    assert time.monotonic() - began < 0.3
+    for task in queue:
+        task.cancel()
+    await asyncio.gather(*queue, return_exceptions=True)
+
+
+async def test_a_wait_that_turns_out_longer_ends_on_time(make: Any) -> None:
+    """A call that is not served within its `max_wait` hears so then."""
+    budget = make()
+    pilot = await budget.acquire(1)
+    began = time.monotonic()
+    with pytest.raises(BudgetTimeoutError, match="within its max_wait"):
+        await budget.acquire(1, max_wait=0.3)
+    assert 0.25 < time.monotonic() - began < 0.6
+    pilot.release()
+
+
+async def test_a_retry_keeps_its_place_and_its_waiting_time(make: Any) -> None:
+    """`after=` puts a call where its first attempt stood, and `max_wait` is summed."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT - 1):
+        await call(budget, server)
+    first = await budget.acquire(1)
+    order: list[str] = []
+
+    async def one(what: str, **options: Any) -> Permit:
+        permit = await budget.acquire(1, **options)
+        order.append(what)
+        return permit
+
+    later = asyncio.create_task(one("later"))
+    await asyncio.sleep(0.05)
+    first.settle(refuses(PERIOD / 4, limit=LIMIT))
+    again = asyncio.create_task(one("again", after=first))
+    done, _ = await asyncio.wait([later, again], return_when=asyncio.FIRST_COMPLETED, timeout=2 * PERIOD)
+    assert order == ["again"]
+    (await done.pop()).release()
+    (await later).release()
+
+
+async def test_a_price_above_the_limit_is_refused_at_once(make: Any) -> None:
+    """It can never be paid for."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    with pytest.raises(BudgetError, match="never be paid"):
+        await budget.acquire(LIMIT + 1)
+
+
+async def test_nonsense_is_refused(make: Any) -> None:
+    """Prices below one point and waits below no time have no meaning."""
+    budget = make()
+    with pytest.raises(ValueError, match="cost"):
+        await budget.acquire(0)
+    with pytest.raises(ValueError, match="max_wait"):
+        await budget.acquire(1, max_wait=-1)
+
+
+async def test_released_points_go_back(make: Any) -> None:
+    """What was never sent is there for others at once."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    permits = [await budget.acquire(1) for _ in range(LIMIT - 1)]
+    for permit in permits[:5]:
+        permit.release()
+    for _ in range(5):
+        await call(budget, server, max_wait=0.2)
+    for permit in permits[5:]:
+        permit.settle(server.serve(1))
+    assert server.refused == 0
+
+
+async def test_lost_points_stay_spent_for_a_period(make: Any) -> None:
+    """No answer came: the points may have counted."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    for _ in range(LIMIT - 1):
+        (await budget.acquire(1)).lost()
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=0)
+
+
+async def test_a_dropped_permit_counts_as_lost(make: Any) -> None:
+    """Collected without an end, it is not in flight for ever."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    permit = await budget.acquire(3)
+    assert "cost=3 live" in repr(permit)
+    del permit
+    gc.collect()
+    await asyncio.sleep(0.1)
+    (await budget.acquire(1)).release()
+    await asyncio.sleep(0.1)
+    assert budget.snapshot().in_flight == 0
+
+
+async def test_a_second_end_does_nothing(make: Any) -> None:
+    """A permit ends once."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    permit = await budget.acquire(2)
+    permit.settle(server.serve(2))
+    permit.settle(server.serve(2))
+    permit.release()
+    permit.lost()
+    await asyncio.sleep(0.1)
+    (await budget.acquire(1)).release()
+    assert budget.snapshot().in_flight <= 1
+
+
+async def test_a_call_cancelled_while_it_waits_leaves_the_lane(make: Any) -> None:
+    """Nothing of it stays behind, and the others are served."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    tasks = [asyncio.create_task(call(budget, server)) for _ in range(15)]
+    await asyncio.sleep(0.05)
+    for task in tasks[::2]:
+        task.cancel()
+    await asyncio.gather(*tasks[::2], return_exceptions=True)
+    await asyncio.wait_for(asyncio.gather(*tasks[1::2]), 2 * PERIOD)
+    assert server.refused == 0
+    assert budget.snapshot().waiting_points == 0
+
+
+async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back(make: Any) -> None:
+    """Cancelled at any turn of the loop around the store's answer, no point is lost."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    for count in range(30):
+        task = asyncio.create_task(budget.acquire(1))
+        await turns(count % 8)
+        await asyncio.sleep(0.0005 * (count % 4))
+        task.cancel()
+        for permit in await asyncio.gather(task, return_exceptions=True):
+            if not isinstance(permit, BaseException):
+                permit.release()
+    await asyncio.sleep(0.1)
+    (await budget.acquire(1)).release()
+    await asyncio.sleep(0.1)
+    (await budget.acquire(1)).release()
+    assert budget.snapshot().in_flight <= 1
+
+
+async def test_hooks_hear_of_waits_throttling_and_prices(make: Any) -> None:
+    """The same hooks as the local budget's, with the same reasons."""
+    heard: list[Any] = []
+
+    class Hook:
+        def on_wait(self, details: WaitDetails) -> None:
+            heard.append(details)
+
+        def on_throttle(self, details: ThrottleDetails) -> None:
+            heard.append(details)
+
+        def on_cost_change(self, details: CostChangeDetails) -> None:
+            heard.append(details)
+
+    budget, server, hook = make(), Server(), Hook()
+    budget.subscribe(hook)
+    for _ in range(LIMIT):
+        await call(budget, server)
+    task = asyncio.create_task(budget.acquire(1, operation="a"))
+    await asyncio.sleep(0.1)
+    second = asyncio.create_task(budget.acquire(1, operation="b"))
+    await asyncio.sleep(0.1)
+    assert [(details.operation, details.reason, details.priority) for details in heard] == [
+        ("a", "empty", "NORMAL"),
+        ("b", "queue", "NORMAL"),
+    ]
+    permit = await task
+    permit.settle(refuses(0.3, limit=LIMIT))
+    (await second).release()
+    throttled = [details for details in heard if type(details).__name__ == "ThrottleDetails"]
+    assert len(throttled) == 1
+    assert 0.2 < throttled[0].delay < 0.5
+    budget.unsubscribe(hook)
+    count = len(heard)
+    (await budget.acquire(1)).settle(refuses(0.1, limit=LIMIT))
+    await asyncio.sleep(0.2)
+    assert len(heard) == count
+
+
+async def test_a_429_stops_every_process(make: Any) -> None:
+    """The server's time is everybody's."""
+    one, other, server = make(), make(), Server()
+    await call(one, server)
+    await call(other, server)
+    (await one.acquire(1)).settle(refuses(0.8, limit=LIMIT))
+    await asyncio.sleep(0.1)
+    began = time.monotonic()
+    (await other.acquire(1)).release()
+    assert 0.5 < time.monotonic() - began < 1.2
+    assert one.snapshot().state in {"frozen", "open", "empty", "unknown"}
+
+
+async def test_learned_prices_are_everybodys(make: Any) -> None:
+    """What one process has learned of a price the other pays from its next call on."""
+    one, other = make(limit=200), make(limit=200)
+    left = 200
+    for _ in range(6):
+        permit = await one.acquire(1, operation="insights.rooms")
+        left -= 4
+        permit.settle(says(left, limit=200, reset_in=PERIOD))
+        await asyncio.sleep(0.03)
+    (await one.acquire(1)).release()
+    assert one.snapshot().costs == {"insights.rooms": 4}
+    (await other.acquire(1)).release()
+    permit = await other.acquire(1, operation="insights.rooms")
+    assert permit.cost == 4
+    permit.release()
+
+
+async def test_pinned_prices_are_never_learned(make: Any) -> None:
+    """A pin holds, and teaches nobody."""
+    budget = make(limit=200, costs={"insights.rooms": 2})
+    left = 200
+    for _ in range(6):
+        permit = await budget.acquire(1, operation="insights.rooms")
+        assert permit.cost == 2
+        left -= 4
+        permit.settle(says(left, limit=200, reset_in=PERIOD))
+    assert budget.snapshot().costs == {"insights.rooms": 2}
+
+
+async def test_a_reserve_is_kept_from_the_batch_lane(make: Any) -> None:
+    """A batch that would spend the window leaves something for the others, and its wait says why."""
+    waits: list[WaitDetails] = []
+
+    class Hook:
+        def on_wait(self, details: WaitDetails) -> None:
+            waits.append(details)
+
+    budget, server = make(limit=100, reserve=0.2, period=4.0), Server(100, 4.0)
+    await call(budget, server)
+    budget.subscribe(Hook())
+    batch = [asyncio.create_task(call(budget, server, priority=Priority.BATCH)) for _ in range(200)]
+    await asyncio.sleep(0.6)
+    assert 75 <= server.spent <= 90
+    assert {details.reason for details in waits} <= {"reserve", "queue"}
+    for _ in range(5):
+        await call(budget, server, max_wait=0.1)
+    for task in batch:
+        task.cancel()
+    await asyncio.gather(*batch, return_exceptions=True)
+
+
+async def test_the_forecast_counts_windows(make: Any) -> None:
+    """What fits goes at once; the rest takes a window each."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    (await budget.acquire(1)).release()
+    assert budget.forecast(5).windows == 1
+    assert budget.forecast(5).seconds == 0
+    assert budget.forecast(5 * LIMIT).windows in {5, 6}
+    assert 3 * PERIOD < budget.forecast(5 * LIMIT).seconds < 7 * PERIOD
+    assert budget.forecast(0).seconds == 0
+
+
+async def test_closing_sends_those_who_wait_away(make: Any) -> None:
+    """They hear that the limiter was closed, and so does who comes later."""
+    budget, server = make(), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    task = asyncio.create_task(budget.acquire(1))
+    await asyncio.sleep(0.05)
+    await budget.aclose()
+    with pytest.raises(ClientClosedError, match="while the call waited"):
+        await task
+    with pytest.raises(ClientClosedError):
+        await budget.acquire(1)
+    assert "closed" in repr(budget)
+    await budget.aclose()
+
+
+async def test_closing_reports_what_has_ended(make: Any) -> None:
+    """The last answers are not lost with the process."""
+    one, other, server = make(), make(), Server()
+    await call(one, server)
+    permit = await one.acquire(2)
+    permit.settle(server.serve(2))
+    await one.aclose()
+    (await other.acquire(1)).release()
+    assert other.snapshot().in_flight <= 1
+
+
+async def test_an_idle_budget_makes_no_call(make: Any, client: redis.Redis) -> None:
+    """Nobody waits, nothing is in flight: nothing happens."""
+
+    def calls() -> int:
+        stats: Any = client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+    budget, server = make(), Server()
+    await call(budget, server)
+    await asyncio.sleep(0.2)
+    before = calls()
+    await asyncio.sleep(1.5)
+    assert calls() == before
+
+
+async def test_group_commit_carries_many_calls(make: Any, client: redis.Redis) -> None:
+    """A thousand calls at once take a few dozen calls of the store, not two thousand."""
+
+    def calls() -> int:
+        stats: Any = client.info("commandstats")
+        return int(stats["cmdstat_evalsha"]["calls"])
+
+    budget, server = make(limit=5000), Server(5000)
+    await call(budget, server)
+    before = calls()
+    await asyncio.gather(*[call(budget, server, flight=0.01) for _ in range(1000)])
+    assert calls() - before < 60
+    assert server.refused == 0
+
+
+async def test_a_lease_outlives_a_long_attempt(make: Any, client: redis.Redis) -> None:
+    """While a call is in flight its process gives signs of life, so its points are not given up."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    permit = await budget.acquire(3)
+    await asyncio.sleep(3.2)
+    permit.settle(server.serve(3))
+    await asyncio.sleep(0.1)
+    (await budget.acquire(1)).release()
+    assert budget.snapshot().in_flight <= 1
+    assert server.refused == 0
+
+
+async def test_the_books_expire(make: Any, client: redis.Redis, name: str) -> None:
+    """Nothing is left in the store for ever, and nothing goes before it must."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    key = f"whereby:{{{name}}}:1"
+    assert 10 * PERIOD * 1000 < client.pttl(key) <= (86_400 + 10 * PERIOD) * 1000  # type: ignore[operator]

