@@ -67,7 +67,7 @@ def surprised(seeds: range) -> None:
         for share in (0.3, 0.6):
             outcomes = [scenarios.among_others(policy, share, seed) for seed in seeds]
             figures = worst(outcomes, throttled=lambda it: it.throttled, least_share=lambda it: it.share)
-            show(f"others want {share:.0%}, {policy}", "<= 30 x 429, >= .95 of the rest (fixed)", **figures)
+            show(f"others want {share:.0%}, {policy}", "<= 30 x 429, >= .95 of the rest", **figures)
     for share in (0.3, 0.6):
         outcomes = [scenarios.bursty_others(share, seed) for seed in seeds]
         figures = worst(outcomes, throttled=lambda it: it.throttled, least_share=lambda it: it.share)

@@ -128,14 +128,14 @@ async def test_absence_is_not_believed_while_rooms_vanish(
 async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """A cursor that skips the very room that is looked for does not lead to a second one."""
     fake.ignores_name_filter = True
-    for number in range(100):
+    for number in range(101):
         fake.add_meeting(room_name_prefix=f"other{number}-")
     lose(fake, Fault(drop="after"), 0)
     vanished = 0
 
     def vanish(request: RecordedRequest) -> None:
         nonlocal vanished
-        if request.operation == "meetings.list" and "cursor" not in dict(request.query) and vanished < 3:
+        if request.operation == "meetings.list" and "cursor" not in dict(request.query) and vanished < 2:
             vanished += 1  # the page was made with it; the next page begins one room too late
             del fake.meetings[next(iter(fake.meetings))]
             fake.add_meeting(room_name_prefix=f"later{vanished}-")
@@ -143,7 +143,8 @@ async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereb
     fake.subscribe(vanish)
     (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
     assert outcome.adopted
-    assert vanished == 3
+    assert vanished == 2
+    assert sent(fake, "meetings.list") >= 4  # the filter, a reading of two pages that missed it, and another
     assert each_once(fake, 1)
 
 

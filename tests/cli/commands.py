@@ -1,8 +1,10 @@
-"""A command line for every operation of the API, on a world that has what it needs."""
+"""A command line for every command, on a world that has what it needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from whereby_async.webhooks import sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from whereby_async.testing import FakeWhereby
 
 ROOM = "/weekly"
+SECRET = "whsec-of-the-tests"
+BODY = b'{"id":"e1","apiVersion":"1.0","createdAt":"2026-11-23T04:53:00.000Z","type":"room.session.ended","data":{"roomName":"/weekly"}}'
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
     "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
@@ -17,7 +21,7 @@ PNG = bytes.fromhex(
 
 
 def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
-    """Fill the server's world; a command line by the operation that it is to make, or `operation again` for a second one.
+    """Fill the server's world; a command line by the operation that it makes, or by its own words if it makes several.
 
     Args:
         fake: The server.
@@ -30,7 +34,13 @@ def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
     recordings = [fake.add_recording(room_session_id=session)["recordingId"] for _ in range(4)]
     *transcriptions, fresh = [fake.add_transcription(room_name=ROOM)["transcriptionId"] for _ in range(5)]
     summaries = [fake.add_summary(transcriptions[0])["summaryId"] for _ in range(2)]
+    rows = place / "rooms.csv"
+    rows.write_text("customer,endDate\nacme,2099-01-01T00:00:00Z\n")
+    body = place / "body.json"
+    body.write_bytes(BODY)
     participant = fake.participants[session][0]["participantId"]
+    fake.add_recording(room_name="/kept")
+    fake.add_meeting(room_name="/old-one")
     first = str(meetings[0]["meetingId"])
     return {
         "meetings.create": ["meetings", "create", "--end-date", "+2h", "--field", "hostRoomUrl"],
@@ -63,5 +73,17 @@ def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
         "insights.rooms": ["insights", "rooms", "--name-starts-with", "/week"],
         "insights.room_sessions": ["insights", "room-sessions", ROOM],
         "insights.participants": ["insights", "participants", "--room-session-id", session],
+        "budget": ["budget"],
+        "completion": ["--install-completion", "--shell", "fish"],
+        "meetings import": ["meetings", "import", str(rows), "--key", "customer"],
+        "meetings purge": ["meetings", "purge", "--name-starts-with", "/old-", "--yes"],
+        "probe": ["probe"],
+        "recordings download": ["recordings", "download", recordings[0], str(place / "one.mp4")],
+        "recordings sync": ["recordings", "sync", str(place / "all"), "--room-name", "/kept"],
+        "transcriptions download": ["transcriptions", "download", transcriptions[0], str(place / "one.md")],
+        "transcriptions wait": ["transcriptions", "wait", transcriptions[0]],
+        "summaries wait": ["summaries", "wait", summaries[0]],
+        "insights export": ["insights", "export", str(place / "insights")],
+        "webhooks verify": ["webhooks", "verify", str(body), "--signature", sign(BODY, SECRET)],
         "insights.participant": ["insights", "participant", session, participant],
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from downloads.odd_storage import OddStorage, always, answer, serving
+from downloads.odd_storage import STALL, OddStorage, always, answer, serving
 from transport.wire_server import OK, WireServer, answering
 
 from whereby_async import (
@@ -150,24 +151,46 @@ def test_number_of_downloads_is_checked(downloads: object) -> None:
         SessionPool(downloads=downloads)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-async def test_closing_the_client_ends_downloads(fake: FakeWhereby, tmp_path: Path) -> None:
-    """The one that reads, the one that pauses, the one that waits for its turn; the first leaves its part."""
-    recordings = [fake.add_recording(size=3_000_000)["recordingId"] for _ in range(3)]
-    client = fake.client(limiter=Unlimited(), retry=RetryPolicy(base=1000.0, cap=1000.0))
-    fake.faults.add(Fault(operation="storage", skip=1, drop="before"))
-    fake.faults.add(Fault(operation="storage", body=b"x" * 3000, drip=0.001, headers={"ETag": '"v1"'}))
-    one = asyncio.create_task(client.recordings.download(recordings[0], tmp_path / "one"))
-    while not fake.requests or fake.requests[-1].operation != "storage":
-        await asyncio.sleep(0.001)
-    two = asyncio.create_task(client.recordings.download(recordings[1], tmp_path / "two"))
-    while len(client._shared.waiting._tasks) < 1:  # pyright: ignore[reportPrivateUsage] - it pauses
-        await asyncio.sleep(0.001)
-    await asyncio.sleep(0.05)
-    await client.aclose()
-    outcomes = await asyncio.gather(one, two, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [ClientClosedError, APIConnectionError]
+async def test_closing_the_client_ends_a_download_that_reads(fake: FakeWhereby, tmp_path: Path) -> None:
+    """At once, whatever the stall timeout; what had come stays, and nothing can be begun any more."""
+    recording = fake.add_recording()["recordingId"]
+    client = fake.client(limiter=Unlimited())
+    async with OddStorage(always(answer(200, 'ETag: "v1"', body=CONTENT, cut=300) + STALL)) as storage:
+        storage.linked_from(fake)
+        task = asyncio.create_task(client.recordings.download(recording, tmp_path / "film"))
+        while not storage.requests:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        with pytest.raises(ClientClosedError, match="closed while it downloaded"):
+            await task
+    assert (tmp_path / "film.part").read_bytes() == CONTENT[:300]
     with pytest.raises(ClientClosedError):
-        await client.recordings.download(recordings[2], tmp_path / "three")
+        await client.recordings.download(recording, tmp_path / "film")
+
+
+async def test_closing_the_client_ends_a_download_that_pauses(fake: FakeWhereby, tmp_path: Path) -> None:
+    """With the error of its last try."""
+    recording = fake.add_recording()["recordingId"]
+    retries = logging.getLogger("whereby_async")
+    paused = asyncio.Event()
+
+    def watching(record: logging.LogRecord) -> bool:
+        if "at byte 0" in record.getMessage():
+            paused.set()
+        return True
+
+    retries.addFilter(watching)
+    level, _ = retries.level, retries.setLevel(logging.DEBUG)
+    fake.faults.add(Fault(operation="storage", drop="before"))
+    client = fake.client(limiter=Unlimited(), retry=RetryPolicy(base=1e6, cap=1e6))
+    task = asyncio.create_task(client.recordings.download(recording, tmp_path / "film"))
+    await paused.wait()
+    retries.removeFilter(watching)
+    retries.setLevel(level)
+    await client.aclose()
+    with pytest.raises(APIConnectionError, match=r"the storage failed"):
+        await task
 
 
 async def test_a_closed_pool_sends_the_waiting_away(fake: FakeWhereby) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import checkout
 import pytest
 
-from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FakeWhereby, Fault
 from whereby_async.testing.storage import PatternBlob
 
 BENCHMARK = checkout.ROOT / "benchmarks" / "download.py"
@@ -50,6 +50,7 @@ async def test_a_killed_program_is_gone_on_with(tmp_path: Path) -> None:
     size = 40_000_000
     async with FakeWhereby() as fake:
         recording = fake.add_recording(size=size)["recordingId"]
+        fake.faults.add(Fault(operation="storage", truncate=20_000_000), Fault(operation="storage", delay=60))
         environment = checkout.clean_environment(
             PYTHONPATH=str(checkout.ROOT), WHEREBY_API_KEY=fake.api_key, WHEREBY_BASE_URL=fake.url
         )

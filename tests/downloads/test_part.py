@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import resource
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -158,3 +159,22 @@ def test_an_error_in_a_descriptor_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"film\.part\.json"):
         part.note(Version(7, '"v2"'))
     part.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX's limits")
+def test_a_short_write_counts_what_was_written(tmp_path: Path) -> None:
+    """Two of three bytes fit: the error names the part, and the next one goes on behind those two."""
+    part = opened(tmp_path / "film")
+    part.begin(VERSION)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"film\.part'") as caught:
+            part.write(b"abc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (caught.value.errno, part.position) == (errno.EFBIG, 2)
+    part.close()
+    again = opened(tmp_path / "film")
+    assert again.position == 2
+    again.close()

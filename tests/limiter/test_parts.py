@@ -140,32 +140,32 @@ def test_window_bias_is_bounded() -> None:
 def test_others_leave_half_of_the_rest_in_flight() -> None:
     """And all of it when little is left; one call alone may take what is there."""
     others = Others(60.0)
-    others.beware(100, 0.0)
+    others.beware(100, 0.0, 0)
     assert others.cap(10) == 40
     assert others.cap(0) == 50
-    others.note(6, 0.0, 1.0)
+    others.note(6, 0.0, 1.0, 1)
     assert others.cap(4) == 2
     assert others.cap(0) == 6
-    others.note(50, 0.5, 1.5)
-    assert others.least == 6
-    others.note(50, 1.0, 2.0)
-    assert others.least == 50
+    others.note(50, 0.5, 1.5, 2)
+    assert (others.least, others.released) == (6, 1)
+    others.note(50, 1.0, 2.0, 3)
+    assert (others.least, others.released) == (50, 3)
 
 
 def test_probes_become_rare_and_stop_when_one_is_refused() -> None:
     """They double their distance; a refusal ends them for ten periods."""
     others = Others(60.0)
-    others.beware(0, 0.0)
+    others.beware(0, 0.0, 0)
     times: list[float] = []
     now = 0.0
     for _ in range(4):
         now = others.pilot_at(math.inf)
         times.append(now)
         others.piloted(now)
-        others.note(0, now, now)
+        others.note(0, now, now, 0)
     assert times == pytest.approx([1.5, 4.5, 10.5, 22.5])
     others.piloted(now)
-    others.emptied(now)
+    others.emptied(now, 0)
     assert others.pilot_at(math.inf) == pytest.approx(60.0)
     assert others.pilot_at(40.0) == pytest.approx(40.0)
     others.piloted(60.0)
@@ -185,6 +185,17 @@ def test_foreign_rate_is_a_decaying_mean() -> None:
     assert others.rate == pytest.approx(5.0, rel=0.2)
 
 
+def test_foreign_rate_on_a_sliding_server_is_what_others_have_spent_within_a_period() -> None:
+    """Where points come back all the time, drops say nothing; what is missing beside ours does."""
+    others = Others(60.0)
+    for _ in range(100):
+        others.weigh(300)
+    assert others.rate == pytest.approx(5.0, rel=0.02)
+    for _ in range(200):
+        others.weigh(-3)
+    assert others.rate == pytest.approx(0.0, abs=0.01)
+
+
 def test_pace_needs_three_rises_within_half_a_period() -> None:
     """A garbled zero between honest answers is no rise, and a window turns only once."""
     pace = Pace(60.0)
@@ -200,20 +211,54 @@ def test_pace_needs_three_rises_within_half_a_period() -> None:
 
 
 def test_headroom_grows_with_refusals_and_shrinks_with_time() -> None:
-    """Refusals of one moment count once."""
+    """By two points for each moment with a refusal, up to a fiftieth of the limit or ten, and down again by one."""
     pace = Pace(60.0)
     for now in (100.0, 100.1, 100.2):
         pace.refused(1000, now)
-    assert pace.headroom == 5
-    for now in range(110, 200, 10):
+    assert pace.headroom == 4
+    for now in range(110, 300, 10):
         pace.refused(1000, float(now))
-    assert pace.headroom == 100
-    pace.ease(250.0)
-    assert pace.headroom == 100
-    pace.ease(320.0)
-    assert pace.headroom == 50
-    assert pace.room(60, 1, 1000, 0.6, 0.0) == 19
-    assert pace.room(0, 10, 100, 1000.0, 0.0) >= 10
+    assert pace.headroom == 20
+    pace.ease(310.0)
+    assert pace.headroom == 20
+    pace.ease(330.0)
+    assert pace.headroom == 19
+    small = Pace(60.0)
+    for now in range(100, 200, 10):
+        small.refused(100, float(now))
+    assert small.headroom == 10
+    for now in range(240, 600, 31):
+        small.ease(float(now))
+    assert small.headroom == 2
+
+
+def test_paced_room_is_what_was_told_and_what_came_back() -> None:
+    """Less a margin; what is not confirmed yet counts for one call, and the others' noise grows with the time."""
+    pace = Pace(60.0)
+    assert pace.room(50, 1, 0, 0.0) == 48
+    assert pace.room(50, 1, 0, 25.0) == 43
+    assert pace.room(0, 3, 4, 0.0) == 2
+    assert pace.room(0, 3, 400, 0.0) == 3
+    assert pace.room(0, 3, 400, 25.0) == 3
+    assert pace.room(-2, 3, 400, 0.0) == 1
+
+
+def test_probes_follow_what_they_find() -> None:
+    """The gap becomes the time in which a call's worth comes back, and doubles after each probe that was in vain."""
+    pace = Pace(60.0)
+    assert pace.gap == pytest.approx(1.5)
+    for gap in (3.0, 6.0, 12.0, 24.0, 30.0, 30.0):
+        pace.learn(0, 2, 1.0, probe=True)
+        assert pace.gap == pytest.approx(gap)
+    pace.learn(-5, 2, 10.0, probe=False)  # no probe: it only tells what it finds
+    assert pace.gap == 30.0
+    pace.learn(8, 2, 20.0, probe=False)  # eight in twenty seconds: four take ten
+    assert pace.gap == pytest.approx(15.0)
+    pace.learn(8, 2, 20.0, probe=False)
+    assert pace.gap == pytest.approx(10.0)
+    for _ in range(5):
+        pace.learn(400, 2, 20.0, probe=True)
+    assert pace.gap == pytest.approx(1.5)
 
 
 def test_quota_says_when_it_changes() -> None:

@@ -152,7 +152,7 @@ async def test_refusals_without_progress_back_off(told: float | None) -> None:
 @simulated
 async def test_wrong_time_is_obeyed_once() -> None:
     """A server that says 0.3 seconds and refuses again is waited for longer; a success makes all as before."""
-    for budget in (PointBudget(100), Unlimited()):
+    for budget, longer in ((PointBudget(100), [1.5, 3.0]), (Unlimited(), [1.0, 2.0])):
         waits: list[float] = []
         for told in (0.3, 0.3, 0.3, None, 0.3):
             began = now()
@@ -160,7 +160,7 @@ async def test_wrong_time_is_obeyed_once() -> None:
             waits.append(now() - began)
             permit.settle(refuses(told) if told else says(98))
         (await budget.acquire(1)).settle(says(97))
-        assert waits == pytest.approx([0.0, 0.3, 1.0, 2.0, 0.0], abs=0.05)
+        assert waits == pytest.approx([0.0, 0.3, *longer, 0.0], abs=0.05)
         assert budget.snapshot().state == "open"
 
 

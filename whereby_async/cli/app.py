@@ -67,7 +67,7 @@ _GROUPS: Final = {
     "recordings": _Place(GROUPS["recordings"], ("downloads", "sync")),
     "transcriptions": _Place(GROUPS["transcriptions"], ("downloads", "waits")),
     "summaries": _Place(GROUPS["summaries"], ("waits",)),
-    "insights": _Place(GROUPS["insights"], ()),
+    "insights": _Place(GROUPS["insights"], ("export",)),
     "webhooks": _Place("Check signed webhooks, without the API.", ("webhooks",)),
 }
 

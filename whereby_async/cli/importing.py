@@ -13,7 +13,7 @@ from .exits import ExitCode, UsageError
 from .resultfile import ResultFile
 from .results import wire
 from .rowfile import RowFile
-from .work import Bar, Report, duration, look_at_budget, run_long
+from .work import Bar, Report, counted, duration, look_at_budget, run_long
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -25,7 +25,7 @@ _REFRESH: Final = 0.2
 """Seconds between two states of the progress bar."""
 
 _FLAG = Parameter(negative="", show_default=False)
-_MANY = Parameter(negative=(), consume_multiple=False)
+_MANY = Parameter(negative=(), consume_multiple=False, show_default=False)
 
 
 def register(group: App, name: str) -> None:  # noqa: ARG001 - as every group's
@@ -41,7 +41,9 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     output: str | None = None,
     key: str | None = None,
     ignore: Annotated[tuple[str, ...], _MANY] = (),
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False)] = (),
+    set_: Annotated[
+        tuple[str, ...], Parameter(name="--set", negative=(), consume_multiple=False, show_default=False)
+    ] = (),
     field: Annotated[tuple[str, ...], _MANY] = (),
     format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
     concurrency: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 64,
@@ -184,7 +186,7 @@ class _Import:
             hint = " Try the failed ones again with --retry-failed."
         self._report.line(
             {"event": "summary", "rows": len(self._rows), **self._counts, "journal": self.journal, "output": output},
-            f"{len(self._rows)} rows: {told}.{where}{hint}",
+            f"{counted(len(self._rows), 'row')}: {told}.{where}{hint}",
         )
 
 
@@ -204,7 +206,7 @@ async def _estimate(rows: RowFile, connection: Connection) -> int:
             "seconds": round(told.seconds, 1),
             "limit": limit,
         },
-        f"{len(rows)} rooms at {told.price} points: {told.points} points, about {duration(told.seconds)}"
-        f" ({told.windows} windows of {limit} points). Nothing was sent; without --dry-run it is.",
+        f"{counted(len(rows), 'room')} at {told.price} points: {told.points:,} points, about {duration(told.seconds)}"
+        f" ({counted(told.windows, 'window')} of {limit:,} points). Nothing was sent; without --dry-run it is.",
     )
     return ExitCode.OK

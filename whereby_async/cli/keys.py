@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +13,7 @@ from ..redaction import Secret
 from .exits import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
@@ -56,11 +58,22 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
             )
 
 
+@contextlib.contextmanager
+def interruptible() -> Generator[None]:
+    """While somebody is asked, Ctrl-C interrupts at once: a loop's own way with it would wait for the line to be typed."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _asked(variable: str, name: str) -> Secret:
     if not sys.stdin.isatty():
         raise UsageError(f"no {name}: set the variable {variable} (on a terminal you would be asked for it)")
     try:
-        typed = getpass.getpass(f"{name} (not shown; or set {variable}): ", stream=sys.stderr).strip()
+        with interruptible():
+            typed = getpass.getpass(f"{name} (not shown; or set {variable}): ", stream=sys.stderr).strip()
     except EOFError:
         typed = ""
     if not typed:

@@ -16,8 +16,9 @@ from ..redaction import redact
 from . import values
 from .connection import Connection
 from .exits import ExitCode, UsageError
+from .keys import interruptible
 from .results import results_for, wire
-from .work import Bar, Report, duration, look_at_budget, run_long
+from .work import Bar, Report, counted, duration, look_at_budget, run_long
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -142,7 +143,7 @@ class _Purge:
         show.rows([{"event": "picked", **wire(meeting)} for meeting in meetings.values()])
         self._report.line(
             {"event": "estimate", "picked": len(meetings), "points": told.points, "seconds": round(told.seconds, 1)},
-            f"{len(meetings)} meetings, {told.points} points, about {duration(told.seconds)}. Nothing was deleted.",
+            f"{counted(len(meetings), 'meeting')}, {told.points} points, about {duration(told.seconds)}. Nothing was deleted.",
         )
 
     def _ask(self, meetings: dict[str, Meeting]) -> None:
@@ -151,13 +152,15 @@ class _Purge:
         Raises:
             UsageError: Told otherwise, or there is nobody to ask.
         """
-        count = "1 meeting" if len(meetings) == 1 else f"{len(meetings):,} meetings"
+        count = counted(len(meetings), "meeting")
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(f"{count} would be deleted, and there is no terminal to ask on: pass --yes, or --dry-run")
         some = ", ".join(str(meeting.room_name) for meeting in list(meetings.values())[:_EXAMPLES])
         print(f"{count}, such as {some}. Whoever is in their rooms is thrown out.", file=sys.stderr)
         print("Delete them? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        with interruptible():
+            answer = sys.stdin.readline().strip().lower()
+        if answer not in {"y", "yes"}:
             raise UsageError("nothing was deleted")
 
     async def _delete(self, client: WherebyClient, meetings: dict[str, Meeting], concurrency: int) -> None:
@@ -179,7 +182,7 @@ class _Purge:
         told = f", {failed} failed" if failed else ""
         self._report.line(
             {"event": "summary", "picked": len(meetings), "deleted": deleted, "failed": failed},
-            f"{deleted} of {len(meetings)} meetings deleted{told}.",
+            f"{deleted:,} of {counted(len(meetings), 'meeting')} deleted{told}.",
         )
 
     def _tell(self, meeting: Meeting, error: Exception | None) -> None:

@@ -101,7 +101,7 @@ class _Sync:
             if dry_run:
                 for recording in missing:
                     self._tell("missing", recording, words=str(self._path(recording)))
-            else:
+            elif missing:
                 await self._download(client, missing, concurrency, expected)
         lacking = f"{len(missing)} missing ({size(expected)})" if dry_run else f"{self._finished} downloaded"
         trouble = [

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from .results import wire
+from .work import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +75,7 @@ class Records:
     def end(self, count: int) -> None:
         """`3 rows`."""
         self._console.print(end="" if self._is_first else "\n")
-        self._console.print(Text(_counted(count), style="dim"), soft_wrap=True)
+        self._console.print(Text(counted(count, "row"), style="dim"), soft_wrap=True)
 
 
 class Table(Records):
@@ -102,7 +103,7 @@ class Table(Records):
     def end(self, count: int) -> None:
         """`3 rows`, and where the rest of their fields is."""
         more = "; all fields with --json" if self._left_out else ""
-        self._console.print(Text(_counted(count) + more, style="dim"), soft_wrap=True)
+        self._console.print(Text(counted(count, "row") + more, style="dim"), soft_wrap=True)
 
     def _begin(self, rows: Sequence[dict[str, Any]]) -> None:
         room = self._console.width
@@ -168,7 +169,3 @@ def _brief(value: object) -> str:
 
 def _style(name: str, value: object) -> str:
     return _STATES.get(str(value), "yellow") if name == "state" else ""
-
-
-def _counted(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"

@@ -175,6 +175,11 @@ _WAITS: Final = {
 }
 
 
+def counted(count: int, what: str) -> str:
+    """`1 meeting`, `1,200 meetings`."""
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def size(count: float) -> str:
     """`1.2 MB`."""
     unit = 0

@@ -155,7 +155,7 @@ class PartFile:
         with _named(self._part):
             os.fsync(self._descriptor)
         self._check_final()
-        if sys.platform == "win32":  # where an open file cannot be renamed
+        if sys.platform == "win32":  # pragma: no cover - where an open file cannot be renamed
             os.close(self._descriptor)
             self._descriptor = None
         os.replace(self._part, self.path)  # noqa: PTH105 - the part's name is text
@@ -213,7 +213,7 @@ class PartFile:
             os.close(descriptor)  # it was renamed between our opening and our locking it
 
     def _lock(self, descriptor: int) -> None:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover - where there are no such locks
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,6 +21,7 @@ from ..errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
+    ClientClosedError,
     InternalServerError,
     NotFoundError,
     WherebyError,
@@ -187,13 +188,13 @@ class Transfer:
     async def _take(self, answer: StorageAnswer, verdict: Verdict) -> _Break | None:
         """The bytes of an answer; those that came before a break are kept."""
         size = verdict.version.size
-        intake = Intake(self._sink, await self._align(verdict))
+        intake = Intake(self._sink, await self._align(verdict), asyncio.get_running_loop())
         broken = None
         while size is None or self._sink.position <= size:
             try:
                 piece = await answer.read()
-            except APIConnectionError as error:
-                broken = _Break(error)
+            except (APIConnectionError, ClientClosedError) as error:
+                broken = _Break(error, final=isinstance(error, ClientClosedError))
                 break
             if not piece:
                 break

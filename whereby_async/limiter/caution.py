@@ -79,15 +79,32 @@ def room_for_pilot(ledger: Ledger, now: float, room: int, need: int) -> int:
 
 
 def room_paced(ledger: Ledger, now: float, proven: int, need: int) -> int:
-    """The server refills as it goes: let the calls flow at that rate, beyond what is proven only after a refusal."""
-    ledger.pace.ease(now)
-    others = ledger.others
-    foreign = others.rate if now < others.until else 0.0
-    left = others.least - (ledger.granted - ledger.answered)
-    room = ledger.pace.room(left, need, ledger.limit, now - others.least_at, foreign)
-    if proven < min(room, need) and now >= others.proven_until:
-        ledger.await_release(now)
-        return proven
-    if room < need:
-        ledger.ask_again(now + max(need - room, 1) / ledger.pace.refill(ledger.limit, foreign), "empty")
-    return room
+    """The server refills as it goes: let the calls flow as their points come back, beyond what is proven only after a refusal."""
+    pace, others = ledger.pace, ledger.others
+    pace.ease(now)
+    passed = max(0.0, now - others.least_at)
+    back = ledger.ageing.released - others.released
+    evenly = passed * ledger.limit / ledger.period
+    pending = ledger.granted - ledger.answered
+    room = pace.room(others.least - pending, need, min(back, evenly), others.rate * passed)
+    refuted = now < others.proven_until
+    if not refuted:
+        room = min(room, proven)
+    if room >= need:
+        return room
+    ledger.await_release(now)
+    if pending or not (refuted or proven >= need):
+        return room
+    if evenly < back:
+        ledger.again_at = min(ledger.again_at, now + (need - room) * ledger.period / ledger.limit)
+    return room_for_probe(ledger, now, room, need)
+
+
+def room_for_probe(ledger: Ledger, now: float, room: int, need: int) -> int:
+    """Nothing of ours has come back for a while: one call goes to see whether anything else has."""
+    probe_at = max(ledger.others.least_at, ledger.cold.piloted_at) + ledger.pace.gap
+    if now < probe_at:
+        ledger.again_at = min(ledger.again_at, probe_at)
+        return room
+    ledger.pace.probing = True
+    return max(need, room)

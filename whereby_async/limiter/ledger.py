@@ -162,6 +162,8 @@ class Ledger:
             self.piloting = False
             self.piloted_end = self.window.end
             self.others.piloted(now)
+        if self.pace.probing:
+            self.pace.sent(now)
         if self.cold.on or not self._calm:
             self.cold.piloted_at = now
         if not self.cold.on and self.lead.due and self.lead.out is None and self.granted + charge.cost > self.floor:
@@ -171,7 +173,7 @@ class Ledger:
 
     def room(self, now: float, need: int = 1) -> int:
         """Points that may be granted now; if fewer than `need`, `why` and `again_at` say more."""
-        self.piloting = False
+        self.piloting = self.pace.probing = False
         if self.ageing.due(now):
             self._release(now)
         if now < self.gate.opens_at:
@@ -303,17 +305,35 @@ class Ledger:
         foreign = remaining + self.held < self.limit
         majority = self.others.vote(foreign=foreign)
         if foreign and (majority or (alone and self.others.twice)):
-            self.others.beware(remaining, now)
+            self.others.beware(remaining, now, self.ageing.released)
         if now < self.others.until:
-            self.disturb()
-            self.others.note(remaining, charge.granted_at, now)
-            self.others.measure(remaining, self.answered, now)
-            self.pace.note(remaining, charge.granted_at, now)
+            self._heard_among_others(charge, remaining, now)
         elif foreign and alone:
             # One answer to a call that went alone speaks of others: ask once more before all follow.
             self._grow_cold(now)
             return
         self.cold.heard(charge.granted_at)
+
+    def _heard_among_others(self, charge: Charge, remaining: int, now: float) -> None:
+        self.disturb()
+        if self.ageing.due(now):
+            self._release(now)
+        others, pace, released = self.others, self.pace, self.ageing.released
+        if charge.granted_at >= self.gate.named_at:
+            self.gate.named_at = math.inf
+            if 2 * remaining < self.limit:
+                pace.begin(now)
+        if charge.granted_at >= others.least_at and self.granted == self.answered:
+            # The server's own release comes a flight before ours.
+            back = self.answered - self.ageing.younger(self.slowest, now) - others.released
+            grown = remaining + charge.cost - others.least - back
+            pace.learn(grown, charge.cost, now - others.least_at, probe=charge.granted_at == pace.probed_at)
+        others.note(remaining, charge.granted_at, now, released)
+        pace.note(remaining, charge.granted_at, now)
+        if now < pace.until:
+            others.weigh(self.limit - remaining - (self.answered - released))
+        else:
+            others.measure(remaining, self.answered, now)
 
     def _refused(self, charge: Charge, answer: RateLimit, now: float) -> None:
         """A 429: nothing before the server's time, then one call at a time."""
@@ -327,10 +347,25 @@ class Ledger:
         elif charge.cost > self.limit:
             # It went to ask whether the limit that one answer has named is true.
             self.quota.said(self.limit)
-        self.gate.refused(delay, charge.granted_at, now)
-        self._grow_cold(now, promised=True)
-        self.others.emptied(now)
-        self.pace.refused(self.limit, now)
+        end = self.window.end if self.window.sure else math.inf
+        if charge.granted_at >= self.gate.named_at or (
+            answer.retry_after is not None and answer.reset_in is not None and answer.retry_after + TURN < answer.reset_in
+        ):
+            self.pace.begin(now)
+        self.gate.refused(delay, charge.granted_at, now, end)
+        self.gate.named_at = now + answer.retry_after if answer.retry_after else math.inf
+        if charge.granted_at == self.pace.probed_at:
+            self.pace.learn(0.0, charge.cost, 0.0, probe=True)
+        else:
+            self.pace.refused(self.limit, now)
+        if now < self.pace.until:
+            # Nothing is left, which says where we stand.
+            self.disturb()
+            self.cold.on = False
+            self.floor = -math.inf
+        else:
+            self._grow_cold(now, promised=True)
+        self.others.emptied(now, self.ageing.released)
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""

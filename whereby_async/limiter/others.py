@@ -23,6 +23,7 @@ _FEW: Final = 6
 _FIRST_GAP: Final = 1 / 40
 _NO_PROBE: Final = 10.0
 """Periods without probes after one was refused."""
+_WEIGHT: Final = 1 / 20
 _WIDEST_CALL: Final = 10
 """The documented maximum price of a call."""
 
@@ -35,6 +36,7 @@ class Others:
         proven_until: A refusal has proven it, not only what answers said, until then.
         least: Points that the server has left at most.
         least_at: When the answer came that said so.
+        released: Points of ours that had been released by then, ever.
         rate: Foreign points per second, a decaying mean.
     """
 
@@ -50,6 +52,7 @@ class Others:
         "least_at",
         "proven_until",
         "rate",
+        "released",
         "until",
         "votes",
     )
@@ -69,6 +72,7 @@ class Others:
         self.until = self.proven_until = -math.inf
         self.least: int = 0
         self.least_at: float = -math.inf
+        self.released: int = 0
         self.rate: float = 0.0
 
     def vote(self, *, foreign: bool) -> bool:
@@ -83,25 +87,29 @@ class Others:
         """The last two answers agree that others spend."""
         return self.votes & 3 == 3  # noqa: PLR2004 - two bits
 
-    def beware(self, least: int, now: float) -> None:
+    def beware(self, least: int, now: float, released: int) -> None:
         """Somebody else spends: be careful for some periods."""
         if now >= self.until:
-            self.least = least
-            self.least_at = self._since = now
+            self._told(least, now, released)
+            self._since = now
         self.until = now + _MEMORY * self._period
 
-    def emptied(self, now: float) -> None:
+    def _told(self, least: int, now: float, released: int) -> None:
+        self.least = least
+        self.least_at = now
+        self.released = released
+
+    def emptied(self, now: float, released: int) -> None:
         """The server refused: nothing is left."""
         if self._probing:
             self._no_probe_until = now + _NO_PROBE * self._period
             self._probing = False
         self.proven_until = now + _MEMORY * self._period
-        self.beware(0, now)
-        self.least = 0
-        self.least_at = now
+        self.beware(0, now, released)
+        self._told(0, now, released)
 
-    def note(self, remaining: int, granted_at: float, now: float) -> None:
-        """An answer to a call granted at `granted_at` said `remaining`."""
+    def note(self, remaining: int, granted_at: float, now: float, released: int) -> None:
+        """An answer to a call granted at `granted_at` said `remaining`; by then `released` points of ours had come back, ever."""
         later = granted_at >= self.least_at
         if later:
             self._probing = False
@@ -110,8 +118,7 @@ class Others:
                 self._since = now
                 self._gap = self._period * _FIRST_GAP
         if later or remaining < self.least:
-            self.least = remaining
-            self.least_at = now
+            self._told(remaining, now, released)
 
     def pilot_at(self, end: float) -> float:
         """When to send one call although nothing is left, as far as was told.
@@ -158,3 +165,7 @@ class Others:
         foreign = max(0, had - remaining - (spent - before)) / lasted
         self.rate += (foreign - self.rate) * min(1.0, 2 * lasted / self._period)
         self._anchor = (now, remaining, spent)
+
+    def weigh(self, theirs: int) -> None:
+        """Learn the foreign rate from what others have spent within the last period, where the server counts it so."""
+        self.rate += (max(0, theirs) / self._period - self.rate) * _WEIGHT

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 try:
     from .listener import OpenTelemetryHooks
-except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] != "opentelemetry":
+except ModuleNotFoundError as _missing:
+    if (_missing.name or "").partition(".")[0] != "opentelemetry":
         raise
-    msg = "whereby_async.otel needs its extra: pip install 'whereby-async[otel]'"
-    raise ModuleNotFoundError(msg, name=missing.name) from missing
+    raise ModuleNotFoundError(
+        "whereby_async.otel needs its extra: pip install 'whereby-async[otel]'", name=_missing.name
+    ) from _missing
 
 __all__ = ["OpenTelemetryHooks"]

@@ -185,8 +185,8 @@ class Branch:
         return self._reporting
 
     def uses_loan(self, now: float) -> bool:
-        """Is somebody in need of the store, or was within a period?"""
-        return self.loan is not None and now < self.loan.used_at + self.plan.period
+        """Does somebody go by the local budget, or did within a period?"""
+        return self.loan is not None and self.loan.needed(now)
 
     # What the store says
 
@@ -272,14 +272,15 @@ class Branch:
         return BudgetError(f"the store of the point budget is away ({self.outage.reason}); nothing was sent")
 
     def _borrow(self, now: float) -> Loan:
+        view, desks = self.view, self.desks
         share = self._share
         if share is None:
-            share = len(self._desks) / max(self.view.reply.clients, len(self._desks), 1) if self.view.heard else UNKNOWN_SHARE
+            share = len(desks) / max(view.reply.clients, len(desks)) if view.heard and desks else UNKNOWN_SHARE
         self._spent.release(now)
-        flying = sum(desk.out for desk in self._desks.values())
-        return Loan(
-            self, limit=share_of(self.view.limit, share), spent=self._spent, before=self._spent_ever, flying=flying
-        )
+        limit = share_of(view.limit, share)
+        flying = sum(desk.out for desk in desks)
+        left = int(share * max(0, view.limit - view.reply.held)) if view.heard else limit
+        return Loan(self, limit=limit, left=left, spent=self._spent, before=self._spent_ever, flying=flying)
 
     # Telling
 

@@ -2,8 +2,9 @@
 
 **Theory.** As long as every process keeps to its share, and the shares sum up to the limit, no more than the limit is spent in
 any period, whoever can reach the store and whoever cannot: what a process spent through the store within the last period counts
-against its share. That holds by the ledger alone, without a word from the server; its word can only lower what is left (somebody
-else spends), and a 429 stops everybody who hears it.
+against its share. If others have spent more than theirs, less is left than the share: of what the store said last is left, every
+process takes its part, and the rest of its share only a period later. That holds by the ledger alone, without a word from the
+server; its word can only lower what is left (somebody else spends), and a 429 stops everybody who hears it.
 
 The share is the limit divided by the processes that the store has seen within the last period. A process that has never been
 answered does not know how many there are, and takes a tenth of the limit. No share is below the price of the dearest call, or
@@ -48,27 +49,32 @@ class Loan:
         used_at: When somebody last asked it for points.
     """
 
-    def __init__(self, branch: Branch, *, limit: int, spent: Ageing, before: int, flying: int) -> None:
+    def __init__(self, branch: Branch, *, limit: int, left: int, spent: Ageing, before: int, flying: int) -> None:
         """Make one.
 
         Args:
             branch: The process's part of the budget.
             limit: Points per period.
+            left: Points of the present period that are this process's.
             spent: What this process has spent through the store, by the moment of its release.
             before: All points of that, ever.
             flying: Points of calls that are on their way.
         """
         self.limit: int = limit
         self.used_at: float = branch.clock()
-        self._before = before + flying
+        self._period = branch.plan.period
+        # What is not left of the share counts as spent.
+        held = before - spent.released + flying
+        taken = max(0, limit - left - held)
+        self._before = before + flying + taken
         self._accounts: list[Account] = []
 
         def open_account(clock: Callable[[], float], _: Listeners) -> Account:
             ledger = Ledger(limit, branch.plan.period)
             ledger.ageing = copy.deepcopy(spent)
-            ledger.granted = ledger.answered = before + flying
-            if flying:
-                ledger.ageing.unanswered(flying, ledger.slowest, clock())
+            ledger.granted = ledger.answered = self._before
+            if flying + taken:
+                ledger.ageing.unanswered(flying + taken, ledger.slowest, clock())
             prices, reserve = Prices(branch.costs()), Reserve(branch.plan.reserve, branch.plan.period)
             account = Account(ledger, prices, reserve, clock, branch.listeners)
             self._accounts.append(account)
@@ -80,6 +86,12 @@ class Loan:
         """Points that were granted here and may still count."""
         ledgers = [account.ledger for account in self._accounts]
         return sum(max(0, min(ledger.held, ledger.granted - self._before)) for ledger in ledgers)
+
+    def needed(self, now: float) -> bool:
+        """Is there anybody whom the store's return would concern?"""
+        if now < self.used_at + self._period:
+            return True
+        return any(account.lanes.count for account in self._accounts) or self.spent() > 0
 
     def end(self) -> None:
         """The store is there again, or nobody needs either any more: those who wait here are sent away."""

@@ -1,0 +1,463 @@
+"""The journal: what a second run makes of it, what is in it, and when it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from batch.jobs import UNTIL, creates, each_once, lines, outcomes_of, rooms, sent, states
+
+from whereby_async import BadRequestError, NotFoundError, WherebyClient
+from whereby_async.batch import EarlierFailureError, JournalError
+from whereby_async.models import Meeting, RecordingOptions
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whereby_async.batch import Batch
+
+pytestmark = pytest.mark.anyio
+
+
+def batch_of(whereby: WherebyClient, journal: Path, count: int = 5, **options: Any) -> Batch[Meeting]:
+    """A small job with a journal."""
+    return whereby.batch(whereby.meetings.create, creates(count), journal=journal, **options)
+
+
+async def test_second_run_sends_only_what_is_missing(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """Items that are done come out again, with the ids that the journal kept; new ones are sent."""
+    first = await outcomes_of(batch_of(whereby, journal, 5))
+    again = await outcomes_of(batch_of(whereby, journal, 8))
+    assert [outcome.resumed for outcome in again] == [True] * 5 + [False] * 3
+    assert [o.result for o in again[:5]] == [Meeting(meeting_id=o.result.meeting_id) for o in first]
+    assert each_once(fake, 8)
+    assert sent(fake, "meetings.create") == 8
+
+
+async def test_refetch_reads_results_again(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """With `refetch=True` resumed items come with their room links; one that is gone is a failure of this run only."""
+    requests = creates(3, fields=["hostRoomUrl"])
+    first = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))
+    del fake.meetings[first[1].result.meeting_id]
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, refetch=True))
+    assert again[0].result == first[0].result
+    assert (again[1].state, type(again[1].error), again[1].resumed) == ("failed", NotFoundError, True)
+    assert [o.state for o in await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))] == ["ok"] * 3
+
+
+async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """What the journal does not keep is missed only by whoever asks for it."""
+    fake.add_session("/demo")
+
+    async def own(room_name: str) -> str:
+        return room_name
+
+    for method, repeated in ((whereby.insights.room_sessions, 2), (own, 1)):
+        path = journal.with_name(f"{method.__qualname__.rpartition('.')[2]}.jsonl")
+        await outcomes_of(whereby.batch(method, [{"room_name": "/demo"}], journal=path))
+        (bare,) = await outcomes_of(whereby.batch(method, [{"room_name": "/demo"}], journal=path))
+        assert (bare.state, bare.resumed) == ("ok", True)
+        with pytest.raises(LookupError, match="refetch=True"):
+            _ = bare.result
+        (full,) = await outcomes_of(whereby.batch(method, [{"room_name": "/demo"}], journal=path, refetch=True))
+        assert full.resumed
+        if repeated == 2:
+            assert getattr(full.result, "results", None)
+    assert sent(fake, "insights.room_sessions") == 2
+
+
+async def test_calls_without_a_result_are_resumed_without_one(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """A delete that is done is not made again, and its result is `None` as ever."""
+    ids = [{"meeting_id": fake.add_meeting()["meetingId"]} for _ in range(3)]
+    for _ in range(2):
+        outcomes = await outcomes_of(whereby.batch(whereby.meetings.delete, ids, journal=journal, key="meeting_id"))
+        assert [(o.key, o.result) for o in outcomes] == [(i["meeting_id"], None) for i in ids]
+    assert sent(fake, "meetings.delete") == 3
+    assert not any(line.get("state") == "begun" for line in lines(journal))
+
+
+@pytest.mark.parametrize("retry", [False, True])
+async def test_failed_items_are_tried_again_if_asked(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, *, retry: bool
+) -> None:
+    """A failure comes out again with what is known of it, unless `retry_failed=True`."""
+    fake.faults.add(Fault(operation="meetings.create", status=400, body=b'{"error": "see https://x.whereby.com/r?roomKey=k"}'))
+    first = await outcomes_of(batch_of(whereby, journal, concurrency=1))
+    assert type(first[0].error) is BadRequestError
+    again = await outcomes_of(batch_of(whereby, journal, retry_failed=retry))
+    assert each_once(fake, 5) is retry
+    if not retry:
+        error = again[0].error
+        assert isinstance(error, EarlierFailureError)
+        assert (error.kind, error.status, again[0].resumed) == ("BadRequestError", 400, True)
+    assert "whereby.com" not in journal.read_text()
+
+
+async def test_refusals_of_our_own_are_not_written_down_as_failures(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """An item that was never judged, as with a refused key, simply runs again with the next run."""
+    fake.faults.add(Fault(operation="meetings.create", status=401))
+    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 4, "failed": 1}
+    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert each_once(fake, 5)
+
+
+async def test_keys_tell_items_apart_whatever_their_order(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """With `key=` the input may be in another order, and dates may differ; the entry that is no keyword is taken out."""
+    requests = [{"end_date": UNTIL, "room_name_prefix": f"r{n}-", "customer": n} for n in range(6)]
+    await outcomes_of(whereby.batch(whereby.meetings.create, requests[:4], journal=journal, key="customer"))
+    later = [{**request, "end_date": "2098-01-01T00:00:00Z"} for request in reversed(requests)]
+    again = await outcomes_of(
+        whereby.batch(whereby.meetings.create, later, journal=journal, key=lambda request: request["customer"])
+    )
+    assert [outcome.resumed for outcome in again] == [False, False, True, True, True, True]
+    assert [outcome.state for outcome in again] == ["failed", "failed", "ok", "ok", "ok", "ok"]  # the function takes nothing out
+    final = await outcomes_of(
+        whereby.batch(whereby.meetings.create, later, journal=journal, key="customer", retry_failed=True)
+    )
+    assert states(final) == {"ok": 6}
+    assert [outcome.key for outcome in final] == ["5", "4", "3", "2", "1", "0"]
+    assert all(outcome.item["customer"] == int(outcome.key) for outcome in final)
+    assert each_once(fake, 6)
+
+
+async def test_keys_that_come_twice_or_are_none_fail_their_item(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """A duplicate, missing or unusable key is the second item's failure, and nothing is sent for it."""
+    requests: list[dict[str, Any]] = [{**r, "id": i} for r, i in zip(creates(6), ["a", "b", "a", "", True, "x" * 201], strict=True)]
+    requests.append({"end_date": UNTIL})
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, key="id"))
+    assert [outcome.state for outcome in outcomes] == ["ok", "ok", *["failed"] * 5]
+    assert "has come before" in str(outcomes[2].error)
+    assert rooms(fake) == {0: 1, 1: 1}
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, key="id"))
+    assert [outcome.state for outcome in again] == ["ok", "ok", *["failed"] * 5]
+
+
+async def test_changed_input_is_noticed(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """Without keys another request in an item's place ends the job before that item is sent."""
+    await outcomes_of(batch_of(whereby, journal))
+    changed = creates(8)
+    del changed[2]
+    with pytest.raises(JournalError, match="item 2 is not the request"):
+        await outcomes_of(whereby.batch(whereby.meetings.create, changed, journal=journal, concurrency=1))
+    assert rooms(fake).keys() == set(range(5))
+
+
+async def test_requests_are_known_again_by_what_they_say(whereby: WherebyClient, journal: Path) -> None:
+    """Equal requests are equal whatever the order of their keywords and the offset of their dates."""
+    recording = RecordingOptions(type="cloud")
+
+    async def own(**keywords: Any) -> None:
+        assert keywords
+
+    image = b"0" * 100
+    one = {"a": UNTIL, "b": recording, "c": [1, 2.5, None, True, ("x",)], "d": image, "e": Path("/x"), "f": object(), "g": {"h": 1}}
+    two = dict(reversed(one.items())) | {"a": UNTIL.astimezone(), "f": object(), "b": RecordingOptions(type="cloud")}
+    await outcomes_of(whereby.batch(own, [one], journal=journal))
+    (outcome,) = await outcomes_of(whereby.batch(own, [two], journal=journal))
+    assert outcome.resumed
+    for other in ({"d": b"1" * 100}, {"c": []}, {"b": RecordingOptions(type="none")}, {"a": UNTIL.replace(tzinfo=None)}):
+        with pytest.raises(JournalError):
+            await outcomes_of(whereby.batch(own, [one | other], journal=journal))
+
+
+@pytest.mark.parametrize("cut", [1, 20, 100])
+async def test_torn_last_line_is_cut_off(fake: FakeWhereby, whereby: WherebyClient, journal: Path, cut: int) -> None:
+    """A last line that was not written to its end does not count; the item is looked up and adopted."""
+    await outcomes_of(batch_of(whereby, journal, concurrency=1))
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-cut])
+    again = await outcomes_of(batch_of(whereby, journal))
+    assert states(again) == {"ok": 5}
+    assert each_once(fake, 5)
+    assert [outcome.key for outcome in again if outcome.adopted] == ["4"]
+    assert lines(journal)
+
+
+@pytest.mark.parametrize("size", range(0, 140, 7))
+async def test_journal_whose_first_line_is_torn_begins_anew(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, size: int
+) -> None:
+    """A process that was killed while it wrote the first line had sent nothing."""
+    await outcomes_of(batch_of(whereby, journal, 0))
+    journal.write_bytes(journal.read_bytes()[:size])
+    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert lines(journal)[0]["journal"] == "whereby_async.batch"
+
+
+@pytest.mark.parametrize("what", ["garbage", "state", "index", "missing brace"])
+async def test_damage_in_the_middle_is_refused(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, what: str
+) -> None:
+    """A damaged line that is not the last is no kill's work: refused with its number, nothing sent, the file as it was."""
+    await outcomes_of(batch_of(whereby, journal))
+    damaged = journal.read_bytes().split(b"\n")
+    damaged[3] = {
+        "garbage": b"\0\0\0",
+        "state": b'{"item":"0","state":"finished","at":"x"}',
+        "index": b'{"item":"a","state":"ok","at":"x"}',
+        "missing brace": damaged[3][:-1],
+    }[what]
+    journal.write_bytes(b"\n".join(damaged))
+    before = journal.read_bytes(), len(fake.requests)
+    with pytest.raises(JournalError, match="damaged in line 4"):
+        await outcomes_of(batch_of(whereby, journal))
+    assert (journal.read_bytes(), len(fake.requests)) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"end_date,prefix\n2099,a\n", "no journal of a batch"),
+        (b"name", "no journal of a batch"),
+        (b'{"journal":"whereby_async.batch","version":2,"job":"x"}\n', "has format 2"),
+        (b'{"journal":"whereby_async.batch","version":"x"}\n', "has format None"),
+        (b'{"journal":"whereby_async.batch","version":1}\n', "damaged in line 1"),
+    ],
+)
+async def test_other_files_are_refused_untouched(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, content: bytes, words: str
+) -> None:
+    """A file that is no journal, or one of another version, is refused and stays as it is."""
+    journal.write_bytes(content)
+    with pytest.raises(JournalError, match=words):
+        await outcomes_of(batch_of(whereby, journal))
+    assert journal.read_bytes() == content
+    assert not fake.requests
+
+
+async def test_journal_of_another_job_is_refused(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """Another operation, API, API key or way to tell items: refused before anything is sent."""
+    await outcomes_of(batch_of(whereby, journal))
+    before = len(fake.requests)
+    with pytest.raises(JournalError, match=r"another operation, 'meetings.create', not 'meetings.get'"):
+        await outcomes_of(whereby.batch(whereby.meetings.get, [{"meeting_id": "1"}], journal=journal))
+    with pytest.raises(JournalError, match="another way to tell items"):
+        await outcomes_of(batch_of(whereby, journal, key="room_name_prefix"))
+    async with FakeWhereby() as elsewhere, elsewhere.client() as other:
+        with pytest.raises(JournalError, match="another API"):
+            await outcomes_of(batch_of(other, journal))
+        assert not elsewhere.requests
+    fake.also_accept("rotated")
+    view = whereby.with_options(api_key="rotated")
+    with pytest.raises(JournalError, match="another API key"):
+        await outcomes_of(batch_of(view, journal))
+    assert len(fake.requests) == before
+    assert all(o.resumed for o in await outcomes_of(batch_of(view, journal, same_organisation=True)))
+
+
+async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """A second batch on the same journal is refused, in this process and in another; afterwards it is free."""
+    program = (
+        "import asyncio, sys; from whereby_async import WherebyClient\n"
+        "async def main():\n"
+        "    c = WherebyClient('key')\n"
+        "    async with c.batch(c.meetings.create, [], journal=sys.argv[1]): pass\n"
+        "asyncio.run(main())"
+    )
+    async with batch_of(whereby, journal):
+        with pytest.raises(JournalError, match="in use"):
+            await outcomes_of(batch_of(whereby, journal))
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(journal), stderr=subprocess.PIPE)
+        _, err = await process.communicate()
+        assert process.returncode
+        assert b"JournalError" in err
+        assert b"in use" in err
+    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert each_once(fake, 5)
+
+
+async def test_journal_is_for_its_owner_s_eyes(whereby: WherebyClient, journal: Path) -> None:
+    """Its mode is 0600, whatever it was before."""
+    journal.touch(0o644)
+    journal.chmod(0o644)
+    await outcomes_of(batch_of(whereby, journal))
+    assert stat.S_IMODE(journal.stat().st_mode) == 0o600
+
+
+async def test_places_that_are_no_plain_file_are_refused(
+    fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path
+) -> None:
+    """Links, folders, pipes, devices and folders that are not there: a clear error, and nothing sent."""
+    target = tmp_path / "target"
+    target.touch()
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, words in (
+        (link, "is a link"),
+        (tmp_path, "can not be opened: Is a directory"),
+        (pipe, "no plain file"),
+        (Path("/dev/full"), "no plain file"),
+        (tmp_path / "no" / "run.jsonl", "can not be opened: No such file"),
+    ):
+        with pytest.raises(JournalError, match=words):
+            await outcomes_of(batch_of(whereby, path))
+    assert not fake.requests
+    assert target.read_bytes() == b""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
+async def test_file_that_may_not_be_opened_is_told(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """A permission that is missing: a clear error, and nothing sent."""
+    journal.touch(0o400)
+    with pytest.raises(JournalError, match="Permission denied"):
+        await outcomes_of(batch_of(whereby, journal))
+    assert not fake.requests
+
+
+FULL = """
+import asyncio, json, resource, sys
+from datetime import UTC, datetime
+from whereby_async import WherebyClient
+from whereby_async.batch import JournalError
+
+async def main():
+    url, key, journal, size = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
+    client = WherebyClient(key, base_url=url)
+    told, error = [], ""
+    requests = ({"end_date": datetime(2099, 1, 1, tzinfo=UTC), "room_name_prefix": f"r{n}-"} for n in range(50))
+    try:
+        async with client, client.batch(client.meetings.create, requests, journal=journal, concurrency=4) as outcomes:
+            async for outcome in outcomes:
+                told.append([outcome.key, outcome.state])
+    except JournalError as failure:
+        error = str(failure)
+    print(json.dumps({"told": told, "error": error}))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("size", [100, 1500, 2500, 2600, 2700, 3000])
+async def test_full_disk_ends_the_job_with_nothing_lost(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, size: int
+) -> None:
+    """No create is sent that could not be written down; what was sent is told, or found by the next run."""
+    import json
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FULL, fake.url, fake.api_key, str(journal), str(size)), stdout=subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    told = json.loads(out)
+    assert "File too large" in told["error"]
+    assert {state for _, state in told["told"]} <= {"ok"}
+    assert len(told["told"]) == len(rooms(fake)) == sent(fake, "meetings.create")
+    assert journal.stat().st_size <= size
+    assert bool(rooms(fake)) == (size > 100)
+    outcomes = await outcomes_of(batch_of(whereby, journal, 50))
+    assert states(outcomes) == {"ok": 50}
+    assert each_once(fake, 50)
+
+
+async def test_no_secret_is_in_the_journal(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """Neither room keys nor links, nor the API key, nor what a request holds, is written down."""
+    recording = RecordingOptions(type="none", destination=None)
+    requests = creates(3, fields=["hostRoomUrl", "viewerRoomUrl"], recording=recording, extra={"secret": "hidden-word"})
+    fake.faults.add(Fault(operation="meetings.create", status=409, body=b'{"error": "roomKey=k1 https://x.whereby.com/r"}'))
+    await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))
+    text = journal.read_text()
+    for secret in (fake.api_key, "roomKey", "whereby.com", "hidden-word", "Bearer"):
+        assert secret not in text
+    assert all(meeting["roomName"][-12:] not in text for meeting in fake.meetings.values())
+
+
+async def test_lines_are_written_together(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """64 creates at once wait for a few syncs, not for two each."""
+    fake.latency = 0.2
+    async with batch_of(whereby.with_options(timeout=10), journal, 64) as outcomes:
+        async for _ in outcomes:
+            pass
+        scribe = outcomes._scribe  # pyright: ignore[reportPrivateUsage] - counts what nobody else can see
+        assert scribe is not None
+        assert scribe.rounds < 40
+    assert len(lines(journal)) == 2 + 2 * 64
+
+
+async def test_begun_is_on_the_disk_before_the_request_leaves(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """Whenever the server hears of a create, the journal already says that it was begun."""
+    missing: list[str] = []
+
+    def look(request: Any) -> None:
+        marker = request.json["roomNamePrefix"][-10:]
+        if not any(line.get("marker") == marker for line in lines(journal)):
+            missing.append(marker)
+
+    fake.subscribe(look)
+    await outcomes_of(batch_of(whereby, journal, 30, concurrency=5))
+    assert missing == []
+
+
+async def test_outcome_is_on_the_disk_before_it_comes_out(whereby: WherebyClient, journal: Path) -> None:
+    """What the consumer is told, the journal says already."""
+    async with batch_of(whereby, journal, 30, concurrency=5) as outcomes:
+        async for outcome in outcomes:
+            assert {"item": outcome.key, "state": "ok"}.items() <= lines(journal)[-1].items() or any(
+                line.get("item") == outcome.key and line["state"] == "ok" for line in lines(journal)
+            )
+
+
+async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClient, journal: Path) -> None:
+    """A cancel in the middle of opening leaves no lock behind; the twin that waits gets it."""
+    for _ in range(20):
+        task = asyncio.create_task(outcomes_of(batch_of(whereby, journal)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with anyio.fail_after(5):
+            while True:
+                try:
+                    await outcomes_of(batch_of(whereby, journal))
+                except JournalError:
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+
+
+async def test_million_item_index_stays_small(journal: Path) -> None:
+    """Places of items take eight bytes by index, and some thirty by key."""
+    from whereby_async.batch.places import IndexPlaces, KeyPlaces, Places
+
+    def filled(places: Places, keys: Iterator[str]) -> Places:
+        for number, key in enumerate(keys):
+            assert places.claim(key)
+            places.put(key, number + 1)
+        return places
+
+    import tracemalloc
+
+    tracemalloc.start()
+    try:
+        indexed = filled(IndexPlaces(), (str(n) for n in range(100_000)))
+        by_index = tracemalloc.get_traced_memory()[0]
+        keyed = filled(KeyPlaces(), (f"customer-{n}" for n in range(100_000)))
+        by_key = tracemalloc.get_traced_memory()[0] - by_index
+    finally:
+        tracemalloc.stop()
+    assert by_index < 1_200_000
+    assert by_key < 5_000_000
+    assert all(indexed.get(str(n)) == n + 1 for n in range(0, 100_000, 977))
+    assert all(keyed.get(f"customer-{n}") == n + 1 for n in range(0, 100_000, 977))
+    assert not keyed.claim("customer-5")
+    assert keyed.get("nobody") == indexed.get("100000") == 0
