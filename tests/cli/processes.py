@@ -24,6 +24,7 @@ PATIENCE = 30.0
 
 # Stdin becomes the controlling terminal of the new session, so that Ctrl-C is a signal there; then the real command runs.
 _CLAIM = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_SHOWN = 1500
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -109,7 +110,7 @@ class OnTerminal:
         """Wait until the screen shows `words`; everything shown so far."""
         deadline = monotonic() + PATIENCE
         while words not in self._text():
-            assert self._read(deadline), f"ended without {words!r}: {self._text()}"
+            assert self._read(deadline), f"ended without {words!r}: {self._text()[-_SHOWN:]}"
         return self._text()
 
     def end(self) -> Ended:
@@ -124,7 +125,7 @@ class OnTerminal:
 
     def _read(self, deadline: float) -> bool:
         readable, _, _ = select.select([self._keyboard], [], [], max(0.0, deadline - monotonic()))
-        assert readable, f"no end in {PATIENCE} s: {self._text()}"
+        assert readable, f"no end in {PATIENCE} s: {self._text()[-_SHOWN:]}"
         piece = b""
         with contextlib.suppress(OSError):  # how Linux tells that the other side is closed
             piece = os.read(self._keyboard, 1 << 16)

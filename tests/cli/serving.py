@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from whereby_async.testing import FakeWhereby
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from whereby_async.testing import RecordedRequest
+
+
+_PATIENCE = 30.0
 
 
 class Served:
@@ -49,6 +53,13 @@ class Served:
             return act()
 
         return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(10)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the server's world is so; what a process does there tells nobody."""
+        deadline = monotonic() + _PATIENCE
+        while not condition():
+            assert monotonic() < deadline
+            sleep(0.005)
 
     def last(self, operation: str) -> RecordedRequest:
         """The last request of an operation."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli.processes import OnTerminal, run
 from cli.serving import Served
+from rich.console import Console
 
 from whereby_async.cli import main
 from whereby_async.cli.formats import format_of, is_about_the_budget
@@ -51,8 +52,8 @@ def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
     """A bar, the lanes and the window; it sees what others spend; Ctrl-C ends it with 130 and no traceback."""
     with OnTerminal("budget", "--watch", "--every", "0.2", columns=80, variables=served.variables) as terminal:
         terminal.until("199 of 200 left")
-        served.do(lambda: served.fake.spend(150))
-        terminal.until("points/s")
+        served.do(lambda: served.fake.spend(50))
+        terminal.until("spent 50 points since the first look")
         terminal.type(b"\x03")
         ended = terminal.end()
     assert ended.code == 130
@@ -76,10 +77,10 @@ def test_wait_shows_in_the_live_view() -> None:
 
 
 @pytest.mark.parametrize("state", ["unknown", "open", "empty", "frozen", "degraded", "novel"])
-def test_panel_knows_every_state(state: str) -> None:
+def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And shows a new one by its name."""
-    budget = {
-        "base_url": "https://x",
+    budget: dict[str, Any] = {
+        "base_url": "https://api.example/v1",
         "state": state,
         "limit": 100,
         "available": 7,
@@ -87,17 +88,18 @@ def test_panel_knows_every_state(state: str) -> None:
         "in_flight": 3,
         "waiting": {},
         "waiting_points": 9,
-        "foreign_rate": 2.5,
+        "foreign_rate": 2.5 if state == "open" else 0.0,
+        "spent_by_others": 30 if state == "open" else 0,
         "costs": {"insights.rooms": 5},
         "server": {"limit": 100, "remaining": 10} if state == "open" else {},
     }
-    from rich.console import Console
-
-    console = Console(width=100, record=True, file=None, quiet=True)
-    console.print(panel(budget))
-    with console.capture() as capture:
-        Console.print(console, panel(budget))
-    assert capture is not None
+    Console(width=100).print(panel(budget))
+    out = capsys.readouterr().out
+    assert state in out or "no answer yet" in out
+    assert ("10 of 100 left" in out) == ("new points in 12 s" in out) == (state == "open")
+    assert ("spent 30 points since the first look, 2.5 points/s of late" in out) == (state == "open")
+    assert "they ask for 9 points" in out
+    assert "insights.rooms 5" in out
 
 
 def test_probe_tells_names_formats_and_no_secrets(served: Served) -> None:

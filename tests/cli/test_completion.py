@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 from cli.processes import run
 
 from whereby_async.cli.catalogue import CATALOGUE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
@@ -28,6 +26,22 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     )
     done = subprocess.run(["bash", "-c", asked], capture_output=True, check=False, encoding="utf-8")
     assert done.stdout.split() == ["--room-name-prefix", "--room-name-pattern"]
+
+
+def test_shell_that_can_not_be_told_is_wrong_usage(tmp_path: Path) -> None:
+    """It says what to pass; nothing is written."""
+    program = "import sys; from whereby_async.cli import main; sys.exit(main(['--install-completion']))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"HOME": str(tmp_path), "PATH": str(tmp_path), "SHELL": "/bin/none"},
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 2, done.stdout
+    assert "pass --shell bash" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_shell_is_wrong_usage(tmp_path: Path) -> None:

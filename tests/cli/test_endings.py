@@ -175,6 +175,7 @@ def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
     served.fake.faults.add(Fault(delay=60.0))
     with OnTerminal("meetings", "list", "--verbose", variables=served.variables) as terminal:
         terminal.until("attempt 1")
+        served.until(lambda: len(served.fake.requests) == 1)
         terminal.type(b"\x03")
         ended = terminal.end()
     assert ended.code == 130

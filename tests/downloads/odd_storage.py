@@ -29,6 +29,7 @@ class OddStorage:
         self._answers = list(answers)
         self._server = WireServer(self._script)
         self.requests: list[dict[str, str]] = []
+        self.left: int = 0  # stalled answers that the client hung up on
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
@@ -52,6 +53,7 @@ class OddStorage:
         await writer.drain()
         if STALL in answer:
             await reader.read()
+            self.left += 1
 
 
 def answer(status: int, *headers: str, body: bytes = b"", cut: int | None = None, length: int | None = None) -> bytes:

@@ -169,6 +169,28 @@ async def test_closing_the_client_ends_a_download_that_reads(fake: FakeWhereby, 
         await client.recordings.download(recording, tmp_path / "film")
 
 
+@pytest.mark.parametrize("end", ["cancel", "stall"])
+async def test_a_connection_in_the_middle_of_a_file_is_closed(
+    fake: FakeWhereby, whereby: WherebyClient, end: str
+) -> None:
+    """The storage is not left sending to nobody, while the client lives on."""
+    recording = fake.add_recording()["recordingId"]
+    stalled = always(answer(200, 'ETag: "v1"', body=CONTENT, cut=300) + STALL)
+    async with OddStorage(stalled, serving(CONTENT)) as storage:
+        storage.linked_from(fake)
+        timeout = 0.1 if end == "stall" else 60.0
+        task = asyncio.create_task(whereby.recordings.download(recording, io.BytesIO(), stall_timeout=timeout))
+        while not storage.requests:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        if end == "cancel":
+            task.cancel()
+        await asyncio.wait([task])
+        async with asyncio.timeout(5):
+            while not storage.left:
+                await asyncio.sleep(0.01)
+
+
 async def test_closing_the_client_ends_a_download_that_pauses(fake: FakeWhereby, tmp_path: Path) -> None:
     """With the error of its last try."""
     recording = fake.add_recording()["recordingId"]
@@ -181,7 +203,8 @@ async def test_closing_the_client_ends_a_download_that_pauses(fake: FakeWhereby,
         return True
 
     retries.addFilter(watching)
-    level, _ = retries.level, retries.setLevel(logging.DEBUG)
+    level = retries.level
+    retries.setLevel(logging.DEBUG)
     fake.faults.add(Fault(operation="storage", drop="before"))
     client = fake.client(limiter=Unlimited(), retry=RetryPolicy(base=1e6, cap=1e6))
     task = asyncio.create_task(client.recordings.download(recording, tmp_path / "film"))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from whereby_async.downloads import part as part_module
-from whereby_async.downloads.part import PartFile
+from whereby_async.downloads.part import PartFile, _taken  # pyright: ignore[reportPrivateUsage] - to be another process
 from whereby_async.downloads.verdict import Version
 
 if TYPE_CHECKING:
@@ -113,10 +112,10 @@ def test_a_part_that_was_renamed_while_we_opened_it_is_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between opening and locking, the one before put it in its place: what we hold is the file of another by then."""
-    fcntl = part_module.fcntl
+    fcntl = pytest.importorskip("fcntl")
     real: Callable[[int, int], None] = fcntl.flock
     before = begun(tmp_path / "film")
-    part_module._taken.clear()  # pyright: ignore[reportPrivateUsage] - as if in another process
+    _taken.clear()
 
     def slowly(descriptor: int, operation: int) -> None:
         monkeypatch.setattr(fcntl, "flock", real)
@@ -141,7 +140,7 @@ def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: pytest
     def unlockable(descriptor: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(part_module.fcntl, "flock", unlockable)
+    monkeypatch.setattr("fcntl.flock", unlockable)
     begun(tmp_path / "film").close()
     number = errno.EIO
     part = PartFile(tmp_path / "film", "recordings/1", overwrite=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+
 async def test_a_first_call_goes_at_once_and_learns_the_limit(make: Any) -> None:
     """The limit is the header's, whatever was assumed."""
     budget, server = make(limit=None), Server(1000)

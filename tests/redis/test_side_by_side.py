@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import random
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import redis
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from whereby_async.limiter import RateLimit
@@ -17,14 +19,15 @@ from whereby_async.limiter.reserve import Reserve
 from whereby_async.limiter.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import redis
 
 LIMIT = 20
 PERIOD = 60.0
 LONGEST = 4096
 
 _RULES = "\n".join(
-    (resources.files("whereby_async.limiter.redis") / part).read_text() for part in ("ledger.lua", "others.lua", "prices.lua")
+    (resources.files("whereby_async.limiter.redis") / part).read_text()
+    for part in ("ledger.lua", "others.lua", "prices.lua")
 )
 # Walks through a history; after each step the state goes through the store's own format and back.
 _WALK = """
@@ -65,7 +68,8 @@ for number, step in ipairs(history.steps) do
   seen[number] = {
     granted, s.why, s.again_at, s.granted, Ledger.held(s), s.floor, s.quota.limit, s.cold.on, s.lead.due, s.gate.opens_at,
     s.others.ends, s.others.rate, s.pace.headroom, s.window.ends, s.slowest, s.adrift, reserved, Ledger.more_at(s, now),
-    prices.version, Ledger.left(s), s.lead.whole, s.lead.probation, s.pace.ends,
+    prices.version, Ledger.left(s), s.lead.whole, s.lead.probation, s.pace.ends, s.pace.gap, s.gate.named_at, s.others.released,
+    Ledger.leads(s, 1),
   }
   s, trail, prices = cmsgpack.unpack(cmsgpack.pack(s)), cmsgpack.unpack(cmsgpack.pack(trail)), cmsgpack.unpack(cmsgpack.pack(prices))
 end
@@ -89,49 +93,68 @@ _answers = st.one_of(
         throttled=st.just(True),
     ),
 )
-_steps = st.lists(
-    st.tuples(
-        st.sampled_from([0.0, 0.0, 0.0004, 0.001, 0.05, 0.3, 1.0, 2.5, 20.0, 59.9, 61.0, 200.0]),
-        st.one_of(
-            st.tuples(st.just("ask"), st.integers(1, 3), st.none()),
-            st.tuples(st.just("ask"), st.integers(1, 3), st.none()),
-            st.tuples(st.just("true"), st.integers(0, 5), st.none()),
-            st.tuples(st.just("settle"), st.integers(0, 5), _answers),
-            st.tuples(st.sampled_from(["lose", "refund"]), st.integers(0, 5), st.none()),
-        ),
-    ),
-    min_size=5,
-    max_size=120,
+_times = st.sampled_from([0.0, 0.0, 0.0, 0.0004, 0.001, 0.05, 0.05, 0.3, 1.0, 2.5, 7.0, 20.0, 59.9, 61.0, 200.0])
+_acts = st.one_of(
+    *[st.tuples(st.just("ask"), st.integers(1, 3), st.none())] * 4,
+    *[st.tuples(st.just("true"), st.integers(0, 5), st.none())] * 4,
+    st.tuples(st.just("theirs"), st.integers(1, 8), st.none()),
+    st.tuples(st.just("settle"), st.integers(0, 5), _answers),
+    st.tuples(st.sampled_from(["lose", "refund"]), st.integers(0, 5), st.none()),
 )
+_steps = st.lists(st.tuples(_times, _acts), min_size=5, max_size=150)
+_kinds = st.sampled_from(["fixed", "aligned", "log", "bucket", "cheap", "dear"])
+
+
+class _Truth:
+    """What an honest server says, of which others spend too."""
+
+    def __init__(self, kind: str, now: float) -> None:
+        self.kind, self.began, self.left_at = kind, now, now
+        self.spent: list[tuple[float, float]] = []
+        self.left = float(LIMIT)
+
+    def window(self, now: float) -> float:
+        """When the present window began."""
+        if now >= self.began + PERIOD:
+            self.began = now if self.kind in {"fixed", "cheap", "dear"} else now - (now - self.began) % PERIOD
+        return now - PERIOD if self.kind == "log" else self.began
+
+    def serve(self, cost: float, now: float) -> RateLimit:
+        """A call arrives."""
+        cost = {"cheap": 1, "dear": 2 * cost}.get(self.kind, cost)
+        since = self.window(now)
+        if self.kind == "bucket":
+            self.left = min(LIMIT, self.left + (now - self.left_at) * LIMIT / PERIOD)
+            self.left_at = now
+            left = self.left
+        else:
+            left = LIMIT - sum(points for at, points in self.spent if at >= since)
+        ends = (self.spent[0][0] if self.spent else now) + PERIOD if self.kind == "log" else self.began + PERIOD
+        if cost > left:
+            return RateLimit(limit=LIMIT, throttled=True, retry_after=max(0.0, ends - now), reset_in=max(0.0, ends - now))
+        self.spent = [*((at, points) for at, points in self.spent if at >= since), (now, cost)]
+        self.left = left - cost
+        return RateLimit(limit=LIMIT, remaining=int(left - cost), reset_in=max(0.0, ends - now))
 
 
 class _Local:
     """The same walk with the local ledger, its prices learned as the account does it."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, kind: str) -> None:
         self.now = 1_800_000_000.0
+        self.server = _Truth(kind, self.now)
         self.ledger = Ledger(limit, PERIOD)
         self.trail = Trail()
         self.prices = Prices({})
         self.reserve = Reserve(0.1, PERIOD)
         self.changes = 0
         self.charges: list[Charge | None] = []
-        self.arrived: list[tuple[float, int]] = []
         self.history: list[Any] = []
 
     def live(self, pick: int) -> int:
         """The number of one of the calls in flight, from 1; 0 if there is none."""
         live = [number for number, charge in enumerate(self.charges, 1) if charge]
         return live[pick % len(live)] if live else 0
-
-    def truth(self) -> RateLimit:
-        """What an honest server says that counts fixed windows from the first call."""
-        if not self.arrived or self.now >= self.arrived[0][0] + PERIOD:
-            self.arrived = [(self.now, 0)]
-        spent = sum(cost for _, cost in self.arrived)
-        return RateLimit(
-            limit=LIMIT, remaining=max(0, LIMIT - spent), reset_in=self.arrived[0][0] + PERIOD - self.now
-        )
 
     def walk(self, steps: list[Any]) -> list[Any]:
         seen: list[Any] = []
@@ -142,7 +165,10 @@ class _Local:
 
     def step(self, what: str, which: int, answer: RateLimit | None) -> Any:
         ledger, now, granted = self.ledger, self.now, 0
-        if what == "ask":
+        if what == "theirs":
+            self.server.serve(which, now)
+            self.history.append((now, what, 0, None))
+        elif what == "ask":
             self.history.append((now, what, which, None))
             granted = ledger.room(now, which)
             if granted >= which or ledger.asks(which, now):
@@ -154,11 +180,12 @@ class _Local:
             charge_ = self.charges[which - 1] if which else None
             if what == "true":
                 what = "settle"
-                if charge_:
-                    self.truth()
-                    self.arrived.append((now, charge_.cost))
-                answer = self.truth()
-            told = (answer.limit, answer.remaining, answer.reset_in, answer.retry_after, answer.throttled) if answer else None
+                answer = self.server.serve(charge_.cost, now) if charge_ else None
+            told = (
+                (answer.limit, answer.remaining, answer.reset_in, answer.retry_after, answer.throttled)
+                if answer
+                else None
+            )
             self.history.append((now, what, which, told))
             if charge_:
                 self.charges[which - 1] = None
@@ -168,7 +195,8 @@ class _Local:
             granted, ledger.why, ledger.again_at, ledger.granted, ledger.held, ledger.floor, ledger.limit, ledger.cold.on,
             ledger.lead.due, ledger.gate.opens_at, ledger.others.until, ledger.others.rate, ledger.pace.headroom,
             ledger.window.end, ledger.slowest, ledger.adrift, reserved, ledger.more_at(now), self.changes, ledger._left,  # pyright: ignore[reportPrivateUsage]
-            ledger.lead.whole, ledger.lead.probation, ledger.pace.until,
+            ledger.lead.whole, ledger.lead.probation, ledger.pace.until, ledger.pace.gap, ledger.gate.named_at,
+            ledger.others.released, ledger.leads(1),
         ]  # fmt: skip
 
     def end(self, charge: Charge, what: str, answer: RateLimit | None) -> None:
@@ -199,8 +227,8 @@ def _walk(client: redis.Redis, local: _Local, limit: int | None) -> Any:
     return msgspec.msgpack.decode(text)  # type: ignore[arg-type]
 
 
-def _compare(client: redis.Redis, steps: list[Any], limit: int | None) -> None:
-    local = _Local(limit)
+def _compare(client: redis.Redis, steps: list[Any], limit: int | None, kind: str) -> None:
+    local = _Local(limit, kind)
     here = local.walk(steps)
     there = _walk(client, local, limit)
     for number, (mine, theirs) in enumerate(zip(here, there["seen"], strict=True)):
@@ -211,31 +239,36 @@ def _compare(client: redis.Redis, steps: list[Any], limit: int | None) -> None:
 def test_the_script_keeps_the_local_ledger_s_rules(client: redis.Redis) -> None:
     """Room, reasons, moments, evidence, caution, reserve and prices are the same, step by step, on any history."""
 
-    @settings(max_examples=150, deadline=None)
-    @given(steps=_steps, limit=st.sampled_from([None, LIMIT, LIMIT]))
-    def compare(steps: list[Any], limit: int | None) -> None:
-        _compare(client, steps, limit)
+    @settings(max_examples=int(os.environ.get("SIDE_BY_SIDE_EXAMPLES", "150")), deadline=None)
+    @given(steps=_steps, limit=st.sampled_from([None, LIMIT, LIMIT]), kind=_kinds)
+    def compare(steps: list[Any], limit: int | None, kind: str) -> None:
+        _compare(client, steps, limit, kind)
 
     compare()
 
 
-def _patterns() -> dict[str, Callable[[], list[Any]]]:
-    def busy() -> list[Any]:
-        one = [(0.01, ("ask", 1 + i % 3, None)) for i in range(12)] + [(0.02, ("true", 0, None)) for _ in range(12)]
-        return [step for _ in range(6) for step in (*one, (30.0, ("ask", 1, None)), (31.0, ("ask", 2, None)))]
+def _runs(seed: int) -> list[Any]:
+    """A long day: bursts that fill windows, lulls, strangers now and then, garbled answers rarely."""
+    chance = random.Random(seed)
+    steps: list[Any] = []
+    for _ in range(40):
+        for _ in range(chance.randint(1, 14)):
+            steps.append((chance.choice([0.0, 0.01, 0.2]), ("ask", chance.randint(1, 3), None)))
+            if chance.random() < 0.7:
+                steps.append((chance.choice([0.01, 0.1]), ("true", chance.randint(0, 3), None)))
+        steps += [(0.05, ("true", 0, None))] * chance.randint(0, 14)
+        if chance.random() < 0.3:
+            steps.append((0.1, ("theirs", chance.randint(1, 12), None)))
+        if chance.random() < 0.2:
+            steps.append((0.1, (chance.choice(["lose", "refund"]), 0, None)))
+        if chance.random() < 0.1:
+            steps.append((0.1, ("settle", 0, RateLimit(limit=LIMIT, throttled=True, retry_after=chance.choice([0.0, 2.0, 30.0])))))
+        steps.append((chance.choice([0.5, 3.0, 10.0, 29.0, 55.0, 60.5, 61.0]), ("ask", 1, None)))
+    return steps
 
-    def strangers() -> list[Any]:
-        answers = [RateLimit(limit=LIMIT, remaining=i, reset_in=30.0) for i in (9, 5, 7, 9, 11, 4, 6, 8, 10, 3)]
-        return [(0.4, step) for answer in answers * 8 for step in (("ask", 1, None), ("settle", 0, answer))]
 
-    def refused() -> list[Any]:
-        no = RateLimit(throttled=True, retry_after=3.0, limit=LIMIT)
-        return [step for _ in range(20) for step in ((1.6, ("ask", 2, None)), (0.1, ("settle", 0, no)), (1.0, ("true", 0, None)))]
-
-    return {"busy": busy, "strangers": strangers, "refused": refused}
-
-
-def test_long_histories_agree_too(client: redis.Redis) -> None:
-    """Full windows with leads, strangers that make it pace, and a server that refuses again and again."""
-    for pattern in _patterns().values():
-        _compare(client, pattern(), LIMIT)
+@pytest.mark.parametrize("kind", ["fixed", "aligned", "log", "bucket", "cheap", "dear"])
+def test_long_histories_agree_too(client: redis.Redis, kind: str) -> None:
+    """Full windows with leads, servers that refill as they go, and strangers, for hours."""
+    for seed in range(int(os.environ.get("SIDE_BY_SIDE_RUNS", "12"))):
+        _compare(client, _runs(seed), LIMIT, kind)

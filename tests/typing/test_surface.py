@@ -18,6 +18,7 @@ from whereby_async import (
     Answer,
     APIStatusError,
     BudgetTimeoutError,
+    Download,
     Page,
     Paginator,
     Priority,
@@ -171,6 +172,12 @@ async def media(c: WherebyClient) -> None:
     assert_type(await c.transcriptions.delete("1"), None)
     assert_type(await c.transcriptions.bulk_delete(["1"]), None)
     assert_type((await c.transcriptions.access_link("1")).access_link, str)
+    assert_type(await c.transcriptions.wait("1"), Transcription)
+    assert_type(await c.summaries.wait("1"), Summary)
+    assert_type(await c.recordings.download("1", "film.mp4"), Download)
+    assert_type(await c.recordings.download("1", Path(), overwrite=True, on_progress=print), Download)
+    assert_type(await c.transcriptions.download("1", io.BytesIO(), valid_for=60, stall_timeout=5), Download)
+    assert_type((await c.recordings.download("1", io.FileIO("film.mp4", "w"))).path, Path | None)
     assert_type(await c.summaries.create("1", template="SOAP"), SummaryJob)
     assert_type(await c.summaries.get("1"), Summary)
     assert_type((await c.summaries.get("1")).summary, dict[str, Any] | str | None)

@@ -85,8 +85,8 @@ class Account:
             return 0.0
         made = finished - self._resumed
         price = self._tally.points / made if made else self._price
-        waiting = max(0, left - self._tally.waiting)  # the forecast stands behind those that wait already
-        seconds = self._limiter.forecast(math.ceil(waiting * price)).seconds
+        new = max(0, left - self._tally.waiting)  # the forecast stands behind those that wait already
+        seconds = self._limiter.forecast(max(1, math.ceil(new * price))).seconds
         return max(seconds, left * elapsed / made) if made else seconds
 
     def _waiting(self, *, crowded: bool) -> str | None:

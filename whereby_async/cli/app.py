@@ -17,6 +17,7 @@ from .catalogue import GROUPS
 from .ending import told
 from .exits import BROKEN_PIPE, ExitCode
 from .keys import refuse_secrets
+from .values import STDIN
 from .work import command_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ For example:
 Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer.
 """
 _INSTALL_COMPLETION: Final = "--install-completion"
-_VALUED: Final = frozenset({"--base-url", "--max-wait", "--timeout", "--redis"})
+_VALUED: Final = frozenset({"--base-url", "--max-wait", "--timeout", "--redis", "--redis-name"})
 _FLAGS: Final = frozenset({"--json", "--verbose", "-v"})
 
 
@@ -139,8 +140,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def moved_behind(arguments: Sequence[str]) -> list[str]:
-    """The command line with the options of every command behind the command, also those that stood before it."""
-    rest = list(arguments)
+    """The command line as the app reads it: options of every command behind the command, also those that stood before it."""
+    rest = [STDIN if word == "-" else word for word in arguments]  # a lone hyphen would be taken for an option
     options: list[str] = []
     while rest and rest[0].partition("=")[0] in _VALUED | _FLAGS:
         option = rest.pop(0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from .. import WherebyClient
-    from ..hooks import ResponseDetails
+    from ..hooks import AttemptDetails, ResponseDetails
     from ..limiter import BudgetSnapshot
 
 _TICK: Final = 0.25
@@ -95,14 +95,23 @@ class LastAnswer:
 
     Attributes:
         told: Its limit, points left and seconds to the window's end.
+        others: Points that were gone between two answers of one window, and that we did not spend.
     """
 
     def __init__(self) -> None:
         self.told: dict[str, float | None] = {}
+        self.others: int = 0
+        self._cost = 0
+
+    def on_attempt(self, details: AttemptDetails) -> None:
+        """A look is about to be sent."""
+        self._cost = details.cost
 
     def on_response(self, details: ResponseDetails) -> None:
         """An answer came."""
-        read = details.rate_limit
+        read, before = details.rate_limit, self.told.get("remaining")
+        if before is not None and read.remaining is not None:
+            self.others += max(0, int(before) - read.remaining - self._cost)
         self.told = {"limit": read.limit, "remaining": read.remaining, "reset_in": read.reset_in}
 
 
@@ -123,6 +132,7 @@ def facts(client: WherebyClient, said: LastAnswer) -> dict[str, Any]:
         **{name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()},
         "costs": dict(budget.costs),
         "server": said.told,
+        "spent_by_others": said.others,
     }
 
 
@@ -156,6 +166,7 @@ class Screen:
         from .tables import plain_console
 
         self._said = said
+        self._seen: dict[str, Any] = {}
         self._live = Live(console=plain_console(), auto_refresh=False)
 
     def __enter__(self) -> Self:
@@ -169,6 +180,10 @@ class Screen:
         """Paint."""
         from .panel import panel
 
-        self._live.update(panel(facts(client, self._said)), refresh=True)
+        told = facts(client, self._said)
+        seen = {**told, "at": None, "reset_in": round(told["reset_in"] or 0)}
+        if seen != self._seen:
+            self._seen = seen
+            self._live.update(panel(told), refresh=True)
 
     tick = look

@@ -39,6 +39,7 @@ class Connection:
         max_wait: Seconds that one call may wait for points.
         timeout: Seconds for one attempt.
         redis: Where the budget is kept that this process shares with others.
+        redis_name: The budget's name there.
         verbose: Tell every attempt on stderr.
     """
 
@@ -55,6 +56,7 @@ class Connection:
         str | None,
         _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
     ] = None
+    redis_name: Annotated[str, _option("The shared budget's name; whereby unless given.")] = "whereby"
     verbose: Annotated[bool, _option("Every attempt, wait and retry on stderr.", "--verbose", "-v", negative="")] = (
         False
     )
@@ -85,12 +87,9 @@ class Connection:
         url = redis_url(self.redis)
         if url is None:
             return None
-        try:
-            from ..limiter import RedisPointBudget
-        except ModuleNotFoundError as missing:
-            msg = f"--redis needs the extra of that name ({missing.name} is missing): pip install 'whereby-async[cli,redis]'"
-            raise UsageError(msg) from None
-        return RedisPointBudget(url)
+        from ..limiter import RedisPointBudget
+
+        return RedisPointBudget(url, name=self.redis_name)
 
 
 def redis_url(given: str | None) -> str | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from cyclopts import CycloptsError
 
 from ..errors import ResponseDecodeError, WherebyError
 from .exits import BUG, INTERRUPTED, ExitCode, InterruptedWork, OutOfTimeError, UsageError, code_for
 from .values import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
@@ -30,7 +33,7 @@ def told(error: BaseException) -> int:
     code, *lines = next((ending(error) for kind, ending in _ENDINGS if isinstance(error, kind)), None) or _bug(error)
     for line in lines:
         print(f"whereby: {line}", file=sys.stderr)
-    return cast("int", code)
+    return code
 
 
 def _interrupted(error: BaseException) -> tuple[int, *tuple[str, ...]]:
@@ -79,10 +82,8 @@ _ENDINGS: Final = (
 
 def _single(error: BaseException) -> BaseException:
     """What a group of errors holds if it is but one."""
-    if isinstance(error, BaseExceptionGroup):
-        inner = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
-        return _single(inner[0]) if len(inner) == 1 else error
-    return error
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return _single(inner[0]) if len(inner) == 1 else error
 
 
 def _bug(error: BaseException) -> tuple[int, *tuple[str, ...]]:

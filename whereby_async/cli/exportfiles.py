@@ -53,6 +53,14 @@ class ExportFiles:
         self.finished: bool = False
 
     def __enter__(self) -> Self:
+        try:
+            self._enter()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _enter(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         ends, length = self._read()
         self._state = self._open(self._directory / _STATE, length)
@@ -62,7 +70,6 @@ class ExportFiles:
             self._files[kind] = self._open(path, ends.get(kind, 0))
         if not length:
             self._begin()
-        return self
 
     def __exit__(self, *error: object) -> None:
         for file in (*self._files.values(), self._state):
@@ -115,7 +122,7 @@ class ExportFiles:
         """Keep others out, where the system can."""
         try:
             import fcntl
-        except ModuleNotFoundError:  # Windows
+        except ModuleNotFoundError:  # pragma: no cover - Windows
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

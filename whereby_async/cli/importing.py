@@ -118,7 +118,7 @@ class _Import:
         self._rows = rows
         self._options = options
         self._report = report
-        self._counts = dict.fromkeys(("made", "adopted", "resumed", "failed", "unknown"), 0)
+        self._counts: dict[str, int] = dict.fromkeys(("made", "adopted", "resumed", "failed", "unknown"), 0)
 
     @property
     def kept(self) -> str:

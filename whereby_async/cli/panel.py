@@ -34,7 +34,7 @@ def panel(budget: Mapping[str, Any]) -> Table:
         ("window", _window(budget["reset_in"])),
         ("waiting", _waiting(budget)),
         ("in flight", Text(f"{budget['in_flight']} points")),
-        ("others", _others(budget["foreign_rate"])),
+        ("others", _others(budget["spent_by_others"], budget["foreign_rate"])),
         ("prices", Text(", ".join(f"{name} {cost}" for name, cost in budget["costs"].items()) or "as documented")),
     )
     grid = Table.grid(padding=(0, 2))
@@ -66,5 +66,7 @@ def _waiting(budget: Mapping[str, Any]) -> Text:
     return Text(f"{lanes or 'nobody'}{f'; they ask for {points} points' if points else ''}")
 
 
-def _others(rate: float) -> Text:
-    return Text(f"spend {rate:.1f} points/s" if rate else "none seen")
+def _others(spent: int, rate: float) -> Text:
+    if not spent and not rate:
+        return Text("none seen")
+    return Text(f"spent {spent} points since the first look" + (f", {rate:.1f} points/s of late" if rate else ""))

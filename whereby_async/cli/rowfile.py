@@ -80,7 +80,7 @@ class RowFile:
     def _check_columns(self) -> None:
         if self._is_csv:
             with self._open() as text:
-                names = next(csv.reader(text), [])
+                names = next(csv.reader(text), list[str]())
             for name in names:
                 if not name.strip():
                     raise UsageError("line 1: a column has no name; the first line names the columns")

@@ -34,10 +34,9 @@ _MEGABYTE: Final = 1_000_000
 _REFRESH: Final = 0.2
 
 
-def register(group: App, name: str) -> None:
-    """Add this command to its group's app, if it is that of the recordings."""
-    if name == "recordings":
-        group.command(sync)
+def register(group: App, name: str) -> None:  # noqa: ARG001 - as every group's
+    """Add this command to its group's app."""
+    group.command(sync)
 
 
 def sync(  # noqa: PLR0913 - the options of a job

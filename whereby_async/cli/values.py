@@ -15,8 +15,8 @@ from .exits import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-STDIN: Final = "-"
-"""The file name that means: what comes in by the pipe."""
+STDIN: Final = "@-"
+"""The file name that means: what comes in by the pipe; `-` means it too."""
 
 _PASSED: Final = "it was passed as api_key="
 _NEITHER: Final = " (given: None and None)"
@@ -113,7 +113,7 @@ def raw(option: str, source: str) -> bytes:
     Raises:
         UsageError: It can not be read.
     """
-    if source == STDIN:
+    if source in {STDIN, "-"}:
         return sys.stdin.buffer.read()
     try:
         return Path(source).read_bytes()

@@ -66,6 +66,7 @@ class Teller:
         self._clock = loop.time
         self._began_at = loop.time()
         self._next_at = self._began_at
+        self._told: tuple[int, int | None] | None = None
         self.resumed: int = 0
         self.breaks: int = 0
         self.links: int = 0
@@ -76,10 +77,11 @@ class Teller:
         return self._clock() - self._began_at
 
     def tell(self, received: int, total: int | None, *, now: bool = False) -> None:
-        """Tell it if it is time, or anyway if it is to be `now`."""
+        """Tell it if it is time, or anyway if it is to be `now`; the same is not told twice."""
         at = self._clock()
-        if self._on_progress is None or (at < self._next_at and not now):
+        if self._on_progress is None or (at < self._next_at and not now) or self._told == (received, total):
             return
+        self._told = (received, total)
         self._next_at = at + _EVERY
         self._on_progress(
             Progress(

@@ -191,12 +191,17 @@ class Account:
     # Granting
 
     def _affords(self, waiter: Waiter, now: float) -> bool:
-        room = self.ledger.room(now, waiter.cost)
-        if room < waiter.cost:
-            return self.ledger.asks(waiter.cost, now)
-        if waiter.priority is not Priority.BATCH or room - self.reserve.points(self.ledger, now) >= waiter.cost:
+        ledger, cost = self.ledger, waiter.cost
+        room = ledger.room(now, cost)
+        if room < cost:
+            return ledger.asks(cost, now)
+        if waiter.priority is not Priority.BATCH:
             return True
-        self.ledger.again_at = now + _MELT_TICK
+        kept = self.reserve.points(ledger, now)
+        # Asked again for so much more, since what is left may be no more than the reserve, and one call has to go ahead and see.
+        if room >= cost + kept or ledger.room(now, cost + kept) >= cost + kept or ledger.leads(cost):
+            return True
+        ledger.again_at = min(ledger.again_at, now + _MELT_TICK)
         return False
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:

@@ -166,7 +166,7 @@ class Ledger:
             self.pace.sent(now)
         if self.cold.on or not self._calm:
             self.cold.piloted_at = now
-        if not self.cold.on and self.lead.due and self.lead.out is None and self.granted + charge.cost > self.floor:
+        if self.leads(charge.cost):
             self.lead.go(charge, now)
             self.disturb()
         self.granted += charge.cost
@@ -198,6 +198,10 @@ class Ledger:
         self._calm = self.lead.out is None
         self._open()
         return room
+
+    def leads(self, cost: int) -> bool:
+        """Would the next call, of `cost` points, be the one that goes ahead?"""
+        return not self.cold.on and self.lead.due and self.lead.out is None and self.granted + cost > self.floor
 
     def ask_again(self, when: float, why: Reason) -> None:
         """Note what a wait is for."""
@@ -349,7 +353,9 @@ class Ledger:
             self.quota.said(self.limit)
         end = self.window.end if self.window.sure else math.inf
         if charge.granted_at >= self.gate.named_at or (
-            answer.retry_after is not None and answer.reset_in is not None and answer.retry_after + TURN < answer.reset_in
+            answer.retry_after is not None
+            and answer.reset_in is not None
+            and answer.retry_after + TURN < answer.reset_in
         ):
             self.pace.begin(now)
         self.gate.refused(delay, charge.granted_at, now, end)

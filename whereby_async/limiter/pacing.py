@@ -49,7 +49,18 @@ class Pace:
         probed_at: When the last probe went.
     """
 
-    __slots__ = ("_eased_at", "_period", "_read_at", "_readings", "_rises", "gap", "headroom", "probed_at", "probing", "until")
+    __slots__ = (
+        "_eased_at",
+        "_period",
+        "_read_at",
+        "_readings",
+        "_rises",
+        "gap",
+        "headroom",
+        "probed_at",
+        "probing",
+        "until",
+    )
 
     def __init__(self, period: float) -> None:
         self._period = period

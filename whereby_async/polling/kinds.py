@@ -65,6 +65,3 @@ class Kind(Generic[J]):
         self.list: Operation[Page[J]] = list
         self.placeholder: str = placeholder
         self.id_of: Callable[[J], str] = id_of
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"

@@ -123,6 +123,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._worked)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+        """As ever, but time stands still until the threads are done, however long the loop's runner would wait for them."""
+        self._jumping.working += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._jumping.working -= 1
+
     def _worked(self, _: asyncio.Future[Any]) -> None:
         self._jumping.working -= 1
 

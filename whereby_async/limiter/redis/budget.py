@@ -320,9 +320,13 @@ def _check(name: object, on_unavailable: object, share: object, timeout: object)
     if on_unavailable not in {"fallback", "raise"}:
         raise ConfigurationError(f"on_unavailable={on_unavailable!r}: give 'fallback' or 'raise'")
     if share is not None and not (is_number(share) and 0 < share <= 1):
-        raise ConfigurationError(f"share={share!r}: give a part of the limit above 0 up to 1, or None for an even share")
+        raise ConfigurationError(
+            f"share={share!r}: give a part of the limit above 0 up to 1, or None for an even share"
+        )
     if not (is_number(timeout) and 0 < timeout <= _DAY):
-        raise ConfigurationError(f"timeout={timeout!r}: give the seconds that a call of the store may take, such as 0.25")
+        raise ConfigurationError(
+            f"timeout={timeout!r}: give the seconds that a call of the store may take, such as 0.25"
+        )
 
 
 def _check_url(url: Secret) -> None:

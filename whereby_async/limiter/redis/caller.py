@@ -26,7 +26,16 @@ class Caller(Waiter):
     __slots__ = ("judged", "max_wait", "permit", "timer")
 
     def __init__(  # noqa: PLR0913 - a caller has this many traits
-        self, cost: int, operation: str, priority: Priority, *, order: int, now: float, waited: float, seed: int, max_wait: float | None
+        self,
+        cost: int,
+        operation: str,
+        priority: Priority,
+        *,
+        order: int,
+        now: float,
+        waited: float,
+        seed: int,
+        max_wait: float | None,
     ) -> None:
         super().__init__(cost, operation, priority, order=order, now=now, waited=waited, seed=seed)
         self.max_wait: float | None = max_wait

@@ -144,6 +144,8 @@ def _explained(error: BaseException, patience: float) -> StoreAwayError:
     code = next((code for code in _WORDS if code in words.upper().split(":", maxsplit=1)[0]), None)
     if code is not None:
         return StoreAwayError(_WORDS[code])
+    if "authentication required" in words.lower() or "already authenticated" in words:  # what redis makes of NOAUTH
+        return StoreAwayError(_WORDS["NOAUTH"])
     for kind, reason in _KINDS:
         if isinstance(error, kind):
             return StoreAwayError(reason)

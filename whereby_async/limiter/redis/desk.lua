@@ -236,17 +236,21 @@ function Grants.affords(g, cost, lane)
     g.why, g.again_at = s.why, s.again_at
     return Ledger.asks(s, cost, g.now), room
   end
-  if lane == BATCH and room - Reserve.points(g.books.reserve, s, g.now) < cost then
-    g.why, g.again_at = "reserve", g.now + min(1, s.period / 60)
-    return false, room
+  if lane ~= BATCH then
+    return true, room
   end
-  return true, room
+  local wanted = cost + Reserve.points(g.books.reserve, s, g.now)
+  if room >= wanted or Ledger.room(s, g.now, wanted) >= wanted or Ledger.leads(s, cost) then
+    return true, room
+  end
+  g.why, g.again_at = "reserve", min(s.again_at, g.now + min(1, s.period / 60))
+  return false, room
 end
 
 function Grants.give(g, lane, place, cost)
   local s, c = g.books.ledger, g.client
   local charge = { cost = cost, lead = 0 }
-  if (s.cold.on and not Cold.headerless(s.cold)) or s.piloting then
+  if (s.cold.on and not Cold.headerless(s.cold)) or s.piloting or s.pace.probing then
     g.urgent = true
   end
   Ledger.charge(s, charge, g.now)

@@ -123,7 +123,9 @@ class Desk:
             caller.timer = self.loop.call_later(left, self._late, caller)
         self.lanes.push(caller)
         if known:
-            self.branch.tell_wait(caller, "queue" if self.lanes[caller.priority].count > 1 else self.branch.view.reply.why, self)
+            self.branch.tell_wait(
+                caller, "queue" if self.lanes[caller.priority].count > 1 else self.branch.view.reply.why, self
+            )
             return
         self._news = True
         self._hurry = self._hurry or caller.priority is Priority.INTERACTIVE
@@ -185,6 +187,7 @@ class Desk:
                 else:
                     caller.future.set_exception(error)
         self._news = self._hurry = False
+        self._covered = None
 
     # Going
 
@@ -263,7 +266,9 @@ class Desk:
     def _due(self, now: float) -> float:
         due = self._say_by
         if self._news:
-            due = min(due, now if self._hurry else self._called_at + (self._linger() if self.branch.view.reply.busy else 0.0))
+            due = min(
+                due, now if self._hurry else self._called_at + (self._linger() if self.branch.view.reply.busy else 0.0)
+            )
         elif self.lanes.count:
             due = min(due, self._again_at)
         if self.out:
@@ -303,6 +308,7 @@ class Desk:
                     raise
                 if error.dropped and not last and self.branch.outage.since is None:
                     continue
+                self._covered = None
                 self.branch.failed(str(error))
                 return False
             self._confirmed = message.seq
@@ -376,7 +382,9 @@ class Desk:
             lead = reply.lead if number == reply.lead_place else 0
             self._grant(caller, cost, lead, reply, now)
         self.branch.heard(reply, message)
-        waiting = [lane for lane, callers in zip(Priority, sent, strict=True) if any(caller.queued for caller, _ in callers)]
+        waiting = [
+            lane for lane, callers in zip(Priority, sent, strict=True) if any(caller.queued for caller, _ in callers)
+        ]
         self._covered = waiting[0] if waiting else None
         self._again_at = now + reply.again_in
         first = next((lane for lane in Priority if self.lanes[lane].count), None)
@@ -395,7 +403,16 @@ class Desk:
         waited = caller.waited + now - caller.asked_at
         urgent = reply.urgent or lead > 0
         permit = SharedPermit(
-            cost, self, caller.operation, caller.order, waited, self._record, reply.granted_at, reply.answered, lead, urgent
+            cost,
+            self,
+            caller.operation,
+            caller.order,
+            waited,
+            self._record,
+            reply.granted_at,
+            reply.answered,
+            lead,
+            urgent,
         )
         self._record.live += 1
         self.out += cost

@@ -108,15 +108,15 @@ end
 local Gate = {}
 
 function Gate.new(period)
-  return { longest = period, backoff = FIRST_BACKOFF, rounds = 0, opens_at = -inf, doubted = false }
+  return { longest = period, backoff = FIRST_BACKOFF, rounds = 0, opens_at = -inf, named_at = inf, doubted = false }
 end
 
-function Gate.refused(g, told, granted_at, now)
+function Gate.refused(g, told, granted_at, now, ends)
   local delay = told or 0
   if granted_at >= g.opens_at then
     if g.rounds > 0 or delay == 0 then
       g.doubted = true
-      delay = max(delay, g.backoff)
+      delay = max(delay, ends <= now and g.backoff or min(g.backoff, ends - now))
       g.backoff = min(2 * g.backoff, g.longest)
     end
     g.rounds = g.rounds + 1

@@ -1,7 +1,7 @@
 -- `others.py`, `pacing.py` and `caution.py`, rule by rule, then `Ledger` itself. Pure.
 
-local MEMORY, FEW, FIRST_GAP, NO_PROBE = 3, 6, 1 / 40, 10
-local RISES, CAUTION, MOST_REFILL, MOST_HEADROOM, LEAST_HEADROOM = 3, 0.97, 0.05, 0.1, 2
+local MEMORY, FEW, FIRST_GAP, NO_PROBE, RATE_WEIGHT = 3, 6, 1 / 40, 10, 1 / 20
+local RISES, LEAST_HEADROOM, MOST_HEADROOM, MOST_HEADROOM_SHARE, STEP, LONGEST_GAP = 3, 2, 10, 0.02, 2, 1 / 2
 
 -- Others
 
@@ -10,7 +10,7 @@ local Others = {}
 function Others.new(period)
   return {
     period = period, ballots = 0, votes = 0, since = -inf, gap = period * FIRST_GAP, no_probe_until = -inf, probing = false,
-    ends = -inf, proven_until = -inf, least = 0, least_at = -inf, rate = 0,
+    ends = -inf, proven_until = -inf, least = 0, least_at = -inf, released = 0, rate = 0,
   }
 end
 
@@ -24,27 +24,31 @@ function Others.twice(o)
   return o.votes % 4 == 3
 end
 
-function Others.beware(o, least, now)
+function Others.told(o, least, now, released)
+  o.least = least
+  o.least_at = now
+  o.released = released
+end
+
+function Others.beware(o, least, now, released)
   if now >= o.ends then
-    o.least = least
-    o.least_at = now
+    Others.told(o, least, now, released)
     o.since = now
   end
   o.ends = now + MEMORY * o.period
 end
 
-function Others.emptied(o, now)
+function Others.emptied(o, now, released)
   if o.probing then
     o.no_probe_until = now + NO_PROBE * o.period
     o.probing = false
   end
   o.proven_until = now + MEMORY * o.period
-  Others.beware(o, 0, now)
-  o.least = 0
-  o.least_at = now
+  Others.beware(o, 0, now, released)
+  Others.told(o, 0, now, released)
 end
 
-function Others.note(o, remaining, granted_at, now)
+function Others.note(o, remaining, granted_at, now, released)
   local later = granted_at >= o.least_at
   if later then
     o.probing = false
@@ -54,9 +58,12 @@ function Others.note(o, remaining, granted_at, now)
     end
   end
   if later or remaining < o.least then
-    o.least = remaining
-    o.least_at = now
+    Others.told(o, remaining, now, released)
   end
+end
+
+function Others.weigh(o, theirs)
+  o.rate = o.rate + (max(0, theirs) / o.period - o.rate) * RATE_WEIGHT
 end
 
 function Others.pilot_at(o, ends)
@@ -105,7 +112,14 @@ end
 local Pace = {}
 
 function Pace.new(period)
-  return { period = period, readings = {}, read_at = -inf, rises = {}, eased_at = -inf, headroom = LEAST_HEADROOM, ends = -inf }
+  return {
+    period = period, readings = {}, read_at = -inf, rises = {}, eased_at = -inf, headroom = LEAST_HEADROOM, gap = period * FIRST_GAP,
+    probing = false, probed_at = -inf, ends = -inf,
+  }
+end
+
+function Pace.begin(p, now)
+  p.ends = now + MEMORY * p.period
 end
 
 function Pace.note(p, remaining, granted_at, now)
@@ -120,7 +134,7 @@ function Pace.note(p, remaining, granted_at, now)
       table.remove(p.rises, 1)
     end
     if #p.rises == RISES and now - p.rises[1] < p.period / 2 then
-      p.ends = now + MEMORY * p.period
+      Pace.begin(p, now)
     end
   end
   table.insert(before, remaining)
@@ -129,27 +143,37 @@ function Pace.note(p, remaining, granted_at, now)
   end
 end
 
+function Pace.room(p, left, need, back, foreign)
+  local margin = p.headroom + math.sqrt(foreign)
+  return floor(left + min(back, need + margin) - margin)
+end
+
 function Pace.refused(p, limit, now)
   if now - p.eased_at < p.period / 30 then
     return
   end
   p.eased_at = now
-  p.headroom = min(2 * p.headroom + 1, MOST_HEADROOM * limit)
-end
-
-function Pace.refill(p, limit, foreign)
-  return max(CAUTION * limit / p.period - foreign, limit / p.period / 20)
-end
-
-function Pace.room(p, least, need, limit, passed, foreign)
-  local most = max(MOST_REFILL * limit, need + p.headroom)
-  return floor(least + min(Pace.refill(p, limit, foreign) * passed, most) - p.headroom)
+  p.headroom = min(p.headroom + STEP, max(MOST_HEADROOM_SHARE * limit, MOST_HEADROOM))
 end
 
 function Pace.ease(p, now)
-  if now - p.eased_at > 2 * p.period then
+  if now - p.eased_at > p.period / 2 then
     p.eased_at = now
-    p.headroom = max(LEAST_HEADROOM, p.headroom / 2)
+    p.headroom = max(LEAST_HEADROOM, p.headroom - 1)
+  end
+end
+
+function Pace.sent(p, now)
+  p.probing = false
+  p.probed_at = now
+end
+
+function Pace.learn(p, grown, need, waited, probe)
+  local enough = need + p.headroom
+  local gap = grown > 0 and waited * enough / grown or inf
+  gap = max(min(gap, 2 * p.gap), p.gap / 2)
+  if probe or gap < p.gap then
+    p.gap = min(max(gap, p.period * FIRST_GAP), p.period * LONGEST_GAP)
   end
 end
 
@@ -170,6 +194,10 @@ function Ledger.held(s)
   return s.granted - s.ageing.released
 end
 
+function Ledger.leads(s, cost)
+  return not s.cold.on and s.lead.due and not s.lead.out and s.granted + cost > s.floor
+end
+
 function Ledger.charge(s, charge, now)
   charge.granted_at = now
   while s.drifting[1] and s.drifting[1][1] <= now do
@@ -181,10 +209,13 @@ function Ledger.charge(s, charge, now)
     s.piloted_end = s.window.ends
     Others.piloted(s.others, now)
   end
+  if s.pace.probing then
+    Pace.sent(s.pace, now)
+  end
   if s.cold.on or not s.calm then
     s.cold.piloted_at = now
   end
-  if not s.cold.on and s.lead.due and not s.lead.out and s.granted + charge.cost > s.floor then
+  if Ledger.leads(s, charge.cost) then
     Lead.go(s.lead, charge, now)
     s.calm = false
   end
@@ -246,20 +277,39 @@ function Caution.at_turn(s, now, room, need)
   return max(room, WIDEST_CALL)
 end
 
+function Caution.for_probe(s, now, room, need)
+  local probe_at = max(s.others.least_at, s.cold.piloted_at) + s.pace.gap
+  if now < probe_at then
+    s.again_at = min(s.again_at, probe_at)
+    return room
+  end
+  s.pace.probing = true
+  return max(need, room)
+end
+
 function Caution.paced(s, now, proven, need)
-  Pace.ease(s.pace, now)
-  local others = s.others
-  local foreign = now < others.ends and others.rate or 0
-  local left = others.least - (s.granted - s.answered)
-  local room = Pace.room(s.pace, left, need, s.quota.limit, now - others.least_at, foreign)
-  if proven < min(room, need) and now >= others.proven_until then
-    Ledger.await_release(s, now)
-    return proven
+  local pace, others = s.pace, s.others
+  Pace.ease(pace, now)
+  local passed = max(0, now - others.least_at)
+  local back = s.ageing.released - others.released
+  local evenly = passed * s.quota.limit / s.period
+  local pending = s.granted - s.answered
+  local room = Pace.room(pace, others.least - pending, need, min(back, evenly), others.rate * passed)
+  local refuted = now < others.proven_until
+  if not refuted then
+    room = min(room, proven)
   end
-  if room < need then
-    Ledger.ask_again(s, now + max(need - room, 1) / Pace.refill(s.pace, s.quota.limit, foreign), "empty")
+  if room >= need then
+    return room
   end
-  return room
+  Ledger.await_release(s, now)
+  if pending > 0 or not (refuted or proven >= need) then
+    return room
+  end
+  if evenly < back then
+    s.again_at = min(s.again_at, now + (need - room) * s.period / s.quota.limit)
+  end
+  return Caution.for_probe(s, now, room, need)
 end
 
 function Caution.for_pilot(s, now, room, need)
@@ -315,6 +365,7 @@ end
 
 function Ledger.room(s, now, need)
   s.piloting = false
+  s.pace.probing = false
   if Ageing.due(s.ageing, now) then
     Ledger.release(s, now)
   end
@@ -361,6 +412,32 @@ function Ledger.usable(s, answer)
   return remaining
 end
 
+function Ledger.heard_among_others(s, charge, remaining, now)
+  s.calm = false
+  if Ageing.due(s.ageing, now) then
+    Ledger.release(s, now)
+  end
+  local others, pace, released = s.others, s.pace, s.ageing.released
+  if charge.granted_at >= s.gate.named_at then
+    s.gate.named_at = inf
+    if 2 * remaining < s.quota.limit then
+      Pace.begin(pace, now)
+    end
+  end
+  if charge.granted_at >= others.least_at and s.granted == s.answered then
+    local back = s.answered - Ageing.younger(s.ageing, s.slowest, now) - others.released
+    local grown = remaining + charge.cost - others.least - back
+    Pace.learn(pace, grown, charge.cost, now - others.least_at, charge.granted_at == pace.probed_at)
+  end
+  Others.note(others, remaining, charge.granted_at, now, released)
+  Pace.note(pace, remaining, charge.granted_at, now)
+  if now < pace.ends then
+    Others.weigh(others, s.quota.limit - remaining - (s.answered - released))
+  else
+    Others.measure(others, remaining, s.answered, now)
+  end
+end
+
 function Ledger.remaining_said(s, charge, remaining, now, alone)
   local floor = charge.answered + charge.cost + remaining
   if 4 * (floor - s.floor) > s.quota.limit then
@@ -370,13 +447,10 @@ function Ledger.remaining_said(s, charge, remaining, now, alone)
   local foreign = remaining + Ledger.held(s) < s.quota.limit
   local majority = Others.vote(s.others, foreign)
   if foreign and (majority or (alone and Others.twice(s.others))) then
-    Others.beware(s.others, remaining, now)
+    Others.beware(s.others, remaining, now, s.ageing.released)
   end
   if now < s.others.ends then
-    s.calm = false
-    Others.note(s.others, remaining, charge.granted_at, now)
-    Others.measure(s.others, remaining, s.answered, now)
-    Pace.note(s.pace, remaining, charge.granted_at, now)
+    Ledger.heard_among_others(s, charge, remaining, now)
   elseif foreign and alone then
     Ledger.grow_cold(s, now, false)
     return
@@ -396,10 +470,25 @@ function Ledger.refused(s, charge, answer, now)
   elseif charge.cost > s.quota.limit then
     Quota.said(s.quota, s.quota.limit)
   end
-  Gate.refused(s.gate, delay, charge.granted_at, now)
-  Ledger.grow_cold(s, now, true)
-  Others.emptied(s.others, now)
-  Pace.refused(s.pace, s.quota.limit, now)
+  local after, pace = answer.retry_after, s.pace
+  if charge.granted_at >= s.gate.named_at or (after and answer.reset_in and after + TURN < answer.reset_in) then
+    Pace.begin(pace, now)
+  end
+  Gate.refused(s.gate, delay, charge.granted_at, now, Window.sure(s.window) and s.window.ends or inf)
+  s.gate.named_at = after and after ~= 0 and now + after or inf
+  if charge.granted_at == pace.probed_at then
+    Pace.learn(pace, 0, charge.cost, 0, true)
+  else
+    Pace.refused(pace, s.quota.limit, now)
+  end
+  if now < pace.ends then
+    s.calm = false
+    s.cold.on = false
+    s.floor = -inf
+  else
+    Ledger.grow_cold(s, now, true)
+  end
+  Others.emptied(s.others, now, s.ageing.released)
 end
 
 function Ledger.settle(s, charge, answer, now)

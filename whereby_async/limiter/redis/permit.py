@@ -48,7 +48,19 @@ class SharedPermit:
         live: It has not ended.
     """
 
-    __slots__ = ("answered", "cost", "desk", "granted_at", "lead", "live", "operation", "order", "record", "urgent", "waited")
+    __slots__ = (
+        "answered",
+        "cost",
+        "desk",
+        "granted_at",
+        "lead",
+        "live",
+        "operation",
+        "order",
+        "record",
+        "urgent",
+        "waited",
+    )
 
     def __init__(  # noqa: PLR0913, PLR0917 - a charge has this many traits
         self,
@@ -94,7 +106,16 @@ class SharedPermit:
         if self.live:
             # Not this object itself, which is going.
             heir = SharedPermit(
-                self.cost, self.desk, self.operation, self.order, self.waited, self.record, self.granted_at, self.answered, self.lead, self.urgent
+                self.cost,
+                self.desk,
+                self.operation,
+                self.order,
+                self.waited,
+                self.record,
+                self.granted_at,
+                self.answered,
+                self.lead,
+                self.urgent,
             )
             self.live = False
             self.desk.end(heir, LOST, None)

@@ -51,7 +51,9 @@ class View:
 
     __slots__ = ("at", "gate", "heard", "limit", "period", "quota", "reply")
 
-    def __init__(self, reply: Reply = _FRESH, at: float = -math.inf, *, limit: int | None = None, period: float = 60.0) -> None:
+    def __init__(
+        self, reply: Reply = _FRESH, at: float = -math.inf, *, limit: int | None = None, period: float = 60.0
+    ) -> None:
         self.reply: Reply = reply
         self.at: float = at
         self.heard: bool = reply is not _FRESH
@@ -118,4 +120,6 @@ class View:
     def moved(self, table: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         """Prices that are others than in `table`, by operation: what they were (0 if unknown), and are."""
         told = self.reply.prices or ()
-        return {operation: (table.get(operation, 0), price) for operation, price in told if table.get(operation) != price}
+        return {
+            operation: (table.get(operation, 0), price) for operation, price in told if table.get(operation) != price
+        }

@@ -1,0 +1,59 @@
+"""The models that somebody writes by hand with pydantic."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Wire(BaseModel):
+    """Spelled in camelCase on the wire."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Meeting(Wire):
+    """A meeting."""
+
+    meeting_id: str
+    room_url: str
+    start_date: datetime
+    end_date: datetime
+    room_name: str | None = None
+    host_room_url: str | None = None
+    viewer_room_url: str | None = None
+
+
+class Room(Wire):
+    """A room's insights."""
+
+    room_name: str
+    created_at: datetime
+    end_at: datetime
+    first_session_started_at: datetime | None = None
+    last_session_started_at: datetime | None = None
+    total_participant_minutes: int | float | None = None
+    total_recorder_minutes: int | float | None = None
+    total_streamer_minutes: int | float | None = None
+    total_unique_participants: int | None = None
+    total_unique_recorders: int | None = None
+    total_unique_streamers: int | None = None
+    total_sessions: int | None = None
+    rating: float | None = None
+    total_ratings: int | None = None
+
+
+class Meetings(Wire):
+    """A page of meetings."""
+
+    results: list[Meeting]
+    cursor: str | None = None
+
+
+class Rooms(Wire):
+    """A page of rooms."""
+
+    results: list[Room]
+    cursor: str | None = None

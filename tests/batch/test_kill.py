@@ -1,0 +1,44 @@
+"""A batch that is killed with SIGKILL again and again: a small version of `benchmarks/batch_kill.py`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import checkout
+import pytest
+
+
+def killed(kills: int) -> dict[str, int]:
+    """The figures of so many kills."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "benchmarks/batch_kill.py", "--kills", str(kills)],
+        cwd=checkout.ROOT,
+        env=checkout.clean_environment(PYTHONPATH=str(checkout.ROOT)),
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    figures: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def test_ten_kills_make_no_room_twice_and_lose_none() -> None:
+    """Ten kills, lost answers beside: every room is there exactly once in the end."""
+    figures = killed(10)
+    assert figures["kills"] == 10
+    assert figures["duplicates"] == figures["missing"] == figures["unknown"] == figures["failed"] == 0
+    assert figures["answers lost"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_hundreds_of_kills_make_no_room_twice_and_lose_none() -> None:
+    """220 kills, a hundred of them with a create in flight, thirty between the act and its line in the journal."""
+    figures = killed(220)
+    assert figures["kills"] == 220
+    assert figures["with a create in flight"] >= 100
+    assert figures["between the act and its journal line"] >= 30
+    assert figures["duplicates"] == figures["missing"] == figures["unknown"] == figures["failed"] == 0

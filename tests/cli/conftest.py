@@ -1,0 +1,20 @@
+"""A server in a thread of its own for each test, and the variables that lead to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cli.serving import Served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A server of the test's own."""
+    with Served() as served:
+        for name, value in served.variables.items():
+            monkeypatch.setenv(name, value)
+        yield served

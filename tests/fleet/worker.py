@@ -1,0 +1,259 @@
+"""The program of a process that spends from a shared budget: callers that make call after call, single calls, permits held."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import statistics
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from whereby_async import Priority, WherebyClient, WherebyError
+from whereby_async.limiter import RateLimit, RedisPointBudget
+
+from .orders import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whereby_async.hooks import OutageDetails
+    from whereby_async.limiter import Permit
+
+
+class _Notes(logging.Handler):
+    """Keeps what the log says from `WARNING` on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+class Worker(Program):
+    """A process of the fleet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._who = ""
+        self._budget: RedisPointBudget | None = None
+        self._client: WherebyClient | None = None
+        self._callers: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._held: list[Permit] = []
+        self._outages: list[tuple[bool, str, int, float]] = []
+        self._notes = _Notes()
+        logging.getLogger("whereby_async").addHandler(self._notes)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._begun = self._ended = self._points = 0
+        self._longest = 0.0
+        self._failed: Counter[str] = Counter()
+        self._outages.clear()
+        self._notes.lines.clear()
+        self._cpu = time.process_time()
+
+    def on_outage(self, details: OutageDetails) -> None:
+        """The budget's store has gone, or is back."""
+        self._outages.append((details.away, details.reason, details.limit, round(details.lasted, 2)))
+
+    async def open(self, who: str, store: str, api: dict[str, str], **options: Any) -> None:
+        """Have a budget and a client."""
+        await self.end()
+        self._who = who
+        self._budget = RedisPointBudget(store, **options)
+        self._budget.subscribe(self)
+        self._client = WherebyClient(api["key"], base_url=api["url"], limiter=self._budget)
+        self._stopping = False
+        self._reset()
+
+    async def end(self) -> None:
+        """Close both."""
+        for caller in self._callers:
+            caller.cancel()
+        await asyncio.gather(*self._callers, return_exceptions=True)
+        self._callers = []
+        for permit in self._held:
+            permit.release()
+        self._held = []
+        if self._client is not None:
+            await self._client.aclose()
+        if self._budget is not None:
+            await self._budget.aclose()
+        self._client = self._budget = None
+
+    # Calls
+
+    async def _call(self, cost: int, client: WherebyClient) -> None:
+        if cost == 1:
+            await client.insights.rooms(name=f"/{self._who}")
+        elif cost == 2:
+            await client.meetings.delete(self._who)
+        else:
+            await client.rooms.reset_theme_tokens(f"/{self._who}")
+
+    async def _caller(self, dice: random.Random, costs: Sequence[int], client: WherebyClient) -> None:
+        while not self._stopping:
+            cost = dice.choice(costs)
+            self._begun += 1
+            began = time.monotonic()
+            try:
+                await self._call(cost, client)
+            except WherebyError as error:
+                self._failed[type(error).__name__] += 1
+                await asyncio.sleep(0.02)
+            else:
+                self._ended += 1
+                self._points += cost
+            self._longest = max(self._longest, time.monotonic() - began)
+
+    async def saturate(
+        self, callers: int, costs: Sequence[int] = (1, 2, 3), lane: str = "NORMAL", seed: int = 0
+    ) -> None:
+        """Have so many callers make one call after the other."""
+        assert self._client
+        dice = random.Random(f"{self._who}{seed}")
+        client = self._client.with_options(priority=Priority[lane])
+        self._stopping = False
+        self._callers += [asyncio.create_task(self._caller(dice, costs, client)) for _ in range(callers)]
+
+    async def stop(self, patience: float = 60.0) -> dict[str, Any]:
+        """Have the callers end the calls that they have begun; those that do not within `patience` are stuck."""
+        self._stopping = True
+        if self._callers:
+            _, stuck = await asyncio.wait(self._callers, timeout=patience)
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*self._callers)
+            self._callers = []
+        return await self.look()
+
+    async def look(self) -> dict[str, Any]:
+        """What has been done since `open`."""
+        assert self._budget
+        budget = self._budget.snapshot()
+        return {
+            "who": self._who,
+            "begun": self._begun,
+            "ended": self._ended,
+            "points": self._points,
+            "failed": dict(self._failed),
+            "longest": self._longest,
+            "outages": list(self._outages),
+            "log": list(self._notes.lines),
+            "state": budget.state,
+            "waiting": sum(budget.waiting.values()),
+            "in_flight": budget.in_flight,
+            "available": budget.available,
+            "cpu": time.process_time() - self._cpu,
+        }
+
+    async def call(  # noqa: PLR0913 - the traits of a call
+        self, count: int = 1, cost: int = 1, lane: str = "NORMAL", max_wait: float | None = None, gap: float = 0.0,
+        together: bool = False,  # noqa: FBT001, FBT002 - an order's word
+    ) -> list[dict[str, Any]]:
+        """Single calls, one after the other or all together: when each began, how long it took, how it ended."""
+        assert self._client
+        client = self._client.with_options(priority=Priority[lane], max_wait=max_wait)
+
+        async def one() -> dict[str, Any]:
+            began = time.monotonic()
+            error = after = None
+            try:
+                await self._call(cost, client)
+            except WherebyError as caught:
+                error = type(caught).__name__
+                after = getattr(caught, "retry_after", None)
+            return {"began": began, "took": time.monotonic() - began, "error": error, "retry_after": after}
+
+        if together:
+            return await asyncio.gather(*[one() for _ in range(count)])
+        calls: list[dict[str, Any]] = []
+        for _ in range(count):
+            calls.append(await one())
+            await asyncio.sleep(gap)
+        return calls
+
+    # Permits without calls
+
+    async def hold(self, count: int, cost: int = 1) -> int:
+        """Take permits and keep them; points that are held now."""
+        assert self._budget
+        self._held += await asyncio.gather(*[self._budget.acquire(cost) for _ in range(count)])
+        return sum(permit.cost for permit in self._held)
+
+    async def let_go(self) -> None:
+        """Give them back."""
+        for permit in self._held:
+            permit.release()
+        self._held = []
+
+    async def idle(self, count: int, gap: float = 0.002) -> float:
+        """The median of seconds that an acquire takes when there is nothing else to do."""
+        assert self._budget
+        took: list[float] = []
+        for number in range(count):
+            began = time.perf_counter()
+            permit = await self._budget.acquire(1)
+            took.append(time.perf_counter() - began)
+            permit.settle(RateLimit(limit=1_000_000, remaining=1_000_000 - number - 1))
+            await asyncio.sleep(gap)
+        return statistics.median(took)
+
+    async def fork(self, callers: int, seconds: float) -> list[int]:
+        """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""
+        assert self._client
+        children: list[tuple[int, int]] = []
+        for number in range(2):
+            told, telling = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                _be_the_child(self._client, callers, seconds, number, telling)
+            os.close(telling)
+            children.append((pid, told))
+        done: list[int] = []
+        for pid, told in children:
+            words = await asyncio.to_thread(os.read, told, 100)
+            os.close(told)
+            await asyncio.to_thread(os.waitpid, pid, 0)
+            done.append(int(words or b"-1"))
+        return done
+
+
+def _be_the_child(client: WherebyClient, callers: int, seconds: float, number: int, telling: int) -> None:
+    """In a forked child, which never returns."""
+    done = -2
+    try:
+        done = asyncio.run(_spend(client, f"w{90 + number}", callers, seconds))
+    finally:
+        os.write(telling, str(done).encode())
+        os._exit(0)
+
+
+async def _spend(client: WherebyClient, who: str, callers: int, seconds: float) -> int:
+    """Call after call for so long; how many ended well."""
+    done = 0
+    until = time.monotonic() + seconds
+
+    async def caller() -> None:
+        nonlocal done
+        while time.monotonic() < until:
+            await client.insights.rooms(name=f"/{who}")
+            done += 1
+
+    await asyncio.gather(*[caller() for _ in range(callers)])
+    await client.aclose()
+    return done
+
+
+async def _main() -> None:
+    await Worker().serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -1,0 +1,80 @@
+"""Litestar: the client lives in the lifespan, and each route gets it as a dependency.
+
+Run it with WHEREBY_API_KEY and WHEREBY_WEBHOOK_SECRET set: `uvicorn litestar_app:app`.
+"""
+
+import logging
+import math
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient, WherebyError
+from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
+
+logging.basicConfig(level=logging.INFO)
+log = logging.getLogger("rooms")
+
+
+@asynccontextmanager
+async def lifespan(app: Litestar) -> AsyncIterator[None]:
+    async with WherebyClient(priority=Priority.INTERACTIVE, max_wait=2.0) as app.state.whereby:
+        yield
+
+
+def provide_client(state: State) -> WherebyClient:
+    client: WherebyClient = state.whereby
+    return client
+
+
+@post("/rooms")
+async def create_room(whereby: WherebyClient) -> dict[str, str]:
+    meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
+    return {"id": meeting.meeting_id, "url": meeting.room_url}
+
+
+@get("/rooms")
+async def list_rooms(whereby: WherebyClient) -> list[str]:
+    return [meeting.room_url async for meeting in whereby.meetings.list()]
+
+
+@post("/webhooks", status_code=204)
+async def receive_webhook(request: Request[Any, Any, State]) -> None:
+    body = await request.body()  # the raw bytes are what is signed
+    event = unwrap(body, request.headers.get("Whereby-Signature"), os.environ["WHEREBY_WEBHOOK_SECRET"])
+    match event:
+        case RoomClientJoined(data=data):
+            log.info("%s joined %s", data.display_name, data.room_name)
+        case _:  # Whereby adds types
+            pass
+
+
+def not_theirs(request: Request[Any, Any, State], error: WebhookVerificationError) -> Response[None]:
+    return Response(None, status_code=400)
+
+
+def come_back_later(request: Request[Any, Any, State], error: Throttled) -> Response[None]:
+    return Response(None, status_code=503, headers={"Retry-After": str(math.ceil(error.retry_after or 1))})
+
+
+def bad_gateway(request: Request[Any, Any, State], error: WherebyError) -> Response[None]:
+    return Response(None, status_code=502)
+
+
+app = Litestar(
+    route_handlers=[create_room, list_rooms, receive_webhook],
+    dependencies={"whereby": Provide(provide_client, sync_to_thread=False)},
+    exception_handlers={
+        WebhookVerificationError: not_theirs,
+        Throttled: come_back_later,
+        APIConnectionError: bad_gateway,
+        InternalServerError: bad_gateway,
+    },
+    lifespan=[lifespan],
+)

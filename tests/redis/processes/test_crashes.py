@@ -1,0 +1,80 @@
+"""Processes that die: what they held comes back, and nobody waits for them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet.fleet import Fleet
+
+PERIOD = 1.5
+LEASE = 2.0
+"""Seconds without a sign of life after which a process is taken for dead, by this period."""
+
+
+def test_permits_of_a_dead_process_cost_their_points_and_nothing_else(fleet: Callable[..., Fleet]) -> None:
+    """The others go on at once with what is left, and get those points too, a lease and a period later."""
+    crew = fleet(2, limit=60, period=PERIOD)
+    dying, other = crew.workers
+    other.ask("call")
+    assert dying.ask("hold", count=8, cost=5) == 40
+    crew.lose(dying)
+    died_at = time.monotonic()
+    calls = other.ask("call", count=15, max_wait=1.0)
+    assert [call["error"] for call in calls] == [None] * 15
+    assert max(call["took"] for call in calls) < 1.0
+    refused = other.ask("call", cost=3, count=5, max_wait=0.2)
+    assert {call["error"] for call in refused[2:]} == {"BudgetTimeoutError"}
+    time.sleep(max(0.0, died_at + LEASE + PERIOD + 0.7 - time.monotonic()))
+    assert [call["error"] for call in other.ask("call", count=55, together=True, max_wait=0.5)] == [None] * 55
+    assert crew.look()["throttled"] == 0
+
+
+def test_calls_in_flight_of_a_dead_process_count_until_they_cannot_any_more(fleet: Callable[..., Fleet]) -> None:
+    """Killed with calls on their way, whose answers nobody hears: no 429 for the others, and the budget is whole again."""
+    crew = fleet(3, limit=90, period=1.5, latency=0.2)
+    crew.ask("saturate", callers=10)
+    crew.until(lambda said: said[0]["in_flight"] >= 10)
+    crew.lose(crew.workers[0])
+    crew.windows(5)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert seen["windows"][-2]["points"] >= 80
+
+
+def test_nobody_waits_for_a_process_that_died_in_the_queue(fleet: Callable[..., Fleet]) -> None:
+    """Its place in the queue and its turn go to the others."""
+    crew = fleet(3, limit=60, period=PERIOD)
+    crew.workers[0].ask("call", count=20, cost=3, together=True)
+    waiting, one, two = crew.workers
+    waiting.begin("call", count=40, lane="INTERACTIVE", together=True)
+    crew.until(lambda said: said[0]["waiting"] >= 40)
+    crew.lose(waiting)
+    began = time.monotonic()
+    answers = [worker.begin("call", count=30, together=True) for worker in (one, two)]
+    calls: list[dict[str, Any]] = [call for answer in answers for call in answer.get()]
+    assert [call["error"] for call in calls] == [None] * 60
+    assert time.monotonic() - began < 2 * PERIOD + 1
+    assert crew.look()["throttled"] == 0
+
+
+def test_processes_that_die_one_after_the_other_leave_nobody_stuck(fleet: Callable[..., Fleet]) -> None:
+    """In each window one is killed and another takes its place: no 429, and whoever lives gets his points."""
+    crew = fleet(4, limit=200, period=PERIOD)
+    crew.ask("saturate", callers=8)
+    for _ in range(4):
+        crew.windows(1)
+        crew.lose(crew.workers[0])
+        (fresh,) = crew.join(1)
+        fresh.ask("saturate", callers=8)
+    crew.windows(2)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * 4
+    assert [each["begun"] - each["ended"] for each in said] == [0] * 4
+    assert min(each["points"] for each in said) >= 20
+    assert max(each["longest"] for each in said) < 3 * PERIOD

@@ -1,0 +1,96 @@
+"""What a shared budget is held to, with processes that spend from one window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet.stores import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fleet.fleet import Fleet
+
+
+def test_eight_processes_fill_windows_without_a_429(fleet: Callable[..., Fleet], store: Store) -> None:
+    """Mixed costs, all callers always want more: no 429, full windows, no process below half or above twice its share."""
+    crew = fleet(8, limit=1000, period=3.0)
+    before = store.scripts()
+    crew.ask("saturate", callers=16)
+    crew.windows(4)
+    seen = crew.look()
+    asked = store.scripts() - before
+    assert seen["throttled"] == 0
+    full = seen["windows"][:-1]
+    assert min(window["points"] for window in full) >= 980
+    for window in full[1:]:  # in the first some come later than others
+        assert len(window["by"]) == 8
+        assert min(window["by"].values()) >= 62
+        assert max(window["by"].values()) <= 250
+    assert asked <= seen["calls"]
+
+
+@pytest.fixture(params=[False, True], ids=["forgets", "remembers"])
+def mortal(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> Iterator[Store]:
+    """A store that may be killed; whether it finds its data again."""
+    options = ["--appendonly", "yes", "--appendfsync", "everysec"] if request.param else []
+    with Store(tmp_path / "mortal", *options, kind=kind) as store:
+        yield store
+
+
+def test_no_call_is_lost_when_the_store_is_killed_and_started_again(fleet: Callable[..., Fleet], mortal: Store) -> None:
+    """Calls go on by each process's share and then by the store again: none fails, none is stuck, and there is no 429."""
+    crew = fleet(4, url=mortal.url, limit=400, period=1.5)
+    crew.ask("saturate", callers=12)
+    crew.windows(2)
+    crew.until(lambda said: all(each["available"] < 100 for each in said))
+    mortal.kill()
+    crew.until(lambda said: all(each["state"] == "degraded" for each in said))
+    before = crew.look()["points"]
+    crew.windows(2)
+    assert crew.look()["points"] - before >= 100
+    mortal.start()
+    crew.until(lambda said: all(each["state"] != "degraded" for each in said))
+    crew.windows(2)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * 4
+    assert [each["begun"] - each["ended"] for each in said] == [0] * 4
+    assert [[away for away, *_ in each["outages"]] for each in said] == [[True, False]] * 4
+    assert [len(each["log"]) for each in said] == [2] * 4
+    assert max(window["points"] for window in seen["windows"]) <= 400
+
+
+def test_an_acquire_costs_little_when_there_is_nothing_else_to_do(fleet: Callable[..., Fleet]) -> None:
+    """One round trip to the store on loopback: far below what a call of the API takes."""
+    crew = fleet(1, limit=1_000_000, period=60.0)
+    crew.workers[0].ask("idle", count=20)
+    assert min(crew.workers[0].ask("idle", count=100) for _ in range(3)) < 0.004
+
+
+def test_a_process_that_starts_into_a_spent_window_waits(fleet: Callable[..., Fleet]) -> None:
+    """It asks the store before it sends anything, so it storms nobody and earns no 429."""
+    crew = fleet(1, limit=198, period=2.0)
+    crew.workers[0].ask("call", count=66, cost=3, together=True)
+    assert crew.look()["points"] == 198
+    (late,) = crew.join(1)
+    calls = late.ask("call", count=40, together=True)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    turned = seen["windows"][-1]["began"]
+    assert len(seen["windows"]) == 2
+    assert all(call["began"] + call["took"] > turned for call in calls)
+
+
+def test_a_process_without_a_store_starts_into_a_spent_window_with_one_call(fleet: Callable[..., Fleet]) -> None:
+    """It cannot know what others have spent: its first call goes alone, and what that is told all others wait for."""
+    crew = fleet(1, limit=198, period=2.0)
+    crew.workers[0].ask("call", count=66, cost=3, together=True)
+    (late,) = crew.join(1, store="redis://127.0.0.1:1/0")
+    calls = late.ask("call", count=8, together=True)
+    assert crew.look()["throttled"] <= 1
+    assert [call["error"] for call in calls] == [None] * 8

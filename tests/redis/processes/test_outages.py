@@ -1,0 +1,224 @@
+"""The store away in mid-run, in every way that it can be: calls go on, by shares, and everything comes back by itself."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet.stores import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet.fleet import Fleet
+
+PERIOD = 1.0
+LIMIT = 120
+COUNT = 3
+SECRET = "not-a-real-password"
+
+
+class Hanging:
+    """It is there and does not answer."""
+
+    reason = "did not answer"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        store.pause()
+
+    def mend(self, crew: Fleet, store: Store) -> None:
+        store.resume()
+
+
+class Cut:
+    """The network between is cut."""
+
+    reason = "reached|lost"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        crew.api.ask("cut")
+
+    def mend(self, crew: Fleet, store: Store) -> None:
+        crew.api.ask("mend")
+
+
+class Swallowed(Cut):
+    """The network takes what is sent, and nothing comes back, as behind a firewall that forgets connections."""
+
+    reason = "did not answer"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        crew.api.ask("swallow")
+
+
+class ReadOnly:
+    """It has become a replica."""
+
+    reason = "read-only"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        with store.client() as plain:
+            plain.replicaof("127.0.0.1", "1")
+
+    def mend(self, crew: Fleet, store: Store) -> None:
+        with store.client() as plain:
+            plain.replicaof("NO", "ONE")
+
+
+class Full:
+    """Its memory is full, and it evicts nothing."""
+
+    reason = "memory is full"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        with store.client() as plain:
+            plain.config_set("maxmemory", "1")
+
+    def mend(self, crew: Fleet, store: Store) -> None:
+        with store.client() as plain:
+            plain.config_set("maxmemory", "0")
+
+
+class Rotated:
+    """Its password has been changed, and those who came with the old one are thrown out."""
+
+    reason = "password"
+
+    def break_(self, crew: Fleet, store: Store) -> None:
+        with store.client() as plain:
+            plain.config_set("requirepass", SECRET)
+            plain.client_kill_filter(_type="normal", skipme=True)
+
+    def mend(self, crew: Fleet, store: Store) -> None:
+        with store.client(password=SECRET) as plain:
+            plain.config_set("requirepass", "")
+
+
+TROUBLES = [Hanging, Cut, Swallowed, ReadOnly, Full, Rotated]
+
+
+@pytest.mark.parametrize("trouble", [kind() for kind in TROUBLES], ids=[kind.__name__ for kind in TROUBLES])
+def test_calls_go_on_while_the_store_is_away(
+    fleet: Callable[..., Fleet], store: Store, trouble: Any, yard: Any
+) -> None:
+    """No call fails, all processes go on by their shares, no 429 then or on the way back, and each outage is told once."""
+    import re
+
+    crew = fleet(0, limit=LIMIT, period=PERIOD)
+    port = crew.api.ask("wire", port=store.port)
+    crew.join(COUNT, store=f"redis://127.0.0.1:{port}/0")
+    crew.ask("saturate", callers=6)
+    crew.windows(2)
+    try:
+        trouble.break_(crew, store)
+        crew.until(lambda said: all(each["state"] == "degraded" for each in said))
+        before = [each["points"] for each in crew.ask("look")]
+        crew.windows(3)
+        during = [each["points"] for each in crew.ask("look")]
+    finally:
+        trouble.mend(crew, store)
+    crew.until(lambda said: all(each["state"] != "degraded" for each in said))
+    crew.windows(3)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * COUNT
+    assert [each["begun"] - each["ended"] for each in said] == [0] * COUNT
+    assert min(after - earlier for earlier, after in zip(before, during, strict=True)) >= LIMIT // COUNT
+    for each in said:
+        assert [away for away, *_ in each["outages"]] == [True, False]
+        assert re.search(trouble.reason, each["outages"][0][1])
+        assert each["outages"][0][2] == LIMIT // COUNT
+        assert len(each["log"]) == 2
+        assert SECRET not in str(each)
+    assert max(window["points"] for window in seen["windows"]) <= LIMIT
+    assert seen["windows"][-2]["points"] >= 0.9 * LIMIT
+
+
+def test_a_store_that_comes_and_goes_is_told_of_in_pairs(fleet: Callable[..., Fleet], store: Store) -> None:
+    """Away and back again and again, faster than windows turn: no call fails, none is stuck, and no 429."""
+    crew = fleet(0, limit=LIMIT, period=PERIOD)
+    port = crew.api.ask("wire", port=store.port)
+    crew.join(COUNT, store=f"redis://127.0.0.1:{port}/0")
+    crew.ask("saturate", callers=6)
+    crew.windows(3)
+    for _ in range(8):
+        crew.api.ask("cut")
+        time.sleep(0.2)
+        crew.api.ask("mend")
+        time.sleep(0.15)
+    crew.until(lambda said: all(each["state"] != "degraded" for each in said))
+    crew.windows(2)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    print([each["outages"] for each in said], seen["windows"])
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * COUNT
+    assert [each["begun"] - each["ended"] for each in said] == [0] * COUNT
+    for each in said:
+        told = [away for away, *_ in each["outages"]]
+        assert told
+        assert told == [True, False] * (len(told) // 2)
+        assert len(each["log"]) == len(told)
+
+
+@pytest.mark.parametrize("how", ["flushed", "evicted"])
+def test_lost_books_are_written_anew_in_mid_run(fleet: Callable[..., Fleet], store: Store, how: str) -> None:
+    """The key vanishes under load, again and again: no 429, nobody stuck, and the windows are full again."""
+    crew = fleet(COUNT, limit=LIMIT, period=PERIOD)
+    crew.ask("saturate", callers=6)
+    for _ in range(3):
+        crew.windows(1)
+        time.sleep(0.05)
+        with store.client() as plain:
+            if how == "flushed":
+                plain.flushall()
+            else:
+                _evict(plain, crew.key)
+    crew.windows(3)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * COUNT
+    assert [each["begun"] - each["ended"] for each in said] == [0] * COUNT
+    assert [each["outages"] for each in said] == [[]] * COUNT
+    assert seen["windows"][-2]["points"] >= 0.9 * LIMIT
+
+
+def _evict(plain: Any, key: str) -> None:
+    """Fill its memory until the key has to go."""
+    used = plain.info("memory")["used_memory"]
+    plain.config_set("maxmemory-policy", "allkeys-random")
+    plain.config_set("maxmemory", str(used + 200_000))
+    number = 0
+    existed = plain.object("idletime", key) is not None
+    assert existed
+    epoch = plain.hget(key, "books")
+    while plain.exists(key) and _same(plain.hget(key, "books"), epoch):
+        plain.set(f"filler{number}", b"x" * 5000)
+        number += 1
+    plain.config_set("maxmemory", "0")
+    plain.flushall()
+
+
+def _same(now: bytes | None, before: bytes | None) -> bool:
+    return now is not None and before is not None
+
+
+def test_a_store_that_is_refused_from_the_start_may_come_later(fleet: Callable[..., Fleet], store: Store) -> None:
+    """Processes that start without a store go by a tenth each, and share one budget as soon as it is there."""
+    store.kill()
+    crew = fleet(COUNT, limit=LIMIT, period=PERIOD)
+    crew.ask("saturate", callers=6)
+    crew.until(lambda said: all(each["state"] == "degraded" and each["points"] >= 10 for each in said))
+    store.start()
+    crew.until(lambda said: all(each["state"] != "degraded" for each in said))
+    crew.windows(3)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] == 0
+    assert [each["failed"] for each in said] == [{}] * COUNT
+    assert [[away for away, *_ in each["outages"]] for each in said] == [[True, False]] * COUNT
+    assert seen["windows"][-2]["points"] >= 0.9 * LIMIT

