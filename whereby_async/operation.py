@@ -5,6 +5,7 @@ Everything that can be wrong about a call is found while its request is made, be
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
@@ -20,6 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 _SEED_COSTS = {"GET": 1, "HEAD": 1, "OPTIONS": 1, "DELETE": 2}
 _WRITE_COST = 3
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII).fullmatch
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -167,6 +169,8 @@ def segment(name: str, value: str) -> str:
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
         raise TypeError(msg)
+    if _PLAIN_ID(value):  # as almost every id is
+        return value
     if not value.strip() or value in {".", ".."}:
         msg = f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'"
         raise ValueError(msg)

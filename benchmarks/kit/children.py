@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """This process's variables without any that would change what is measured: proxies, keys, Python's own."""
-    dropped = ("COV", "PYTEST", "PYTHON", "VIRTUAL_ENV", "WHEREBY")
+    """This process's variables without any that would change what is measured: proxies, keys, trust, Python's own."""
+    dropped = ("COV", "PYTEST", "PYTHON", "SSL_CERT", "VIRTUAL_ENV", "WHEREBY")
+    endings = ("_PROXY", "_CA_BUNDLE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    return {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")} | variables
+    return {name: value for name, value in kept.items() if not name.upper().endswith(endings)} | variables
 
 
 def cores() -> tuple[set[int], set[int]]:

@@ -25,7 +25,7 @@ def _wait(delay: float = 40.0, reason: str = "empty") -> WaitDetails:
 
 
 @pytest.fixture
-def _screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def _screen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
 
 

@@ -217,7 +217,6 @@ def test_an_injected_client_serves_one_loop(store: str, name: str) -> None:
         client = redis.asyncio.Redis.from_url(store)
         budget = RedisPointBudget(client, name=name)
         (await budget.acquire(1)).release()
-        await budget.aclose if False else None
         await asyncio.sleep(0.05)
         await client.aclose()
         return budget

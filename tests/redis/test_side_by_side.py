@@ -27,7 +27,7 @@ LONGEST = 4096
 
 _RULES = "\n".join(
     (resources.files("whereby_async.limiter.redis") / part).read_text()
-    for part in ("ledger.lua", "others.lua", "prices.lua")
+    for part in ("parts.lua", "others.lua", "ledger.lua", "prices.lua")
 )
 # Walks through a history; after each step the state goes through the store's own format and back.
 _WALK = """

@@ -35,7 +35,7 @@ class Body:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._pieces: list[bytes] = []
+        self._pieces: list[SilentBytes] = []
         self._came = 0
         self._size = 0
         self._inflating: _Decompress | None = None
@@ -49,11 +49,8 @@ class Body:
             aiohttp.ClientPayloadError: It breaks off, or its content encoding is wrong.
             TimeoutError: The attempt's time is over.
         """
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding in _CODINGS:
-            self._inflating = zlib.decompressobj(_GZIP_OR_ZLIB)
-        elif coding not in {"identity", ""}:
-            raise aiohttp.ClientPayloadError
+        if coding := response.headers.get("Content-Encoding"):
+            self._inflating = _decompressor(coding.strip().lower())
         content = response.content
         while not self.too_large and (piece := SilentBytes(await content.readany())):
             self._came += len(piece)
@@ -69,9 +66,9 @@ class Body:
 
     def joined(self) -> SilentBytes:
         """What has come, decoded."""
-        return SilentBytes(self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces))
+        return self._pieces[0] if len(self._pieces) == 1 else SilentBytes(b"".join(self._pieces))
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: SilentBytes) -> None:
         self._pieces.append(piece)
         self._size += len(piece)
         self.too_large = self.too_large or self._size > self._limit
@@ -90,3 +87,11 @@ class Body:
             more = len(decoded) == _STEP
             if more:
                 await asyncio.sleep(0)
+
+
+def _decompressor(coding: str) -> _Decompress | None:
+    if coding in _CODINGS:
+        return zlib.decompressobj(_GZIP_OR_ZLIB)
+    if coding not in {"identity", ""}:
+        raise aiohttp.ClientPayloadError
+    return None

@@ -1,6 +1,6 @@
 """The connections of one event loop: an aiohttp session, the gate before it, and what ends them with their loop.
 
-Together with `pool.py` this is all that touches aiohttp.
+Together with the modules beside it this is all that touches aiohttp.
 
 How far an attempt got (`Exchange.left`) decides whether its points and the call itself may be spent again, so it has to be
 known exactly: a connector of our own notes the moment in which a connection is handed over. aiohttp's silent second try on a
@@ -12,13 +12,10 @@ headers.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import functools
 import io
-import select
-import weakref
 from concurrent.futures import Future
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,18 +25,16 @@ from yarl import URL
 from ..errors import ClientClosedError, ConfigurationError, ResponseDecodeError
 from ..redaction import SilentBytes
 from .body import Body
+from .connector import Connector, sending
+from .deadlines import Deadlines
 from .exchange import SUCCESS, Answer, Exchange
 from .failures import FAILURES, failure_of
 from .gate import Gate
 from .storage import BUFFER, Departure
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl as ssl_module
     from collections.abc import AsyncGenerator
-
-    from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.connector import Connection
 
     from ..operation import Request
     from ..redaction import Secret
@@ -51,56 +46,10 @@ _AT_ONCE = 512 * 1024
 """Bytes of a body that are written in one go; a larger one is written in pieces, so that the loop's other tasks run between."""
 _KEPT_OF_OVERSIZED = 4096
 
-_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-
 _closing: set[asyncio.Task[None]] = set()
 
-_sending: ContextVar[Exchange | Departure] = ContextVar("whereby_async_sending")
-
 _UNTIMED = aiohttp.ClientTimeout(total=None)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Notes on the exchange under way that it has a connection, so that from here on it may reach the server.
-
-    A kept-alive connection on which something came while nobody asked is not used again: aiohttp would take an answer that
-    came too much for the answer to the next request. For a call that must not be made twice the socket itself is asked too,
-    since the loop may not have heard yet that the server closed it.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        # The gate bounds them; a limit here would be a second, unfair queue.
-        super().__init__(limit=0, **options)  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
-        self._used: weakref.WeakSet[object] = weakref.WeakSet()
-
-    async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
-        while True:
-            connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
-            if protocol not in self._used or not (protocol.should_close or _is_stale(req.method, protocol.transport)):
-                break
-            connection.close()
-        self._used.add(protocol)
-        _sending.get().left = True
-        return connection
-
-    def __del__(self, *_: object) -> None:
-        """Quiet: a session is closed with its loop, or let go without touching its sockets (see `Connections.let_go`)."""
-
-
-def _is_stale(method: str, transport: asyncio.BaseTransport | None) -> bool:
-    """Is something to be read on an idle connection? That is the server's farewell, or nothing that was asked for."""
-    if method in _REPEATABLE or transport is None or not hasattr(select, "poll"):
-        return False
-    waiting = select.poll()
-    waiting.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(waiting.poll(0))
-
-
-@functools.lru_cache(maxsize=64)
-def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=seconds)
+"""An attempt is ended by `Deadlines`, and a download by its own: what aiohttp does for each call to bound it costs more."""
 
 
 class Connections:
@@ -122,6 +71,7 @@ class Connections:
         self.gate: Gate = Gate(slots, loop)
         self.downloads: Gate = Gate(downloads, loop)
         self.closed: bool = False
+        self._deadlines: dict[float, Deadlines] = {}
         self._proxies = proxies
         self._ssl = ssl
         self._max_body = max_body
@@ -134,7 +84,7 @@ class Connections:
         self.ended: Future[None] = Future()
 
     def _new_session(self, keepalive: float) -> aiohttp.ClientSession:
-        connector = _Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
+        connector = Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public switch
         return session
@@ -147,6 +97,12 @@ class Connections:
         return aiohttp.ClientSession(
             connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
+
+    def _deadlines_of(self, seconds: float) -> Deadlines:
+        """Those of the attempts that may take so long; of times that nobody uses any more none are kept."""
+        self._deadlines = {kept: each for kept, each in self._deadlines.items() if not each.idle}
+        new = self._deadlines[seconds] = Deadlines(self.loop, seconds)
+        return new
 
     async def open(self) -> None:
         """Tie the session's end to its loop's: asyncio and uvloop finish every async generator before a loop is closed."""
@@ -173,7 +129,9 @@ class Connections:
         """
         if not self.gate.try_enter():
             await self.gate.enter(exchange.priority)
-        _sending.set(exchange)
+        sending.set(exchange)
+        deadlines = self._deadlines.get(exchange.timeout) or self._deadlines_of(exchange.timeout)
+        deadlines.begin(exchange)
         try:
             if self._injected:
                 if self._session.closed:
@@ -186,7 +144,7 @@ class Connections:
                 URL(exchange.url, encoded=True),
                 headers=exchange.headers,
                 data=_body(exchange.request),
-                timeout=_client_timeout(exchange.timeout),
+                timeout=_UNTIMED,
                 allow_redirects=False,
                 raise_for_status=False,
                 proxy=proxy.url if proxy else None,
@@ -195,10 +153,15 @@ class Connections:
                 auto_decompress=False,
             )
             exchange.heard = response.status, response.headers
-            return await self._answer(response, exchange.request.operation.name)
+            return await self._answer(response, exchange, deadlines)
         except FAILURES as error:
             failure = failure_of(error, exchange, closed=self.closed)
+        except asyncio.CancelledError:
+            if not deadlines.over(exchange):
+                raise
+            failure = failure_of(TimeoutError(), exchange, closed=self.closed)
         finally:
+            deadlines.end(exchange)
             self.gate.leave()
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
         raise failure
@@ -208,7 +171,7 @@ class Connections:
 
         It has neither the bearer nor a time limit; what it raises is aiohttp's.
         """
-        _sending.set(Departure())
+        sending.set(Departure())
         proxy = self._proxies(url)
         return await self._storage_session.request(
             "GET",
@@ -224,14 +187,15 @@ class Connections:
             read_bufsize=BUFFER,
         )
 
-    async def _answer(self, response: aiohttp.ClientResponse, operation: str) -> Answer:
+    async def _answer(self, response: aiohttp.ClientResponse, exchange: Exchange, deadlines: Deadlines) -> Answer:
         """The answer with its body. A refusal stands by its status alone: of its body, what came will do."""
         body = Body(self._max_body)
         self._answering.add(response)
         try:
             await body.read(response)
-        except FAILURES:
-            if response.status in SUCCESS:
+        except (*FAILURES, asyncio.CancelledError) as error:
+            cancelled = isinstance(error, asyncio.CancelledError) and not deadlines.over(exchange)
+            if cancelled or response.status in SUCCESS:
                 raise
         finally:
             self._answering.discard(response)
@@ -243,6 +207,7 @@ class Connections:
         content = SilentBytes(content[:_KEPT_OF_OVERSIZED])
         if response.status not in SUCCESS:
             return Answer(response.status, response.headers, content)
+        operation = exchange.request.operation.name
         msg = f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
         raise ResponseDecodeError(msg, body=content, operation=operation)
 
@@ -278,6 +243,8 @@ class Connections:
 
     async def _close_session(self) -> None:
         self.closed = True
+        for deadlines in self._deadlines.values():
+            deadlines.forget()
         under_way = self.fetching if self._injected else self.fetching | self._answering
         for response in list(under_way):
             response.close()  # who reads a body does not hear of the session's closing, and would wait for the timeout

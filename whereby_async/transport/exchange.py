@@ -25,11 +25,12 @@ class Exchange:
         headers: Headers, the bearer among them as a `Secret`.
         timeout: Seconds from the connection slot to the last byte.
         priority: The lane at the gate, 0 first.
+        late: Its time was over before it was done.
         left: The request may have reached the server: set when a connection is at hand and sending starts.
         heard: Status and headers of the answer, once they are there; its body may be still to come, or never come whole.
     """
 
-    __slots__ = ("headers", "heard", "left", "priority", "request", "timeout", "url")
+    __slots__ = ("headers", "heard", "late", "left", "priority", "request", "timeout", "url")
 
     def __init__(
         self, request: Request[Any], base_url: str, headers: Mapping[str, str], *, timeout: float, priority: int
@@ -39,6 +40,7 @@ class Exchange:
         self.headers: Mapping[str, str] = headers
         self.timeout: float = timeout
         self.priority: int = priority
+        self.late: bool = False
         self.left: bool = False
         self.heard: tuple[int, Mapping[str, str]] | None = None
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..protocol import Permit
     from .caller import Caller
     from .connection import Link
+    from .hall import Hall
     from .wire import Ending, Message, Plan, Reply
 
 Unavailable: TypeAlias = Literal["fallback", "raise"]
@@ -201,8 +202,8 @@ class Branch:
         self._returned(now, message)
         if moved:
             for desk in self.desks:
-                if desk.lanes.count:
-                    desk.loop.call_soon_threadsafe(desk.reprice)
+                if desk.hall.lanes.count:
+                    desk.loop.call_soon_threadsafe(desk.hall.reprice)
         for operation, (old, new) in moved.items():
             old_price = old or self._seeds.get(operation, new)
             if operation not in self._pins and old_price != new:
@@ -231,7 +232,10 @@ class Branch:
             loan, self.loan = self.loan, None
             if loan is not None:
                 # What was granted since the message was written is told with the next.
-                self._unreported = max(0, loan.spent() - message.spent_away)
+                points = loan.spent()
+                self._unreported = max(0, points - message.spent_away)
+                self._spent.answered(points, now)
+                self._spent_ever += points
         if loan is not None:
             loan.end()
         logger.warning("the store of the point budget is back after %.1f s", lasted)
@@ -248,7 +252,7 @@ class Branch:
             limit = self.loan.limit if self.loan else 0
         error = None if self.loan else self.refusal()
         for desk in self.desks:
-            if desk.lanes.count:
+            if desk.hall.lanes.count:
                 desk.loop.call_soon_threadsafe(desk.turn_away, error)
         if not news:
             return
@@ -278,25 +282,23 @@ class Branch:
             share = len(desks) / max(view.reply.clients, len(desks)) if view.heard and desks else UNKNOWN_SHARE
         self._spent.release(now)
         limit = share_of(view.limit, share)
-        flying = sum(desk.out for desk in desks)
+        flying = sum(desk.outbox.out for desk in desks)
         left = int(share * max(0, view.limit - view.reply.held)) if view.heard else limit
         return Loan(self, limit=limit, left=left, spent=self._spent, before=self._spent_ever, flying=flying)
 
     # Telling
 
-    def tell_wait(self, caller: Caller, reason: str, desk: Desk) -> None:
+    def tell_wait(self, caller: Caller, reason: str, hall: Hall) -> None:
         """A call has to wait."""
         if not self.listeners:
             return
-        now = self.clock()
-        ahead = desk.lanes.ahead_of(caller.priority, caller.order) + self.view.before(caller.priority)
         details = WaitDetails(
             operation=caller.operation,
             cost=caller.cost,
             priority=caller.priority.name,
             reason=reason or "queue",
-            delay=max(desk.outlook().likely(caller, now), 0.0),
-            ahead=ahead,
+            delay=max(hall.outlook().likely(caller, self.clock()), 0.0),
+            ahead=hall.ahead(caller),
         )
         self.listeners.tell("on_wait", details)
 

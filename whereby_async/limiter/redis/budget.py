@@ -20,7 +20,7 @@ from ..options import check_budget, checked_pins, is_number
 from ..protocol import BudgetSnapshot, Forecast, Priority
 from .branch import Branch
 from .caller import Caller
-from .permit import LoanedPermit, SharedPermit
+from .permit import LoanedPermit
 from .wire import Plan
 
 try:
@@ -236,7 +236,7 @@ class RedisPointBudget:
         if branch.loan is not None:
             return msgspec.structs.replace(branch.loan.limiter.snapshot(), state="degraded", costs=branch.costs())
         now, view = branch.clock(), branch.view
-        lanes = [desk.lanes for desk in branch.desks]
+        lanes = [desk.hall.lanes for desk in branch.desks]
         waiting = {priority: sum(each[priority].count for each in lanes) for priority in Priority}
         points = sum(each.points for each in lanes)
         available = 0 if points else view.room(now)
@@ -244,7 +244,7 @@ class RedisPointBudget:
             limit=view.limit,
             remaining=view.remaining(),
             available=available,
-            in_flight=max(view.reply.pending, sum(desk.out for desk in branch.desks)),
+            in_flight=max(view.reply.pending, sum(desk.outbox.out for desk in branch.desks)),
             waiting=waiting,
             waiting_points=points,
             reset_in=view.reset_in(now),
@@ -263,7 +263,7 @@ class RedisPointBudget:
         if branch.loan is not None:
             return branch.loan.limiter.forecast(points)
         now, view = branch.clock(), branch.view
-        total = points + view.elsewhere + sum(desk.lanes.points for desk in branch.desks)
+        total = points + view.elsewhere + sum(desk.hall.lanes.points for desk in branch.desks)
         room = view.room(now)
         windows = 1 if total <= room else 1 - (room - total) // view.limit
         return Forecast(windows=windows, seconds=view.likely_wait(now, total) if points > 0 else 0.0)

@@ -27,7 +27,7 @@ from .outage import StoreAwayError
 if TYPE_CHECKING:
     from ...redaction import Secret
 
-_PARTS: Final = ("ledger.lua", "others.lua", "prices.lua", "desk.lua")
+_PARTS: Final = ("parts.lua", "others.lua", "ledger.lua", "prices.lua", "clients.lua", "grants.lua", "desk.lua")
 
 
 def script() -> str:

@@ -6,6 +6,10 @@ against its share. If others have spent more than theirs, less is left than the 
 process takes its part, and the rest of its share only a period later. That holds by the ledger alone, without a word from the
 server; its word can only lower what is left (somebody else spends), and a 429 stops everybody who hears it.
 
+A process that is cut off alone is another matter: the others reach the store, do not know of it, and may spend all that there is. It
+and they are strangers to each other then, who see each other in the server's answers: some 429s, at most the calls in flight when
+the window runs dry, in the first window, and one or two in each later one, until it is back.
+
 The share is the limit divided by the processes that the store has seen within the last period. A process that has never been
 answered does not know how many there are, and takes a tenth of the limit. No share is below the price of the dearest call, or
 some could never go; so with a small limit and many processes the shares may sum up to more than the limit, and 429s are possible.

@@ -1,283 +1,397 @@
--- The ledger of `ledger.py` and its parts (`ageing`, `gate`, `cold`, `lead`, `quota`, `window`), rule by rule: the theory
--- stands there. Pure: every function takes the state and `now`, in seconds; a property test holds the two side by side.
--- `others.lua` follows this file, then `prices.lua`, then `desk.lua`, in one script.
+-- `ledger.py` and `caution.py`, rule by rule. Pure.
 
-local inf, floor, ceil, max, min = math.huge, math.floor, math.ceil, math.max, math.min
+local Ledger = {}
 
-local GUARD, SHORTEST_FLIGHT, LONGEST_FLIGHT = 0.02, 1, 10
-local PATIENCE, TURN, WIDEST_CALL, SMALLEST_PLAN = 2, 4, 10, 100
-local SILENT_ANSWERS, FIRST_BACKOFF, BREATH = 3, 1, 0.005
-local AGREEMENT, FRACTIONS, MOST_BIAS, QUORUM = 1.5, 0.02, 5, 3
-
-local function ballot(votes, yes)
-  return (votes * 2 + (yes and 1 or 0)) % 256
+function Ledger.new(limit, period, grain)
+  return {
+    period = period, granted = 0, answered = 0, adrift = 0, drifting = {}, floor = -inf, heard_at = -inf,
+    slowest = SHORTEST_FLIGHT, gate = Gate.new(period), quota = Quota.new(limit), ageing = Ageing.new(period, grain),
+    window = Window.new(period), others = Others.new(period), pace = Pace.new(period), lead = Lead.new(), cold = Cold.new(),
+    why = "pilot", again_at = inf, calm = false, piloted_end = -inf, piloting = false,
+  }
 end
 
-local function ones(votes)
-  local count = 0
-  while votes > 0 do
-    count = count + votes % 2
-    votes = floor(votes / 2)
+function Ledger.held(s)
+  return s.granted - s.ageing.released
+end
+
+function Ledger.leads(s, cost)
+  return not s.cold.on and s.lead.due and not s.lead.out and s.granted + cost > s.floor
+end
+
+function Ledger.charge(s, charge, now)
+  charge.granted_at = now
+  while s.drifting[1] and s.drifting[1][1] <= now do
+    s.adrift = s.adrift - table.remove(s.drifting, 1)[2]
   end
-  return count
-end
-
--- Ageing: `entries` holds a release time, its points, the next release time, and so on.
-
-local Ageing = {}
-
-function Ageing.new(period, grain)
-  return { entries = {}, holding = period + GUARD, grain = grain, released = 0, released_at = -inf, merge_until = -inf, newest_at = 0 }
-end
-
-function Ageing.insert(a, release_at, cost)
-  local e = a.entries
-  local place = #e
-  while place > 0 and e[place - 1] > release_at do
-    place = place - 2
+  charge.answered = s.answered - s.adrift
+  if s.piloting then
+    s.piloting = false
+    s.piloted_end = s.window.ends
+    Others.piloted(s.others, now)
   end
-  if place > 0 and e[place - 1] >= release_at - a.grain then
-    e[place] = e[place] + cost
+  if s.pace.probing then
+    Pace.sent(s.pace, now)
+  end
+  if s.cold.on or not s.calm then
+    s.cold.piloted_at = now
+  end
+  if Ledger.leads(s, charge.cost) then
+    Lead.go(s.lead, charge, now)
+    s.calm = false
+  end
+  s.granted = s.granted + charge.cost
+end
+
+function Ledger.ask_again(s, when, why)
+  s.again_at = when
+  s.why = why
+end
+
+function Ledger.await_release(s, now)
+  Ledger.ask_again(s, s.ageing.entries[1] or now + s.period, "empty")
+end
+
+function Ledger.grow_cold(s, now, promised)
+  Cold.begin(s.cold, now, promised)
+  s.calm = false
+  s.floor = -inf
+end
+
+function Ledger.evidence(s)
+  return s.floor == -inf and -s.quota.limit or s.floor - s.granted
+end
+
+local Caution = {}
+
+function Caution.on_probation(s, now, proven, evidence, need)
+  if evidence >= need then
+    return evidence
+  end
+  if proven < need then
+    Ledger.await_release(s, now)
+    return evidence
+  end
+  if s.granted > s.answered and now < s.lead.led_at + 2 * PATIENCE then
+    Ledger.ask_again(s, s.lead.led_at + 2 * PATIENCE, "pilot")
+    return evidence
+  end
+  s.lead.due = true
+  return proven
+end
+
+function Caution.at_turn(s, now, room, need)
+  if room >= need then
+    return room
+  end
+  Ledger.await_release(s, now)
+  local ends = s.window.ends
+  local unseen = s.granted == s.answered and s.heard_at < ends - TURN
+  if not (unseen and s.lead.whole and Window.sure(s.window)) then
+    return room
+  end
+  if now < ends then
+    s.again_at = min(s.again_at, ends)
+    return room
+  end
+  s.lead.due = true
+  return max(room, WIDEST_CALL)
+end
+
+function Caution.for_probe(s, now, room, need)
+  local probe_at = max(s.others.least_at, s.cold.piloted_at) + s.pace.gap
+  if now < probe_at then
+    s.again_at = min(s.again_at, probe_at)
+    return room
+  end
+  s.pace.probing = true
+  return max(need, room)
+end
+
+function Caution.paced(s, now, proven, need)
+  local pace, others = s.pace, s.others
+  Pace.ease(pace, now)
+  local passed = max(0, now - others.least_at)
+  local back = s.ageing.released - others.released
+  local evenly = passed * s.quota.limit / s.period
+  local pending = s.granted - s.answered
+  local room = Pace.room(pace, others.least - pending, need, min(back, evenly), others.rate * passed)
+  local refuted = now < others.proven_until
+  if not refuted then
+    room = min(room, proven)
+  end
+  if room >= need then
+    return room
+  end
+  Ledger.await_release(s, now)
+  if pending > 0 or not (refuted or proven >= need) then
+    return room
+  end
+  if evenly < back then
+    s.again_at = min(s.again_at, now + (need - room) * s.period / s.quota.limit)
+  end
+  return Caution.for_probe(s, now, room, need)
+end
+
+function Caution.for_pilot(s, now, room, need)
+  local pilot_at = Others.pilot_at(s.others, s.window.ends ~= s.piloted_end and s.window.ends or inf)
+  if now < pilot_at then
+    s.again_at = min(s.again_at, pilot_at)
+    return room
+  end
+  s.piloting = true
+  return max(need, room)
+end
+
+function Caution.among_others(s, now, proven, need)
+  s.calm = false
+  local pending = s.granted - s.answered
+  if now < s.pace.ends then
+    return Caution.paced(s, now, proven, need)
+  end
+  local room = min(proven, Others.cap(s.others, pending))
+  if room >= need then
+    return room
+  end
+  Ledger.await_release(s, now)
+  if proven < need and now >= s.others.proven_until then
+    return room
+  end
+  if pending > 0 and now < s.cold.piloted_at + PATIENCE then
+    Ledger.ask_again(s, s.cold.piloted_at + PATIENCE, s.others.least > need and "pilot" or "empty")
+    return room
+  end
+  return Caution.for_pilot(s, now, room, need)
+end
+
+function Ledger.release(s, now)
+  if 2 * Ledger.held(s) > s.quota.limit and now - s.lead.led_at > s.period / 2 then
+    s.lead.due = true
+  end
+  Ageing.release(s.ageing, now)
+end
+
+function Ledger.room_cold(s, now, need)
+  local pending = s.granted - s.answered
+  if Cold.waits(s.cold, pending, now) then
+    Ledger.ask_again(s, s.cold.piloted_at + PATIENCE, "pilot")
+    return 0
+  end
+  local room = Cold.room(s.cold, s.quota.limit - Ledger.held(s), pending)
+  if room < need then
+    Ledger.await_release(s, now)
+  end
+  return room
+end
+
+function Ledger.room(s, now, need)
+  s.piloting = false
+  s.pace.probing = false
+  if Ageing.due(s.ageing, now) then
+    Ledger.release(s, now)
+  end
+  if now < s.gate.opens_at then
+    Ledger.ask_again(s, s.gate.opens_at, "frozen")
+    return 0
+  end
+  local silent = -inf < s.heard_at and s.heard_at < now - s.period
+  if s.granted == s.answered and s.cold.silent == 0 and silent then
+    Ledger.grow_cold(s, now, false)
+  end
+  if s.cold.on then
+    return Ledger.room_cold(s, now, need)
+  end
+  local ledger, evidence, room = s.quota.limit - Ledger.held(s), Ledger.evidence(s), nil
+  if Lead.waits(s.lead, now) then
+    Ledger.ask_again(s, s.lead.led_at + PATIENCE, "pilot")
+    room = evidence
+  elseif s.lead.probation then
+    room = Caution.on_probation(s, now, ledger, evidence, need)
   else
-    table.insert(e, place + 1, cost)
-    table.insert(e, place + 1, release_at)
+    room = Caution.at_turn(s, now, max(ledger, evidence), need)
+  end
+  if now < s.others.ends then
+    return Caution.among_others(s, now, room, need)
+  end
+  s.calm = s.lead.out == nil
+  return room
+end
+
+-- Ends
+
+function Ledger.usable(s, answer)
+  if not answer then
+    return nil
+  end
+  if answer.limit and Quota.said(s.quota, answer.limit) and s.floor > s.granted then
+    s.floor = s.granted
+  end
+  local remaining = answer.remaining
+  if not remaining or remaining >= s.quota.limit or (answer.limit or s.quota.limit) > s.quota.limit then
+    return nil
+  end
+  return remaining
+end
+
+function Ledger.heard_among_others(s, charge, remaining, now)
+  s.calm = false
+  if Ageing.due(s.ageing, now) then
+    Ledger.release(s, now)
+  end
+  local others, pace, released = s.others, s.pace, s.ageing.released
+  if charge.granted_at >= s.gate.named_at then
+    s.gate.named_at = inf
+    if 2 * remaining < s.quota.limit then
+      Pace.begin(pace, now)
+    end
+  end
+  if charge.granted_at >= others.least_at and s.granted == s.answered then
+    local back = s.answered - Ageing.younger(s.ageing, s.slowest, now) - others.released
+    local grown = remaining + charge.cost - others.least - back
+    Pace.learn(pace, grown, charge.cost, now - others.least_at, charge.granted_at == pace.probed_at)
+  end
+  Others.note(others, remaining, charge.granted_at, now, released)
+  Pace.note(pace, remaining, charge.granted_at, now)
+  if now < pace.ends then
+    Others.weigh(others, s.quota.limit - remaining - (s.answered - released))
+  else
+    Others.measure(others, remaining, s.answered, now)
   end
 end
 
-function Ageing.answered(a, cost, now)
-  local e = a.entries
-  if now <= a.merge_until then
-    local place = #e
-    while e[place - 1] ~= a.newest_at do
-      place = place - 2
-    end
-    e[place] = e[place] + cost
+function Ledger.remaining_said(s, charge, remaining, now, alone)
+  local floor = charge.answered + charge.cost + remaining
+  if 4 * (floor - s.floor) > s.quota.limit then
+    s.lead.turned_at = now
+  end
+  s.floor = max(s.floor, floor)
+  local foreign = remaining + Ledger.held(s) < s.quota.limit
+  local majority = Others.vote(s.others, foreign)
+  if foreign and (majority or (alone and Others.twice(s.others))) then
+    Others.beware(s.others, remaining, now, s.ageing.released)
+  end
+  if now < s.others.ends then
+    Ledger.heard_among_others(s, charge, remaining, now)
+  elseif foreign and alone then
+    Ledger.grow_cold(s, now, false)
     return
   end
-  local release_at = now + a.holding + a.grain
-  if #e > 0 and e[#e - 1] >= release_at then
-    Ageing.insert(a, release_at, cost)
+  Cold.heard(s.cold, charge.granted_at)
+end
+
+function Ledger.refused(s, charge, answer, now)
+  local delay = answer.retry_after
+  if not delay then
+    delay = Window.ends_in(s.window, now)
+  elseif charge.granted_at >= s.window.ends then
+    Window.refused(s.window, delay, now)
+  end
+  if answer.limit then
+    Quota.said(s.quota, answer.limit)
+  elseif charge.cost > s.quota.limit then
+    Quota.said(s.quota, s.quota.limit)
+  end
+  local after, pace = answer.retry_after, s.pace
+  if charge.granted_at >= s.gate.named_at or (after and answer.reset_in and after + TURN < answer.reset_in) then
+    Pace.begin(pace, now)
+  end
+  Gate.refused(s.gate, delay, charge.granted_at, now, Window.sure(s.window) and s.window.ends or inf)
+  s.gate.named_at = after and after ~= 0 and now + after or inf
+  if charge.granted_at == pace.probed_at then
+    Pace.learn(pace, 0, charge.cost, 0, true)
+  else
+    Pace.refused(pace, s.quota.limit, now)
+  end
+  if now < pace.ends then
+    s.calm = false
+    s.cold.on = false
+    s.floor = -inf
+  else
+    Ledger.grow_cold(s, now, true)
+  end
+  Others.emptied(s.others, now, s.ageing.released)
+end
+
+function Ledger.settle(s, charge, answer, now)
+  s.answered = s.answered + charge.cost
+  Ageing.answered(s.ageing, charge.cost, now)
+  s.heard_at = now
+  s.slowest = max(s.slowest, min(now - charge.granted_at, LONGEST_FLIGHT))
+  local led = Lead.gone(s.lead, charge)
+  if answer and answer.throttled then
+    Ledger.refused(s, charge, answer, now)
     return
   end
-  a.newest_at = release_at
-  a.merge_until = now + a.grain
-  e[#e + 1] = release_at
-  e[#e + 1] = cost
-end
-
-function Ageing.unanswered(a, cost, flight, now)
-  Ageing.insert(a, now + flight + a.holding + a.grain, cost)
-end
-
-function Ageing.due(a, now)
-  return #a.entries > 0 and a.entries[1] <= now
-end
-
-function Ageing.release(a, now)
-  local e, kept, place = a.entries, {}, 1
-  while e[place] and e[place] <= now do
-    a.released = a.released + e[place + 1]
-    a.released_at = now
-    place = place + 2
+  Gate.passed(s.gate, charge.granted_at)
+  local remaining = Ledger.usable(s, answer)
+  if not remaining then
+    Cold.unheard(s.cold, charge.granted_at)
+    return
   end
-  if place > 1 then
-    for i = place, #e do
-      kept[#kept + 1] = e[i]
-    end
-    a.entries = kept
+  if led then
+    local young = 4 * Ageing.younger(s.ageing, TURN, now) >= s.quota.limit
+    Lead.back(s.lead, remaining + charge.cost >= s.quota.limit, young)
+  end
+  Ledger.remaining_said(s, charge, remaining, now, led or s.cold.on)
+  if answer.reset_in then
+    Window.note(s.window, answer.reset_in, now)
   end
 end
 
-function Ageing.quiet(a, span, now)
-  local first = a.entries[1]
-  return now - a.released_at > span and (not first or first - now > span)
+function Ledger.lost(s, charge, flight, now)
+  s.answered = s.answered + charge.cost
+  s.adrift = s.adrift + charge.cost
+  table.insert(s.drifting, { now + flight, charge.cost })
+  Ageing.unanswered(s.ageing, charge.cost, flight, now)
+  Lead.gone(s.lead, charge)
 end
 
-function Ageing.younger(a, than, now)
-  local e, points = a.entries, 0
-  for i = 1, #e, 2 do
-    if now + than < e[i] and e[i] <= now + a.holding + a.grain then
-      points = points + e[i + 1]
-    end
-  end
-  return points
-end
-
--- Gate
-
-local Gate = {}
-
-function Gate.new(period)
-  return { longest = period, backoff = FIRST_BACKOFF, rounds = 0, opens_at = -inf, named_at = inf, doubted = false }
-end
-
-function Gate.refused(g, told, granted_at, now, ends)
-  local delay = told or 0
-  if granted_at >= g.opens_at then
-    if g.rounds > 0 or delay == 0 then
-      g.doubted = true
-      delay = max(delay, ends <= now and g.backoff or min(g.backoff, ends - now))
-      g.backoff = min(2 * g.backoff, g.longest)
-    end
-    g.rounds = g.rounds + 1
-  end
-  g.opens_at = max(g.opens_at, now + delay + BREATH)
-end
-
-function Gate.passed(g, granted_at)
-  if g.rounds > 0 and granted_at >= g.opens_at then
-    g.backoff = FIRST_BACKOFF
-    g.rounds = 0
-    g.doubted = false
+function Ledger.refund(s, charge)
+  s.granted = s.granted - charge.cost
+  if Lead.gone(s.lead, charge) then
+    s.lead.due = true
   end
 end
 
--- Cold
+-- Outlook
 
-local Cold = {}
-
-function Cold.new()
-  return { on = true, since = -inf, piloted_at = -inf, silent = 0, promised = false }
+function Ledger.headerless(s)
+  return Cold.headerless(s.cold) and not s.quota.told and s.floor == -inf
 end
 
-function Cold.headerless(c)
-  return c.silent >= SILENT_ANSWERS
-end
-
-function Cold.begin(c, now, promised)
-  c.on = true
-  c.since = now
-  c.promised = promised
-  if promised then
-    c.silent = min(c.silent, SILENT_ANSWERS - 1)
-  end
-end
-
-function Cold.waits(c, pending, now)
-  return pending > 0 and not Cold.headerless(c) and now < c.piloted_at + PATIENCE
-end
-
-function Cold.room(c, ledger, pending)
-  if Cold.headerless(c) then
-    return min(ledger, SMALLEST_PLAN - pending)
-  end
-  return c.promised and max(ledger, WIDEST_CALL) or ledger
-end
-
-function Cold.unheard(c, granted_at)
-  if c.on and granted_at >= c.since then
-    c.silent = c.silent + 1
-  end
-end
-
-function Cold.heard(c, granted_at)
-  c.silent = 0
-  if granted_at >= c.since then
-    c.on = false
-    c.promised = false
-  end
-end
-
--- Lead: `out` is the number of the call that is ahead.
-
-local Lead = {}
-
-function Lead.new()
-  return { count = 0, due = false, led_at = -inf, turned_at = -inf, probation = false, whole = false }
-end
-
-function Lead.go(l, charge, now)
-  l.count = l.count + 1
-  l.out = l.count
-  charge.lead = l.count
-  l.led_at = now
-  l.turned_at = now
-  l.due = false
-end
-
-function Lead.waits(l, now)
-  if l.out and now >= l.led_at + PATIENCE then
-    l.out = nil
-  end
-  return l.out ~= nil
-end
-
-function Lead.back(l, everything, young)
-  l.probation = not everything and not l.probation
-  if not everything then
-    l.whole = false
-  elseif young then
-    l.whole = true
-  end
-end
-
-function Lead.gone(l, charge)
-  if not l.out or charge.lead ~= l.out then
+function Ledger.undisturbed(s, now)
+  if s.granted > s.answered or not s.calm or now < s.pace.ends then
     return false
   end
-  l.out = nil
-  return true
+  return Window.sure(s.window) and now < s.window.ends and Ageing.quiet(s.ageing, TURN, now)
 end
 
--- Quota: `heard` is the limit that the last answer named.
-
-local Quota = {}
-
-function Quota.new(limit)
-  return { limit = limit or SMALLEST_PLAN, whole = limit or SMALLEST_PLAN, heard = limit, told = false }
-end
-
-function Quota.said(q, limit)
-  local before, agreed = q.limit, limit == q.heard
-  q.heard = limit
-  q.told = true
-  if limit < before or agreed then
-    q.limit = limit
+function Ledger.ends_in(s, now)
+  local ends = s.window.ends
+  if now < ends and ends < inf and s.lead.turned_at < ends - TURN then
+    return min(ends - now, s.period)
   end
-  if agreed then
-    q.whole = limit
+  if now < s.lead.turned_at + s.period then
+    return s.lead.turned_at + s.period - now
   end
-  return q.limit ~= before
+  local first = s.ageing.entries[1]
+  return first and max(0, min(first - now, s.period)) or s.period
 end
 
--- Window
-
-local Window = {}
-
-function Window.new(period)
-  return { period = period, bias = 0, heard = inf, votes = 0, ballots = 0, ends = inf }
+function Ledger.asks(s, cost, now)
+  local proven = s.quota.whole - Ledger.held(s)
+  return s.quota.limit < cost and cost <= proven and s.granted == s.answered and now >= s.gate.opens_at
 end
 
-function Window.sure(w)
-  return w.ballots >= QUORUM and 2 * ones(w.votes) > w.ballots
+function Ledger.more_at(s, now)
+  local again_at, why = s.again_at, s.why
+  local room = max(Ledger.room(s, now, 1), 0)
+  local more_at = Ledger.room(s, now, room + 1) > room and now or s.again_at
+  s.again_at, s.why = again_at, why
+  return max(now < s.others.ends and min(more_at, s.others.ends) or more_at, s.gate.opens_at, now)
 end
 
-function Window.note(w, reset_in, now)
-  if reset_in > 1.5 * w.period then
-    return
-  end
-  local ends = now + reset_in + (reset_in == floor(reset_in) and 1 or FRACTIONS) + w.bias
-  local agrees = math.abs(ends - w.ends) <= AGREEMENT
-  if agrees then
-    w.ends = min(w.ends, ends)
-  elseif w.ends == inf or math.abs(ends - w.heard) <= AGREEMENT then
-    w.ends = ends
-    w.votes, w.ballots = 1, 1
-  end
-  w.heard = ends
-  w.votes = ballot(w.votes, agrees)
-  w.ballots = min(w.ballots + 1, 8)
-end
-
-function Window.refused(w, retry_after, now)
-  local late = now + retry_after - w.ends
-  if 0 < late and late <= MOST_BIAS then
-    w.bias = min(w.bias + late, MOST_BIAS)
-    w.ends = w.ends + late
-  end
-end
-
-function Window.ends_in(w, now)
-  local left = w.ends - now
-  return 0 < left and left < inf and left or nil
+function Ledger.left(s)
+  local left = s.quota.limit - Ledger.held(s)
+  return s.floor == -inf and left or max(left, s.floor - s.granted)
 end

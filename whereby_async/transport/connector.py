@@ -1,0 +1,65 @@
+"""`Connector`: aiohttp's, but it says when a request leaves, and hands out no connection that is about to end."""
+
+from __future__ import annotations
+
+import select
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+
+    from .exchange import Exchange
+    from .storage import Departure
+
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+sending: Final[ContextVar[Exchange | Departure]] = ContextVar("whereby_async_sending")
+"""What the running task sends."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Notes on the exchange under way that it has a connection, so that from here on it may reach the server.
+
+    A kept-alive connection on which something came while nobody asked is not used again: aiohttp would take an answer that
+    came too much for the answer to the next request. For a call that must not be made twice the socket itself is asked too,
+    since the loop may not have heard yet that the server closed it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # The gate bounds them; a limit here would be a second, unfair queue.
+        super().__init__(limit=0, **options)  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
+        self._used: weakref.WeakSet[object] = weakref.WeakSet()
+
+    async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
+        """A connection that is fit for use; from now on the request may reach the server."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
+            if protocol not in self._used:
+                self._used.add(protocol)
+                break
+            if not (protocol.should_close or _is_stale(req.method, protocol.transport)):
+                break
+            connection.close()
+        sending.get().left = True
+        return connection
+
+    def __del__(self, *_: object) -> None:
+        """Quiet: a session is closed with its loop, or let go without touching its sockets (see `Connections.let_go`)."""
+
+
+def _is_stale(method: str, transport: asyncio.BaseTransport | None) -> bool:
+    """Is something to be read on an idle connection? That is the server's farewell, or nothing that was asked for."""
+    if method in _REPEATABLE or transport is None or not hasattr(select, "poll"):
+        return False
+    waiting = select.poll()
+    waiting.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(waiting.poll(0))
