@@ -71,6 +71,8 @@ PRINTS = {
     "Errors": r"deleted, or never there\n",
     "Points: lanes and waiting": r"1000 99\d [56]\d\.\d+\n",
     "Uploads": r"",
+    "Downloads": r"(\d+ of 11 bytes, 0 breaks\n)+weekly-\S+\.mp4 11\n",
+    "Waiting for transcriptions and summaries": r"\{'summary': .*\}\n",
     "Whatever the server said": r"200 99\d\n\[\{.*'roomName': '/weekly'.*\}\]\n",
     "Hooks": r"meetings\.list 200 0\.\d{3} s 99\d\nmeetings\.list ok 1 points, waited 0\.0 s\n",
     "OpenTelemetry": r"meetings\.list 1\n",
@@ -103,6 +105,7 @@ async def test_snippet_runs(title: str, tmp_path: Path) -> None:
     (tmp_path / "logo.png").write_bytes(PNG)
     async with FakeWhereby() as fake:
         fake.add_meeting(room_name="/weekly")
+        fake.add_recording(room_name="/weekly")
         fake.add_session("/support-1", participants=3, duration=1800.0)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", PYTEST if "def test_" in PYTHON[title] else RUNNER),

@@ -330,7 +330,8 @@ from whereby_async.batch import JournalError
 
 async def main():
     url, key, journal, size = sys.argv[1:]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), int(size)))
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), unlimited[1]))
     client = WherebyClient(key, base_url=url)
     told, error = [], ""
     requests = ({"end_date": datetime(2099, 1, 1, tzinfo=UTC), "room_name_prefix": f"r{n}-"} for n in range(50))
@@ -340,6 +341,7 @@ async def main():
                 told.append([outcome.key, outcome.state])
     except JournalError as failure:
         error = str(failure)
+    resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     print(json.dumps({"told": told, "error": error}))
 
 asyncio.run(main())

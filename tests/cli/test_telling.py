@@ -24,8 +24,7 @@ def _wait(delay: float = 40.0, reason: str = "empty") -> WaitDetails:
     return WaitDetails(operation="meetings.list", cost=1, priority="NORMAL", reason=reason, delay=delay, ahead=0)
 
 
-@pytest.fixture
-def _screen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def _let_stderr_be_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
 
 
@@ -70,9 +69,11 @@ def test_verbose_tells_everything_wherever_stderr_leads(capsys: pytest.CaptureFi
     ]
 
 
-@pytest.mark.usefixtures("_screen")
-def test_waits_are_told_once_and_not_beside_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_are_told_once_and_not_beside_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On a terminal; short ones never, and nothing else without --verbose."""
+    _let_stderr_be_a_terminal(monkeypatch)
     told = Narrator()
     told.on_retry(RetryDetails(operation="x", attempt=1, delay=0.25, reason="timeout"))
     told.on_throttle(ThrottleDetails(delay=30.0, rate_limit=RateLimit(throttled=True)))
@@ -96,11 +97,11 @@ def test_wait_in_a_pipe_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("_screen")
 def test_bar_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Counts, points, time left, what it waits for; on stderr only."""
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
+    _let_stderr_be_a_terminal(monkeypatch)
     progress = Progress(
         done=90,
         failed=7,

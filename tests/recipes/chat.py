@@ -78,10 +78,8 @@ class Chat:
             await gateway.send_json(event)
 
     async def drop(self) -> None:
-        """End all connections, without a word to the bots."""
+        """End all connections."""
         for gateway in list(self._connections):
-            transport = gateway.get_extra_info("socket")
-            del transport
             await gateway.close(code=WSCloseCode.GOING_AWAY, drain=False)
 
     async def until(self, condition: Callable[[], object]) -> None:

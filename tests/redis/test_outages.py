@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-
 from limiter.driving import refuses
 from limiter.serving import LIMIT, PERIOD, Server, call
+
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.limiter import RedisPointBudget
 from whereby_async.testing.tcp_faults import TcpFault

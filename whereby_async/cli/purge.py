@@ -157,8 +157,8 @@ class _Purge:
             raise UsageError(f"{count} would be deleted, and there is no terminal to ask on: pass --yes, or --dry-run")
         some = ", ".join(str(meeting.room_name) for meeting in list(meetings.values())[:_EXAMPLES])
         print(f"{count}, such as {some}. Whoever is in their rooms is thrown out.", file=sys.stderr)
-        print("Delete them? [y/N] ", end="", file=sys.stderr, flush=True)
         with interruptible():
+            print("Delete them? [y/N] ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline().strip().lower()
         if answer not in {"y", "yes"}:
             raise UsageError("nothing was deleted")

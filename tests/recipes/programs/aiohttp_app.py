@@ -31,7 +31,7 @@ async def create_room(request: web.Request) -> web.Response:
 
 
 async def list_rooms(request: web.Request) -> web.Response:
-    return web.json_response([meeting.room_url async for meeting in request.app[WHEREBY].meetings.list()])
+    return web.json_response([meeting.room_url for meeting in await request.app[WHEREBY].meetings.list().collect(max_items=20)])
 
 
 async def receive_webhook(request: web.Request) -> web.Response:

@@ -38,7 +38,7 @@ async def rooms(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
         return JsonResponse({"id": meeting.meeting_id, "url": meeting.room_url}, status=201)
-    return JsonResponse([meeting.room_url async for meeting in whereby.meetings.list()], safe=False)
+    return JsonResponse([meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)], safe=False)
 
 
 @csrf_exempt  # the signature says who sent it

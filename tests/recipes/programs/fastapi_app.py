@@ -18,10 +18,12 @@ from fastapi.responses import JSONResponse
 
 from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient, WherebyError
 from whereby_async.hooks import EndDetails
+from whereby_async.limiter import PointBudget
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 logging.basicConfig(level=logging.INFO)
 log = logging.getLogger("rooms")
+budget = PointBudget(reserve=0.3)  # the share of each minute that jobs leave to people until its end
 
 
 class CallLog:
@@ -37,7 +39,7 @@ class State(TypedDict):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    async with WherebyClient(hooks=[CallLog()]) as client, create_task_group() as jobs:
+    async with WherebyClient(limiter=budget, hooks=[CallLog()]) as client, create_task_group() as jobs:
         yield {"whereby": client, "jobs": jobs}
         jobs.cancel_scope.cancel()  # their journals know where to go on
 
@@ -62,7 +64,7 @@ async def create_room(whereby: Whereby) -> dict[str, str]:
 
 @app.get("/rooms")
 async def list_rooms(whereby: Whereby) -> list[str]:
-    return [meeting.room_url async for meeting in whereby.meetings.list()]
+    return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 
 @app.put("/events/{name}", status_code=202)

@@ -41,7 +41,7 @@ async def create_room(whereby: WherebyClient) -> dict[str, str]:
 
 @get("/rooms")
 async def list_rooms(whereby: WherebyClient) -> list[str]:
-    return [meeting.room_url async for meeting in whereby.meetings.list()]
+    return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 
 @post("/webhooks", status_code=204)

@@ -38,7 +38,7 @@ async def create_room() -> tuple[dict[str, str], int]:
 
 @app.get("/rooms")
 async def list_rooms() -> list[str]:
-    return [meeting.room_url async for meeting in whereby().meetings.list()]
+    return [meeting.room_url for meeting in await whereby().meetings.list().collect(max_items=20)]
 
 
 @app.post("/webhooks")

@@ -41,7 +41,7 @@ async def create_room(request: Request) -> Response:
 
 async def list_rooms(request: Request) -> Response:
     whereby: WherebyClient = request.state.whereby
-    return JSONResponse([meeting.room_url async for meeting in whereby.meetings.list()])
+    return JSONResponse([meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)])
 
 
 async def receive_webhook(request: Request) -> Response:

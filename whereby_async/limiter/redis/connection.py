@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import ssl
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import redis.asyncio
@@ -27,6 +27,7 @@ from .outage import StoreAwayError
 if TYPE_CHECKING:
     from ...redaction import Secret
 
+_SHOWN: Final = 200
 _PARTS: Final = ("parts.lua", "others.lua", "ledger.lua", "prices.lua", "clients.lua", "grants.lua", "desk.lua")
 
 
@@ -56,7 +57,6 @@ class Link:
         """
         # A connection that has to be made first takes some round trips more.
         patience = self._timeout if self._connected else max(1.0, 4 * self._timeout)
-        failure: StoreAwayError | None = None
         try:
             async with asyncio.timeout(patience):
                 answer = await self._evaluate(wire.encode(message))
@@ -65,12 +65,12 @@ class Link:
             failure = _explained(error, patience)
         except RuntimeError:
             failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
-        if failure is not None:
-            # Outside of the except block: redis's own frames and words are not to be chained to it.
-            self._connected = False
-            raise failure
-        self._connected = True
-        return reply
+        else:
+            self._connected = True
+            return reply
+        # Outside of the except block: redis's own frames and words are not to be chained to it.
+        self._connected = False
+        raise failure
 
     async def _evaluate(self, message: bytes) -> Any:
         try:
@@ -119,9 +119,12 @@ def _plain(url: str) -> str:
     return url
 
 
-_WORDS: Final[dict[str, str]] = {
+_LOST = "the connection was lost"
+_REASONS: Final[dict[str, str]] = {
     "WRONGPASS": "it refuses the user name or password: check the URL",
     "NOAUTH": "it wants a password: write it into the URL, redis://user:password@host",
+    "ALREADY AUTHENTICATED": "it wants a password: write it into the URL, redis://user:password@host",
+    "AUTHENTICATION REQUIRED": "it wants a password: write it into the URL, redis://user:password@host",
     "NOPERM": "its user may not run scripts on this key: allow EVAL, EVALSHA and the key in its ACL",
     "READONLY": "it is a read-only replica: connect to the primary, or through Sentinel",
     "OOM": "its memory is full: raise maxmemory or free some",
@@ -134,6 +137,20 @@ _WORDS: Final[dict[str, str]] = {
     "BUSY": "it is busy with another script",
     "NOREPLICAS": "it has too few replicas to write",
 }
+"""By what the store's own words begin with, or hold."""
+
+_KINDS: Final = (
+    (faults.NoPermissionError, _REASONS["NOPERM"]),
+    (faults.AuthenticationError, _REASONS["WRONGPASS"]),
+    (faults.ReadOnlyError, _REASONS["READONLY"]),
+    (faults.OutOfMemoryError, _REASONS["OOM"]),
+    (faults.BusyLoadingError, _REASONS["LOADING"]),
+    (faults.MaxConnectionsError, "its client has no free connection"),
+    (msgspec.MsgspecError, "its answer is not the script's"),
+    ((ssl.SSLError, ssl.CertificateError), "TLS failed: check the certificates and that rediss:// meets a TLS port"),
+    (ConnectionRefusedError, "it cannot be reached"),
+)
+"""By the kind of error, from whose words `redis` cuts the code off."""
 
 
 def _explained(error: BaseException, patience: float) -> StoreAwayError:
@@ -141,34 +158,12 @@ def _explained(error: BaseException, patience: float) -> StoreAwayError:
     if isinstance(error, TimeoutError | faults.TimeoutError):
         return StoreAwayError(f"it did not answer within {patience:g} s")
     words = str(error)
-    code = next((code for code in _WORDS if code in words.upper().split(":", maxsplit=1)[0]), None)
-    if code is not None:
-        return StoreAwayError(_WORDS[code])
-    if "authentication required" in words.lower() or "already authenticated" in words:  # what redis makes of NOAUTH
-        return StoreAwayError(_WORDS["NOAUTH"])
-    for kind, reason in _KINDS:
-        if isinstance(error, kind):
+    start = words.upper().partition(": ")[0]
+    if code := next((code for code in _REASONS if code in start), None):
+        return StoreAwayError(_REASONS[code])
+    for each in (error, error.__cause__, error.__context__):
+        if reason := next((reason for kind, reason in _KINDS if isinstance(each, kind)), None):
             return StoreAwayError(reason)
-    if isinstance(error, msgspec.MsgspecError):
-        return StoreAwayError("its answer is not the script's")
     if isinstance(error, faults.ResponseError):
-        return StoreAwayError(f"it refuses the script: {words[:200]}")
-    caused = ssl.SSLError, ssl.CertificateError
-    if isinstance(error, caused) or isinstance(error.__cause__, caused) or "SSL" in words.upper():
-        return StoreAwayError("TLS failed: check the certificates and that rediss:// meets a TLS port")
-    refused = isinstance(error, ConnectionRefusedError) or "connecting to" in words
-    return StoreAwayError("it cannot be reached" if refused else "the connection was lost", dropped=True)
-
-
-_KINDS: Final = cast(
-    "tuple[tuple[type[Exception], str], ...]",
-    (
-        (faults.NoPermissionError, _WORDS["NOPERM"]),
-        (faults.AuthenticationError, _WORDS["WRONGPASS"]),
-        (faults.ReadOnlyError, _WORDS["READONLY"]),
-        (faults.OutOfMemoryError, _WORDS["OOM"]),
-        (faults.BusyLoadingError, _WORDS["LOADING"]),
-        (faults.MaxConnectionsError, "its client has no free connection"),
-    ),
-)
-"""Errors from whose words `redis` cuts the code off."""
+        return StoreAwayError(f"it refuses the script: {words[:_SHOWN]}")
+    return StoreAwayError("it cannot be reached" if "connecting to" in words else _LOST, dropped=True)
