@@ -36,14 +36,18 @@ from whereby_async import RetryPolicy, WherebyClient
 from whereby_async.limiter import Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, RecordedRequest
 
-TIMEOUT = 0.8
+TIMEOUT = 0.5
 """Seconds for one attempt: short, since a job that was killed waits for as long before it looks for its rooms."""
 LATENCY = 0.06
 FAULT_EVERY = 25
 """Creates from one lost answer to the next, on average."""
 KILLS_PER_JOB = 20
-LIVES = ((0.0, 0.5), (0.0, 0.5), (TIMEOUT, 2.0 * TIMEOUT))
-"""Seconds until a process is killed: most before they may look for the rooms of the last one, some while they do."""
+LIFE = 4 * TIMEOUT
+"""Seconds until a process is killed, at most: it has to look for the rooms of its forerunners first."""
+FLOWING = 0.4
+"""Two of three are killed so many seconds, at most, after their first creates have reached the server."""
+PATIENCE = 10.0
+"""Seconds until a job has nothing more to create."""
 ITEMS = 2500
 FILLERS = 250
 """Rooms of others: so many that the list has pages."""
@@ -70,6 +74,7 @@ class Adversary:
         self._dice = random.Random(seed)
         self.lost: Counter[str] = Counter()
         self.vanishing = False
+        self.creates = 0
         self._planned = ""
         fake.subscribe(self._hear)
         self._plan()
@@ -80,6 +85,7 @@ class Adversary:
         self._fake.faults.add(structs.replace(LOST[self._planned], operation="meetings.create", skip=skip))
 
     def _hear(self, request: RecordedRequest) -> None:
+        self.creates += request.operation == "meetings.create"
         if not len(self._fake.faults):
             self.lost[self._planned] += 1
             self._plan()
@@ -108,8 +114,10 @@ async def serve(seed: int) -> None:
             order = json.loads(line)
             if order["do"] == "begin":
                 adversary.begin(ignore_filter=order["ignore_filter"], vanishing=order["vanishing"])
-            names = [room["roomName"] for room in fake.meetings.values()]
-            print(json.dumps({"names": names, "lost": adversary.lost}), flush=True)
+            if order["do"] == "forget":
+                adversary.creates = 0
+            names = [room["roomName"] for room in fake.meetings.values()] if order["do"] == "look" else []
+            print(json.dumps({"names": names, "lost": adversary.lost, "creates": adversary.creates}), flush=True)
 
 
 # The batch's process
@@ -232,6 +240,7 @@ class Killer:
         self._server.say(**order)
         answer = json.loads(self._server.hear())
         self.lost = answer["lost"]
+        self._creates: int = answer["creates"]
         names: list[str] = answer["names"]
         return names
 
@@ -264,11 +273,25 @@ class Killer:
             flush=True,
         )
 
+    def _wait_for_creates(self, worker: Process) -> None:
+        """Until this process has sent some."""
+        self._ask(do="forget")
+        deadline = time.monotonic() + PATIENCE
+        while worker.runs() and time.monotonic() < deadline:
+            self._ask(do="count")
+            if self._creates > 2:
+                return
+            time.sleep(0.02)
+
     def _kill(self, job: str, journal: Path) -> bool:
         """Let it live for a while, then kill it; whether it was still alive."""
         worker = self._worker(job, journal)
         began = time.monotonic()
-        time.sleep(self._dice.uniform(*self._dice.choice(LIVES)))
+        if self._dice.random() < 1 / 3:
+            time.sleep(self._dice.uniform(0, LIFE))
+        else:
+            self._wait_for_creates(worker)
+            time.sleep(self._dice.uniform(0, FLOWING))
         worker.send(signal.SIGSTOP)
         lived = time.monotonic() - began
         alive = worker.runs()
@@ -278,7 +301,7 @@ class Killer:
         worker.end()
         if not alive:
             return False
-        self.moments[int(lived * 10)] += 1
+        self.moments[int(lived * 5)] += 1
         self.in_flight[len(seen.begun)] += 1
         between = seen.begun & acted.keys()
         if between:
@@ -306,7 +329,7 @@ def main(kills: int, seed: int) -> int:
     bars("where the kills hit", dict(killer.where))
     bars(
         "when, in seconds of the process's life",
-        {f"{tenth / 10:.1f}-{tenth / 10 + 0.1:.1f}": killer.moments[tenth] for tenth in sorted(killer.moments)},
+        {f"{fifth / 5:.1f}-{fifth / 5 + 0.2:.1f}": killer.moments[fifth] for fifth in sorted(killer.moments)},
     )
     bars("creates in flight at the kill", {str(count): killer.in_flight[count] for count in sorted(killer.in_flight)})
     bars("answers lost beside", killer.lost)

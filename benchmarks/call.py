@@ -67,9 +67,7 @@ CONTESTANTS = (
     Contestant("aiohttp, tuned", "aiohttp_tuned", environments.OURS, steady=True),
     Contestant("httpx", "httpx_json", environments.HTTPX),
     Contestant("openapi-python-client", "generated", environments.GENERATED),
-    Contestant(
-        "whereby-api", "whereby_api_threads", environments.WHEREBY_API, frozenset({"list"}), loops=("asyncio",)
-    ),
+    Contestant("whereby-api", "whereby_api_threads", environments.WHEREBY_API, frozenset({"list"}), loops=("asyncio",)),
 )
 
 
@@ -86,7 +84,9 @@ class Cell(NamedTuple):
     @property
     def judged(self) -> bool:
         """Targets speak of it: it is measured more often."""
-        return self.transport == "plain" and (self.concurrency == 50 or (self.concurrency, self.operation) == (500, "get"))
+        return self.transport == "plain" and (
+            self.concurrency == 50 or (self.concurrency, self.operation) == (500, "get")
+        )
 
 
 class Runner(NamedTuple):
@@ -152,7 +152,12 @@ def targets(figures: Figures) -> Iterator[Target]:
     get, page, insights = (Cell(operation, 50, "plain") for operation in ("get", "list", "insights"))
     if found := figures.cpu_ratio(get, OURS, "asyncio"):
         met = found.median <= 1.0 and found.high <= 1.03 and found.pairs >= 15
-        yield Target("CPU per GET, 50 at once ÷ floor", "≤ 1.00, interval ≤ 1.03, ≥ 15 pairs", f"{found}, {found.pairs} pairs", met)
+        yield Target(
+            "CPU per GET, 50 at once ÷ floor",
+            "≤ 1.00, interval ≤ 1.03, ≥ 15 pairs",
+            f"{found}, {found.pairs} pairs",
+            met,
+        )
     if found := figures.cpu_ratio(get, OURS, "uvloop", FLOOR, "asyncio"):
         yield Target("ours on uvloop ÷ floor on asyncio", "≤ 0.92", str(found), found.median <= 0.92)
     for cell, most in ((page, 0.78), (insights, 0.50)):
@@ -168,12 +173,17 @@ def targets(figures: Figures) -> Iterator[Target]:
         found = _spread(figures, crowd, OURS)
         theirs = _spread(figures, crowd, FLOOR)
         yield Target(
-            "p99 ÷ p50, 500 at once over 50 connections", "≤ 1.3", f"{found} (floor {theirs.median:.2f})", found.median <= 1.3
+            "p99 ÷ p50, 500 at once over 50 connections",
+            "≤ 1.3",
+            f"{found} (floor {theirs.median:.2f})",
+            found.median <= 1.3,
         )
 
 
 def _spread(figures: Figures, cell: Cell, name: str) -> ratios.Estimate:
-    return ratios.ratio(figures.of(cell, name, "asyncio", "p99_ms"), figures.of(cell, name, "asyncio", "p50_ms") or [1.0])
+    return ratios.ratio(
+        figures.of(cell, name, "asyncio", "p99_ms"), figures.of(cell, name, "asyncio", "p50_ms") or [1.0]
+    )
 
 
 def bars(figures: Figures) -> Iterator[Bars]:
@@ -186,7 +196,9 @@ def bars(figures: Figures) -> Iterator[Bars]:
             if at == cell and loop == "asyncio"
         ]
         if values:
-            yield Bars(f"{title}, 50 at once", "µs of processor time per call", sorted(values, key=lambda it: it[1]), OURS)
+            yield Bars(
+                f"{title}, 50 at once", "µs of processor time per call", sorted(values, key=lambda it: it[1]), OURS
+            )
 
 
 class Contest:

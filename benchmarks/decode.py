@@ -117,10 +117,14 @@ def judged(kind: str, times: dict[str, list[float]], held: dict[str, float]) -> 
     if OURS in times and BARE in times:
         against = ratios.ratio(times[OURS], times[BARE])
         what = f"decode {KINDS[kind]} ÷ bare msgspec"
-        found.append(Target(what, "≤ 1.05", f"{against} ({statistics.median(times[OURS]):.0f} µs)", against.median <= 1.05))
+        found.append(
+            Target(what, "≤ 1.05", f"{against} ({statistics.median(times[OURS]):.0f} µs)", against.median <= 1.05)
+        )
     if OURS in held and kind == "meetings":
         megabytes = held[OURS]
-        found.append(Target("100,000 meetings held", f"≤ {MOST_MB:.0f} MB", f"{megabytes:.1f} MB", megabytes <= MOST_MB))
+        found.append(
+            Target("100,000 meetings held", f"≤ {MOST_MB:.0f} MB", f"{megabytes:.1f} MB", megabytes <= MOST_MB)
+        )
     return found
 
 

@@ -9,7 +9,6 @@ that the start of Python itself is not in it; least and median of the turns.
 from __future__ import annotations
 
 import compileall
-import contextlib
 import statistics
 import subprocess
 import sys
@@ -26,7 +25,11 @@ from benchmarks.kit.reports import Bars, Report, Table, Target, arguments, publi
 if TYPE_CHECKING:
     import argparse
 
-PACKAGE, WEBHOOKS, CLIENT = "import whereby_async", "import whereby_async.webhooks", "from whereby_async import WherebyClient"
+PACKAGE, WEBHOOKS, CLIENT = (
+    "import whereby_async",
+    "import whereby_async.webhooks",
+    "from whereby_async import WherebyClient",
+)
 MSGSPEC, FLOOR = "import msgspec", "import aiohttp, msgspec"
 
 
@@ -104,13 +107,13 @@ class Contest:
 
 
 def judged(times: dict[str, list[float]]) -> list[Target]:
-    """The targets, by medians."""
-    middle = {program: statistics.median(taken) for program, taken in times.items()}
-    if CLIENT not in middle:
+    """The targets, by the least of all turns: what is above it is the machine's other work."""
+    least = {program: min(taken) for program, taken in times.items()}
+    if CLIENT not in least:
         return []
-    package = middle[PACKAGE] - middle["pass"]
-    webhooks = middle[WEBHOOKS] - middle[MSGSPEC]
-    client = middle[CLIENT] / middle[FLOOR]
+    package = least[PACKAGE] - least["pass"]
+    webhooks = least[WEBHOOKS] - least[MSGSPEC]
+    client = least[CLIENT] / least[FLOOR]
     return [
         Target("import whereby_async", "≤ 5 ms", f"{package:.1f} ms", package <= 5),
         Target("import whereby_async.webhooks", "≤ msgspec's + 15 ms", f"+ {webhooks:.1f} ms", webhooks <= 15),
@@ -121,8 +124,7 @@ def judged(times: dict[str, list[float]]) -> list[Target]:
 def measure(options: argparse.Namespace) -> Report:
     """Run the contest."""
     contest = Contest()
-    with contextlib.suppress(Skipped):
-        contest.prepare(options.environments)
+    contest.prepare(options.environments)
     print("measuring imports …", file=sys.stderr, flush=True)
     for _ in range(options.turns):
         contest.turn()

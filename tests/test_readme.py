@@ -26,6 +26,8 @@ BLOCKS = [
 ]
 PYTHON = {title: code for title, language, code in BLOCKS if language == "python"}
 BASH = [code.strip() for _, language, code in BLOCKS if language == "bash"]
+SHELL = [code for _, language, code in BLOCKS if language == "sh"]
+"""Run by `cli/test_readme_commands.py`, where a server is at hand."""
 
 DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest"
@@ -88,8 +90,8 @@ CALLS_NOTHING = {"Webhooks", "Links into rooms"}
 
 
 def test_only_known_kinds_of_blocks_are_there() -> None:
-    """Each block is Python or bash, so that none is left unrun."""
-    assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH))
+    """Each block is Python or a command, so that none is left unrun."""
+    assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH) + len(SHELL))
     assert PYTHON.keys() == PRINTS.keys()
 
 

@@ -19,6 +19,7 @@ class Caller:
     _session: aiohttp.ClientSession
 
     async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
+        """Make the client."""
         context = ssl.create_default_context(cafile=authority) if authority else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections or 100, ssl=context),
@@ -33,21 +34,28 @@ class Caller:
         self._create = URL(f"{base_url}/meetings", encoded=True)
 
     async def close(self) -> None:
+        """Close it."""
         await self._session.close()
 
     async def get(self) -> object:
+        """One meeting."""
         response = await self._session.request("GET", self._meeting, allow_redirects=False)
         return bare_structs.one_meeting(await response.read())
 
     async def list(self) -> object:
+        """A page of meetings."""
         response = await self._session.request("GET", self._meetings, allow_redirects=False)
         return bare_structs.page_of_meetings(await response.read())
 
     async def insights(self) -> object:
+        """A page of rooms."""
         response = await self._session.request("GET", self._rooms, allow_redirects=False)
         return bare_structs.page_of_rooms(await response.read())
 
     async def create(self) -> object:
+        """A new meeting."""
         headers = {"Content-Type": "application/json"}
-        response = await self._session.request("POST", self._create, data=CREATE, headers=headers, allow_redirects=False)
+        response = await self._session.request(
+            "POST", self._create, data=CREATE, headers=headers, allow_redirects=False
+        )
         return bare_structs.one_meeting(await response.read())

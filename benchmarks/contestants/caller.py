@@ -32,17 +32,29 @@ class Caller(Protocol):
     connections), and how many connections there may be (`None` for as many as it has by default).
     """
 
-    async def open(self, base_url: str, authority: str | None, connections: int | None) -> None: ...
+    async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
+        """Make the client."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close it."""
+        ...
 
-    async def get(self) -> object: ...
+    async def get(self) -> object:
+        """One meeting."""
+        ...
 
-    async def list(self) -> object: ...
+    async def list(self) -> object:
+        """A page of meetings."""
+        ...
 
-    async def insights(self) -> object: ...
+    async def insights(self) -> object:
+        """A page of rooms."""
+        ...
 
-    async def create(self) -> object: ...
+    async def create(self) -> object:
+        """A new meeting."""
+        ...
 
 
 def resident() -> int:
@@ -128,9 +140,7 @@ def main() -> None:
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(loop).new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         rounds = Rounds(caller, runner)
-        answer_questions(
-            {"open": rounds.open, "close": rounds.close, "check": rounds.check, "round": rounds.round}
-        )
+        answer_questions({"open": rounds.open, "close": rounds.close, "check": rounds.check, "round": rounds.round})
 
 
 if __name__ == "__main__":

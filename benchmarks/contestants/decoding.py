@@ -1,6 +1,6 @@
 """The process of one environment's decoders: decodes a page so many times, or holds many pages, when asked.
 
-    python -m benchmarks.contestants.decoding NAME…
+python -m benchmarks.contestants.decoding NAME…
 """
 
 from __future__ import annotations

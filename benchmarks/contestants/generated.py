@@ -28,6 +28,7 @@ class Caller:
         self._client: Any = None
 
     async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
+        """Make the client."""
         httpx: Any = importlib.import_module("httpx")
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._client = _module("client").AuthenticatedClient(
@@ -39,21 +40,26 @@ class Caller:
         )
 
     async def close(self) -> None:
+        """Close it."""
         await self._client.get_async_httpx_client().aclose()
 
     async def get(self) -> object:
+        """One meeting."""
         found: object = await self._get.asyncio(MEETING_ID, client=self._client)
         return found
 
     async def list(self) -> object:
+        """A page of meetings."""
         found: object = await self._list.asyncio(client=self._client, limit=PAGE)
         return found
 
     async def insights(self) -> object:
+        """A page of rooms."""
         found: object = await self._insights.asyncio(client=self._client, limit=PAGE)
         return found
 
     async def create(self) -> object:
+        """A new meeting."""
         body = self._models.PostMeetingsBody(end_date=UNTIL, fields=[self._models.FieldsItem.HOSTROOMURL])
         made: object = await self._create.asyncio(client=self._client, body=body)
         return made

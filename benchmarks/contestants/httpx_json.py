@@ -17,6 +17,7 @@ class Caller:
     _client: Any
 
     async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
+        """Make the client."""
         options: dict[str, Any] = {}
         if authority:
             options["verify"] = ssl.create_default_context(cafile=authority)
@@ -26,20 +27,25 @@ class Caller:
         self._client = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=60, **options)
 
     async def close(self) -> None:
+        """Close it."""
         await self._client.aclose()
 
     async def get(self) -> object:
+        """One meeting."""
         found: object = (await self._client.get(f"/meetings/{MEETING_ID}")).json()
         return found
 
     async def list(self) -> object:
+        """A page of meetings."""
         found: object = (await self._client.get("/meetings", params={"limit": PAGE})).json()
         return found
 
     async def insights(self) -> object:
+        """A page of rooms."""
         found: object = (await self._client.get("/insights/rooms", params={"limit": PAGE})).json()
         return found
 
     async def create(self) -> object:
+        """A new meeting."""
         made: object = (await self._client.post("/meetings", json=CREATE)).json()
         return made

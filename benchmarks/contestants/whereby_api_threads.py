@@ -25,6 +25,7 @@ class Caller:
     _open: Callable[[], Any]
 
     async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
+        """Make the client."""
         module: Any = importlib.import_module("whereby_api")
 
         def client() -> Any:
@@ -38,6 +39,7 @@ class Caller:
         self._threads = ThreadPoolExecutor(connections or _MOST_THREADS)
 
     async def close(self) -> None:
+        """Close it."""
         self._threads.shutdown()
 
     async def _call(self, do: Callable[[Any], object]) -> object:
@@ -51,13 +53,17 @@ class Caller:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def get(self) -> object:
+        """One meeting."""
         return await self._call(lambda client: client.get_meeting(MEETING_ID))
 
     async def list(self) -> object:
+        """A page of meetings."""
         raise LookupError("whereby-api has no list of meetings")
 
     async def insights(self) -> object:
+        """A page of rooms."""
         return await self._call(lambda client: client.get_room_insights({"limit": PAGE}))
 
     async def create(self) -> object:
+        """A new meeting."""
         return await self._call(lambda client: client.create_meeting(UNTIL, UNTIL, fields=["hostRoomUrl"]))

@@ -6,6 +6,7 @@ is another directory for them; with `WHEREBY_BENCH_PYTHON` nothing is installed,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +18,15 @@ import tomllib
 import venv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
@@ -49,7 +58,7 @@ class Environment:
     def place(self) -> Path:
         """Where it is: another version of Python or other requirements make another one."""
         said = json.dumps([sys.version, *self.requirements])
-        version = "%d.%d" % sys.version_info[:2]
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return cache() / f"{self.name}-{version}-{hashlib.sha256(said.encode()).hexdigest()[:10]}"
 
     @property
@@ -62,9 +71,7 @@ class Environment:
 
     def versions(self) -> dict[str, str]:
         """What is installed in it."""
-        program = (
-            "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
-        )
+        program = "import importlib.metadata as m, json; print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
         done = subprocess.run([str(self.python), "-c", program], capture_output=True, check=True, encoding="utf-8")
         found: dict[str, str] = json.loads(done.stdout)
         return found
@@ -75,9 +82,13 @@ class Environment:
         Raises:
             BenchError: Something could not be installed.
         """
-        whole = self.place / "whole"
-        if whole.exists() or "WHEREBY_BENCH_PYTHON" in os.environ:
+        if "WHEREBY_BENCH_PYTHON" in os.environ:
             return
+        with _alone(self.name):
+            if not (self.place / "whole").exists():
+                self._make()
+
+    def _make(self) -> None:
         print(f"making an environment for {self.name} …", file=sys.stderr, flush=True)
         shutil.rmtree(self.place, ignore_errors=True)
         venv.create(self.place, with_pip=True)
@@ -86,7 +97,17 @@ class Environment:
         if done.returncode:
             last = "\n".join(done.stderr.strip().splitlines()[-3:])
             raise BenchError(f"a peer is missing: {' '.join(self.requirements)} can not be installed:\n{last}")
-        whole.touch()
+        (self.place / "whole").touch()
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Generator[None]:
+    """Two benches at once do not make the same environment."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def cache() -> Path:
@@ -149,6 +170,11 @@ def generated_client() -> Path:
     if not REFERENCE.exists():
         raise Skipped("the official reference (../shared/api/openapi.json) is not beside this checkout")
     GENERATOR.make()
+    with _alone("generated-client"):
+        return _generated()
+
+
+def _generated() -> Path:
     reference = made_valid(json.loads(REFERENCE.read_text("utf-8")))
     text = json.dumps(reference)
     home = GENERATOR.place / f"client-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
@@ -177,7 +203,7 @@ def made_valid(reference: dict[str, Any]) -> dict[str, Any]:
         for method in methods.values():
             kept: list[dict[str, Any]] = []
             for parameter in method.get("parameters", ()):
-                if parameter.get("in") == "path" and "{%s}" % parameter["name"] not in path:
+                if parameter.get("in") == "path" and "{" + parameter["name"] + "}" not in path:
                     continue
                 if "$ref" not in parameter and "schema" not in parameter:
                     parameter["schema"] = {"type": "string"}

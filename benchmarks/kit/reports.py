@@ -62,12 +62,16 @@ class Report:
         bars: For the chart's.
         targets: Which were judged.
         notes: What was skipped and why; versions.
+        outputs: What other benches printed, by their commands.
+        failures: What could not be run, or did not hold.
     """
 
     tables: list[Table] = field(default_factory=list[Table])
     bars: list[Bars] = field(default_factory=list[Bars])
     targets: list[Target] = field(default_factory=list[Target])
     notes: list[str] = field(default_factory=list[str])
+    outputs: dict[str, str] = field(default_factory=dict[str, str])
+    failures: list[str] = field(default_factory=list[str])
 
     def add(self, other: Report) -> None:
         """Another bench's, behind this one's."""
@@ -75,6 +79,8 @@ class Report:
         self.bars += other.bars
         self.targets += other.targets
         self.notes += other.notes
+        self.outputs |= other.outputs
+        self.failures += other.failures
 
     def markdown(self) -> str:
         """All of it but the chart."""
@@ -82,6 +88,7 @@ class Report:
         if self.targets:
             rows = [[one.what, one.target, one.reached, "yes" if one.met else "**no**"] for one in self.targets]
             parts.append(str(Table("Targets", ("what", "target", "reached", "met"), rows)))
+        parts += [f"### `{command}`\n\n```\n{text.strip()}\n```" for command, text in self.outputs.items()]
         notes = list(dict.fromkeys([*self.notes, machine()]))
         return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes)]) + "\n"
 
@@ -105,7 +112,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def publish(parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace], Report]) -> int:
-    """Measure, print, and write what was asked for. The exit code is 1 if the bench could not be run."""
+    """Measure, print, and write what was asked for. The exit code is 1 if something could not be run."""
     options = parser.parse_args()
     if options.fresh:
         forget()
@@ -121,7 +128,9 @@ def publish(parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespa
         options.table.write_text(report.markdown(), "utf-8")
     if options.svg:
         options.svg.write_text(chart(report.bars), "utf-8")
-    return 0
+    for failure in report.failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if report.failures else 0
 
 
 _WIDTH = 760
@@ -160,7 +169,9 @@ def chart(parts: Sequence[Bars]) -> str:
             ]
             y += _LINE
         y += 10
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" role="img">'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" role="img">'
+    )
     return "\n".join([head, f"<style>{_STYLE}</style>", *lines, "</svg>", ""])
 
 

@@ -97,9 +97,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
         self._transport = transport  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue] - a stream's
 
     def data_received(self, data: bytes) -> None:
+        """A request came, or several, or a part of one."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head = self._buffer[:end]
@@ -149,7 +151,7 @@ async def serve(ports: int, directory: Path | None) -> None:
         for _ in range(ports):
             account = Account()
             server = await loop.create_server(
-                lambda account=account: Connection(account, answers),  # type: ignore[misc]  # the port's own
+                lambda account=account: Connection(account, answers),
                 "127.0.0.1",
                 0,
                 ssl=context,
@@ -161,7 +163,7 @@ async def serve(ports: int, directory: Path | None) -> None:
 
 
 def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is installed."""
+    """Make a loop: uvloop's where it is installed."""
     try:
         uvloop: Any = importlib.import_module("uvloop")
     except ImportError:

@@ -31,6 +31,13 @@ async def outcomes_of(batch: Batch[T]) -> list[Outcome[T]]:
     return sorted(found, key=lambda outcome: outcome.index)
 
 
+async def take(batch: Batch[Any], seen: list[Outcome[Any]]) -> None:
+    """Run a batch to its end; what comes out before an error stays in `seen`."""
+    async with batch as outcomes:
+        async for outcome in outcomes:
+            seen.append(outcome)  # noqa: PERF401 - the error would take a comprehension with it
+
+
 def states(outcomes: list[Outcome[T]]) -> Counter[str]:
     """How many items ended how."""
     return Counter(outcome.state for outcome in outcomes)

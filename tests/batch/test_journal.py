@@ -1,12 +1,15 @@
 """The journal: what a second run makes of it, what is in it, and when it is refused."""
 
+# ruff: noqa: ASYNC240 - the journal is looked at while nothing else runs
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +53,9 @@ async def test_refetch_reads_results_again(fake: FakeWhereby, whereby: WherebyCl
     again = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, refetch=True))
     assert again[0].result == first[0].result
     assert (again[1].state, type(again[1].error), again[1].resumed) == ("failed", NotFoundError, True)
-    assert [o.state for o in await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))] == ["ok"] * 3
+    assert [o.state for o in await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))] == [
+        "ok"
+    ] * 3
 
 
 async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
@@ -67,6 +72,7 @@ async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby:
         assert (bare.state, bare.resumed) == ("ok", True)
         with pytest.raises(LookupError, match="refetch=True"):
             _ = bare.result
+        assert repr(bare) == "<Outcome 0 '0': ok, resumed>"
         (full,) = await outcomes_of(whereby.batch(method, [{"room_name": "/demo"}], journal=path, refetch=True))
         assert full.resumed
         if repeated == 2:
@@ -91,7 +97,9 @@ async def test_failed_items_are_tried_again_if_asked(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path, *, retry: bool
 ) -> None:
     """A failure comes out again with what is known of it, unless `retry_failed=True`."""
-    fake.faults.add(Fault(operation="meetings.create", status=400, body=b'{"error": "see https://x.whereby.com/r?roomKey=k"}'))
+    fake.faults.add(
+        Fault(operation="meetings.create", status=400, body=b'{"error": "see https://x.whereby.com/r?roomKey=k"}')
+    )
     first = await outcomes_of(batch_of(whereby, journal, concurrency=1))
     assert type(first[0].error) is BadRequestError
     again = await outcomes_of(batch_of(whereby, journal, retry_failed=retry))
@@ -124,7 +132,14 @@ async def test_keys_tell_items_apart_whatever_their_order(
         whereby.batch(whereby.meetings.create, later, journal=journal, key=lambda request: request["customer"])
     )
     assert [outcome.resumed for outcome in again] == [False, False, True, True, True, True]
-    assert [outcome.state for outcome in again] == ["failed", "failed", "ok", "ok", "ok", "ok"]  # the function takes nothing out
+    assert [outcome.state for outcome in again] == [
+        "failed",
+        "failed",
+        "ok",
+        "ok",
+        "ok",
+        "ok",
+    ]  # the function takes nothing out
     final = await outcomes_of(
         whereby.batch(whereby.meetings.create, later, journal=journal, key="customer", retry_failed=True)
     )
@@ -138,7 +153,9 @@ async def test_keys_that_come_twice_or_are_none_fail_their_item(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
     """A duplicate, missing or unusable key is the second item's failure, and nothing is sent for it."""
-    requests: list[dict[str, Any]] = [{**r, "id": i} for r, i in zip(creates(6), ["a", "b", "a", "", True, "x" * 201], strict=True)]
+    requests: list[dict[str, Any]] = [
+        {**r, "id": i} for r, i in zip(creates(6), ["a", "b", "a", "", True, "x" * 201], strict=True)
+    ]
     requests.append({"end_date": UNTIL})
     outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, key="id"))
     assert [outcome.state for outcome in outcomes] == ["ok", "ok", *["failed"] * 5]
@@ -166,12 +183,25 @@ async def test_requests_are_known_again_by_what_they_say(whereby: WherebyClient,
         assert keywords
 
     image = b"0" * 100
-    one = {"a": UNTIL, "b": recording, "c": [1, 2.5, None, True, ("x",)], "d": image, "e": Path("/x"), "f": object(), "g": {"h": 1}}
+    one = {
+        "a": UNTIL,
+        "b": recording,
+        "c": [1, 2.5, None, True, ("x",)],
+        "d": image,
+        "e": Path("/x"),
+        "f": object(),
+        "g": {"h": 1},
+    }
     two = dict(reversed(one.items())) | {"a": UNTIL.astimezone(), "f": object(), "b": RecordingOptions(type="cloud")}
     await outcomes_of(whereby.batch(own, [one], journal=journal))
     (outcome,) = await outcomes_of(whereby.batch(own, [two], journal=journal))
     assert outcome.resumed
-    for other in ({"d": b"1" * 100}, {"c": []}, {"b": RecordingOptions(type="none")}, {"a": UNTIL.replace(tzinfo=None)}):
+    for other in (
+        {"d": b"1" * 100},
+        {"c": []},
+        {"b": RecordingOptions(type="none")},
+        {"a": UNTIL.replace(tzinfo=None)},
+    ):
         with pytest.raises(JournalError):
             await outcomes_of(whereby.batch(own, [one | other], journal=journal))
 
@@ -273,7 +303,9 @@ async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: W
     async with batch_of(whereby, journal):
         with pytest.raises(JournalError, match="in use"):
             await outcomes_of(batch_of(whereby, journal))
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(journal), stderr=subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(journal), stderr=subprocess.PIPE
+        )
         _, err = await process.communicate()
         assert process.returncode
         assert b"JournalError" in err
@@ -353,8 +385,6 @@ async def test_full_disk_ends_the_job_with_nothing_lost(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path, size: int
 ) -> None:
     """No create is sent that could not be written down; what was sent is told, or found by the next run."""
-    import json
-
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", FULL, fake.url, fake.api_key, str(journal), str(size)), stdout=subprocess.PIPE
     )
@@ -374,7 +404,9 @@ async def test_no_secret_is_in_the_journal(fake: FakeWhereby, whereby: WherebyCl
     """Neither room keys nor links, nor the API key, nor what a request holds, is written down."""
     recording = RecordingOptions(type="none", destination=None)
     requests = creates(3, fields=["hostRoomUrl", "viewerRoomUrl"], recording=recording, extra={"secret": "hidden-word"})
-    fake.faults.add(Fault(operation="meetings.create", status=409, body=b'{"error": "roomKey=k1secret https://x.whereby.com/r"}'))
+    fake.faults.add(
+        Fault(operation="meetings.create", status=409, body=b'{"error": "roomKey=k1secret https://x.whereby.com/r"}')
+    )
     await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))
     text = journal.read_text()
     for secret in (fake.api_key, "k1secret", "roomKey=ey", "whereby.com", "hidden-word", "Bearer"):
@@ -447,8 +479,6 @@ async def test_million_item_index_stays_small(journal: Path) -> None:
             places.put(key, number + 1)
         return places
 
-    import tracemalloc
-
     tracemalloc.start()
     try:
         indexed = filled(IndexPlaces(), (str(n) for n in range(100_000)))
@@ -463,3 +493,21 @@ async def test_million_item_index_stays_small(journal: Path) -> None:
     assert all(keyed.get(f"customer-{n}") == n + 1 for n in range(0, 100_000, 977))
     assert not keyed.claim("customer-5")
     assert keyed.get("nobody") == indexed.get("100000") == 0
+
+
+async def test_result_of_a_kind_that_is_not_known_is_not_kept(whereby: WherebyClient, journal: Path) -> None:
+    """A result that another version wrote down is missed only by whoever asks for it."""
+    await outcomes_of(batch_of(whereby, journal, 1))
+    journal.write_text(journal.read_text().replace('{"Meeting":', '{"Webinar":'))
+    (outcome,) = await outcomes_of(batch_of(whereby, journal, 1))
+    assert (outcome.state, outcome.resumed) == ("ok", True)
+    with pytest.raises(LookupError):
+        _ = outcome.result
+
+
+async def test_callable_without_a_signature_takes_every_entry(whereby: WherebyClient, journal: Path) -> None:
+    """Where nobody knows what a callable takes, the key's entry goes in too; and what is not awaitable fails its item."""
+    method: Any = dict
+    (outcome,) = await outcomes_of(whereby.batch(method, [{"id": "a"}], key="id", journal=journal))
+    assert isinstance(outcome.error, TypeError)
+    assert outcome.key == "a"

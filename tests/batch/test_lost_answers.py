@@ -35,7 +35,9 @@ NOT_DONE = {"reset before acting": Fault(drop="before"), "503, not acted": Fault
 
 def lose(fake: FakeWhereby, fault: Fault, *skips: int) -> None:
     """Lose the answers to some creates."""
-    rest: dict[str, Any] = {name: getattr(fault, name) for name in ("drop", "status", "act", "answer_delay", "delay", "truncate", "body")}
+    rest: dict[str, Any] = {
+        name: getattr(fault, name) for name in ("drop", "status", "act", "answer_delay", "delay", "truncate", "body")
+    }
     for skip in skips:
         fake.faults.add(Fault(operation="meetings.create", skip=skip, **rest))
 
@@ -290,6 +292,7 @@ async def test_restart_finds_what_was_under_way(fake: FakeWhereby, whereby: Wher
         await anext(outcomes)
         while len(outcomes.in_doubt) < 3:
             await asyncio.sleep(0.005)
+    fake.faults.clear()
     doubtful = set(outcomes.in_doubt)
     assert {line["item"] for line in lines(journal) if line.get("state") == "begun"} >= doubtful
     again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), journal=journal))
@@ -308,8 +311,9 @@ async def test_restart_does_not_resend_what_can_not_be_shown_absent(
     async with whereby.batch(
         whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal
     ) as outcomes:
-        while not outcomes.in_doubt:
+        while not fake.requests:
             await asyncio.sleep(0.005)
+        assert outcomes.in_doubt == ("0",)
     for resumed in (False, True):
         (outcome,) = await outcomes_of(
             whereby.batch(whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal)
@@ -336,3 +340,94 @@ async def test_unknown_item_is_looked_for_again_but_never_sent_again(
     assert (again[1 - made].state, again[1 - made].resumed) == ("unknown", True)
     assert "gave it up" in str(again[1 - made].error)
     assert sent(fake, "meetings.create") == 2
+
+
+async def test_prefix_that_was_changed_between_the_runs_hides_nothing(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """A keyed item is looked for by the marker that was sent, whatever its request says now."""
+    fake.faults.add(Fault(operation="meetings.create", answer_delay=10, times=2))
+    requests = [{**request, "id": number} for number, request in enumerate(creates(2))]
+    async with whereby.batch(whereby.meetings.create, requests, journal=journal, key="id") as outcomes:
+        while len(fake.meetings) < 2:
+            await asyncio.sleep(0.005)
+        assert len(outcomes.in_doubt) == 2
+    later = [
+        {"id": 0, "end_date": UNTIL, "room_name_prefix": "new"},
+        {"id": 1, "end_date": UNTIL, "room_name_prefix": 5},
+    ]
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, later, journal=journal, key="id"))
+    assert [(outcome.state, outcome.adopted) for outcome in again] == [("ok", True)] * 2
+    assert each_once(fake, 2)
+
+
+async def test_restart_with_other_creates(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """A transcription that was begun stays unknown, unless the caller says that it may be repeated."""
+    recording = fake.add_recording()["recordingId"]
+    fake.faults.add(Fault(operation="transcriptions.create", delay=10))
+    requests = [{"recording_id": recording}]
+    async with whereby.batch(whereby.transcriptions.create, requests, journal=journal) as outcomes:
+        while not fake.requests:
+            await asyncio.sleep(0.005)
+        assert outcomes.in_doubt == ("0",)
+    for resumed in (True, True):
+        (outcome,) = await outcomes_of(whereby.batch(whereby.transcriptions.create, requests, journal=journal))
+        assert (outcome.state, outcome.resumed) == ("unknown", resumed)
+    (outcome,) = await outcomes_of(
+        whereby.batch(whereby.transcriptions.create, requests, journal=journal, idempotent=True)
+    )
+    assert outcome.ok
+    assert sent(fake, "transcriptions.create") == 2
+
+
+async def test_unmarked_create_of_an_earlier_run_stays_unknown(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """What was begun with `mark=False` has no marker to be found by in a later run either."""
+    fake.faults.add(Fault(operation="meetings.create", delay=10))
+    async with whereby.batch(whereby.meetings.create, creates(1), journal=journal, mark=False) as outcomes:
+        while not fake.requests:
+            await asyncio.sleep(0.005)
+        assert outcomes.in_doubt == ("0",)
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), journal=journal))
+    assert outcome.state == "unknown"
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_end_date_in_extra_counts(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """An end that is passed in `extra` is the one that decides whether absence can be shown."""
+    lose(fake, Fault(drop="before"), 0)
+    soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+    request = {"end_date": UNTIL, "extra": {"endDate": soon}, "room_name_prefix": "r0-"}
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, [request]))
+    assert outcome.state == "unknown"
+
+
+async def test_two_rooms_with_one_marker_are_told(
+    fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Should a room be there twice all the same, the first is taken and the log names both."""
+    fake.ignores_name_filter = True
+    lose(fake, Fault(drop="after"), 0)
+
+    def double(request: RecordedRequest) -> None:
+        if request.operation == "meetings.create":
+            fake.add_meeting(end_date=UNTIL, room_name_prefix=request.json["roomNamePrefix"])
+
+    fake.subscribe(double)
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    assert outcome.adopted
+    assert outcome.result.meeting_id == next(iter(fake.meetings))
+    assert "carry the same marker" in caplog.text
+
+
+async def test_dates_that_the_server_garbles_decide_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A `Date` that is none is passed over, one without a zone is UTC."""
+    lose(fake, Fault(drop="before"), 0, 0)
+    fake.faults.add(
+        Fault(operation="meetings.list", headers={"Date": "soon"}),
+        Fault(operation="meetings.list", headers={"Date": "Mon, 01 Jan 2024 00:00:00 -0000"}, times=None),
+    )
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(3), concurrency=2))
+    assert states(outcomes) == {"ok": 3}
+    assert each_once(fake, 3)

@@ -55,9 +55,7 @@ async def test_progress_callback_that_raises_harms_nothing(
     async def call() -> None:
         await anyio.sleep(0.02)
 
-    outcomes = await outcomes_of(
-        whereby.batch(call, [{}] * 5, concurrency=1, on_progress=tell, progress_interval=0.01)
-    )
+    outcomes = await outcomes_of(whereby.batch(call, [{}] * 5, concurrency=1, on_progress=tell, progress_interval=0.01))
     assert len(outcomes) == 5
     assert caplog.text.count("on_progress raised") == 1
 
@@ -146,9 +144,16 @@ async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, recorded: Reco
 @anyio_test
 @pytest.mark.parametrize(
     ("operation", "calls", "words"),
-    [("meetings.change", 1, "meetings.change"), (outcomes_of, 1, "not known"), ("meetings.get", -1, "n=-1"), ("meetings.get", 1.5, "n=1.5")],
+    [
+        ("meetings.change", 1, "meetings.change"),
+        (outcomes_of, 1, "not known"),
+        ("meetings.get", -1, "n=-1"),
+        ("meetings.get", 1.5, "n=1.5"),
+    ],
 )
-async def test_estimate_refuses_what_it_can_not_know(whereby: WherebyClient, operation: Any, calls: Any, words: str) -> None:
+async def test_estimate_refuses_what_it_can_not_know(
+    whereby: WherebyClient, operation: Any, calls: Any, words: str
+) -> None:
     """Unknown operations, functions of one's own and odd numbers are refused by name."""
     with pytest.raises(ConfigurationError, match=words):
         whereby.estimate(operation, calls)

@@ -122,7 +122,7 @@ def test_kill_leaves_whole_rows_and_none_twice(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         with (tmp_path / "rooms.jsonl").open("ab") as file:
-            file.write(b'{"half')
+            file.write(b'{"half' + b" and much more" * 10_000)
         with state.open("ab") as file:
             file.write(b'{"room": "/room-29", "en')
         done = state.read_text().count('"room":') - 1

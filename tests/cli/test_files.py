@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cli.processes import OnTerminal, run
@@ -171,5 +172,7 @@ def test_waits_end_when_the_job_is_done(own: Served, capsys: pytest.CaptureFixtu
     assert second["summaryId"] == summary
     assert main(["transcriptions", "wait", failed]) == 1
     assert failed in capsys.readouterr().err
+    began_at = monotonic()
     assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
+    assert monotonic() - began_at < 3.0
     assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from whereby_async import (
     __version__,
 )
 from whereby_async.cli import main
+from whereby_async.cli.app import app
 from whereby_async.cli.exits import code_for
 
 if TYPE_CHECKING:
@@ -38,14 +39,21 @@ def test_help_names_the_commands_and_exit_codes(words: Sequence[str], capsys: py
     assert all(word in out for word in ("demo", "sandbox", "For example", "3 throttled"))
 
 
-@pytest.mark.parametrize("name", ["demo", "sandbox"])
-def test_every_command_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The help of a command shows how it is called, each option, and no line is wider than a terminal."""
-    assert main([name, "--help"]) == 0
+def _commands() -> list[list[str]]:
+    whereby = app()
+    groups = {name: [word for word in whereby[name] if word[0] != "-"] for name in whereby if name[0] != "-"}
+    return [[name, *rest] for name, words in groups.items() for rest in ([[word] for word in words] or [[]])]
+
+
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+def test_every_command_has_help_with_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of a command shows how it is called, and no line is wider than a terminal."""
+    assert main([*words, "--help"]) == 0
     out = capsys.readouterr().out
-    assert f"\n    whereby {name}" in out
+    assert f"\n    whereby {' '.join(words)}" in out
     assert "--json" in out
     assert max(map(len, out.splitlines())) <= 80
+    assert "`" not in out
 
 
 def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import sys
@@ -12,7 +13,10 @@ import pytest
 from cli.commands import PNG
 from cli.serving import Served
 
+from whereby_async import resources
 from whereby_async.cli import main
+from whereby_async.cli.catalogue import CATALOGUE, Entry
+from whereby_async.cli.parameters import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,6 +179,18 @@ def test_verbose_tells_each_attempt(served: Served, capsys: pytest.CaptureFixtur
     assert "points left of" in err
     assert served.fake.api_key not in err
     assert all(json.loads(line) for line in out.splitlines())
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.operation)
+def test_every_keyword_of_a_method_is_an_option_with_a_text(entry: Entry) -> None:
+    """What the client's method takes, the command takes, and says what it is for in words of the command line."""
+    method = getattr(getattr(resources, entry.group.capitalize()), entry.method)
+    arguments = arguments_of(method)
+    assert [argument.keyword for argument in arguments] == list(inspect.signature(method).parameters)[1:]
+    for argument in arguments:
+        (settings,) = argument.parameter.annotation.__metadata__
+        assert settings.help, argument.keyword
+        assert "`" not in settings.help
 
 
 def _recording(served: Served) -> str:

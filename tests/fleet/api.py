@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from whereby_async.testing import FakeWhereby, TcpFault, TcpProxy
@@ -44,6 +46,7 @@ class Api(Program):
         super().__init__()
         self._fake: FakeWhereby | None = None
         self._wires: list[TcpProxy] = []
+        self._doors: list[asyncio.Server] = []
         self._windows: list[Window] = []
         self._calls = 0
         self._turned = asyncio.Event()
@@ -105,6 +108,19 @@ class Api(Program):
         self._wires.append(wire)
         return int(wire.url.rpartition(":")[2])
 
+    async def tls(self, port: int, certificate: str, key: str) -> int:
+        """A door before a port that ends TLS; the port it listens on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            inside, outside = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pump(reader, outside), _pump(inside, writer))
+
+        server = await asyncio.start_server(carry, "localhost", 0, ssl=context)
+        self._doors.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
     async def cut(self) -> None:
         """Nobody gets through any more, and those who did are dropped."""
         for wire in self._wires:
@@ -127,10 +143,20 @@ class Api(Program):
         """Close everything."""
         for wire in self._wires:
             await wire.__aexit__(None, None, None)
-        self._wires = []
+        for door in self._doors:
+            door.close()
+        self._wires, self._doors = [], []
         if self._fake is not None:
             await self._fake.aclose()
             self._fake = None
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(1 << 16):
+            sink.write(data)
+            await sink.drain()
+    sink.close()
 
 
 async def _main() -> None:

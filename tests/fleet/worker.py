@@ -10,6 +10,9 @@ import statistics
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import redis.asyncio
 
 from whereby_async import Priority, WherebyClient, WherebyError
 from whereby_async.limiter import RateLimit, RedisPointBudget
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
     from whereby_async.hooks import OutageDetails
     from whereby_async.limiter import Permit
+
+SPIN_LIMIT = 100_000_000
+"""A limit that nobody reaches."""
 
 
 class _Notes(logging.Handler):
@@ -40,6 +46,7 @@ class Worker(Program):
     def __init__(self) -> None:
         super().__init__()
         self._who = ""
+        self._store: Any = ""
         self._budget: RedisPointBudget | None = None
         self._client: WherebyClient | None = None
         self._callers: list[asyncio.Task[None]] = []
@@ -66,7 +73,8 @@ class Worker(Program):
         """Have a budget and a client."""
         await self.end()
         self._who = who
-        self._budget = RedisPointBudget(store, **options)
+        self._store = _opened(store)
+        self._budget = RedisPointBudget(self._store, **options)
         self._budget.subscribe(self)
         self._client = WherebyClient(api["key"], base_url=api["url"], limiter=self._budget)
         self._stopping = False
@@ -85,7 +93,10 @@ class Worker(Program):
             await self._client.aclose()
         if self._budget is not None:
             await self._budget.aclose()
+        if not isinstance(self._store, str):
+            await self._store.aclose()
         self._client = self._budget = None
+        self._store = ""
 
     # Calls
 
@@ -205,6 +216,24 @@ class Worker(Program):
             await asyncio.sleep(gap)
         return statistics.median(took)
 
+    async def spin(self, callers: int, seconds: float) -> dict[str, float]:
+        """Acquire and settle without calls, as fast as it goes: how many, and the processor's seconds for each."""
+        assert self._budget
+        limiter, until, count = self._budget, time.monotonic() + seconds, 0
+        answer = RateLimit(limit=SPIN_LIMIT, remaining=SPIN_LIMIT - 1)
+
+        async def caller() -> None:
+            nonlocal count
+            while time.monotonic() < until:
+                permit = await limiter.acquire(1)
+                count += 1
+                await asyncio.sleep(0)
+                permit.settle(answer)
+
+        cpu, began = time.process_time(), time.monotonic()
+        await asyncio.gather(*[caller() for _ in range(callers)])
+        return {"count": count, "cpu": (time.process_time() - cpu) / count, "rate": count / (time.monotonic() - began)}
+
     async def fork(self, callers: int, seconds: float) -> list[int]:
         """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""
         assert self._client
@@ -223,6 +252,17 @@ class Worker(Program):
             await asyncio.to_thread(os.waitpid, pid, 0)
             done.append(int(words or b"-1"))
         return done
+
+
+def _opened(store: str) -> Any:
+    """A URL as it is, or a client of a cluster or of a sentinel: what people pass in who have one."""
+    where = urlsplit(store)
+    if where.scheme == "cluster":
+        return redis.asyncio.RedisCluster(host=str(where.hostname), port=int(where.port or 0))
+    if where.scheme == "sentinel":
+        sentinel = redis.asyncio.Sentinel([(str(where.hostname), int(where.port or 0))], socket_timeout=0.5)  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+        return sentinel.master_for(where.path.strip("/"), socket_timeout=0.5)
+    return store
 
 
 def _be_the_child(client: WherebyClient, callers: int, seconds: float, number: int, telling: int) -> None:

@@ -16,8 +16,8 @@ def test_two_samples_above_the_price_raise_it() -> None:
     """To the least of them, at once."""
     prices = Prices({})
     assert prices.price("insights.rooms", 1) == 1
-    assert prices.learn(sample(7), clean=False) is None
-    assert prices.learn(sample(5), clean=False) == Change("insights.rooms", 1, 5)
+    assert prices.learn(sample(7), clean=False, short=True) is None
+    assert prices.learn(sample(5), clean=False, short=True) == Change("insights.rooms", 1, 5)
     assert prices.price("insights.rooms", 1) == 5
     assert prices.table == {"insights.rooms": 5}
 
@@ -26,38 +26,51 @@ def test_one_sample_at_the_price_speaks_for_it() -> None:
     """Others inflate samples, so the least of the recent ones counts."""
     prices = Prices({})
     for drop in (9, 1, 9, 9, 9):
-        assert prices.learn(sample(drop), clean=False) is None
+        assert prices.learn(sample(drop), clean=False, short=True) is None
 
 
 def test_unexplained_429_makes_one_sample_enough() -> None:
     """Every price that a single sample speaks against is raised."""
     prices = Prices({})
-    prices.learn(sample(4), clean=False)
-    prices.learn(sample(1, operation="meetings.get"), clean=False)
+    prices.learn(sample(4), clean=False, short=True)
+    prices.learn(sample(1, operation="meetings.get"), clean=False, short=True)
     assert prices.suspect() == [Change("insights.rooms", 1, 4)]
     assert prices.suspect() == []
+
+
+def test_sample_above_the_price_is_an_error_while_the_account_is_right() -> None:
+    """A price too low leaves less than the account says; while it does not, such samples are not even remembered."""
+    prices = Prices({})
+    for _ in range(20):
+        assert prices.learn(sample(7), clean=False, short=False) is None
+    assert prices.suspect() == []
+    assert prices.learn(sample(7), clean=False, short=True) is None
+    assert prices.learn(sample(7), clean=False, short=True) == Change("insights.rooms", 1, 7)
+    for _ in range(7):
+        assert prices.learn(sample(2), clean=True, short=False) is None
+    assert prices.learn(sample(2), clean=True, short=False) == Change("insights.rooms", 7, 2)
 
 
 def test_price_is_lowered_only_on_many_clean_samples_that_agree() -> None:
     """Eight in a row, all the same, with nothing that could have made them smaller."""
     prices = Prices({})
     for _ in range(20):
-        assert prices.learn(sample(1, charged=3), clean=False) is None
+        assert prices.learn(sample(1, charged=3), clean=False, short=True) is None
     prices = Prices({})
     for _ in range(7):
-        assert prices.learn(sample(1, charged=3), clean=True) is None
-    assert prices.learn(sample(1, charged=3), clean=True) == Change("insights.rooms", 3, 1)
+        assert prices.learn(sample(1, charged=3), clean=True, short=True) is None
+    assert prices.learn(sample(1, charged=3), clean=True, short=True) == Change("insights.rooms", 3, 1)
     prices = Prices({})
     for drop in (1, 2, 1, 2, 1, 2, 1, 2, 1):
-        assert prices.learn(sample(drop, charged=3), clean=True) is None
+        assert prices.learn(sample(drop, charged=3), clean=True, short=True) is None
 
 
 def test_pinned_price_is_never_learned() -> None:
     """Nor that of a call without a name."""
     prices = Prices({"insights.rooms": 2})
     for _ in range(10):
-        assert prices.learn(sample(9), clean=True) is None
-        assert prices.learn(sample(9, operation=""), clean=True) is None
+        assert prices.learn(sample(9), clean=True, short=True) is None
+        assert prices.learn(sample(9, operation=""), clean=True, short=True) is None
     assert prices.table == {"insights.rooms": 2}
 
 
@@ -65,8 +78,8 @@ def test_number_of_learned_operations_is_bounded() -> None:
     """A caller that invents a name for each call does not fill the memory."""
     prices = Prices({})
     for number in range(2000):
-        prices.learn(sample(9, operation=f"GET /x/{number}"), clean=False)
-        prices.learn(sample(9, operation=f"GET /x/{number}"), clean=False)
+        prices.learn(sample(9, operation=f"GET /x/{number}"), clean=False, short=True)
+        prices.learn(sample(9, operation=f"GET /x/{number}"), clean=False, short=True)
     assert len(prices.table) <= 1024
 
 

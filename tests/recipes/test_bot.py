@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-
 from recipes.chat import Chat
 from recipes.running import Program
+
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ class Scene(NamedTuple):
 
 
 @asynccontextmanager
-async def connected(place: Path, **variables: str) -> AsyncIterator[Scene]:
+async def connected(place: Path, **variables: str) -> AsyncGenerator[Scene]:
     """A bot that is connected."""
     async with FakeWhereby(limit=100) as fake, Chat() as chat:
         told = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, **chat.variables, **variables}

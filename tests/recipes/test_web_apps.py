@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 import pytest
-
 from recipes.running import SECRET, Program
+
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
     from whereby_async.testing import WebhookSender
 
@@ -44,7 +44,7 @@ class App(NamedTuple):
 
 
 @contextmanager
-def serving(name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def serving(name: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
     """One of the apps."""
     with FakeWhereby().in_thread() as fake:
         variables = {
@@ -112,7 +112,9 @@ async def test_create_without_an_answer_is_a_bad_gateway(app: App, session: aioh
     assert len(app.fake.meetings) == rooms + 1
 
 
-async def test_when_the_points_are_spent_the_app_says_when_to_come_back(app: App, session: aiohttp.ClientSession) -> None:
+async def test_when_the_points_are_spent_the_app_says_when_to_come_back(
+    app: App, session: aiohttp.ClientSession
+) -> None:
     """With the window's points gone, the answer is 503 at once, with the seconds until the next window."""
     app.fake.spend(app.fake.limit - app.fake.points_spent)
     for _ in range(2):  # the first one learns it, the second one knows

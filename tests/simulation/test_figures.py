@@ -109,6 +109,12 @@ def test_wrong_prices_are_learned_within_a_window(seed: int) -> None:
     assert outcome.fill >= 0.98
 
 
+@pytest.mark.parametrize("seed", [5, 10, 23])
+def test_right_prices_stay_on_a_log_that_refills_under_way(seed: int) -> None:
+    """Its answers come out of order, and none of what seems to be missing between them was charged to a call."""
+    assert backlog("sliding_log", seed=seed).costs == {}
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_interactive_calls_do_not_wait_behind_a_batch(seed: int) -> None:
     """One read a second beside a saturating batch waits less than a second (p99); the batch gets .99 of the rest."""

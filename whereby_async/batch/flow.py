@@ -110,7 +110,7 @@ class Flow(Generic[T]):
 
     async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
         with give, self._reading:
-            while not self._stopped:
+            while True:
                 if self._turns is not None:
                     await self._turns.acquire()
                 try:

@@ -170,9 +170,7 @@ class Batch(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        group, self._group = self._group, None
-        if group is None:
-            return
+        group, self._group = cast("TaskGroup", self._group), None
         self._flow.stop(None)
         try:
             group.cancel_scope.cancel()

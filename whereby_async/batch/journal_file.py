@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover - Windows
     import msvcrt
 else:
     import fcntl
@@ -71,7 +71,7 @@ class JournalFile:
         return line.partition(b"\n")[0]
 
     def _read(self, offset: int, size: int) -> bytes:
-        if hasattr(os, "pread"):
+        if hasattr(os, "pread"):  # pragma: no branch - not on Windows
             return os.pread(self._fd, size, offset)
         with self._lock:  # pragma: no cover - Windows
             os.lseek(self._fd, offset, os.SEEK_SET)
@@ -103,7 +103,7 @@ class JournalFile:
 
     def own(self) -> None:
         """It is ours: for its owner's eyes only from now on, and sure to be found again after a crash."""
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover - Windows
             return
         os.fchmod(self._fd, _OWNER_ONLY)
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -136,7 +136,7 @@ def _opened(path: Path) -> int:
 
 def _claim(descriptor: int, path: Path) -> None:
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # pragma: no cover - Windows
             os.lseek(descriptor, _FAR, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:

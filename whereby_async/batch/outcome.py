@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
+
+NOT_KEPT: Final = object()
+"""In place of a result that the journal does not keep."""
 
 OutcomeState: TypeAlias = Literal["ok", "failed", "unknown"]
 """`ok`: done. `failed`: it surely did nothing, or may be repeated. `unknown`: a create that may or may not have happened."""
@@ -79,14 +82,3 @@ class Outcome(Generic[T]):
         notes = "".join(f", {word}" for word in ("resumed", "adopted") if getattr(self, word))
         error = "" if self.error is None else f", {type(self.error).__name__}"
         return f"<Outcome {self.index} {self.key!r}: {self.state}{error}{notes}>"
-
-
-class _NotKept:
-    """The result of a resumed item of which the journal knows none."""
-
-    def __repr__(self) -> str:
-        return "NOT_KEPT"
-
-
-NOT_KEPT = _NotKept()
-"""In place of a result that the journal does not keep."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import anyio
 
@@ -136,20 +136,10 @@ class Performer(Generic[T]):
             sent = self._rooms.prepared(item) if self._rooms else Sent(dict(item.request))
         except (TypeError, ValueError) as error:
             return await self._failure(item, error)
-        outcome = await self._attempt(item, sent)
-        for _ in range(_SENDS - 1):
-            if isinstance(outcome, Outcome):
-                return outcome
-            outcome = await self._attempt(item, sent)
-        if isinstance(outcome, Outcome):
-            return outcome
-        outcome.add_note(f"sent {_SENDS} times, each answer was lost, and each time no room was made")
-        if isinstance(outcome, WherebyError):
-            outcome.may_have_happened = False
-        return await self._failure(item, outcome)
+        return await self._attempt(item, sent, _SENDS - 1)
 
-    async def _attempt(self, item: Item, sent: Sent) -> Outcome[T] | Exception:
-        """Call; the error itself if its answer was lost and it was shown that nothing happened."""
+    async def _attempt(self, item: Item, sent: Sent, more: int) -> Outcome[T]:
+        """Call; again, up to `more` times, if the answer was lost and it was shown that nothing happened."""
         announce = None if self._method.idempotent else lambda: self.notes.begin(item, sent.marker, sent.ends)
         calls = ItemCalls(self.tally, announce)
         try:
@@ -157,7 +147,9 @@ class Performer(Generic[T]):
         except JournalError:
             raise
         except Exception as error:  # noqa: BLE001 - an item's error belongs to the item
-            return await self._after(error, item, sent, calls)
+            if not self._may_have_happened(error, calls):
+                return await self._failure(item, error)
+            return await self._after(error, item, sent, more)
         await self.notes.finish(item, "ok", result=records.kept(result))
         return Outcome(item.index, item.key, item.given, result=result)
 
@@ -171,9 +163,8 @@ class Performer(Generic[T]):
             msg = "the call was cancelled from within"
             raise WherebyError(msg) from None
 
-    async def _after(self, error: Exception, item: Item, sent: Sent, calls: ItemCalls) -> Outcome[T] | Exception:
-        if not self._may_have_happened(error, calls):
-            return await self._failure(item, error)
+    async def _after(self, error: Exception, item: Item, sent: Sent, more: int) -> Outcome[T]:
+        """Its answer was lost: look it up."""
         verdict = None
         if self._rooms is not None:
             verdict = await self._waiting(self._rooms.after(error, sent))
@@ -181,7 +172,14 @@ class Performer(Generic[T]):
             return await self._given_up(item, sent, "", error)
         if verdict.meeting is not None:
             return await self._adopted(item, verdict.meeting)
-        return error if verdict.absent else await self._given_up(item, sent, verdict.reason, error)
+        if not verdict.absent:
+            return await self._given_up(item, sent, verdict.reason, error)
+        if more:
+            return await self._attempt(item, sent, more - 1)
+        error.add_note(f"sent {_SENDS} times, each answer was lost, and each time no room was made")
+        if isinstance(error, WherebyError):  # pragma: no branch - a create raises nothing else once it was sent
+            error.may_have_happened = False
+        return await self._failure(item, error)
 
     def _may_have_happened(self, error: Exception, calls: ItemCalls) -> bool:
         """Whether a call that must not be repeated may have happened."""
@@ -208,9 +206,8 @@ class Performer(Generic[T]):
     # What came of it
 
     async def _adopted(self, item: Item, found: Meeting) -> Outcome[T]:
-        result = found
-        if self._rooms is not None:
-            result = await self._within(ItemCalls(self.tally), self._rooms.completed(item, found))
+        rooms = cast("Rooms", self._rooms)  # who else has found it?
+        result = await self._within(ItemCalls(self.tally), rooms.completed(item, found))
         await self.notes.finish(item, "ok", result=records.kept(result))
         return Outcome(item.index, item.key, item.given, result=result, adopted=True)
 

@@ -15,7 +15,7 @@ Of results only ids are kept, of errors their class, status and text without lin
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -23,9 +23,6 @@ from .. import models
 from ..redaction import MASK, redact
 from .failures import EarlierFailureError
 from .outcome import NOT_KEPT
-
-if TYPE_CHECKING:
-    from .outcome import OutcomeState
 
 FORMAT: Final = "whereby_async.batch"
 VERSION: Final = 1
@@ -176,8 +173,3 @@ def failure_in(entry: Entry) -> EarlierFailureError:
     return EarlierFailureError(
         f"{text}; pass retry_failed=True to try it again", kind=entry.error or "", status=entry.status
     )
-
-
-def is_state(state: State) -> OutcomeState | None:
-    """A state that an outcome can have."""
-    return None if state == "begun" else state

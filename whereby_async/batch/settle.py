@@ -107,11 +107,7 @@ class _Case:
 
 
 class Settler:
-    """Looks for rooms. `run` has to be running in a task.
-
-    Attributes:
-        looking: How many items are looked for now.
-    """
+    """Looks for rooms. `run` has to be running in a task."""
 
     def __init__(self, meetings: Meetings, *, timeout: float, absent_after: float) -> None:
         """Made for one batch.
@@ -128,11 +124,6 @@ class Settler:
         self._came = anyio.Event()
         self._filter_works = True
         self._server_now: datetime | None = None
-
-    @property
-    def looking(self) -> int:
-        """How many rooms are looked for."""
-        return len(self._cases)
 
     async def settle(self, marker: str, prefix: str, ends: str | None, over_at: float) -> Verdict:
         """Find out whether a create happened.

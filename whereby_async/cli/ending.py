@@ -32,7 +32,7 @@ def told(error: BaseException) -> int:
     error = _single(error)
     code, *lines = next((ending(error) for kind, ending in _ENDINGS if isinstance(error, kind)), None) or _bug(error)
     for line in lines:
-        print(f"whereby: {line}", file=sys.stderr)
+        print(line if line.startswith("  ") else f"whereby: {line}", file=sys.stderr)  # indented ones are to be copied
     return code
 
 

@@ -376,8 +376,9 @@ class Account:
             samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
             ledger.lowest(trail.low, trail.low_at)
         samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
+        short = bool(ledger.others.votes & 1) or now < ledger.others.proven_until
         clean = bool(samples) and ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
-        changes = [change for sample in samples if (change := self.prices.learn(sample, clean=clean))]
+        changes = [change for sample in samples if (change := self.prices.learn(sample, clean=clean, short=short))]
         self._moved(changes + self.prices.suspect() if answer.throttled else changes)
 
     def _moved(self, changes: list[Change]) -> None:

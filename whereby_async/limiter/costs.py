@@ -6,7 +6,8 @@ rest. Errors are not alike: a price too low makes us overspend, a price too high
 whatever happened unseen between two answers makes a drop larger, only a refilling server makes it smaller. Hence
 
 - *raise* as soon as two samples lie above the price, to the least of the recent ones; after a 429 that the account cannot
-  explain one sample is enough;
+  explain one sample is enough. But a price too low leaves the account *short*: less is left than it says. While it is not,
+  a sample above the price is an error (a server that refills while calls are under way puts answers out of order);
 - *lower* only on clean evidence: many samples in a row that agree on the same lower price, from a server that was not seen
   to refill lately, while nobody else was seen to spend.
 
@@ -58,17 +59,20 @@ class Prices:
         """Points to charge."""
         return self.table.get(operation, seed)
 
-    def learn(self, sample: Sample, *, clean: bool) -> Change | None:
+    def learn(self, sample: Sample, *, clean: bool, short: bool) -> Change | None:
         """A call was seen to cost `sample.drop`.
 
         Args:
             sample: The operation, what it was charged, and the drop.
             clean: Nothing can have made the drop smaller or larger.
+            short: The server has less left than the account can explain.
         """
         operation = sample.operation
         if not operation or operation in self._pins:
             return None
         price = self.table.get(operation, sample.charged)
+        if sample.drop > price and not short:
+            return None
         samples = self._samples.get(operation)
         if samples is None:
             if len(self._samples) >= _MOST_OPERATIONS:

@@ -31,7 +31,9 @@ async def create_room(request: web.Request) -> web.Response:
 
 
 async def list_rooms(request: web.Request) -> web.Response:
-    return web.json_response([meeting.room_url for meeting in await request.app[WHEREBY].meetings.list().collect(max_items=20)])
+    return web.json_response(
+        [meeting.room_url for meeting in await request.app[WHEREBY].meetings.list().collect(max_items=20)]
+    )
 
 
 async def receive_webhook(request: web.Request) -> web.Response:
@@ -60,11 +62,13 @@ async def whereby_errors(request: web.Request, handler: Handler) -> web.StreamRe
 def make_app() -> web.Application:
     app = web.Application(middlewares=[whereby_errors])
     app.cleanup_ctx.append(client_of)
-    app.add_routes([
-        web.post("/rooms", create_room),
-        web.get("/rooms", list_rooms),
-        web.post("/webhooks", receive_webhook),
-    ])
+    app.add_routes(
+        [
+            web.post("/rooms", create_room),
+            web.get("/rooms", list_rooms),
+            web.post("/webhooks", receive_webhook),
+        ]
+    )
     return app
 
 

@@ -6,7 +6,7 @@ Run it with WHEREBY_API_KEY and WHEREBY_WEBHOOK_SECRET set: `uvicorn fastapi_app
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypedDict
@@ -38,7 +38,7 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
     async with WherebyClient(limiter=budget, hooks=[CallLog()]) as client, create_task_group() as jobs:
         yield {"whereby": client, "jobs": jobs}
         jobs.cancel_scope.cancel()  # their journals know where to go on
@@ -57,13 +57,13 @@ Whereby = Annotated[WherebyClient, Depends(people)]
 
 
 @app.post("/rooms", status_code=201)
-async def create_room(whereby: Whereby) -> dict[str, str]:
+async def create_room(whereby: Whereby) -> dict[str, str | None]:
     meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     return {"id": meeting.meeting_id, "url": meeting.room_url}
 
 
 @app.get("/rooms")
-async def list_rooms(whereby: Whereby) -> list[str]:
+async def list_rooms(whereby: Whereby) -> list[str | None]:
     return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 

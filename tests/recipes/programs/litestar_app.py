@@ -6,7 +6,7 @@ Run it with WHEREBY_API_KEY and WHEREBY_WEBHOOK_SECRET set: `uvicorn litestar_ap
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ log = logging.getLogger("rooms")
 
 
 @asynccontextmanager
-async def lifespan(app: Litestar) -> AsyncIterator[None]:
+async def lifespan(app: Litestar) -> AsyncGenerator[None]:
     async with WherebyClient(priority=Priority.INTERACTIVE, max_wait=2.0) as app.state.whereby:
         yield
 
@@ -34,13 +34,13 @@ def provide_client(state: State) -> WherebyClient:
 
 
 @post("/rooms")
-async def create_room(whereby: WherebyClient) -> dict[str, str]:
+async def create_room(whereby: WherebyClient) -> dict[str, str | None]:
     meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     return {"id": meeting.meeting_id, "url": meeting.room_url}
 
 
 @get("/rooms")
-async def list_rooms(whereby: WherebyClient) -> list[str]:
+async def list_rooms(whereby: WherebyClient) -> list[str | None]:
     return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 

@@ -6,7 +6,7 @@ Run it with WHEREBY_API_KEY and WHEREBY_WEBHOOK_SECRET set: `hypercorn quart_app
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 from quart import Quart, Response, request
@@ -20,7 +20,7 @@ app = Quart(__name__)
 
 
 @app.while_serving
-async def lifespan() -> AsyncIterator[None]:
+async def lifespan() -> AsyncGenerator[None, None]:
     async with WherebyClient(priority=Priority.INTERACTIVE, max_wait=2.0) as app.extensions["whereby"]:
         yield
 
@@ -31,19 +31,19 @@ def whereby() -> WherebyClient:
 
 
 @app.post("/rooms")
-async def create_room() -> tuple[dict[str, str], int]:
+async def create_room() -> tuple[dict[str, str | None], int]:
     meeting = await whereby().meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     return {"id": meeting.meeting_id, "url": meeting.room_url}, 201
 
 
 @app.get("/rooms")
-async def list_rooms() -> list[str]:
+async def list_rooms() -> list[str | None]:
     return [meeting.room_url for meeting in await whereby().meetings.list().collect(max_items=20)]
 
 
 @app.post("/webhooks")
 async def receive_webhook() -> Response:
-    body = await request.get_data()  # the raw bytes are what is signed
+    body = await request.body  # the raw bytes are what is signed
     event = unwrap(body, request.headers.get("Whereby-Signature"), os.environ["WHEREBY_WEBHOOK_SECRET"])
     match event:
         case RoomClientJoined(data=data):

@@ -19,7 +19,7 @@ budget = RedisPointBudget(REDIS_URL)
 whereby = WherebyClient(limiter=budget, max_wait=5.0)
 
 
-def make_room(name: str) -> str | Retry:
+def make_room(name: str) -> str | Retry | None:
     """A room's link; or rq is told to try again when there are points, and the worker is free until then."""
     try:
         return asyncio.run(_make_room(name))
@@ -27,7 +27,7 @@ def make_room(name: str) -> str | Retry:
         return Retry(max=5, interval=math.ceil(error.retry_after or 1))
 
 
-async def _make_room(name: str) -> str:
+async def _make_room(name: str) -> str | None:
     end_date = datetime.now(UTC) + timedelta(days=1)
     meeting = await whereby.meetings.create(end_date=end_date, room_name_prefix=f"{name}-")
     return meeting.room_url

@@ -6,7 +6,7 @@ Run it with WHEREBY_API_KEY and WHEREBY_WEBHOOK_SECRET set: `uvicorn starlette_a
 import logging
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
@@ -28,7 +28,7 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[State]:
+async def lifespan(app: Starlette) -> AsyncGenerator[State]:
     async with WherebyClient(priority=Priority.INTERACTIVE, max_wait=2.0) as client:
         yield {"whereby": client}
 

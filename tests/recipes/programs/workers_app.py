@@ -6,7 +6,7 @@ Run it with WHEREBY_API_KEY and REDIS_URL set: `uvicorn --workers 4 workers_app:
 
 import math
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
@@ -25,7 +25,7 @@ class State(TypedDict):
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[State]:
+async def lifespan(app: Starlette) -> AsyncGenerator[State]:
     async with (
         aclosing(RedisPointBudget(os.environ["REDIS_URL"])) as budget,
         WherebyClient(limiter=budget, priority=Priority.INTERACTIVE, max_wait=2.0) as client,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,6 +35,7 @@ def test_permits_of_a_dead_process_cost_their_points_and_nothing_else(fleet: Cal
     assert crew.look()["throttled"] == 0
 
 
+@pytest.mark.long
 def test_calls_in_flight_of_a_dead_process_count_until_they_cannot_any_more(fleet: Callable[..., Fleet]) -> None:
     """Killed with calls on their way, whose answers nobody hears: no 429 for the others, and the budget is whole again."""
     crew = fleet(3, limit=90, period=1.5, latency=0.2)
@@ -63,9 +66,9 @@ def test_nobody_waits_for_a_process_that_died_in_the_queue(fleet: Callable[..., 
 
 def test_processes_that_die_one_after_the_other_leave_nobody_stuck(fleet: Callable[..., Fleet]) -> None:
     """In each window one is killed and another takes its place: no 429, and whoever lives gets his points."""
-    crew = fleet(4, limit=200, period=PERIOD)
+    crew = fleet(4, limit=200, period=1.2)
     crew.ask("saturate", callers=8)
-    for _ in range(4):
+    for _ in range(2):
         crew.windows(1)
         crew.lose(crew.workers[0])
         (fresh,) = crew.join(1)

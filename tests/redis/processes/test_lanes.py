@@ -6,12 +6,14 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleet.fleet import Fleet
 
-PERIOD = 2.0
+PERIOD = 1.5
 
 
 def test_interactive_calls_pass_a_batch_in_another_process(fleet: Callable[..., Fleet]) -> None:
@@ -21,7 +23,7 @@ def test_interactive_calls_pass_a_batch_in_another_process(fleet: Callable[..., 
     for batch in batches:
         batch.ask("saturate", callers=16, lane="BATCH")
     crew.windows(1)
-    calls = interactive.ask("call", count=40, lane="INTERACTIVE", gap=0.12)
+    calls = interactive.ask("call", count=40, lane="INTERACTIVE", gap=0.09)
     took = sorted(call["took"] for call in calls)
     seen = crew.look()
     assert seen["throttled"] == 0
@@ -46,6 +48,7 @@ def test_a_later_interactive_call_goes_before_batches_that_wait(fleet: Callable[
     assert served < behind[-1]
 
 
+@pytest.mark.long
 def test_a_process_with_one_call_is_not_kept_behind_a_process_with_many(fleet: Callable[..., Fleet]) -> None:
     """Within a lane processes take turns: who wants little gets it in the next window at the latest."""
     crew = fleet(2, limit=120, period=PERIOD)

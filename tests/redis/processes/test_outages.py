@@ -99,10 +99,17 @@ class Rotated:
             plain.config_set("requirepass", "")
 
 
-TROUBLES = [Hanging, Cut, Swallowed, ReadOnly, Full, Rotated]
+TROUBLES = [
+    pytest.param(Hanging(), id="hanging"),
+    pytest.param(Cut(), id="cut"),
+    pytest.param(Swallowed(), id="swallowed", marks=pytest.mark.long),
+    pytest.param(ReadOnly(), id="read-only", marks=pytest.mark.long),
+    pytest.param(Full(), id="full", marks=pytest.mark.long),
+    pytest.param(Rotated(), id="rotated", marks=pytest.mark.long),
+]
 
 
-@pytest.mark.parametrize("trouble", [kind() for kind in TROUBLES], ids=[kind.__name__ for kind in TROUBLES])
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_calls_go_on_while_the_store_is_away(
     fleet: Callable[..., Fleet], store: Store, trouble: Any
 ) -> None:
@@ -111,13 +118,12 @@ def test_calls_go_on_while_the_store_is_away(
     port = crew.api.ask("wire", port=store.port)
     crew.join(COUNT, store=f"redis://127.0.0.1:{port}/0")
     crew.ask("saturate", callers=6)
-    crew.windows(2)
+    crew.until(lambda said: all(each["points"] >= 10 for each in said))
+    crew.windows(1)
     try:
         trouble.break_(crew, store)
-        crew.until(lambda said: all(each["state"] == "degraded" for each in said))
-        before = [each["points"] for each in crew.ask("look")]
-        crew.windows(3)
-        during = [each["points"] for each in crew.ask("look")]
+        before = [each["points"] for each in crew.until(lambda said: all(each["state"] == "degraded" for each in said))]
+        crew.until(lambda said: all(map(_gained, said, before)))
     finally:
         trouble.mend(crew, store)
     crew.until(lambda said: all(each["state"] != "degraded" for each in said))
@@ -127,7 +133,6 @@ def test_calls_go_on_while_the_store_is_away(
     assert seen["throttled"] == 0
     assert [each["failed"] for each in said] == [{}] * COUNT
     assert [each["begun"] - each["ended"] for each in said] == [0] * COUNT
-    assert min(after - earlier for earlier, after in zip(before, during, strict=True)) >= LIMIT // COUNT
     for each in said:
         assert [away for away, *_ in each["outages"]] == [True, False]
         assert re.search(trouble.reason, each["outages"][0][1])
@@ -138,6 +143,11 @@ def test_calls_go_on_while_the_store_is_away(
     assert seen["windows"][-2]["points"] >= 0.9 * LIMIT
 
 
+def _gained(said: dict[str, Any], before: int) -> bool:
+    return bool(said["points"] >= before + LIMIT // COUNT)
+
+
+@pytest.mark.long
 def test_a_store_that_comes_and_goes_is_told_of_in_pairs(fleet: Callable[..., Fleet], store: Store) -> None:
     """Away and back again and again, faster than windows turn: no call fails, none is stuck, and there are hardly any 429s.
 
@@ -168,12 +178,12 @@ def test_a_store_that_comes_and_goes_is_told_of_in_pairs(fleet: Callable[..., Fl
         assert len(each["log"]) == len(told)
 
 
-@pytest.mark.parametrize("how", ["flushed", "evicted"])
+@pytest.mark.parametrize("how", ["flushed", pytest.param("evicted", marks=pytest.mark.long)])
 def test_lost_books_are_written_anew_in_mid_run(fleet: Callable[..., Fleet], store: Store, how: str) -> None:
     """The key vanishes under load, again and again: no 429, nobody stuck, and the windows are full again."""
     crew = fleet(COUNT, limit=LIMIT, period=PERIOD)
     crew.ask("saturate", callers=6)
-    for _ in range(3):
+    for _ in range(2):
         crew.windows(1)
         time.sleep(0.05)
         with store.client() as plain:

@@ -12,13 +12,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import BudgetError, ClientClosedError
-from ...hooks import CostChangeDetails, OutageDetails, ThrottleDetails, WaitDetails, logger
+from ...hooks import OutageDetails, ThrottleDetails, WaitDetails, logger
 from ..ageing import Ageing
-from ..listeners import Listeners
 from .desk import Desk
 from .fallback import UNKNOWN_SHARE, Loan, share_of
 from .outage import Outage
 from .permit import LoanedPermit, SharedPermit
+from .tariff import Tariff
 from .view import View
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ...rate_limit import RateLimit
+    from ..listeners import Listeners
     from ..protocol import Permit
     from .caller import Caller
     from .connection import Link
@@ -43,16 +44,16 @@ class Branch:
         plan: What all processes agree on.
         listeners: Who is told.
         view: What the store said last.
+        tariff: What calls cost.
         outage: Whether the store is away.
         loan: The local budget while it is.
-        version: The version of the price list that we know.
         gone: Desks whose loop makes no more calls.
         throttled: 429s of which the hooks are to be told.
         closed: The limiter was closed.
         clock: The process's monotonic clock.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a budget was made with
         self,
         plan: Plan,
         pins: Mapping[str, int],
@@ -65,26 +66,23 @@ class Branch:
         self.plan: Plan = plan
         self.listeners: Listeners = listeners
         self.view: View = View(limit=plan.limit, period=plan.period)
+        self.tariff: Tariff = Tariff(pins)
         self.outage: Outage = Outage()
         self.loan: Loan | None = None
-        self.version: int = 0
         self.gone: deque[Desk] = deque()
         self.throttled: deque[RateLimit] = deque()
         self.closed: bool = False
         self.clock: Callable[[], float] = time.monotonic
-        self._pins = pins
         self._open_link = open_link
         self._on_unavailable = on_unavailable
         self._share = share
         # A lock that its own thread may take again: what is gone may speak from within the garbage collector.
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._learned: dict[str, int] = {}
-        self._seeds: dict[str, int] = {}
         self._spent = Ageing(plan.period)
         self._spent_ever = 0
         self._unreported = self._reporting = 0
-        self._headers_missed = False
+        self._headers_missed = self._period_told = False
         self._desks: dict[asyncio.AbstractEventLoop, Desk] = {}
 
     # Desks
@@ -149,23 +147,6 @@ class Branch:
         if loan is not None:
             loan.end()
 
-    # Prices
-
-    def price(self, operation: str, seed: int) -> int:
-        """Points to ask for: a pinned price, else a learned one, else what the caller says."""
-        if (pin := self._pins.get(operation)) is not None:
-            return pin
-        self._seeds.setdefault(operation, seed)
-        return self._learned.get(operation, seed)
-
-    def pinned(self, operation: str) -> bool:
-        """Is this price never to be learned?"""
-        return operation in self._pins
-
-    def costs(self) -> dict[str, int]:
-        """Prices that are pinned or learned."""
-        return {**self._learned, **self._pins}
-
     # Spending
 
     def spend(self, cost: int, now: float) -> None:
@@ -194,24 +175,29 @@ class Branch:
     def heard(self, reply: Reply, message: Message) -> None:
         """The store has answered."""
         now = self.clock()
-        view = View(reply, now)
-        moved = view.moved(self._learned)
-        self.view = view
-        self.version = reply.version
-        self._learned.update((operation, new) for operation, (_, new) in moved.items())
+        self.view = View(reply, now)
+        changes = self.tariff.heard(reply)
         self._returned(now, message)
-        if moved:
+        if changes:
             for desk in self.desks:
                 if desk.hall.lanes.count:
                     desk.loop.call_soon_threadsafe(desk.hall.reprice)
-        for operation, (old, new) in moved.items():
-            old_price = old or self._seeds.get(operation, new)
-            if operation not in self._pins and old_price != new:
-                details = CostChangeDetails(operation=operation, old=old_price, new=new)
-                self.listeners.tell("on_cost_change", details)
+        for change in changes:
+            self.listeners.tell("on_cost_change", change)
         while self.throttled:
-            details_ = ThrottleDetails(delay=reply.gate_in, rate_limit=self.throttled.popleft())
-            self.listeners.tell("on_throttle", details_)
+            answer = self.throttled.popleft()
+            self.listeners.tell("on_throttle", ThrottleDetails(delay=reply.gate_in, rate_limit=answer))
+        self._warn(reply)
+
+    def _warn(self, reply: Reply) -> None:
+        """Say once what the user should know."""
+        if reply.period != self.plan.period and not self._period_told:
+            self._period_told = True
+            logger.warning(
+                "the shared point budget runs with period=%g, as whoever came first had it; this process was told period=%g",
+                reply.period,
+                self.plan.period,
+            )
         if reply.headerless and not self._headers_missed:
             self._headers_missed = True
             logger.warning(

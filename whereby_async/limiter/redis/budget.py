@@ -13,22 +13,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from ...errors import ClientClosedError, ConfigurationError
-from ...redaction import Secret, shown
-from ..ageing import GRAIN
+from ...redaction import Secret
 from ..listeners import Listeners
-from ..options import check_budget, checked_pins, is_number
+from ..options import check_budget, checked_pins
 from ..protocol import BudgetSnapshot, Forecast, Priority
 from .branch import Branch
 from .caller import Caller
+from .options import check_store, check_url, plan_of
 from .permit import LoanedPermit
-from .wire import Plan
 
 try:
     from . import connection as _connection
 except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] != "redis":
         raise
-    _connection = None
+    _connection = None  # type: ignore[assignment]  # told when a budget is made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,29 +37,12 @@ if TYPE_CHECKING:
     from .connection import Link
     from .desk import Desk
 
-_SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "valkey+unix://")
 _PROTOCOL: Final = 1
 """In the key: processes with another protocol keep books of their own."""
-_TRAIL: Final = 256
-_GRAINS: Final = 1200
-_DAY: Final = 86_400.0
 _PATIENCE: Final = 3.0
 
 _budgets: weakref.WeakSet[RedisPointBudget] = weakref.WeakSet()
 _inherited: list[Any] = []
-
-
-def _plan(limit: int | None, period: float, reserve: float) -> Plan:
-    return Plan(
-        limit=limit,
-        period=float(period),
-        reserve=float(reserve),
-        grain=max(GRAIN, period / _GRAINS),
-        trail=_TRAIL,
-        lease=min(max(period / 4, 2.0), 15.0),
-        pause=min(max(period / 10, 0.3), 2.0),
-        expiry=int(1000 * (_DAY + 10 * period)),
-    )
 
 
 class RedisPointBudget:
@@ -113,7 +95,7 @@ class RedisPointBudget:
         """
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
-        _check(name, on_unavailable, share, timeout)
+        check_store(name, on_unavailable, share, timeout)
         if _connection is None:
             raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
         self._key = f"whereby:{{{name}}}:{_PROTOCOL}"
@@ -122,7 +104,7 @@ class RedisPointBudget:
         self._client = None if self._url is not None else url_or_client
         self._client_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         if self._url is not None:
-            _check_url(self._url)
+            check_url(self._url, usable=_connection.usable)
         elif not inspect.iscoroutinefunction(getattr(self._client, "execute_command", None)):
             raise ConfigurationError(
                 f"RedisPointBudget({type(self._client).__name__}): give a URL such as 'redis://localhost:6379/0', "
@@ -132,7 +114,7 @@ class RedisPointBudget:
         self._on_unavailable: Literal["fallback", "raise"] = on_unavailable
         self._share = share
         self._pins = pins
-        self._plan = _plan(limit, period, reserve)
+        self._plan = plan_of(limit, period, reserve)
         self._listeners = Listeners()
         self._branch = self._opened()
         _budgets.add(self)
@@ -234,7 +216,9 @@ class RedisPointBudget:
         """The budget as the store last told it; calls that wait are those of this process. Costs nothing."""
         branch = self._branch
         if branch.loan is not None:
-            return msgspec.structs.replace(branch.loan.limiter.snapshot(), state="degraded", costs=branch.costs())
+            return msgspec.structs.replace(
+                branch.loan.limiter.snapshot(), state="degraded", costs=branch.tariff.costs()
+            )
         now, view = branch.clock(), branch.view
         lanes = [desk.hall.lanes for desk in branch.desks]
         waiting = {priority: sum(each[priority].count for each in lanes) for priority in Priority}
@@ -249,7 +233,7 @@ class RedisPointBudget:
             waiting_points=points,
             reset_in=view.reset_in(now),
             foreign_rate=view.reply.foreign_rate,
-            costs=branch.costs(),
+            costs=branch.tariff.costs(),
             state="degraded" if branch.outage.since is not None else view.state(available, now),
         )
 
@@ -312,33 +296,6 @@ class RedisPointBudget:
         closed = self._branch.closed
         self._branch = self._opened()
         self._branch.closed = closed
-
-
-def _check(name: object, on_unavailable: object, share: object, timeout: object) -> None:
-    if not isinstance(name, str) or not name or "{" in name or "}" in name:
-        raise ConfigurationError(f"name={name!r}: give the organisation a short name without braces, such as 'acme'")
-    if on_unavailable not in {"fallback", "raise"}:
-        raise ConfigurationError(f"on_unavailable={on_unavailable!r}: give 'fallback' or 'raise'")
-    if share is not None and not (is_number(share) and 0 < share <= 1):
-        raise ConfigurationError(
-            f"share={share!r}: give a part of the limit above 0 up to 1, or None for an even share"
-        )
-    if not (is_number(timeout) and 0 < timeout <= _DAY):
-        raise ConfigurationError(
-            f"timeout={timeout!r}: give the seconds that a call of the store may take, such as 0.25"
-        )
-
-
-def _check_url(url: Secret) -> None:
-    if not url.startswith(_SCHEMES):
-        scheme = shown(url.partition("://")[0]) if "://" in url else "no scheme"
-        raise ConfigurationError(f"RedisPointBudget got a URL with {scheme}: give one of {', '.join(_SCHEMES)}")
-    assert _connection is not None  # noqa: S101 - checked before
-    if not _connection.usable(url):
-        raise ConfigurationError(
-            "RedisPointBudget got a URL that cannot be read: give one such as 'redis://user:password@host:6379/0', "
-            "with special characters of the password percent-encoded"
-        )
 
 
 def _after_fork() -> None:

@@ -159,7 +159,7 @@ function Desk.report(books, trail, prices, clients, c, m, now)
       Desk.finish(books, trail, prices, owner, orphan[2], now)
     end
   end
-  Desk.adopt(books.ledger, 0, m.spent_away, now)
+
   if m.away > 0 and now - books.called_at >= m.away / 2 then
     -- The store was away for all: each must report what he spent before anybody gets points.
     books.hush_until = max(books.hush_until, now + m.plan.pause)

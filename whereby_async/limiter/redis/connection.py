@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from ...redaction import Secret
 
 _SHOWN: Final = 200
-_PARTS: Final = ("parts.lua", "others.lua", "ledger.lua", "prices.lua", "clients.lua", "grants.lua", "desk.lua")
+_PARTS: Final = (
+    "parts.lua",
+    "others.lua",
+    "caution.lua",
+    "ledger.lua",
+    "prices.lua",
+    "clients.lua",
+    "grants.lua",
+    "desk.lua",
+)
 
 
 def script() -> str:

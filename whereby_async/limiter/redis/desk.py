@@ -234,7 +234,7 @@ class Desk:
             ends=self.outbox.take(),
             orphans=branch.take_orphans(),
             lanes=wants,
-            prices=branch.version,
+            prices=branch.tariff.version,
             plan=branch.plan,
         )
         return message, sent

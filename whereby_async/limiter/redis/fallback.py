@@ -53,7 +53,9 @@ class Loan:
         used_at: When somebody last asked it for points.
     """
 
-    def __init__(self, branch: Branch, *, limit: int, left: int, spent: Ageing, before: int, flying: int) -> None:
+    def __init__(  # noqa: PLR0913 - what a process knows of its spending
+        self, branch: Branch, *, limit: int, left: int, spent: Ageing, before: int, flying: int
+    ) -> None:
         """Make one.
 
         Args:
@@ -79,7 +81,7 @@ class Loan:
             ledger.granted = ledger.answered = self._before
             if flying + taken:
                 ledger.ageing.unanswered(flying + taken, ledger.slowest, clock())
-            prices, reserve = Prices(branch.costs()), Reserve(branch.plan.reserve, branch.plan.period)
+            prices, reserve = Prices(branch.tariff.costs()), Reserve(branch.plan.reserve, branch.plan.period)
             account = Account(ledger, prices, reserve, clock, branch.listeners)
             self._accounts.append(account)
             return account

@@ -49,7 +49,7 @@ class Hall:
         """
         now, branch = self._loop.time(), self._branch
         caller.arrive(self._loop.create_future(), now)
-        caller.cost = branch.price(caller.operation, caller.seed)
+        caller.cost = branch.tariff.price(caller.operation, caller.seed)
         self._check_price(caller)
         if known:
             self._judge(caller, now)
@@ -132,7 +132,7 @@ class Hall:
 
     def reprice(self) -> None:
         """Prices or the limit have moved: those who wait pay the new ones, if they can be paid at all."""
-        self.lanes.reprice(lambda waiter: self._branch.price(waiter.operation, waiter.seed))
+        self.lanes.reprice(lambda waiter: self._branch.tariff.price(waiter.operation, waiter.seed))
         whole = self._branch.view.quota.whole
         for caller in [cast("Caller", waiter) for waiter in self.lanes if waiter.cost > whole]:
             self._refuse(caller, refusals.too_dear(caller, whole))

@@ -83,5 +83,5 @@ class Outbox:
     def _ending(self, permit: SharedPermit, kind: int, told: Told | None) -> Ending:
         record = permit.record
         answered = None if record.moved else permit.answered
-        operation = "" if self._branch.pinned(permit.operation) else permit.operation
+        operation = "" if self._branch.tariff.pinned(permit.operation) else permit.operation
         return (kind, permit.cost, answered, permit.granted_at, permit.lead, operation, told, record.generation)

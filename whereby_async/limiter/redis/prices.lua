@@ -90,12 +90,15 @@ function Prices.move(p, operation, new)
   p.version = p.version + 1
 end
 
-function Prices.learn(p, sample, clean)
+function Prices.learn(p, sample, clean, short)
   local operation = sample.operation
   if operation == "" then
     return
   end
   local price = p.list[operation] or sample.charged
+  if sample.drop > price and not short then
+    return
+  end
   local samples = p.samples[operation]
   if not samples then
     if p.count >= MOST_OPERATIONS then
@@ -135,8 +138,9 @@ function Prices.study(s, trail, prices, charge, operation, answer, now)
     samples[#samples + 1] = sample
   end
   local clean = #samples > 0 and Ledger.undisturbed(s, now) and now - trail.refilled_at > s.period
+  local short = s.others.votes % 2 == 1 or now < s.others.proven_until
   for _, sample in ipairs(samples) do
-    Prices.learn(prices, sample, clean)
+    Prices.learn(prices, sample, clean, short)
   end
   if answer.throttled then
     Prices.suspect(prices)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from ..protocol import BudgetState, Priority
 from .wire import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from ..protocol import BudgetState, Priority
 
 _FRESH: Final = Reply()
 
@@ -116,10 +115,3 @@ class View:
         if not self.reply.known:
             return "unknown"
         return "open" if available > 0 else "empty"
-
-    def moved(self, table: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-        """Prices that are others than in `table`, by operation: what they were (0 if unknown), and are."""
-        told = self.reply.prices or ()
-        return {
-            operation: (table.get(operation, 0), price) for operation, price in told if table.get(operation) != price
-        }

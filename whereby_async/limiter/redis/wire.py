@@ -176,6 +176,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
+"""Write a message."""
 _decoder: Final[msgspec.msgpack.Decoder[Reply]] = msgspec.msgpack.Decoder(Reply)
 
 

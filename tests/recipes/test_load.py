@@ -1,0 +1,76 @@
+"""The FastAPI recipe under load: people are served at once while a batch spends all the points that there are.
+
+The window has 6 s, so that three of them pass in a moment; `WHEREBY_RECIPE_PERIOD=60 python -m pytest -s tests/recipes/test_load.py`
+takes the real minute, and prints the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from recipes.running import Program
+
+from whereby_async.testing import FakeWhereby
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PERIOD = float(os.environ.get("WHEREBY_RECIPE_PERIOD", "6"))
+LIMIT = 1000
+ROOMS = 667
+"""At 3 points each they are 2,000 points: what two windows have."""
+AT_ONCE = 200
+LATER = 100
+"""People, over two windows. What comes into a window is within the share of it that the recipe reserves for people: 300 points."""
+SMALL = 0.1
+"""The part of a window that is a small one."""
+
+
+def _waits(program: Program, operation: str) -> list[float]:
+    """What the recipe's log says of the waits for points, in order of length."""
+    return sorted(float(wait) for wait in re.findall(rf"{re.escape(operation)}: ok, waited ([\d.]+) s", program.out))
+
+
+async def _look(session: aiohttp.ClientSession, url: str, *, later: float = 0.0) -> int:
+    await asyncio.sleep(later)
+    async with session.get(f"{url}/rooms") as response:
+        return response.status
+
+
+@pytest.mark.anyio
+@pytest.mark.timeout(90 + 5 * PERIOD)
+async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path) -> None:
+    """With a batch of 2,000 points at full speed, 200 people at once and 100 over two windows hardly wait for points."""
+    with FakeWhereby(limit=LIMIT, period=PERIOD).in_thread() as fake:
+        command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "recipes.short_minute:app")
+        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(PERIOD)}
+        with Program(*command, place=tmp_path, variables=variables) as program:
+            await asyncio.to_thread(program.serving)
+            url = program.url
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
+                async with session.put(f"{url}/events/fair?rooms={ROOMS}") as response:
+                    assert response.status == 202
+                await program.told("meetings.create: ok", times=30)
+                at_once = await asyncio.gather(*(_look(session, url) for _ in range(AT_ONCE)))
+                between = 2 * PERIOD / LATER
+                over_time = await asyncio.gather(*(_look(session, url, later=i * between) for i in range(LATER)))
+            await asyncio.to_thread(program.until, f"fair: {ROOMS} of {ROOMS} rooms are there", patience=4 * PERIOD)
+            waits = _waits(program, "meetings.list")
+            jobs = _waits(program, "meetings.create")
+            code = await asyncio.to_thread(program.end)
+
+        p99 = waits[round(0.99 * len(waits)) - 1]
+        print(  # noqa: T201 - the figure, for who runs it with -s
+            f"{len(waits)} people: p99 {p99:.3f} s, longest {waits[-1]:.3f} s; batch: longest {jobs[-1]:.3f} s; window {PERIOD:g} s"
+        )
+        assert (Counter(at_once), Counter(over_time)) == ({200: AT_ONCE}, {200: LATER})
+        assert (fake.throttled, len(fake.meetings), len(waits)) == (0, ROOMS, AT_ONCE + LATER)
+        assert p99 < SMALL * PERIOD
+        assert jobs[-1] > SMALL * PERIOD, "the batch had all the points that it wanted: nothing was shown"
+        assert (code, program.complaints()) == (-15, [])
