@@ -1,6 +1,6 @@
 """All benches in one go: the figures, the table, the chart, and which targets are met.
 
-    python benchmarks/all.py --table FILE --svg FILE         about half an hour on an idle machine
+    python benchmarks/all.py --table FILE --svg FILE         about an hour on an idle machine
     python benchmarks/all.py --quick                         a minute or two: shows that all of them run, its figures say little
     python benchmarks/all.py --only call decode              some of them
 

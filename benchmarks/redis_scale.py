@@ -26,7 +26,7 @@ from fleet.stores import Store
 from fleet.worker import SPIN_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 LATENCY = 0.03
 LONG = 600.0
@@ -34,7 +34,7 @@ LONG = 600.0
 
 
 @contextmanager
-def fleet(count: int, *options: str, **settings: Any) -> Iterator[tuple[Fleet, Store]]:
+def fleet(count: int, *options: str, **settings: Any) -> Generator[tuple[Fleet, Store]]:
     """A fleet on a store, with processes that nobody has used before."""
     yard = Yard()
     with tempfile.TemporaryDirectory() as home, Store(Path(home) / "store", *options) as store:
@@ -63,7 +63,9 @@ class Run:
         self.throttled: int = seen["throttled"]
         self.windows: list[dict[str, Any]] = seen["windows"][1 : 1 + windows]
         self.points: int = sum(window["points"] for window in self.windows)
-        shares = [window["by"].get(f"w{1 + number}", 0) for window in self.windows for number in range(len(crew.workers))]
+        shares = [
+            window["by"].get(f"w{1 + number}", 0) for window in self.windows for number in range(len(crew.workers))
+        ]
         fair = crew.limit / len(crew.workers)
         self.shares: list[float] = [round(share / fair, 2) for share in (min(shares), max(shares))]
         self.fill: list[float] = [

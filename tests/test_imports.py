@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry")
-MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks", "otel")
+MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks", "otel", "batch")
 RESOURCES = ("meetings", "recordings", "transcriptions", "summaries", "rooms", "insights")
 
 

@@ -75,6 +75,7 @@ PRINTS = {
     "Uploads": r"",
     "Downloads": r"(\d+ of 11 bytes, 0 breaks\n)+weekly-\S+\.mp4 11\n",
     "Waiting for transcriptions and summaries": r"\{'summary': .*\}\n",
+    "Thousands of calls": r"Estimate\(operation='meetings.create', calls=30, price=3, learned=False, points=90, .*\)\n30 rooms\n",
     "Whatever the server said": r"200 99\d\n\[\{.*'roomName': '/weekly'.*\}\]\n",
     "Hooks": r"meetings\.list 200 0\.\d{3} s 99\d\nmeetings\.list ok 1 points, waited 0\.0 s\n",
     "OpenTelemetry": r"meetings\.list 1\n",

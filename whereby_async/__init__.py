@@ -19,7 +19,7 @@ from .version import __version__
 
 TYPE_CHECKING = False  # type checkers know the name; to import typing for it would double what this import costs
 if TYPE_CHECKING:
-    from . import errors, hooks, limiter, models, webhooks
+    from . import batch, errors, hooks, limiter, models, webhooks
     from .client import WherebyClient
     from .downloads import Download, Progress
     from .errors import (
@@ -84,6 +84,7 @@ __all__ = [
     "WherebyClient",
     "WherebyError",
     "__version__",
+    "batch",
     "capture_responses",
     "errors",
     "hooks",
@@ -112,7 +113,7 @@ _HOMES = {
     "transport.retry": "RetryPolicy",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_MODULES = ("errors", "hooks", "limiter", "models", "webhooks")
+_MODULES = ("batch", "errors", "hooks", "limiter", "models", "webhooks")
 
 
 def __getattr__(name: str) -> object:

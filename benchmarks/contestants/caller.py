@@ -12,7 +12,6 @@ import asyncio
 import gc
 import importlib
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -62,6 +61,8 @@ def resident() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
+        import resource
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

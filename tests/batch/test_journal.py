@@ -196,12 +196,13 @@ async def test_requests_are_known_again_by_what_they_say(whereby: WherebyClient,
     await outcomes_of(whereby.batch(own, [one], journal=journal))
     (outcome,) = await outcomes_of(whereby.batch(own, [two], journal=journal))
     assert outcome.resumed
-    for other in (
+    others: list[dict[str, Any]] = [
         {"d": b"1" * 100},
         {"c": []},
         {"b": RecordingOptions(type="none")},
         {"a": UNTIL.replace(tzinfo=None)},
-    ):
+    ]
+    for other in others:
         with pytest.raises(JournalError):
             await outcomes_of(whereby.batch(own, [one | other], journal=journal))
 

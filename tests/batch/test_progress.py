@@ -14,11 +14,18 @@ from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from recording_limiter import RecordingLimiter
 
     from whereby_async.batch import Progress
 
 anyio_test = pytest.mark.anyio
+
+
+def nothing(count: int) -> Iterator[dict[str, Any]]:
+    """Requests for calls that take no argument."""
+    return ({} for _ in range(count))
 
 
 @anyio_test
@@ -55,7 +62,9 @@ async def test_progress_callback_that_raises_harms_nothing(
     async def call() -> None:
         await anyio.sleep(0.02)
 
-    outcomes = await outcomes_of(whereby.batch(call, [{}] * 5, concurrency=1, on_progress=tell, progress_interval=0.01))
+    outcomes = await outcomes_of(
+        whereby.batch(call, nothing(5), concurrency=1, on_progress=tell, progress_interval=0.01)
+    )
     assert len(outcomes) == 5
     assert caplog.text.count("on_progress raised") == 1
 
@@ -74,7 +83,7 @@ async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
 
     async def call() -> None: ...
 
-    async with whereby.batch(call, ({} for _ in range(100)), concurrency=3) as outcomes:
+    async with whereby.batch(call, nothing(100), concurrency=3) as outcomes:
         await anyio.wait_all_tasks_blocked()
         assert outcomes.progress.waiting == "consumer"
 

@@ -74,7 +74,9 @@ class Api(Program):
         found = _WHO.search(request.target)
         who = found[0] if found else ""
         # Answers may overtake each other, but not by so much that a call of the last window comes after the one that opens the next.
-        window = self._windows[-1] if request.at >= self._windows[-1].began or len(self._windows) == 1 else self._windows[-2]
+        window = (
+            self._windows[-1] if request.at >= self._windows[-1].began or len(self._windows) == 1 else self._windows[-2]
+        )
         window.by[who] = window.by.get(who, 0) + request.points
         if request.status == 429:
             window.throttled[who] = window.throttled.get(who, 0) + 1

@@ -43,7 +43,7 @@ class Yard:
 class Fleet:
     """Some processes that spend from one budget."""
 
-    def __init__(  # noqa: PLR0913 - what a fleet is made of
+    def __init__(
         self,
         yard: Yard,
         store: str,
@@ -77,7 +77,11 @@ class Fleet:
         """So many processes more; `options` of their budgets in place of the fleet's."""
         new = [worker for worker in self._yard.workers(len(self.workers) + count) if worker not in self.workers][:count]
         opening = [
-            worker.begin("open", who=f"w{next(self._numbers)}", **{"store": self._store, "api": self._where, **self._options, **options})
+            worker.begin(
+                "open",
+                who=f"w{next(self._numbers)}",
+                **{"store": self._store, "api": self._where, **self._options, **options},
+            )
             for worker in new
         ]
         for pending in opening:

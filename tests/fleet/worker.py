@@ -164,9 +164,15 @@ class Worker(Program):
             "cpu": time.process_time() - self._cpu,
         }
 
-    async def call(  # noqa: PLR0913 - the traits of a call
-        self, count: int = 1, cost: int = 1, lane: str = "NORMAL", max_wait: float | None = None, gap: float = 0.0,
-        together: bool = False,  # noqa: FBT001, FBT002 - an order's word
+    async def call(
+        self,
+        *,
+        count: int = 1,
+        cost: int = 1,
+        lane: str = "NORMAL",
+        max_wait: float | None = None,
+        gap: float = 0.0,
+        together: bool = False,
     ) -> list[dict[str, Any]]:
         """Single calls, one after the other or all together: when each began, how long it took, how it ended."""
         assert self._client
@@ -260,7 +266,7 @@ def _opened(store: str) -> Any:
     if where.scheme == "cluster":
         return redis.asyncio.RedisCluster(host=str(where.hostname), port=int(where.port or 0))
     if where.scheme == "sentinel":
-        sentinel = redis.asyncio.Sentinel([(str(where.hostname), int(where.port or 0))], socket_timeout=0.5)  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+        sentinel: Any = redis.asyncio.Sentinel([(str(where.hostname), int(where.port or 0))], socket_timeout=0.5)  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType] - it has no types
         return sentinel.master_for(where.path.strip("/"), socket_timeout=0.5)
     return store
 

@@ -6,7 +6,8 @@ import pytest
 
 from limiter.driving import refuses, says
 from whereby_async.limiter.ageing import GUARD
-from whereby_async.limiter.ledger import Charge, Ledger
+from whereby_async.limiter.charge import Charge
+from whereby_async.limiter.ledger import Ledger
 
 PERIOD = 60.0
 

@@ -9,8 +9,9 @@ import pytest
 
 from limiter.driving import says
 from whereby_async.limiter.ageing import GRAIN, GUARD, Ageing
+from whereby_async.limiter.charge import Charge
 from whereby_async.limiter.lead import Lead
-from whereby_async.limiter.ledger import Charge, Ledger
+from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.listeners import Listeners
 from whereby_async.limiter.others import Others
 from whereby_async.limiter.pacing import Pace

@@ -253,3 +253,31 @@ async def test_price_above_the_limit_is_refused_however_it_came_about() -> None:
     budget = PointBudget(8, costs={"insights.rooms": 9})
     with pytest.raises(BudgetError, match="limit of 8"):
         await budget.acquire(1, operation="insights.rooms")
+
+
+@simulated
+async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() -> None:
+    """A call whose price is learned while it waits, and can never be paid, hears so; the others go on waiting."""
+    budget = PointBudget(100)
+    await warm(budget)
+    reads = [await budget.acquire(1, operation="insights.rooms") for _ in range(2)]
+    calls = [await budget.acquire(1) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    # Nine points each, as will be believed once nothing is in flight; meanwhile the limit has fallen to five.
+    reads[0].settle(says(90))
+    reads[1].settle(says(81))
+    calls[0].settle(says(0, limit=5))
+    calls[1].settle(says(0, limit=5))
+    dear = [asyncio.create_task(budget.acquire(1, operation="insights.rooms")) for _ in range(2)]
+    cheap = asyncio.create_task(budget.acquire(1))
+    await turns()
+    assert budget.snapshot().costs == {}
+    assert not any(call.done() for call in (*dear, cheap))
+    calls[2].settle(refuses(3.0, limit=5))
+    await turns()
+    assert budget.snapshot().costs == {"insights.rooms": 9}
+    for call in dear:
+        with pytest.raises(BudgetError, match=r"insights\.rooms costs 9 points, more than the whole limit of 5"):
+            await call
+    assert not cheap.done()
+    (await cheap).lost()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from recipes.programs import fastapi_app
+from recipes.programs import fastapi_batch
 
 from whereby_async.limiter import PointBudget
 
-fastapi_app.budget = PointBudget(reserve=0.3, period=float(os.environ["PERIOD"]))
-app = fastapi_app.app
+fastapi_batch.budget = PointBudget(1000, reserve=0.3, period=float(os.environ["PERIOD"]))
+app = fastapi_batch.app

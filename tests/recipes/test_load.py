@@ -43,6 +43,12 @@ async def _look(session: aiohttp.ClientSession, url: str, *, later: float = 0.0)
         return response.status
 
 
+async def _put_event(program: Program, *, rooms: int) -> None:
+    asked = {"rooms": str(rooms), "ends": "2099-01-01T00:00:00Z"}
+    async with aiohttp.ClientSession() as session, session.put(f"{program.url}/events/fair", params=asked) as response:
+        assert response.status == 202
+
+
 @pytest.mark.anyio
 @pytest.mark.timeout(90 + 5 * PERIOD)
 async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path) -> None:
@@ -54,17 +60,16 @@ async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path
             await asyncio.to_thread(program.serving)
             url = program.url
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
-                async with session.put(f"{url}/events/fair?rooms={ROOMS}") as response:
-                    assert response.status == 202
+                await _put_event(program, rooms=ROOMS)
                 await program.told("meetings.create: ok", times=30)
                 at_once = await asyncio.gather(*(_look(session, url) for _ in range(AT_ONCE)))
                 between = 2 * PERIOD / LATER
                 over_time = await asyncio.gather(*(_look(session, url, later=i * between) for i in range(LATER)))
             await asyncio.to_thread(program.until, f"fair: {ROOMS} of {ROOMS} rooms are there", patience=4 * PERIOD)
-            waits = _waits(program, "meetings.list")
-            jobs = _waits(program, "meetings.create")
             code = await asyncio.to_thread(program.end)
 
+        waits = _waits(program, "meetings.list")
+        jobs = _waits(program, "meetings.create")
         p99 = waits[round(0.99 * len(waits)) - 1]
         print(  # noqa: T201 - the figure, for who runs it with -s
             f"{len(waits)} people: p99 {p99:.3f} s, longest {waits[-1]:.3f} s; batch: longest {jobs[-1]:.3f} s; window {PERIOD:g} s"
@@ -74,3 +79,27 @@ async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path
         assert p99 < SMALL * PERIOD
         assert jobs[-1] > SMALL * PERIOD, "the batch had all the points that it wanted: nothing was shown"
         assert (code, program.complaints()) == (-15, [])
+
+
+@pytest.mark.anyio
+async def test_job_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGTERM while a batch waits for points ends it without complaint; asked for again, it makes what is missing, and no more."""
+    with FakeWhereby(limit=LIMIT).in_thread() as fake:
+        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url}
+
+        async def run(words: str, times: int, patience: float = 30.0) -> int:
+            command = ("-m", "uvicorn", "--port", "0", "fastapi_batch:app")
+            with Program(*command, place=tmp_path, variables=variables) as program:
+                await asyncio.to_thread(program.serving)
+                await _put_event(program, rooms=400)
+                await asyncio.to_thread(program.until, words, times=times, patience=patience)
+                code = await asyncio.to_thread(program.end)
+            assert (code, program.complaints()) == (-15, [])
+            return len(fake.meetings)
+
+        # 210 rooms have their points at once: 70 % of the window.
+        assert 210 <= await run("meetings.create: ok", 210) < 333
+        fake.set_limit(10 * LIMIT)
+        # A call that SIGTERM cut off is looked up in the list, once its timeout has passed.
+        assert await run("fair: 400 of 400 rooms are there", 1, patience=100.0) == 400
+        assert fake.throttled == 0

@@ -475,3 +475,98 @@ async def test_the_books_expire(make: Any, client: Any, name: str) -> None:
     await call(budget, server)
     key = f"whereby:{{{name}}}:1"
     assert 10 * PERIOD * 1000 < client.pttl(key) <= (86_400 + 10 * PERIOD) * 1000
+
+
+async def test_who_waits_pays_the_new_price(make: Any) -> None:
+    """A price that is learned while calls wait is theirs, too, and the hooks hear of it."""
+    heard: list[CostChangeDetails] = []
+
+    class Hook:
+        def on_cost_change(self, details: CostChangeDetails) -> None:
+            heard.append(details)
+
+    budget, left = make(limit=100, period=2.0, reserve=0.99), 99
+    budget.subscribe(Hook())
+    (await budget.acquire(1)).settle(says(left, reset_in=2.0))
+    waiting = asyncio.create_task(budget.acquire(1, operation="insights.rooms", priority=Priority.BATCH))
+    await asyncio.sleep(0.05)
+    for _ in range(5):
+        left -= 5
+        (await budget.acquire(1, operation="insights.rooms")).settle(says(left, reset_in=2.0))
+        await asyncio.sleep(0.03)
+    assert not waiting.done()
+    permit = await asyncio.wait_for(waiting, 10)
+    assert permit.cost == 5
+    assert [(change.operation, change.old, change.new) for change in heard] == [("insights.rooms", 1, 5)]
+    permit.release()
+
+
+async def test_a_lower_limit_refuses_who_can_never_be_paid_for(make: Any) -> None:
+    """The plan has shrunk while a dear call waited."""
+    budget = make(limit=100)
+    (await budget.acquire(1)).settle(says(99))
+    permits = [await budget.acquire(33) for _ in range(3)]
+    waiting = asyncio.create_task(budget.acquire(50))
+    await asyncio.sleep(0.05)
+    permits[0].settle(says(1, limit=40))
+    await asyncio.sleep(0.05)
+    permits[1].settle(says(1, limit=40))
+    with pytest.raises(BudgetError, match="more than the whole limit of 40"):
+        await asyncio.wait_for(waiting, 2)
+    permits[2].settle(None)
+
+
+async def test_a_server_without_headers_is_told_once(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What to do is in the log."""
+    budget = make(limit=None)
+    for _ in range(6):
+        (await budget.acquire(1)).settle(None)
+    (await budget.acquire(1)).release()
+    told = [record.getMessage() for record in caplog.records if "no rate-limit headers" in record.getMessage()]
+    assert len(told) == 1
+    assert "RedisPointBudget(limit=...)" in told[0]
+
+
+async def test_another_period_is_told(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """All processes of a budget must agree on it; who comes later goes by what the first said."""
+    one, other = make(), make(period=30.0)
+    (await one.acquire(1)).release()
+    await asyncio.sleep(0.05)
+    for _ in range(2):
+        (await other.acquire(1)).release()
+    told = [record.getMessage() for record in caplog.records if "period" in record.getMessage()]
+    assert told == [
+        "the shared point budget runs with period=2, as whoever came first had it; this process was told period=30"
+    ]
+
+
+async def test_two_who_call_themselves_the_same_are_told_apart(make: Any, name: str) -> None:
+    """A copy of a process (a snapshot of a machine, say) gets a name of its own when the store has noticed."""
+    one, other, server = make(), make(), Server()
+    for _ in range(5):
+        await call(one, server)
+    desk, twin = one._branch.desks[0], None
+    (await other.acquire(1)).release()
+    twin = other._branch.desks[0]
+    twin._standing.id = desk._standing.id
+    for budget in (other, one, other):
+        await asyncio.wait_for(call(budget, server), 3)
+    assert twin._standing.id != desk._standing.id
+
+
+async def test_the_state_is_told(make: Any) -> None:
+    """Unknown, open, frozen, empty."""
+    budget, server = make(), Server()
+    states = [budget.snapshot().state]
+    await call(budget, server)
+    (await budget.acquire(1)).release()
+    states.append(budget.snapshot().state)
+    permits = [await budget.acquire(1) for _ in range(LIMIT - 1)]
+    states.append(budget.snapshot().state)
+    permits[0].settle(refuses(0.5, limit=LIMIT))
+    await asyncio.sleep(0.05)
+    states.append(budget.snapshot().state)
+    assert states == ["unknown", "open", "empty", "frozen"]
+    assert budget.snapshot().reset_in is None or budget.snapshot().reset_in >= 0
+    for permit in permits:
+        permit.settle(None)

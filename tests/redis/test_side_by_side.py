@@ -13,8 +13,9 @@ from hypothesis import given, settings, strategies as st
 
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.ageing import GRAIN
+from whereby_async.limiter.charge import Charge
 from whereby_async.limiter.costs import Prices
-from whereby_async.limiter.ledger import Charge, Ledger
+from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.reserve import Reserve
 from whereby_async.limiter.trail import Trail
 
@@ -193,7 +194,7 @@ class _Local:
         return [
             granted, ledger.why, ledger.again_at, ledger.granted, ledger.held, ledger.floor, ledger.limit, ledger.cold.on,
             ledger.lead.due, ledger.gate.opens_at, ledger.others.until, ledger.others.rate, ledger.pace.headroom,
-            ledger.window.end, ledger.slowest, ledger.adrift, reserved, ledger.more_at(now), self.changes, ledger._left,  # pyright: ignore[reportPrivateUsage]
+            ledger.window.end, ledger.slowest, ledger.adrift, reserved, ledger.more_at(now), self.changes, ledger.left,
             ledger.lead.whole, ledger.lead.probation, ledger.pace.until, ledger.pace.gap, ledger.gate.named_at,
             ledger.others.released, ledger.leads(1),
         ]  # fmt: skip

@@ -21,36 +21,29 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
 from . import refusals
+from .lessons import Lessons
+from .news import News
 from .outlook import Outlook
 from .permit import LocalPermit
 from .protocol import Priority
 from .queue import Lanes, Waiter
 from .switchboard import Switchboard
-from .trail import Trail
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import msgspec
-
     from ..rate_limit import RateLimit
-    from .costs import Change, Prices
+    from .costs import Prices
     from .ledger import Ledger
     from .listeners import Listeners
     from .protocol import Permit
     from .reserve import Reserve
     from .station import Station
-    from .trail import Sample
 
 CHUNK: Final = 256
 """Waiters granted in one turn of a loop."""
-BACKFILL_SPARE: Final = 6
-BACKFILL_WITHIN: Final = 0.25
-"""A cheaper call may pass a head that does not fit if the releases of so many seconds bring so many points more than it needs."""
-
-_MELT_TICK: Final = 1.0
 
 Ending: TypeAlias = Literal["settled", "released", "lost", "abandoned"]
 
@@ -71,15 +64,13 @@ class Account:
         self.clock = clock
         self.lanes: Lanes = Lanes()
         self.outlook: Outlook = Outlook(ledger, self.lanes)
-        self.trail: Trail = Trail()
+        self.lessons: Lessons = Lessons(ledger, prices)
+        self.news: News = News(listeners)
         self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
         self.closed: bool = False
         self.arrivals: int = 0
-        # To be told once: `None` until it is so, `True` until it is told.
-        self._headers_missed: bool | None = None
-        self._listeners = listeners
+        self._turns = Turns(ledger, self.lanes, reserve)
         self._board = Switchboard(self.tick)
-        self.events: deque[tuple[str, msgspec.Struct]] = deque()
         self.unlock()
 
     def unlock(self) -> None:
@@ -140,16 +131,16 @@ class Account:
             raise refusals.too_dear(waiter, self.ledger.quota.whole)
         head = self.lanes.head()
         self.ledger.crowded = head is not None
-        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._affords(
+        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._turns.affords(
             waiter, now
         ):
             return self._grant(waiter, now)
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
-        deadline = None if max_wait is None else self._deadline(waiter, max_wait, ahead, now)
+        deadline = None if max_wait is None else self.outlook.deadline(waiter, max_wait, ahead, now)
         self._board.seat(waiter, loop, deadline)
         self._queue(waiter)
-        if self._listeners:
-            self._say_why(waiter, ahead, now)
+        if self.news.wanted:
+            self.news.waits(waiter, self._reason(waiter, ahead, now), self.outlook.likely(waiter, now), ahead)
         return waiter
 
     def _queue(self, waiter: Waiter) -> None:
@@ -158,51 +149,13 @@ class Account:
         self.ledger.open_to = 0
         self.lanes.push(waiter)
 
-    def _deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
-        """The deadline of a wait that may be short enough."""
-        if not max_wait >= 0:
-            raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
-        left = max_wait - waiter.waited
-        if left <= 0 or self.outlook.least(waiter, now) > left:
-            raise refusals.too_long(waiter, ahead, self.outlook.likely(waiter, now), max_wait)
-        return now + left
-
-    def _say_why(self, waiter: Waiter, ahead: int, now: float) -> None:
-        room = self.ledger.room(now, waiter.cost)
-        reason: str
-        if room >= waiter.cost:
-            reason = "reserve" if not ahead and waiter.priority is Priority.BATCH else "queue"
-        else:
-            reason = self.ledger.why
-        self.events.append(
-            (
-                "on_wait",
-                WaitDetails(
-                    operation=waiter.operation,
-                    cost=waiter.cost,
-                    priority=waiter.priority.name,
-                    reason=reason,
-                    delay=self.outlook.likely(waiter, now),
-                    ahead=ahead,
-                ),
-            )
-        )
+    def _reason(self, waiter: Waiter, ahead: int, now: float) -> str:
+        """What a call that begins to wait waits for."""
+        if self.ledger.room(now, waiter.cost) < waiter.cost:
+            return self.ledger.why
+        return "reserve" if not ahead and waiter.priority is Priority.BATCH else "queue"
 
     # Granting
-
-    def _affords(self, waiter: Waiter, now: float) -> bool:
-        ledger, cost = self.ledger, waiter.cost
-        room = ledger.room(now, cost)
-        if room < cost:
-            return ledger.asks(cost, now)
-        if waiter.priority is not Priority.BATCH:
-            return True
-        kept = self.reserve.points(ledger, now)
-        # Asked again for so much more, since what is left may be no more than the reserve, and one call has to go ahead and see.
-        if room >= cost + kept or ledger.room(now, cost + kept) >= cost + kept or ledger.leads(cost):
-            return True
-        ledger.again_at = min(ledger.again_at, now + _MELT_TICK)
-        return False
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
         permit = LocalPermit(
@@ -213,44 +166,6 @@ class Account:
             self.reserve.batch += waiter.cost
         return permit
 
-    def _next(self, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
-        """Whom to serve now; `None` if nobody can be."""
-        ledger = self.ledger
-        while self.lanes.count:
-            owed = self.lanes.owed(now, ledger.limit, ledger.period)
-            head = owed or self.lanes.head()
-            if head is None:
-                return None
-            if not self._present(head, here):
-                continue
-            if not self._affords(head, now):
-                return self._backfill(head, now, here)
-            if owed:
-                self.lanes.paid(owed)
-            return head
-        return None
-
-    def _backfill(self, head: Waiter, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
-        """A cheaper call, if the head cannot use what is left before more comes than it needs."""
-        room = self.ledger.room(now, head.cost)
-        if not 0 < room < head.cost or not self.ledger.brings(head.cost - room + BACKFILL_SPARE, BACKFILL_WITHIN):
-            return None
-        other = self.lanes.backfill(room)
-        return other if other and self._affords(other, now) and self._present(other, here) else None
-
-    def _present(self, waiter: Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
-        """Would its task hear of a grant? If not it leaves the lanes."""
-        station = waiter.station
-        if station.dead or waiter.future.done():
-            self._forget(waiter)
-            return False
-        if not station.awake(here):
-            self.lanes.discard(waiter)
-            station.parked.append(waiter)
-            station.soon(here)
-            return False
-        return True
-
     def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> bool:
         """Grant what can be granted, up to a chunk; whether there is perhaps more."""
         if self._board.hurried:
@@ -258,7 +173,7 @@ class Account:
             while late := self._board.overdue(self.outlook.next_at(now)):
                 self._refuse(late, refusals.too_late(late, self.ledger.likely_wait(now, late.cost)))
         for _ in range(CHUNK):
-            waiter = self._next(now, here)
+            waiter = self._turns.next(now, here)
             if waiter is None:
                 return False
             waiter.outcome = self._grant(waiter, now)
@@ -277,13 +192,8 @@ class Account:
 
     def _hand(self, waiter: Waiter) -> None:
         """Its outcome stands: let its station tell it."""
-        self._forget(waiter)
+        self._turns.forget(waiter)
         self._board.hand(waiter)
-
-    def _forget(self, waiter: Waiter) -> None:
-        if waiter.queued:
-            self.lanes.discard(waiter)
-            waiter.station.waiting -= 1
 
     def tick(self, station: Station) -> None:
         """A station's timer, or its turn to go on. Runs in its loop."""
@@ -358,43 +268,24 @@ class Account:
         if self.ledger.quota.whole < whole:
             self._refuse_unpayable()
         if answer is not None:
-            self.learn(permit, answer, now)
-        if self._headers_missed is None and self.ledger.headerless:
-            self._headers_missed = True
-        if self.events or self._headers_missed or self._board.ringing:
+            if answer.throttled:
+                self.news.throttled(answer, max(0.0, self.ledger.gate.opens_at - now))
+            if changes := self.lessons.learn(permit, answer, now):
+                self._reprice()
+                self.news.moved(changes)
+        self.news.settled(self.ledger)
+        if self.news or self._board.ringing:
             self.mailbox.append((None, "settled", None))
 
-    def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> None:
-        """See whether prices are right, and whether this answer is one to tell of."""
-        ledger, trail = self.ledger, self.trail
-        trail.passed(ledger.low, ledger.low_at)
-        samples: list[Sample] = []
-        if answer.throttled:
-            delay = max(0.0, ledger.gate.opens_at - now)
-            self.events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
-        elif answer.remaining is not None and answer.remaining < ledger.limit:
-            samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)
-            ledger.lowest(trail.low, trail.low_at)
-        samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
-        short = bool(ledger.others.votes & 1) or now < ledger.others.proven_until
-        clean = bool(samples) and ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
-        changes = [change for sample in samples if (change := self.prices.learn(sample, clean=clean, short=short))]
-        self._moved(changes + self.prices.suspect() if answer.throttled else changes)
-
-    def _moved(self, changes: list[Change]) -> None:
-        """Prices have moved: those who wait pay the new ones, and the hooks are told."""
-        if not changes:
-            return
+    def _reprice(self) -> None:
+        """Prices have moved: those who wait pay the new ones, or are told that they never can."""
         self.lanes.reprice(lambda waiter: self.prices.price(waiter.operation, waiter.seed))
         self._refuse_unpayable()
-        for change in changes:
-            details = CostChangeDetails(operation=change.operation, old=change.old, new=change.new)
-            self.events.append(("on_cost_change", details))
 
     def _abandon(self, waiter: Waiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
         if waiter.queued:
-            self._forget(waiter)
+            self._turns.forget(waiter)
         elif waiter in waiter.station.parked:
             waiter.station.parked.remove(waiter)
             waiter.station.waiting -= 1
@@ -420,19 +311,7 @@ class Account:
         """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
         if self._board.ringing or self.lanes.count:
             self._board.wake(here, self.ledger.again_at, self.clock(), more=more)
-        if self._headers_missed:
-            self._headers_missed = False
-            logger.warning(
-                "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, say so "
-                "with PointBudget(limit=...)",
-                self.ledger.limit,
-                self.ledger.period,
-            )
-        while self.events:
-            try:
-                event = self.events.popleft()
-            except IndexError:  # another thread tells it
-                break
-            self._listeners.tell(*event)
+        if self.news:
+            self.news.tell(self.ledger)
         if self.mailbox:
             self.look()

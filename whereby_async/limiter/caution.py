@@ -1,4 +1,4 @@
-"""Granting less than is proven, where the proof may not hold: on probation, at a turn, among others, paced. Pure.
+"""Granting less than is proven, where the proof may not hold: cold, on probation, at a turn, among others, paced. Pure.
 
 Each function answers `Ledger.room` for one of these states, and leaves in `why` and `again_at` what the wait is for.
 """
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 TURN: Final = 4.0
 """Seconds around a window's end within which nobody can tell the old from the new."""
+
+
+def room_cold(ledger: Ledger, now: float, need: int) -> int:
+    """We do not know where we stand: one call at a time."""
+    pending = ledger.granted - ledger.answered
+    if ledger.cold.waits(pending, now):
+        ledger.ask_again(ledger.cold.piloted_at + PATIENCE, "pilot")
+        return 0
+    room = ledger.cold.room(ledger.quota.limit - ledger.held, pending)
+    if room < need:
+        ledger.await_release(now)
+    return room
 
 
 def room_on_probation(ledger: Ledger, now: float, proven: int, evidence: int, need: int) -> int:

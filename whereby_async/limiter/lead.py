@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .ledger import Charge
+    from .charge import Charge
 
 PATIENCE: Final = 2.0
 """Seconds for which others wait on the answer of a call that was sent ahead."""

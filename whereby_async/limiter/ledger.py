@@ -36,12 +36,12 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import msgspec
-
 from .ageing import Ageing
-from .caution import TURN, room_among_others, room_at_turn, room_on_probation
+from .caution import TURN, room_among_others, room_at_turn, room_cold, room_on_probation
 from .cold import Cold
 from .gate import Gate
+from .hearing import hear
+from .horizon import Horizon
 from .lead import PATIENCE, Lead
 from .others import Others
 from .pacing import Pace
@@ -50,31 +50,15 @@ from .window import Window
 
 if TYPE_CHECKING:
     from ..rate_limit import RateLimit
+    from .charge import Charge
 
 SHORTEST_FLIGHT: Final = 1.0
 """Seconds, at least, within which a call without an answer may still reach the server."""
 
-_LONGEST_FLIGHT: Final = 10.0
-_LOOK: Final = 0.2
-
 Reason: TypeAlias = Literal["empty", "frozen", "pilot"]
 
 
-class Charge(msgspec.Struct, eq=False, gc=False):
-    """What the ledger knows of one granted call.
-
-    Attributes:
-        cost: Points.
-        granted_at: When.
-        answered: Points of calls that had ended by then, ever.
-    """
-
-    cost: int
-    granted_at: float
-    answered: int
-
-
-class Ledger:
+class Ledger(Horizon):
     """The account of one budget by one clock.
 
     Attributes:
@@ -85,6 +69,7 @@ class Ledger:
         floor: The evidence: `granted` may surely rise to here.
         open_to: `granted` may rise to here without a second thought until `open_until`.
         crowded: Calls wait, so nothing is granted without a second thought.
+        calm: All is as usual: nobody else spends, no call is ahead.
         heard_at: When the last answer came.
         expected: `low` while all is as usual, else -1.
         look_at: Until then an expected answer needs no second look.
@@ -96,7 +81,7 @@ class Ledger:
         ageing: What is spent, and when it is released.
         window: When the server's window ends.
         others: Who else spends.
-        pace: The even flow for a server that punishes bursts.
+        pace: The even flow for a server that refills as it goes.
         why: Why the last `room` was not enough.
         again_at: When to ask again, if nothing happens before.
     """
@@ -129,7 +114,7 @@ class Ledger:
         self.again_at: float = math.inf
         self.lead: Lead = Lead()
         self.cold: Cold = Cold()
-        self._calm = False
+        self.calm = False
         self.look_at = self.piloted_end = -math.inf
         self.piloting: bool = False
         self.crowded = False
@@ -164,7 +149,7 @@ class Ledger:
             self.others.piloted(now)
         if self.pace.probing:
             self.pace.sent(now)
-        if self.cold.on or not self._calm:
+        if self.cold.on or not self.calm:
             self.cold.piloted_at = now
         if self.leads(charge.cost):
             self.lead.go(charge, now)
@@ -175,15 +160,15 @@ class Ledger:
         """Points that may be granted now; if fewer than `need`, `why` and `again_at` say more."""
         self.piloting = self.pace.probing = False
         if self.ageing.due(now):
-            self._release(now)
+            self.release(now)
         if now < self.gate.opens_at:
             self.ask_again(self.gate.opens_at, "frozen")
             return 0
         if self.granted == self.answered and not self.cold.silent and -math.inf < self.heard_at < now - self.period:
             # A silence this long says nothing of what others have spent meanwhile.
-            self._grow_cold(now)
+            self.grow_cold(now)
         if self.cold.on:
-            return self._room_cold(now, need)
+            return room_cold(self, now, need)
         ledger = self.quota.limit + self.ageing.released - self.granted
         evidence = -self.quota.limit if self.floor == -math.inf else int(self.floor) - self.granted
         if self.lead.waits(now):
@@ -195,8 +180,8 @@ class Ledger:
             room = room_at_turn(self, now, max(ledger, evidence), need)
         if now < self.others.until:
             return room_among_others(self, now, room, need)
-        self._calm = self.lead.out is None
-        self._open()
+        self.calm = self.lead.out is None
+        self.reopen()
         return room
 
     def leads(self, cost: int) -> bool:
@@ -213,38 +198,30 @@ class Ledger:
         first = self.ageing.first_at
         self.ask_again(now + self.period if first is None else first, "empty")
 
-    def _room_cold(self, now: float, need: int) -> int:
-        pending = self.granted - self.answered
-        if self.cold.waits(pending, now):
-            self.ask_again(self.cold.piloted_at + PATIENCE, "pilot")
-            return 0
-        room = self.cold.room(self.quota.limit - self.held, pending)
-        if room < need:
-            self.await_release(now)
-        return room
-
-    def _release(self, now: float) -> None:
+    def release(self, now: float) -> None:
+        """Let go of what is old enough; after a full round the next call goes ahead."""
         if 2 * self.held > self.limit and now - self.lead.led_at > self.period / 2:
             self.lead.due = True
         self.ageing.release(now)
 
     def disturb(self) -> None:
         """Nothing is as usual: every grant and every answer is looked at."""
-        self._calm = False
+        self.calm = False
         self.open_to = 0
         self.expected = -1
 
-    def _open(self) -> None:
+    def reopen(self) -> None:
         """What may be granted without asking: nothing that needs a lead."""
         self.open_until = self.heard_at + self.period
-        if not self._calm or self.crowded:
+        if not self.calm or self.crowded:
             self.open_to = 0
             return
         self.open_to = 0 if self.floor == -math.inf else int(self.floor)
         if not self.lead.due and not self.lead.probation:
             self.open_to = max(self.open_to, self.quota.limit + self.ageing.released)
 
-    def _grow_cold(self, now: float, *, promised: bool = False) -> None:
+    def grow_cold(self, now: float, *, promised: bool = False) -> None:
+        """We do not know any more where we stand."""
         self.cold.begin(now, promised=promised)
         self.disturb()
         self.floor = -math.inf
@@ -261,117 +238,12 @@ class Ledger:
         self.answered += charge.cost
         self.ageing.answered(charge.cost, now)
         self.heard_at = now
-        self._settle_fully(charge, answer, now)
+        hear(self, charge, answer, now)
 
     def lowest(self, low: int, low_at: float) -> None:
         """The least `remaining` of the window, from which on answers are expected to fall."""
         self.low, self.low_at = low, low_at
-        self.expected = low if self._calm and not self.others.votes else -1
-
-    def _settle_fully(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
-        self.slowest = max(self.slowest, min(now - charge.granted_at, _LONGEST_FLIGHT))
-        led = self.lead.gone(charge)
-        if answer is not None and answer.throttled:
-            self._refused(charge, answer, now)
-            return
-        self.gate.passed(charge.granted_at)
-        remaining = self._usable(answer)
-        if answer is None or remaining is None:
-            self.cold.unheard(charge.granted_at)
-        else:
-            if led:
-                young = 4 * self.ageing.younger(TURN, now) >= self.limit
-                self.lead.back(everything=remaining + charge.cost >= self.limit, young=young)
-            self._remaining_said(charge, remaining, now, alone=led or self.cold.on)
-            self.look_at = now + _LOOK
-            if answer.reset_in is not None:
-                self.window.note(answer.reset_in, now)
-                self.look_at = now + _LOOK if self.window.settled else now
-        self._open()
-
-    def _usable(self, answer: RateLimit | None) -> int | None:
-        """What an answer says is left, if that can be: its own call has cost something, and its limit is not above ours."""
-        if answer is None:
-            return None
-        if answer.limit is not None and self.quota.said(answer.limit) and self.floor > self.granted:
-            # What was known of the old limit does not hold for the new.
-            self.floor = self.granted
-        remaining = answer.remaining
-        if remaining is None or remaining >= self.limit or (answer.limit or self.limit) > self.limit:
-            return None
-        return remaining
-
-    def _remaining_said(self, charge: Charge, remaining: int, now: float, *, alone: bool) -> None:
-        floor = charge.answered + charge.cost + remaining
-        if 4 * (floor - self.floor) > self.limit:
-            self.lead.turned_at = now
-        self.floor = max(self.floor, floor)
-        foreign = remaining + self.held < self.limit
-        majority = self.others.vote(foreign=foreign)
-        if foreign and (majority or (alone and self.others.twice)):
-            self.others.beware(remaining, now, self.ageing.released)
-        if now < self.others.until:
-            self._heard_among_others(charge, remaining, now)
-        elif foreign and alone:
-            # One answer to a call that went alone speaks of others: ask once more before all follow.
-            self._grow_cold(now)
-            return
-        self.cold.heard(charge.granted_at)
-
-    def _heard_among_others(self, charge: Charge, remaining: int, now: float) -> None:
-        self.disturb()
-        if self.ageing.due(now):
-            self._release(now)
-        others, pace, released = self.others, self.pace, self.ageing.released
-        if charge.granted_at >= self.gate.named_at:
-            self.gate.named_at = math.inf
-            if 2 * remaining < self.limit:
-                pace.begin(now)
-        if charge.granted_at >= others.least_at and self.granted == self.answered:
-            # The server's own release comes a flight before ours.
-            back = self.answered - self.ageing.younger(self.slowest, now) - others.released
-            grown = remaining + charge.cost - others.least - back
-            pace.learn(grown, charge.cost, now - others.least_at, probe=charge.granted_at == pace.probed_at)
-        others.note(remaining, charge.granted_at, now, released)
-        pace.note(remaining, charge.granted_at, now)
-        if now < pace.until:
-            others.weigh(self.limit - remaining - (self.answered - released))
-        else:
-            others.measure(remaining, self.answered, now)
-
-    def _refused(self, charge: Charge, answer: RateLimit, now: float) -> None:
-        """A 429: nothing before the server's time, then one call at a time."""
-        delay = answer.retry_after
-        if delay is None:
-            delay = self.window.ends_in(now)
-        elif charge.granted_at >= self.window.end:
-            self.window.refused(delay, now)
-        if answer.limit is not None:
-            self.quota.said(answer.limit)
-        elif charge.cost > self.limit:
-            # It went to ask whether the limit that one answer has named is true.
-            self.quota.said(self.limit)
-        end = self.window.end if self.window.sure else math.inf
-        if charge.granted_at >= self.gate.named_at or (
-            answer.retry_after is not None
-            and answer.reset_in is not None
-            and answer.retry_after + TURN < answer.reset_in
-        ):
-            self.pace.begin(now)
-        self.gate.refused(delay, charge.granted_at, now, end)
-        self.gate.named_at = now + answer.retry_after if answer.retry_after else math.inf
-        if charge.granted_at == self.pace.probed_at:
-            self.pace.learn(0.0, charge.cost, 0.0, probe=True)
-        else:
-            self.pace.refused(self.limit, now)
-        if now < self.pace.until:
-            # Nothing is left, which says where we stand.
-            self.disturb()
-            self.cold.on = False
-            self.floor = -math.inf
-        else:
-            self._grow_cold(now, promised=True)
-        self.others.emptied(now, self.ageing.released)
+        self.expected = low if self.calm and not self.others.votes else -1
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""
@@ -389,7 +261,7 @@ class Ledger:
 
     def shut(self) -> None:
         """Nothing is granted without a second thought any more."""
-        self._grow_cold(math.inf)
+        self.grow_cold(math.inf)
 
     # Outlook
 
@@ -405,23 +277,13 @@ class Ledger:
 
     def undisturbed(self, now: float) -> bool:
         """Nothing but our own calls can have moved what the server has left: no others, no refill, nothing in flight."""
-        if self.granted > self.answered or not self._calm or now < self.pace.until:
+        if self.granted > self.answered or not self.calm or now < self.pace.until:
             return False
         return self.window.sure and now < self.window.end and self.ageing.quiet(TURN, now)
 
     def brings(self, points: int, within: float) -> bool:
         """Will the next releases bring so many points in one go, with nothing else to wait for?"""
-        return self._calm and self.ageing.brings(points, within)
-
-    def ends_in(self, now: float) -> float:
-        """Seconds until the present window ends: as told, else a period after its beginning, else when points come back."""
-        end = self.window.end
-        if now < end < math.inf and self.lead.turned_at < end - TURN:
-            return min(end - now, self.period)
-        if now < self.lead.turned_at + self.period:
-            return self.lead.turned_at + self.period - now
-        first = self.ageing.first_at
-        return self.period if first is None else max(0.0, min(first - now, self.period))
+        return self.calm and self.ageing.brings(points, within)
 
     def remaining(self) -> int | None:
         """What the server has left, as far as it told, less what was granted since."""
@@ -446,41 +308,12 @@ class Ledger:
         self.again_at, self.why = kept
         return max(min(more_at, self.others.until) if now < self.others.until else more_at, self.gate.opens_at, now)
 
-    def least_wait(self, now: float, points: int, cheapest: float = math.inf) -> float:
-        """Seconds until `points` can all be granted, at the very earliest: nobody new, nothing refused.
-
-        A lower bound that holds whatever comes: an answer may open a window at any moment, be it to a call in flight or to one
-        that will soon be, and a window that goes by the server's own clock may turn right after the first points have come
-        back; only from then on each takes a period.
-
-        Args:
-            now: The time.
-            points: How many.
-            cheapest: What the cheapest call costs that waits, if any does.
-        """
-        room = max(self.room(now), 0)
-        if points <= room:
-            return 0.0
-        answers = self.pending or cheapest <= room
-        first = max(now, self.gate.opens_at) if answers else self.more_at(now)
-        more = self._windows_more(points, max(room, self._left))
-        return first - now + max(0, more - 1) * self.period
-
-    def likely_wait(self, now: float, points: int) -> float:
-        """Seconds until `points` can all be granted, as things stand: the answers in flight bring nothing new."""
-        left = self._left
-        if now < self.others.until:
-            left = min(left, max(self.others.least, 0))
-        if points <= left:
-            return max(0.0, self.gate.opens_at - now)
-        return self.more_at(now) - now + self._windows_more(points, left) * self.period
-
     @property
-    def _left(self) -> int:
+    def left(self) -> int:
         """Points of the present window that are not granted yet, by whichever account has more."""
         left = self.quota.limit - self.held
         return left if self.floor == -math.inf else max(left, int(self.floor) - self.granted)
 
-    def _windows_more(self, points: int, left: int) -> int:
-        """Windows that must turn after the next one."""
-        return max(0, math.ceil((points - left) / self.limit) - 1)
+    def left_by_others(self, now: float) -> int:
+        """The same, less what others are known to have taken of it."""
+        return min(self.left, max(self.others.least, 0)) if now < self.others.until else self.left

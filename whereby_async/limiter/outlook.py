@@ -11,44 +11,58 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from . import refusals
+from .arrears import OLD
 from .protocol import Priority
-from .queue import OLD
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
+    from .horizon import Horizon
     from .queue import Lanes, Waiter
 
 
 class Outlook:
     """What those that wait can expect."""
 
-    __slots__ = ("_lanes", "_ledger")
+    __slots__ = ("_horizon", "_lanes")
 
-    def __init__(self, ledger: Ledger, lanes: Lanes) -> None:
-        self._ledger = ledger
+    def __init__(self, horizon: Horizon, lanes: Lanes) -> None:
+        self._horizon = horizon
         self._lanes = lanes
+
+    def deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
+        """The deadline of a wait that may be short enough.
+
+        Raises:
+            BudgetTimeoutError: It will surely be too long.
+        """
+        if not max_wait >= 0:
+            raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
+        left = max_wait - waiter.waited
+        if left <= 0 or self.least(waiter, now) > left:
+            raise refusals.too_long(waiter, ahead, self.likely(waiter, now), max_wait)
+        return now + left
 
     def next_at(self, now: float) -> float:
         """The earliest moment at which anything can be granted."""
-        ledger = self._ledger
-        if ledger.limit < ledger.quota.whole:
+        horizon = self._horizon
+        if horizon.limit < horizon.quota.whole:
             # Somebody may go to ask whether the limit is true.
-            return max(now, ledger.gate.opens_at)
-        return now + ledger.least_wait(now, 1)
+            return max(now, horizon.gate.opens_at)
+        return now + horizon.least_wait(now, 1)
 
     def least(self, waiter: Waiter, now: float) -> float:
         """Seconds that it will wait at the very least."""
-        ledger = self._ledger
-        if waiter.cost > ledger.limit:
+        horizon = self._horizon
+        if waiter.cost > horizon.limit:
             # It goes to ask whether the limit is true.
-            return max(0.0, ledger.gate.opens_at - now)
+            return max(0.0, horizon.gate.opens_at - now)
         ahead = self._lanes.ahead_of(waiter.priority, waiter.order)
-        wait = ledger.least_wait(now, ahead + waiter.cost, self._lanes.cheapest)
+        wait = horizon.least_wait(now, ahead + waiter.cost, self._lanes.cheapest)
         if ahead and wait:
             wait = min(wait, self._passing(waiter, now))
             if waiter.priority is not Priority.INTERACTIVE:
-                owed_in = waiter.since + OLD * ledger.period - now
-                wait = min(wait, max(owed_in, ledger.least_wait(now, waiter.cost)))
+                owed_in = waiter.since + OLD * horizon.period - now
+                wait = min(wait, max(owed_in, horizon.least_wait(now, waiter.cost)))
         return wait
 
     def _passing(self, waiter: Waiter, now: float) -> float:
@@ -58,9 +72,9 @@ class Outlook:
             return math.inf
         points = waiter.cost + self._lanes.ahead_of(waiter.priority, waiter.order, dearest=waiter.cost)
         windows = math.ceil(points / (dearest - 1))
-        return self._ledger.least_wait(now, waiter.cost) + max(0, windows - 2) * self._ledger.period
+        return self._horizon.least_wait(now, waiter.cost) + max(0, windows - 2) * self._horizon.period
 
     def likely(self, waiter: Waiter, now: float) -> float:
         """Seconds until it is served, as things stand."""
         ahead = self._lanes.ahead_of(waiter.priority, waiter.order)
-        return max(self._ledger.likely_wait(now, ahead + waiter.cost), self.least(waiter, now))
+        return max(self._horizon.likely_wait(now, ahead + waiter.cost), self.least(waiter, now))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .ledger import Charge
+from .charge import Charge
 
 if TYPE_CHECKING:
     from ..rate_limit import RateLimit

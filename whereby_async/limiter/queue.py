@@ -8,8 +8,7 @@ and so its place.
 Cancelled waiters stay as husks until they come to a head, or until they are the majority: cancelling is O(1), and so is a
 grant. Counts and points are exact at all times, husks excluded.
 
-A call that has waited two periods is owed something whatever the higher lanes bring: while such calls wait, they are served
-first up to 5 % of each period's points.
+A call that has waited for long is owed something whatever the higher lanes bring (`Arrears`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from .arrears import Arrears
 from .protocol import Priority
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
     from .permit import LocalPermit
     from .station import Station
-
-OLD: Final = 2.0
-"""Periods after which a call is owed a share."""
-OLD_SHARE: Final = 0.05
-"""Part of each period's points that those calls get at least."""
 
 _FEW_HUSKS: Final = 64
 _NEVER: Final = 1 << 62
@@ -231,12 +226,11 @@ class Lanes:
         count: Calls that wait, all lanes.
     """
 
-    __slots__ = ("_lanes", "_old_from", "_old_spent", "count")
+    __slots__ = ("_arrears", "_lanes", "count")
 
     def __init__(self) -> None:
         self._lanes = tuple(Lane() for _ in Priority)
-        self._old_from = 0.0
-        self._old_spent = 0
+        self._arrears = Arrears()
         self.count: int = 0
 
     def __getitem__(self, priority: Priority) -> Lane:
@@ -302,18 +296,9 @@ class Lanes:
 
     def owed(self, now: float, limit: int, period: float) -> Waiter | None:
         """The oldest call of the lower lanes that is owed a share and has not had it in this period."""
-        if now - self._old_from >= period:
-            self._old_from = now
-            self._old_spent = 0
-        if self._old_spent >= OLD_SHARE * limit:
-            return None
-        owed: Waiter | None = None
-        for lane in self._lanes[1:]:
-            head = lane.head() if lane.count else None
-            if head and now - head.since >= OLD * period and (owed is None or head.since < owed.since):
-                owed = head
-        return owed
+        heads = (lane.head() for lane in self._lanes[1:] if lane.count)
+        return self._arrears.owed(heads, now, limit, period)
 
     def paid(self, waiter: Waiter) -> None:
         """A call that was owed has been served."""
-        self._old_spent += waiter.cost
+        self._arrears.paid(waiter.cost)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .caution import TURN
+
 if TYPE_CHECKING:
     from .ledger import Ledger
 
@@ -51,9 +53,20 @@ class Reserve:
 
     def points(self, ledger: Ledger, now: float) -> int:
         """Points that the batch lane may not touch now."""
-        ends_in = ledger.ends_in(now)
+        ends_in = _ends_in(ledger, now)
         if ends_in <= 0:
             return 0
         expected = self._reckon(ledger.limit, ledger.granted, now) * ends_in
         wanted = expected + (_FLOOR + _SPREAD * math.sqrt(expected)) * min(1.0, ends_in / _MELT)
         return math.ceil(min(self._share * ledger.limit, wanted))
+
+
+def _ends_in(ledger: Ledger, now: float) -> float:
+    """Seconds until the present window ends: as told, else a period after its beginning, else when points come back."""
+    end = ledger.window.end
+    if now < end < math.inf and ledger.lead.turned_at < end - TURN:
+        return min(end - now, ledger.period)
+    if now < ledger.lead.turned_at + ledger.period:
+        return ledger.lead.turned_at + ledger.period - now
+    first = ledger.ageing.first_at
+    return ledger.period if first is None else max(0.0, min(first - now, ledger.period))

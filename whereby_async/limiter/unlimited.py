@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from .account import Account
 from .costs import Prices
 from .lead import PATIENCE
-from .ledger import Charge, Ledger
+from .ledger import Ledger
 from .process import UNMETERED, ProcessLimiter
 from .reserve import Reserve
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..rate_limit import RateLimit
+    from .charge import Charge
     from .listeners import Listeners
 
 _PERIOD: Final = 60.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from fleet.fleet import Fleet, Yard
 from fleet.stores import KINDS, Store
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from fleet.stores import Store
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fleet.fleet import Fleet
+    from fleet.stores import Store
 
 PERIOD = 1.0
 LIMIT = 120
@@ -110,9 +109,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_calls_go_on_while_the_store_is_away(
-    fleet: Callable[..., Fleet], store: Store, trouble: Any
-) -> None:
+def test_calls_go_on_while_the_store_is_away(fleet: Callable[..., Fleet], store: Store, trouble: Any) -> None:
     """No call fails, all processes go on by their shares, no 429 then or on the way back, and each outage is told once."""
     crew = fleet(0, limit=LIMIT, period=PERIOD)
     port = crew.api.ask("wire", port=store.port)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .connection import Link
     from .hall import Hall
-    from .wire import Ending, Message, Plan, Reply
+    from .wire import Ending, Plan, Reply
 
 Unavailable: TypeAlias = Literal["fallback", "raise"]
 """What to do while the store is away."""
@@ -81,7 +81,7 @@ class Branch:
         self._numbers = itertools.count(1)
         self._spent = Ageing(plan.period)
         self._spent_ever = 0
-        self._unreported = self._reporting = 0
+        self._away = (0, 0)
         self._headers_missed = self._period_told = False
         self._desks: dict[asyncio.AbstractEventLoop, Desk] = {}
 
@@ -161,10 +161,10 @@ class Branch:
             self._spent.release(now)
             return self._spent_ever - self._spent.released
 
-    def spent_away(self) -> int:
-        """Points spent without the store that it must be told of."""
-        self._reporting = self._unreported + (self.loan.spent() if self.loan else 0)
-        return self._reporting
+    def away(self) -> tuple[int, int]:
+        """Points spent in the last outage: those that may still count, and all."""
+        loan = self.loan
+        return self._away if loan is None else (loan.spent(), loan.total())
 
     def uses_loan(self, now: float) -> bool:
         """Does somebody go by the local budget, or did within a period?"""
@@ -172,13 +172,14 @@ class Branch:
 
     # What the store says
 
-    def heard(self, reply: Reply, message: Message) -> None:
+    def heard(self, reply: Reply) -> None:
         """The store has answered."""
         now = self.clock()
-        self.view = View(reply, now)
+        whole, self.view = self.view.quota.whole, View(reply, now)
         changes = self.tariff.heard(reply)
-        self._returned(now, message)
-        if changes:
+        self._returned(now)
+        if changes or reply.whole < whole:
+            # Those who wait pay the new prices, and some can never be paid for any more.
             for desk in self.desks:
                 if desk.hall.lanes.count:
                     desk.loop.call_soon_threadsafe(desk.hall.reprice)
@@ -207,21 +208,18 @@ class Branch:
                 reply.period,
             )
 
-    def _returned(self, now: float, message: Message) -> None:
+    def _returned(self, now: float) -> None:
         """The store is there."""
         with self._lock:
-            self._unreported = 0
             lasted = self.outage.lasted(now)
             if self.outage.since is None:
                 return
             self.outage.ended()
             loan, self.loan = self.loan, None
             if loan is not None:
-                # What was granted since the message was written is told with the next.
-                points = loan.spent()
-                self._unreported = max(0, points - message.spent_away)
-                self._spent.answered(points, now)
-                self._spent_ever += points
+                self._away = loan.spent(), loan.total()
+                self._spent.answered(self._away[0], now)
+                self._spent_ever += self._away[0]
         if loan is not None:
             loan.end()
         logger.warning("the store of the point budget is back after %.1f s", lasted)

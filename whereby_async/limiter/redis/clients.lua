@@ -71,7 +71,7 @@ function Desk.welcome(books, clients, m, now)
   local old = c
   c = {
     generation = books.generations, seq = 0, out = 0, last = 0, seen = now, wake = -inf, taken = 0, round = books.round,
-    wants = { 0, 0, 0 }, heads = { 0, 0, 0 }, since = { 0, 0, 0 },
+    outage = m.away == 0 and m.outage or 0, total_away = m.away == 0 and m.total_away or 0, wants = { 0, 0, 0 }, heads = { 0, 0, 0 }, since = { 0, 0, 0 },
   }
   clients[m.id] = c
   if lost then
@@ -140,7 +140,23 @@ function Desk.take_back(books, c)
   end
 end
 
+-- What was spent without the store, as far as it was not told before.
+function Desk.settle_outage(books, c, m, now)
+  local told = c.outage == m.outage and c.total_away or 0
+  Desk.adopt(books.ledger, 0, max(0, min(m.spent_away, m.total_away - told)), now)
+  c.outage, c.total_away = m.outage, max(told, m.total_away)
+  if m.away > 0 and now - books.called_at >= m.away / 2 then
+    -- The store was away for all: each must report what he spent before anybody gets points.
+    books.hush_until = max(books.hush_until, now + m.plan.pause)
+    Ledger.grow_cold(books.ledger, now, false)
+  end
+end
+
 function Desk.report(books, trail, prices, clients, c, m, now)
+  if m.confirmed > 0 and c.seq == m.confirmed then
+    -- The last answer was heard, so the store was there for somebody then; what comes out of its buffers after it hung is no sign.
+    books.called_at = max(books.called_at, c.seen)
+  end
   if c.seq > m.confirmed then
     Desk.take_back(books, c)
   end
@@ -159,10 +175,6 @@ function Desk.report(books, trail, prices, clients, c, m, now)
       Desk.finish(books, trail, prices, owner, orphan[2], now)
     end
   end
-
-  if m.away > 0 and now - books.called_at >= m.away / 2 then
-    -- The store was away for all: each must report what he spent before anybody gets points.
-    books.hush_until = max(books.hush_until, now + m.plan.pause)
-    Ledger.grow_cold(books.ledger, now, false)
-  end
+  Desk.settle_outage(books, c, m, now)
+  c.seen = now
 end

@@ -146,10 +146,8 @@ function Desk.call(key, text)
   if m.seq <= c.seq then
     return cmsgpack.pack({ stale = true })
   end
-  c.seen = now
-  Desk.drop_the_gone(books, clients, m.plan.lease, now)
   Desk.report(books, trail, prices, clients, c, m, now)
-  books.called_at = now
+  Desk.drop_the_gone(books, clients, m.plan.lease, now)
   local g = Desk.serve(books, clients, c, m, now)
   local answer = Desk.answer(g, books, clients, c, prices, m, adopted)
   Desk.save(key, m.plan, books, trail, prices, clients)

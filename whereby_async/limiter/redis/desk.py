@@ -219,6 +219,7 @@ class Desk:
         self._collect(now)
         self._agenda.said(now)
         standing.seq += 1
+        spent_away, total_away = branch.away()
         sent, wants = self.hall.wanted(CHUNK)
         message = Message(
             id=standing.id,
@@ -229,7 +230,9 @@ class Desk:
             out=self.outbox.out,
             spent=branch.spent(now),
             away=branch.outage.lasted(now),
-            spent_away=branch.spent_away(),
+            outage=branch.outage.number,
+            spent_away=spent_away,
+            total_away=total_away,
             again=list(standing.unheard),
             ends=self.outbox.take(),
             orphans=branch.take_orphans(),
@@ -246,7 +249,10 @@ class Desk:
         for number, (lane, place) in enumerate(reply.served):
             caller, cost = sent[lane - 1][place - 1]
             self._grant(caller, cost, reply.lead if number == reply.lead_place else 0, reply)
-        self.branch.heard(reply, message)
+        self.branch.heard(reply)
+        if self.branch.away()[1] > message.total_away:
+            # Somebody went without the store while it was being told that it is back.
+            self._agenda.say(self.loop.time())
         self.hall.sort_out(sent, reply.why)
         told = [lane for lane, calls in zip(Priority, sent, strict=True) if any(each.queued for each, _ in calls)]
         waiting = [lane for lane in Priority if self.hall.lanes[lane].count]

@@ -93,6 +93,10 @@ class Loan:
         ledgers = [account.ledger for account in self._accounts]
         return sum(max(0, min(ledger.held, ledger.granted - self._before)) for ledger in ledgers)
 
+    def total(self) -> int:
+        """All points that were granted here."""
+        return sum(account.ledger.granted - self._before for account in self._accounts)
+
     def needed(self, now: float) -> bool:
         """Is there anybody whom the store's return would concern?"""
         if now < self.used_at + self._period:

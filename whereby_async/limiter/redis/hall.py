@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ...errors import BudgetError
 from .. import refusals
+from ..arrears import OLD
 from ..outlook import Outlook
 from ..protocol import Priority
-from ..queue import OLD, Lanes
+from ..queue import Lanes
 from .caller import Caller
 from .wire import Wants
 

@@ -30,14 +30,16 @@ class Outage:
     """The store's absence.
 
     Attributes:
+        number: How many there have been.
         since: When it began; `None` while the store is there.
         reason: Why.
         retry_at: When to try again.
     """
 
-    __slots__ = ("_delay", "reason", "retry_at", "since")
+    __slots__ = ("_delay", "number", "reason", "retry_at", "since")
 
     def __init__(self) -> None:
+        self.number: int = 0
         self.since: float | None = None
         self.reason: str = ""
         self.retry_at: float = -math.inf
@@ -47,6 +49,7 @@ class Outage:
         """A call failed; whether that is news."""
         news = self.since is None
         if news:
+            self.number += 1
             self.since = now
             self._delay = _FIRST
         else:

@@ -70,8 +70,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         generation: The client's record in them.
         out: Points that the client has in flight, but for those that end with this message.
         spent: Points of its calls that were answered within the last period.
-        away: Seconds that the store was out of reach.
-        spent_away: Points that were spent meanwhile.
+        away: Seconds that the store has been out of reach; 0 if it was there the last time.
+        outage: The number of the last outage, to the process.
+        spent_away: Points that were spent in it and may still count.
+        total_away: All points that were spent in it.
         again: Ends of calls whose answers were never heard.
         ends: Permits that have ended.
         orphans: Permits of clients that cannot speak for themselves any more.
@@ -88,7 +90,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     out: int
     spent: int
     away: float
+    outage: int
     spent_away: int
+    total_away: int
     again: list[tuple[int, list[Ending]]]
     ends: list[Ending]
     orphans: list[tuple[str, Ending]]
