@@ -163,7 +163,7 @@ def glance(figures: Figures) -> Table:
             times = f" ({against.median:.2f})" if against else ""
             line.append(f"{statistics.median(taken):.0f}{times}" if taken else "—")
         memory = figures.of(cells[0], one.name, "asyncio", "rss_mb")
-        if any(cell != "—" for cell in line):
+        if any(found != "—" for found in line):
             lines.append([one.name, *line, f"{statistics.median(memory):.0f}" if memory else "—"])
     title = "Processor time per call in µs (÷ floor), 50 at once, asyncio, plain"
     return Table(title, ("client", *OPERATIONS.values(), "RSS MB"), lines)
@@ -303,7 +303,7 @@ class Contest:
             return max(int(self._options.calls), 3 * cell.concurrency)
         trial = self._round(runner, cell, cell.concurrency + 50)
         wanted = trial["per_second"] * self._options.seconds
-        return int(max(wanted, 3 * cell.concurrency))
+        return int(max(wanted, (10 if runner.contestant.steady else 3) * cell.concurrency))
 
     def _round(self, runner: Runner, cell: Cell, calls: int) -> dict[str, Any]:
         warm_up = cell.concurrency + calls // 10
@@ -328,7 +328,7 @@ def measure(options: argparse.Namespace) -> Report:
             contest.measure(cell, figures)
         report.notes += [*contest.notes, contest.versions()]
     head = ("call", "client", "CPU µs", "÷ floor [95 %]", "calls/s", "p50 ms", "p99 ms", "RSS MB")
-    report.tables += [glance(figures), Table("Calls", head, rows(figures, cells))]
+    report.tables += [table for table in (glance(figures), Table("Calls", head, rows(figures, cells))) if table.rows]
     report.targets += targets(figures)
     report.bars += bars(figures)
     return report

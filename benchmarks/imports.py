@@ -33,6 +33,10 @@ PACKAGE, WEBHOOKS, CLIENT = (
 MSGSPEC, FLOOR = "import msgspec", "import aiohttp, msgspec"
 
 
+PEER = "from whereby_api import WherebyClient"
+GENERATED = "from generated_whereby import AuthenticatedClient"
+
+
 class Subject(NamedTuple):
     """A program and where it runs."""
 
@@ -50,8 +54,8 @@ SUBJECTS = (
     Subject(CLIENT, environments.OURS),
     Subject(f"{CLIENT}; WherebyClient('key')", environments.OURS),
     Subject("import httpx", environments.HTTPX),
-    Subject("from whereby_api import WherebyClient", environments.WHEREBY_API),
-    Subject("from generated_whereby import AuthenticatedClient", environments.GENERATED),
+    Subject(PEER, environments.WHEREBY_API),
+    Subject(GENERATED, environments.GENERATED),
 )
 
 
@@ -133,7 +137,7 @@ def measure(options: argparse.Namespace) -> Report:
         [f"`{program}`", f"{min(taken):.1f}", f"{middle[program]:.1f}"] for program, taken in contest.times.items()
     ]
     values = [(program.removeprefix("import "), value) for program, value in middle.items() if program != "pass"]
-    names = {CLIENT: "WherebyClient", "from whereby_api import WherebyClient": "whereby_api"}
+    names = {CLIENT: "WherebyClient", PEER: "whereby_api", GENERATED: "openapi-python-client"}
     shown = [(names.get(program, program), value) for program, value in values if ";" not in program]
     return Report(
         tables=[Table("Imports", ("program", "least ms", "median ms"), lines)],

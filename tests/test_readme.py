@@ -81,12 +81,13 @@ PRINTS = {
     "OpenTelemetry": r"meetings\.list 1\n",
     "Webhooks": r"Zoë joined /weekly\nseen before\n",
     "Links into rooms": r"https://example\.whereby\.com/weekly\?displayName=Zo%C3%AB%20%26%20Bo&lang=nb&audio=off&minimal\n",
+    "In a web app": r"",
     "Testing your own code": r"",
     "Testing under pytest": r"\.\. +\[100%\]\n2 passed in .*\n",
     "Testing webhooks": r"(room\.client\.joined\n|room\.client\.left\n){5}",
 }
 
-CALLS_NOTHING = {"Webhooks", "Links into rooms"}
+CALLS_NOTHING = {"Webhooks", "Links into rooms", "In a web app"}
 """Snippets that need no server; those on testing have servers of their own."""
 
 
@@ -94,6 +95,13 @@ def test_only_known_kinds_of_blocks_are_there() -> None:
     """Each block is Python or a command, so that none is left unrun."""
     assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH) + len(SHELL))
     assert PYTHON.keys() == PRINTS.keys()
+
+
+def test_web_app_is_a_part_of_the_program_that_is_tested() -> None:
+    """Each line of the README's web app stands in the recipe, in its order."""
+    lines = iter((checkout.ROOT / "tests/recipes/programs/fastapi_app.py").read_text().splitlines())
+    missing = [line for line in PYTHON["In a web app"].splitlines() if line not in lines]
+    assert missing == []
 
 
 def test_commands_are_the_two_that_need_nothing_but_python() -> None:

@@ -132,12 +132,16 @@ class Child:
         self._process.wait()
         self.close()
 
-    def close(self) -> None:
-        """End it by talking to it no more, or, if that does not do, with SIGKILL."""
+    def hang_up(self) -> None:
+        """Talk to it no more, so that it ends, without waiting until it has."""
         assert self._process.stdin
-        assert self._process.stdout
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """End it by talking to it no more, or, if that does not do, with SIGKILL."""
+        assert self._process.stdout
+        self.hang_up()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -36,7 +36,10 @@ class Yard:
 
     def close(self) -> None:
         """End them all."""
-        for child in [*self._workers, *([self._api] if self._api else [])]:
+        children = [*self._workers, *([self._api] if self._api else [])]
+        for child in children:
+            child.hang_up()
+        for child in children:
             child.close()
 
 

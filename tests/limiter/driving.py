@@ -7,6 +7,8 @@ import functools
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import RateLimit
+from whereby_async.limiter.charge import Charge
+from whereby_async.limiter.ledger import Ledger
 from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from whereby_async.limiter import Limiter, Permit
 
 P = ParamSpec("P")
+PERIOD = 60.0
 
 
 def simulated(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -62,3 +65,38 @@ async def turns(count: int = 5) -> None:
     """Let everything that is ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+class Book:
+    """A ledger with a clock, and short words for what happens to it."""
+
+    def __init__(self, limit: int | None = 100) -> None:
+        self.ledger = Ledger(limit, PERIOD)
+        self.now = 1000.0
+
+    def grant(self, cost: int = 1) -> Charge:
+        """A call that goes whatever the room."""
+        charge = Charge(cost, 0.0, 0)
+        self.ledger.charge(charge, self.now)
+        return charge
+
+    def answer(self, charge: Charge, remaining: int, *, limit: int = 100, reset_in: float | None = None) -> None:
+        """It comes back."""
+        self.ledger.settle(charge, says(remaining, limit=limit, reset_in=reset_in), self.now)
+
+    def call(self, remaining: int, cost: int = 1, *, limit: int = 100, reset_in: float | None = None) -> None:
+        """Both at once."""
+        self.answer(self.grant(cost), remaining, limit=limit, reset_in=reset_in)
+
+    def room(self, need: int = 1) -> int:
+        """What may be granted now."""
+        return self.ledger.room(self.now, need)
+
+    def spend(self, points: int = 100) -> None:
+        """That many single calls in a row."""
+        for spent in range(points):
+            self.call(99 - spent)
+
+    def until(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds

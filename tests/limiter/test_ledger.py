@@ -4,47 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from limiter.driving import refuses, says
+from limiter.driving import PERIOD, Book, refuses
 from whereby_async.limiter.ageing import GUARD
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.ledger import Ledger
-
-PERIOD = 60.0
-
-
-class Book:
-    """A ledger with a clock, and short words for what happens to it."""
-
-    def __init__(self, limit: int | None = 100) -> None:
-        self.ledger = Ledger(limit, PERIOD)
-        self.now = 1000.0
-
-    def grant(self, cost: int = 1) -> Charge:
-        """A call that goes whatever the room."""
-        charge = Charge(cost, 0.0, 0)
-        self.ledger.charge(charge, self.now)
-        return charge
-
-    def answer(self, charge: Charge, remaining: int, *, limit: int = 100, reset_in: float | None = None) -> None:
-        """It comes back."""
-        self.ledger.settle(charge, says(remaining, limit=limit, reset_in=reset_in), self.now)
-
-    def call(self, remaining: int, cost: int = 1, *, limit: int = 100, reset_in: float | None = None) -> None:
-        """Both at once."""
-        self.answer(self.grant(cost), remaining, limit=limit, reset_in=reset_in)
-
-    def room(self, need: int = 1) -> int:
-        """What may be granted now."""
-        return self.ledger.room(self.now, need)
-
-    def spend(self, points: int = 100) -> None:
-        """That many single calls in a row."""
-        for spent in range(points):
-            self.call(99 - spent)
-
-    def until(self, seconds: float) -> None:
-        """Time passes."""
-        self.now += seconds
 
 
 def test_remaining_moves_the_account_up() -> None:

@@ -121,9 +121,10 @@ def _refused(ledger: Ledger, charge: Charge, answer: RateLimit, now: float) -> N
 def _shut_the_gate(ledger: Ledger, charge: Charge, answer: RateLimit, now: float) -> None:
     window, named = ledger.window, answer.retry_after
     delay = window.ends_in(now) if named is None else named
+    end = window.end if window.sure else math.inf
     if named is not None and charge.granted_at >= window.end:
         window.refused(named, now)
-    ledger.gate.refused(delay, charge.granted_at, now, window.end if window.sure else math.inf)
+    ledger.gate.refused(delay, charge.granted_at, now, end)
     ledger.gate.named_at = now + named if named else math.inf
 
 

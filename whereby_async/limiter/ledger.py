@@ -21,8 +21,12 @@ nonsense in headers cannot overdraw, they can only make us slower, and not by mu
 (`Lead`) goes alone and its answer opens the rest at once.
 
 What would break the proof is handled apart, by granting less: not knowing where we stand (`Cold`), and others who spend from
-the same budget (`Others`), whose presence lets answers reduce the room. A server that refuses what both facts allow, and
-refills as it goes, is paced (`Pace`). Its own word on its window's end (`Window`) sends one call, never a burst.
+the same budget (`Others`), whose presence lets answers reduce the room. A server that refills as it goes, and is shared
+or refuses what both facts allow, is paced (`Pace`). Its own word on its window's end (`Window`) sends one call, never a burst.
+How a grant is reckoned stands here and in `caution`, what answers teach in `hearing`, how long things take in `horizon`.
+
+Nothing helps against a limit that is lowered while calls are under way: as many are refused as were sent before the first answer
+told, at most one burst; nobody can recall them, and bursts in portions would cost each window a round trip per portion.
 
 Invariants: `released <= answered <= granted`; a call whose fate is unknown stays spent as if it arrived as late as it could.
 Cancelled before sending: the points go back, and every floor stays right, since those points were counted as granted in all

@@ -124,7 +124,7 @@ def test_calls_go_on_while_the_store_is_away(fleet: Callable[..., Fleet], store:
     finally:
         trouble.mend(crew, store)
     crew.until(lambda said: all(each["state"] != "degraded" for each in said))
-    crew.windows(3)
+    crew.windows(2)
     said = crew.ask("stop", patience=20)
     seen = crew.look()
     assert seen["throttled"] == 0
