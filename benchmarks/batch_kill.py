@@ -38,7 +38,8 @@ from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, RecordedRequ
 
 TIMEOUT = 0.5
 """Seconds for one attempt: short, since a job that was killed waits for as long before it looks for its rooms."""
-LATENCY = 0.06
+LATENCY = (0.02, 0.1)
+"""Seconds, from least to most: answers overtake each other."""
 FAULT_EVERY = 25
 """Creates from one lost answer to the next, on average."""
 KILLS_PER_JOB = 20

@@ -72,6 +72,7 @@ PRINTS = {
     "Lists": r"/support-1 90\n1 None\n",
     "Errors": r"deleted, or never there\n",
     "Points: lanes and waiting": r"1000 99\d [56]\d\.\d+\n",
+    "One budget for every process and machine": r"",
     "Uploads": r"",
     "Downloads": r"(\d+ of 11 bytes, 0 breaks\n)+weekly-\S+\.mp4 11\n",
     "Waiting for transcriptions and summaries": r"\{'summary': .*\}\n",
@@ -87,7 +88,7 @@ PRINTS = {
     "Testing webhooks": r"(room\.client\.joined\n|room\.client\.left\n){5}",
 }
 
-CALLS_NOTHING = {"Webhooks", "Links into rooms", "In a web app"}
+CALLS_NOTHING = {"Webhooks", "Links into rooms", "In a web app", "One budget for every process and machine"}
 """Snippets that need no server; those on testing have servers of their own."""
 
 

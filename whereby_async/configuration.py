@@ -141,6 +141,9 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
         if not methods:
             msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(HOOK_METHODS)}"
             raise ConfigurationError(msg)
+        if isinstance(hook, type) and any(inspect.isfunction(inspect.getattr_static(hook, name)) for name in methods):
+            msg = f"hooks holds the class {hook.__name__} and not an object of it: pass {hook.__name__}()"
+            raise ConfigurationError(msg)
         for name in methods:
             if inspect.iscoroutinefunction(getattr(hook, name)):
                 msg = f"{type(hook).__name__}.{name} is async and would never run: hooks are told by plain methods"

@@ -21,9 +21,38 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
+from .rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
+
 if TYPE_CHECKING:
     from .limiter.protocol import Limiter
-    from .rate_limit import RateLimit
+else:
+    Limiter = Any  # it stands above this module; `inspect.signature` of the details asks for the name
+
+__all__ = [
+    "AttemptDetails",
+    "CallDetails",
+    "ClientHook",
+    "CostChangeDetails",
+    "EndDetails",
+    "Hook",
+    "LimiterDetails",
+    "LimiterHook",
+    "OnAttempt",
+    "OnCall",
+    "OnCostChange",
+    "OnEnd",
+    "OnLimiter",
+    "OnOutage",
+    "OnResponse",
+    "OnRetry",
+    "OnThrottle",
+    "OnWait",
+    "OutageDetails",
+    "ResponseDetails",
+    "RetryDetails",
+    "ThrottleDetails",
+    "WaitDetails",
+]
 
 logger: Final = logging.getLogger("whereby_async")
 

@@ -8,6 +8,7 @@ On cancel, at any await: a permit whose request never left goes back, one whose 
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -264,7 +265,17 @@ def _unanswered(
         _remember(failure, earlier)
     if not isinstance(failure, APIConnectionError):
         raise failure
+    if _no_loop():  # the coroutine is being dropped, and its connection was dropped before it: there is no going on
+        raise GeneratorExit
     return failure
+
+
+def _no_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _result(operation: Operation[T], answer: Answer) -> T:

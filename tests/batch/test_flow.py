@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from whereby_async import WherebyClient
     from whereby_async.batch import Outcome
+    from whereby_async.hooks import AttemptDetails
     from whereby_async.models import Meeting
 
 pytestmark = pytest.mark.anyio
@@ -317,7 +318,13 @@ async def test_calls_are_in_the_batch_lane_whatever_else_is_asked(
     fake: FakeWhereby, recorded: RecordingLimiter
 ) -> None:
     """Neither a view's lane nor `use_priority` lifts a batch's calls, look-alikes in one's own functions included."""
-    async with fake.client(limiter=recorded, priority=Priority.INTERACTIVE) as client:
+    lanes: list[str] = []
+
+    class Heard:
+        def on_attempt(self, details: AttemptDetails) -> None:
+            lanes.append(details.priority)
+
+    async with fake.client(limiter=recorded, priority=Priority.INTERACTIVE, hooks=[Heard()]) as client:
         view = client.with_options(priority=Priority.INTERACTIVE)
 
         async def own(number: int) -> None:
@@ -329,6 +336,7 @@ async def test_calls_are_in_the_batch_lane_whatever_else_is_asked(
             await outcomes_of(client.batch(client.request, [{"method": "GET", "path": "/meetings"}]))
             assert {permit.priority for permit in recorded.permits} == {Priority.BATCH}
             assert len(recorded.permits) == 7
+            assert lanes == ["BATCH"] * 7
             await view.meetings.list()
     assert recorded.permits[-1].priority is Priority.INTERACTIVE
     assert all(permit.ends == ["settle"] for permit in recorded.permits)

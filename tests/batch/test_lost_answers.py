@@ -431,3 +431,31 @@ async def test_dates_that_the_server_garbles_decide_nothing(fake: FakeWhereby, w
     outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(3), concurrency=2))
     assert states(outcomes) == {"ok": 3}
     assert each_once(fake, 3)
+
+
+async def test_room_that_has_left_the_list_is_not_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A room that was made, ended and is gone from the list looks like one that never was: it stays unknown."""
+    lose(fake, Fault(drop="after"), 0)
+
+    def time_passes(request: RecordedRequest) -> None:
+        if request.operation == "meetings.create":
+            fake.clock_skew += 3 * 3600
+
+    fake.subscribe(time_passes)
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    request = {"end_date": ends, "room_name_prefix": "r0-"}
+    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, [request]))
+    assert outcome.state == "unknown"
+    assert not fake.live_meetings()
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_answers_out_of_order_find_their_items(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Answers that overtake each other, some of them lost, end with the right room for each item."""
+    for number in range(15):
+        fake.faults.add(Fault(operation="meetings.create", answer_delay=0.15 - 0.01 * number))
+    lose(fake, Fault(drop="after"), 5, 9)
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(30), concurrency=30))
+    assert states(outcomes) == {"ok": 30}
+    assert all((outcome.result.room_name or "").startswith(f"/r{outcome.index}-") for outcome in outcomes)
+    assert each_once(fake, 30)

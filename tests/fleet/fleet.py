@@ -110,6 +110,13 @@ class Fleet:
         """Wait until so many more windows have begun."""
         self.api.ask("windows", count=count)
 
+    def spent(self, share: float, patience: float = 20.0) -> None:
+        """Wait until so much of the present window is spent."""
+        ends = time.monotonic() + patience
+        while not (windows := self.look()["windows"]) or windows[-1]["points"] < share * self.limit:
+            assert time.monotonic() < ends, windows
+            time.sleep(0.01)
+
     def until(self, condition: Callable[[list[dict[str, Any]]], bool], patience: float = 20.0) -> list[dict[str, Any]]:
         """Wait until something is true of what the workers say of themselves."""
         ends = time.monotonic() + patience

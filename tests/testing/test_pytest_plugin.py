@@ -49,10 +49,9 @@ async def test_server_and_client_work(fake_whereby, whereby_client):
     assert meeting.room_name == "/a"
 
 MARK
-async def test_server_lives_in_the_loop_of_the_test(fake_whereby):
-    assert threading.active_count() == 1
+async def test_server_answers_also_while_the_loop_of_the_test_stands_still(fake_whereby):
     assert "FakeWhereby" in repr(fake_whereby) and "not running" not in repr(fake_whereby)
-    assert await asyncio.to_thread(status_of, fake_whereby.url) == 401
+    assert status_of(fake_whereby.url) == 401
 
 MARK
 @pytest.mark.whereby(limit=100, algorithm="sliding_log", client={"max_wait": 0.0})
@@ -152,6 +151,48 @@ def test_under_pytest_asyncio_auto(run: Callable[..., Run]) -> None:
     scopes = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
     done = run(ASYNC, "--asyncio-mode=auto", config=scopes)
     assert done.counts == TOTAL, done.out
+
+
+STRANGE_LOOPS = """
+import unittest
+
+import pytest_asyncio
+
+@pytest.mark.anyio
+async def test_that_two_plugins_claim(whereby_client):
+    await whereby_client.meetings.list()
+
+class TestCase(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def have(self, whereby_client):
+        self.client = whereby_client
+
+    async def test_in_a_loop_of_its_own(self):
+        await self.client.meetings.list()
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def in_session_loop(whereby_client):
+    return await whereby_client.meetings.list().collect()
+
+@pytest.mark.asyncio
+async def test_with_fixture_of_the_session_loop(in_session_loop, whereby_client):
+    assert in_session_loop == await whereby_client.meetings.list().collect()
+
+@pytest_asyncio.fixture
+async def in_function_loop(whereby_client):
+    return await whereby_client.meetings.list().collect()
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_with_fixture_of_the_function_loop(in_function_loop, whereby_client):
+    assert in_function_loop == await whereby_client.meetings.list().collect()
+"""
+
+
+@pytest.mark.parametrize("mode", ["auto", "strict"])
+def test_any_loop_reaches_the_server(run: Callable[..., Run], mode: str) -> None:
+    """That of another plugin, of a test case, and of fixtures whose loop is not the test's."""
+    done = run(STRANGE_LOOPS, f"--asyncio-mode={mode}", conftest=ON_ASYNCIO)
+    assert done.counts == {"passed": 4}, done.out
 
 
 SYNC = """

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import math
@@ -59,6 +60,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
     Raises:
         TypeError: The destination is nothing that can be written to, or `on_progress` cannot be called.
         ValueError: `stall_timeout` is not above 0 and finite.
+        FileNotFoundError: The destination ends with a slash and is no directory.
     """
     _check(stall_timeout, on_progress)
     path = path_of(destination)
@@ -95,5 +97,7 @@ async def _place(
 ) -> str | os.PathLike[str]:
     """The file's path: in the destination, if that is a directory, under the name that the API tells."""
     if not await in_thread(functools.partial(os.path.isdir, path)):
+        if os.fsdecode(path).endswith(("/", os.sep)):
+            raise FileNotFoundError(errno.ENOENT, "the directory does not exist: make it first", os.fsdecode(path))
         return path
     return Path(path) / file_name(await fetch_name(), file_id)

@@ -22,6 +22,9 @@ _UNSATISFIED: Final = re.compile(r"bytes\s+\*/(\d{1,18})", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\d{1,18}")
 _STRONG_TAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
 
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+"""What neither a recording nor a transcript ever is."""
+
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _STALE_LINK: Final = frozenset({400, 401, 403, 404, 410})
 _LATER: Final = frozenset({408, 425, 429})
@@ -83,6 +86,9 @@ def judge(status: int, headers: Mapping[str, str], position: int, known: Version
         return Verdict(
             "unusable", reason=f"the storage sent content encoding {encoding[:20]!r}, which was not asked for"
         )
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in _PAGES:
+        return Verdict("unusable", reason=f"{kind} came, a web page in place of the file: is there a login page on the way?")
     return _whole(headers, known) if status == _OK else _part(headers, position, known)
 
 

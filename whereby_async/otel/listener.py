@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
 
+from ..errors import ConfigurationError
 from ..rate_limit import THROTTLED
+from ..redaction import shown
 from ..version import __version__
 from .budgets import budgets_of
 from .span import CallSpan
@@ -53,11 +55,21 @@ class OpenTelemetryHooks:
     Args:
         tracer_provider: Where spans go; default: the global one, also if it is set later.
         meter_provider: Where measurements go; default: the global one, also if it is set later.
+
+    Raises:
+        ConfigurationError: A provider is none.
     """
 
     def __init__(
         self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
+        for name, provider, method in (
+            ("tracer_provider", tracer_provider, "get_tracer"),
+            ("meter_provider", meter_provider, "get_meter"),
+        ):
+            if provider is not None and (isinstance(provider, type) or not callable(getattr(provider, method, None))):
+                msg = f"{name}={shown(provider)} has no {method}: pass one of OpenTelemetry's SDK, or None for the global one"
+                raise ConfigurationError(msg)
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider, _SCHEMA)
         meter_provider = metrics.get_meter_provider() if meter_provider is None else meter_provider
         meter = meter_provider.get_meter(_SCOPE, __version__, _SCHEMA)

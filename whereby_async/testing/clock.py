@@ -135,6 +135,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._jumping.working -= 1
 
 
+def require_no_loop(name: str) -> None:
+    """Refuse to run a loop within another.
+
+    Raises:
+        RuntimeError: A loop runs here already.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    msg = f"{name} runs a loop of its own, and there is one here already: call it from code that is not async, such as a plain test"
+    raise RuntimeError(msg)
+
+
 def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = LONGEST_STANDSTILL) -> T:
     """Run `main` in a fresh `SimulatedLoop`, like `asyncio.run`.
 
@@ -147,7 +161,13 @@ def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience:
         What `main` returns.
 
     Raises:
+        RuntimeError: A loop runs here already.
         SimulatedDeadlockError: Every task waits for another.
     """
+    try:
+        require_no_loop("run_simulated")
+    except RuntimeError:
+        main.close()
+        raise
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(start, patience=patience)) as runner:
         return runner.run(main)

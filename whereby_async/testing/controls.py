@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .checks import require_count
 from .spending import Spending
 from .world import World
 
@@ -35,18 +36,22 @@ class Controls(World):
         Raises:
             ValueError: A limit that is not above 0.
         """
-        if limit <= 0:
-            message = f"limit must be above 0, not {limit}"
-            raise ValueError(message)
+        require_count("limit", limit, least=1)
         self._policy.limit = limit
 
     def spend(self, points: int) -> None:
-        """Let another consumer of the same organisation take points; too many are refused, as ours would be."""
-        self._policy.take(points, self._clock.elapsed())
+        """Let another consumer of the same organisation take points; too many are refused, as ours would be.
+
+        Raises:
+            ValueError: Points that are no whole number from 0.
+        """
+        require_count("points", points)
+        with self._service.charging:
+            self._policy.take(points, self._clock.elapsed())
 
     @property
     def costs(self) -> dict[str, int]:
-        """The prices in points by operation; change them at any time."""
+        """The prices in points by operation; change them at any time: each operation has one, and there are no others."""
         return self._service.costs
 
     @property
@@ -131,6 +136,9 @@ class Controls(World):
         Returns:
             A context manager whose `points`, `throttled` and `charges` may be looked at, in the block and after it. It raises
             `AssertionError` with a list of calls and prices, unless the block raises something itself.
+
+        Raises:
+            ValueError: A number that is none, or bounds that contradict each other.
         """
         return Spending(
             self._service.watching, at_most=at_most, at_least=at_least, exactly=exactly, throttled=throttled

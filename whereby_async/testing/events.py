@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from .state import at_of, room_path
 from .wire import Wire, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .world import World
+
+_FIRST_ROOM: Final = 50_000_001
+"""Below all ids of meetings."""
 
 
 class Events:
@@ -28,6 +30,9 @@ class Events:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._rooms: dict[str, str] = {}
+        self._running: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
 
     def client_joined(  # noqa: PLR0913 - what the event tells
         self,
@@ -106,12 +111,23 @@ class Events:
         return self._in_room("room.client.knockCancelled", room_name, person, data)
 
     def session_started(self, room_name: str | None = None, **data: Any) -> Wire:
-        """`room.session.started`: the second person has come in."""
-        return self._session("room.session.started", room_name, data)
+        """`room.session.started`: the second person has come in.
+
+        In a room without a session of the fake's world one is made up, for the events of that room until it has ended.
+        """
+        name = _room(room_name)
+        session_id = self._session_in(name) or self._running.setdefault(name, new_id())
+        return self._in_room("room.session.started", name, {"roomSessionId": session_id}, data)
 
     def session_ended(self, room_name: str | None = None, **data: Any) -> Wire:
         """`room.session.ended`: the last person left a minute ago."""
-        return self._session("room.session.ended", room_name, data)
+        name = _room(room_name)
+        session_id = self._session_in(name)
+        if session_id is None:
+            session_id = self._ended.setdefault(name, new_id())
+        elif name in self._running:
+            self._ended[name] = self._running.pop(name)
+        return self._in_room("room.session.ended", name, {"roomSessionId": session_id}, data)
 
     def transcription_started(self, transcription: Mapping[str, Any] | None = None, **data: Any) -> Wire:
         """`transcription.started`.
@@ -130,7 +146,7 @@ class Events:
             data: More keys of `data`.
         """
         told = self._transcription(transcription, "ready")
-        given = transcription or {}
+        given = _given(transcription, "transcription")
         told["filename"] = given.get("filename") or f"{told['roomName'].lstrip('/')}-{self._world.date(-60.0)}.md"
         told["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
         told["durationInSeconds"] = given.get("durationInSeconds", 60)
@@ -162,7 +178,7 @@ class Events:
             recording: What `add_recording` gave; by default one that the API does not know.
             data: More keys of `data`.
         """
-        given = recording or {}
+        given = _given(recording, "recording")
         name = given.get("roomName") or _new_room()
         told = {
             "recordingId": given.get("recordingId") or new_id(),
@@ -191,29 +207,29 @@ class Events:
             "data": data,
         }
 
-    def _session(self, event_type: str, room_name: str | None, data: Wire) -> Wire:
-        name = room_path(room_name) if room_name else _new_room()
-        return self._in_room(event_type, name, {"roomSessionId": self._session_in(name) or new_id()}, data)
-
     def _in_room(self, event_type: str, room_name: str | None, told: Wire, data: Wire) -> Wire:
-        name = room_path(room_name) if room_name else _new_room()
-        meetings = [key for key, meeting in self._world.meetings.items() if meeting["roomName"] == name]
+        name = _room(room_name)
+        meetings = [key for key, meeting in list(self._world.meetings.items()) if meeting["roomName"] == name]
         where = {
-            "meetingId": meetings[-1] if meetings else "107585562",
+            "meetingId": meetings[-1] if meetings else self._without_meeting(name),
             "roomName": name,
             "subdomain": self._world.subdomain,
             "roomSessionId": self._session_in(name),
         }
         return self.event(event_type, **{**where, **told, **data})
 
+    def _without_meeting(self, room_name: str) -> str:
+        """A permanent room's id: its own for good, and none that a meeting gets."""
+        return self._rooms.setdefault(room_name, str(_FIRST_ROOM + len(self._rooms)))
+
     def _session_in(self, room_name: str) -> str | None:
-        """The room's newest session."""
-        sessions = [session for session in self._world.sessions.values() if session["roomName"] == room_name]
+        """The room's newest session; in a room without any, the one that has been made up and runs."""
+        sessions = [session for session in list(self._world.sessions.values()) if session["roomName"] == room_name]
         newest = max(sessions, key=lambda session: at_of(session, "startedAt") or 0.0, default=None)
-        return None if newest is None else newest["roomSessionId"]
+        return self._running.get(room_name) if newest is None else newest["roomSessionId"]
 
     def _transcription(self, transcription: Mapping[str, Any] | None, status: str) -> Wire:
-        given = transcription or {}
+        given = _given(transcription, "transcription")
         return {
             "transcriptionId": given.get("transcriptionId") or new_id(),
             "roomName": given.get("roomName") or _new_room(),
@@ -221,6 +237,17 @@ class Events:
             "type": given.get("type", "LIVE_TRANSCRIPTION"),
             "status": status,
         }
+
+
+def _room(room_name: str | None) -> str:
+    """A room's path; a new room's if none was named."""
+    return room_path(room_name) if room_name else _new_room()
+
+
+def _given(thing: Mapping[str, Any] | None, noun: str) -> Mapping[str, Any]:
+    if not isinstance(thing, Mapping | None):
+        raise TypeError(f"{noun} is what add_{noun} gave, a dictionary, not {thing!r}; an id alone goes in {noun}Id=")
+    return thing or {}
 
 
 def _new_room() -> str:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from .budget import Algorithm, policy
+from .checks import require_count, require_port, require_seconds, require_text
 from .controls import Controls
 from .events import Events
 from .headers import checked_style
 from .latency import Latency, Traffic
 from .listener import Listener
-from .routes import COSTS
+from .prices import Prices
 from .server import BASE_PATH, Service
 from .server_clock import ServerClock
 from .spelling import meant
 from .webhook_sender import FAKE_WEBHOOK_SECRET, WebhookSender
 
 if TYPE_CHECKING:
+    import yarl
+
     from collections.abc import Generator, Mapping
     from types import TracebackType
-    from typing import Self
+    from typing import Never, Self
 
     from ..client import WherebyClient
     from .headers import HeaderStyle
@@ -63,8 +68,10 @@ class FakeWhereby(Controls):
         seed: Where chance begins, for a `latency` between bounds.
 
     Raises:
-        ValueError: A limit or period that is not above 0, a price, `keep` or latency below 0, or a name that it does not
-            know: an algorithm, a header style, an operation.
+        TypeError: A price that is no whole number.
+        ValueError: Anything that no server can have: a limit or period that is not above 0, a price, `keep`,
+            `processing_time` or latency below 0, a blank key, or a name that it does not know: an algorithm, a header
+            style, an operation.
 
     Attributes:
         period: Seconds.
@@ -92,6 +99,16 @@ class FakeWhereby(Controls):
         keep: int | None = None,
         seed: int = 0,
     ) -> None:
+        require_count("limit", limit, least=1)
+        require_seconds("period", period, above=True)
+        require_seconds("clock_skew", clock_skew, least=-math.inf)
+        require_text("host", host)
+        require_port(port)
+        require_text("subdomain", subdomain)
+        if processing_time is not None:
+            require_seconds("processing_time", processing_time)
+        if keep is not None:
+            require_count("keep", keep)
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
         self.ignores_name_filter = ignores_name_filter
@@ -101,15 +118,13 @@ class FakeWhereby(Controls):
         self.events: Events = Events(self)
         self._port = port
         self._policy = policy(algorithm, limit, period, phase=clock.wall())
-        if keep is not None and keep < 0:
-            raise ValueError(f"keep is the most requests to keep, or None for all; not {keep}")
         self._service = Service(
             self,
             clock,
             self._policy,
             header_style=checked_style(header_style),
             traffic=Traffic(latency, seed),
-            costs=COSTS | _checked(costs or {}),
+            costs=Prices(costs or {}),
             keep=keep,
         )
         self._listener: Listener | None = None
@@ -154,6 +169,14 @@ class FakeWhereby(Controls):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+        if error is None:
+            self.faults.raise_problem()
+
+    def __enter__(self) -> Never:
+        message = "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does not await"
+        raise TypeError(message)
+
+    def __exit__(self, *_: object) -> None: ...
 
     @contextmanager
     def in_thread(self) -> Generator[Self, None, None]:
@@ -175,6 +198,7 @@ class FakeWhereby(Controls):
                 yield self
             finally:
                 portal.call(self.aclose)
+        self.faults.raise_problem()
 
     @property
     def port(self) -> int:
@@ -198,6 +222,7 @@ class FakeWhereby(Controls):
 
     @api_key.setter
     def api_key(self, key: str) -> None:
+        require_text("api_key", key)
         self._api_key = key
         self._service.keys = {key}
 
@@ -210,7 +235,13 @@ class FakeWhereby(Controls):
 
         Args:
             options: Any of the client's options.
+
+        Raises:
+            RuntimeError: The server has not been started yet, so its port is not known.
         """
+        if self._port == 0:
+            message = "the fake server has no port yet: start it first, by `async with` or `in_thread()`, or give it a port="
+            raise RuntimeError(message)
         from ..client import WherebyClient
         from ..limiter import PointBudget
 
@@ -221,7 +252,7 @@ class FakeWhereby(Controls):
 
     def webhook_sender(  # noqa: PLR0913 - the rules of delivery
         self,
-        url: str,
+        url: str | yarl.URL,
         *,
         secret: str = FAKE_WEBHOOK_SECRET,
         timeout: float = 5.0,
@@ -229,7 +260,9 @@ class FakeWhereby(Controls):
         backoff: float = 0.5,
         signs_again: bool = False,
     ) -> WebhookSender:
-        """Something that posts signed events to a URL, with this server's wall clock; see `WebhookSender`.
+        """Something that posts signed events to a URL; see `WebhookSender`.
+
+        Signatures are dated by this machine's clock, which is the receiver's too (also in a simulated loop), plus `clock_skew`.
 
         Args:
             url: Where events go.
@@ -240,7 +273,8 @@ class FakeWhereby(Controls):
             signs_again: Sign each try anew.
 
         Raises:
-            ValueError: The URL is no http or https URL.
+            TypeError: The URL is none.
+            ValueError: The URL is no http or https URL, or `timeout`, `retries` or `backoff` is no such number.
             ConfigurationError: The secret is blank.
         """
         return WebhookSender(
@@ -250,15 +284,5 @@ class FakeWhereby(Controls):
             retries=retries,
             backoff=backoff,
             signs_again=signs_again,
-            now=self.now,
+            now=lambda: time.time() + self.clock_skew,
         )
-
-
-def _checked(costs: Mapping[str, int]) -> dict[str, int]:
-    unknown = sorted(costs.keys() - COSTS.keys())
-    if unknown:
-        raise ValueError(f"costs names operations that there are not: {unknown[0]!r}: {meant(unknown[0], COSTS)}")
-    for name, price in costs.items():
-        if price < 0:
-            raise ValueError(f"a price must not be below 0 points: {price} for {name}")
-    return dict(costs)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import reprlib
+import threading
 from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec resolves annotations at run time
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +22,16 @@ STORAGE = "storage"
 """The name by which downloads go where others have an operation's."""
 
 _NO_SUCCESS = 300
-_AMOUNTS = ("times", "skip", "delay", "answer_delay", "acts_in", "truncate", "drip", "points")
+_COUNTS = ("times", "skip", "truncate", "points")
+_SECONDS = ("delay", "answer_delay", "acts_in", "drip")
+_KINDS = {
+    "operation": str, "status": int, "headers": Mapping, "content_type": str, "body": bytes, "redirect": str,
+    "endless": bool, "garbage_headers": Mapping, "raw": bytes, "act": bool,
+}  # fmt: skip
+_OPTIONAL = {"times", "truncate", "points", "acts_in", *_KINDS} - {"headers", "endless"}
+_STATUSES = range(100, 1000)
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LINE_ENDS = re.compile(r"[\r\n\0]")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +45,10 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         operation: The operation's name, such as `meetings.create`; `storage` for downloads; `None` for any operation.
-        when: Takes only requests of which this is true, such as `lambda request: request.json["isLocked"]`.
+        when: Takes only requests of which this is true, such as
+            `lambda request: (request.json or {}).get("isLocked")`; a request without a JSON body has `json` `None`. If it
+            raises, the fault does not take the request, and the error is raised at the server's exit, or by the pytest
+            plugin when the test is over.
         times: How many requests it takes; `None` for all.
         skip: Let so many matching requests pass first: `skip=2` begins with the third.
         status: Answer with this status and `body`, or with `{"error": …}` if there is no `body`.
@@ -58,8 +73,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             proxy's.
 
     Raises:
-        ValueError: An operation that there is not, an amount below 0, an unknown `drop`, or an `acts_in` without an
-            answer of its own.
+        TypeError: A part of another type.
+        ValueError: An operation that there is not, an amount below 0, a status or header that HTTP has not, an unknown
+            `drop`, or an `acts_in` without an answer of its own.
     """
 
     operation: str | None = None
@@ -85,12 +101,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what would never happen, or mean something else than it says."""
+        self._check_types()
         if self.operation is not None and self.operation != STORAGE and self.operation not in COSTS:
             raise ValueError(f"no operation {self.operation!r}: {meant(self.operation, [*COSTS, STORAGE])}")
-        for name in _AMOUNTS:
+        if self.status is not None and self.status not in _STATUSES:
+            raise ValueError(f"status={self.status}: a status has three digits")
+        for name in (*_COUNTS, *_SECONDS):
             amount = getattr(self, name)
-            if amount is not None and amount < 0:
-                raise ValueError(f"{name} must not be below 0: {amount!r}")
+            if amount is not None and not 0 <= amount < math.inf:
+                raise ValueError(f"{name} must not be below 0, and have an end: {amount!r}")
+        for name, value in {**self.headers, **(self.garbage_headers or {})}.items():
+            _check_header(name, value)
         if self.drop not in {None, "before", "after"}:
             raise ValueError(f"drop is 'before' or 'after' acting, not {self.drop!r}")
         if self.acts_in is not None and (self.act is False or not self.answers_by_itself):
@@ -98,6 +119,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
                 "acts_in answers first and acts later: give the answer too, such as status=504 or drop='before', and no"
                 " act=False"
             )
+
+    def _check_types(self) -> None:
+        kinds = {**_KINDS, **dict.fromkeys(_COUNTS, int), **dict.fromkeys(_SECONDS, (int, float))}
+        for name, kind in kinds.items():
+            value: object = getattr(self, name)
+            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if not fits and not (value is None and name in _OPTIONAL):
+                wanted = "seconds" if name in _SECONDS else kind.__name__ if isinstance(kind, type) else kind
+                raise TypeError(f"{name}={reprlib.repr(value)}: pass {wanted}")
+        if self.when is not None and not callable(self.when):
+            raise TypeError(f"when={reprlib.repr(self.when)}: pass a function that is asked with the request")
 
     def __repr__(self) -> str:
         """Only what was said of it."""
@@ -121,6 +153,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         return self.acts_in is not None or not (refused or self.redirect is not None or self.drop == "before")
 
 
+def _check_header(name: object, value: object) -> None:
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"headers are text by text, not {name!r}: {value!r}")
+    if not _NAME.fullmatch(name) or _LINE_ENDS.search(value):
+        raise ValueError(f"HTTP has no such header: {name!r}: {value!r}; what is no HTTP goes in raw=")
+
+
 _NOTHING = Fault()
 
 
@@ -130,6 +169,8 @@ class FaultPlan:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._seen: list[int] = []
+        self._lock = threading.RLock()  # the server may run in a thread of its own
+        self._problem: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._faults)
@@ -141,19 +182,38 @@ class FaultPlan:
         return f"<FaultPlan: {len(self._faults)} to come>"
 
     def add(self, *faults: Fault) -> None:
-        """Add faults behind those that wait already."""
-        self._faults.extend(faults)
-        self._seen.extend(0 for _ in faults)
+        """Add faults behind those that wait already.
+
+        Args:
+            faults: One or several.
+
+        Raises:
+            TypeError: Something else than a `Fault`, such as a list of them.
+        """
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f"faults.add takes Fault(…), one or several as add(one, another), not {fault!r}")
+        with self._lock:
+            self._faults.extend(faults)
+            self._seen.extend(0 for _ in faults)
 
     def clear(self) -> None:
         """Forget the faults that have not happened yet."""
-        self._faults.clear()
-        self._seen.clear()
+        with self._lock:
+            self._faults.clear()
+            self._seen.clear()
+
+    def raise_problem(self) -> None:
+        """Raise, once, the first error that a `when` raised, if one did; the server's exit does that."""
+        problem, self._problem = self._problem, None
+        if problem is not None:
+            raise problem
 
     @property
     def unused(self) -> list[Fault]:
         """The faults that have not done all that they were to: those with `times` left, and endless ones that never struck."""
-        plan = zip(self._faults, self._seen, strict=True)
+        with self._lock:
+            plan = list(zip(self._faults, self._seen, strict=True))
         return [fault for fault, seen in plan if fault.times or (fault.times is None and seen <= fault.skip)]
 
     def take(self, request: RecordedRequest) -> Fault | None:
@@ -162,16 +222,25 @@ class FaultPlan:
         Args:
             request: The request, as it stands in `FakeWhereby.requests` so far.
         """
-        for index, fault in enumerate(self._faults):
-            if not _matches(fault, request):
-                continue
-            self._seen[index] += 1
-            if self._seen[index] <= fault.skip:
-                continue
-            if fault.times is not None and self._seen[index] >= fault.skip + fault.times:
-                del self._faults[index], self._seen[index]
-            return fault
+        with self._lock:
+            for index, fault in enumerate(self._faults):
+                if not self._matches(fault, request):
+                    continue
+                self._seen[index] += 1
+                if self._seen[index] <= fault.skip:
+                    continue
+                if fault.times is not None and self._seen[index] >= fault.skip + fault.times:
+                    del self._faults[index], self._seen[index]
+                return fault
         return None
+
+    def _matches(self, fault: Fault, request: RecordedRequest) -> bool:
+        try:
+            return _matches(fault, request)
+        except Exception as error:  # noqa: BLE001 - raised by `raise_problem`: in here it would be a 500 of the server
+            error.add_note(f"raised by `when` of {fault!r} for a request of {request.operation}")
+            self._problem = self._problem or error
+            return False
 
 
 def _matches(fault: Fault, request: RecordedRequest) -> bool:

@@ -52,7 +52,10 @@ def _bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
 def _checked(latency: Latency) -> Latency:
     if callable(latency):
         return latency
-    least, most = _bounds(latency)
+    try:
+        least, most = _bounds(latency)
+    except (TypeError, ValueError):  # neither a number nor two
+        least = most = -1.0
     if not 0 <= least <= most < math.inf:
         message = f"latency is seconds, or the least and the most of them such as (0.05, 0.2), not {latency!r}"
         raise ValueError(message)

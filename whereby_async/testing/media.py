@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from .checks import require_count, require_seconds
 from .state import Moment, State, at_of, found, room_path
 from .storage import BytesBlob, PatternBlob, signed_query
 from .wire import Wire, new_id
@@ -51,7 +52,16 @@ class MediaWorld(State):
 
         Returns:
             The recording as the API lists it.
+
+        Raises:
+            ValueError: Both `content` and `size`, a size or duration below 0, or a room that is not the session's.
         """
+        if content is not None and size is not None:
+            message = "content= has its own size: leave out size="
+            raise ValueError(message)
+        if size is not None:
+            require_count("size", size)
+        require_seconds("duration", duration)
         blob = PatternBlob(size) if size is not None else BytesBlob(b"fake video\n" if content is None else content)
         name = self._room_of(room_name, room_session_id)
         start = self.date(-duration if start_date is None else start_date)
@@ -192,7 +202,7 @@ class MediaWorld(State):
     def move_on(self) -> None:
         """Finish the transcriptions and summaries whose time has come; every request does this first."""
         now = self._clock.elapsed()
-        for key in [key for key, due in self._due.items() if due <= now]:
+        for key in [key for key, due in list(self._due.items()) if due <= now]:
             if key in self.transcriptions:
                 self.finish_transcription(key)
             elif key in self.summaries:
@@ -225,6 +235,8 @@ class MediaWorld(State):
 
     def _room_of(self, room_name: str | None, room_session_id: str | None) -> str:
         session = self.sessions.get(room_session_id or "") or {}
+        if room_name and session and room_path(room_name) != session["roomName"]:
+            raise ValueError(f"the session {room_session_id!r} is of {session['roomName']!r}, not of {room_name!r}")
         return room_path(room_name or session.get("roomName") or new_id())
 
 

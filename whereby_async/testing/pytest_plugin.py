@@ -8,9 +8,10 @@ async def test_report_is_cheap(fake_whereby: FakeWhereby, whereby_client: Whereb
         await report(whereby_client)
 ```
 
-Under anyio's plugin and under pytest-asyncio (either mode, any loop scope) the server runs in the test's own loop, for a
-`@simulated` test in that simulated loop, and for a test that does not await in a thread of its own. Both are closed when the
-test is over, however it ends. A fault that was scripted and never happened is told by an `UnusedFaultWarning`, unless the test
+The server runs in a thread of its own, so that every loop reaches it: the test's under anyio's plugin or pytest-asyncio (either
+mode, any loop scope), another fixture's, that of an `IsolatedAsyncioTestCase`, one that a test without any makes. A test whose
+own loop is a `SimulatedLoop`, `@simulated` ones above all, has it in that loop. What is called back, `subscribe` and
+`Fault(when=…)`, is so in the server's thread. Both are closed when the test is over, however it ends. A fault that was scripted and never happened is told by an `UnusedFaultWarning`, unless the test
 failed anyway.
 """
 

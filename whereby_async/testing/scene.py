@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .clock import SimulatedLoop
 from .fake import FakeWhereby
 from .simulated import is_simulated, simulation
 from .spelling import meant
@@ -38,6 +39,7 @@ class Scene:
         options = _options(request)
         self._client_options: dict[str, Any] = options.pop("client", {})
         self.fake: FakeWhereby = FakeWhereby(**options)
+        self._thread = ExitStack()
 
     @cached_property
     def client(self) -> WherebyClient:
@@ -50,7 +52,11 @@ class Scene:
             await self.client.aclose()
 
     async def __aenter__(self) -> Self:
-        await self.fake.start()
+        """Serve from a thread, so that any loop can call; in a loop whose clock is simulated, from that one."""
+        if isinstance(asyncio.get_running_loop(), SimulatedLoop):
+            await self.fake.start()
+        else:
+            self._thread.enter_context(self.fake.in_thread())
         return self
 
     async def __aexit__(
@@ -59,6 +65,7 @@ class Scene:
         try:
             await self.aclose_client()
         finally:
+            self._thread.close()
             await self.fake.aclose()
 
 
@@ -71,6 +78,8 @@ def set_up(request: pytest.FixtureRequest) -> Iterator[Scene]:
     failed = request.session.testsfailed
     with _standing(request) as scene:
         yield scene
+    if request.session.testsfailed == failed:
+        scene.fake.faults.raise_problem()
     unused = scene.fake.faults.unused
     if unused and request.session.testsfailed == failed:
         what = ", ".join(map(repr, unused))
@@ -111,27 +120,22 @@ def _in_thread(request: pytest.FixtureRequest) -> Generator[Scene, None, None]:
 
 
 def _async_fixture(request: pytest.FixtureRequest, test: Any) -> str | None:
-    """The fixture that runs in the test's own loop; `None`: the test has none."""
-    inner = test.hypothesis.inner_test if hasattr(test, "hypothesis") else test
-    if not inspect.iscoroutinefunction(inner):
-        return None
-    if "anyio_backend" in request.fixturenames:
-        backend: str | tuple[str, object] = request.getfixturevalue("anyio_backend")
-        name = backend if isinstance(backend, str) else backend[0]
-        if name != "asyncio":
-            pytest.fail(
-                f"fake_whereby runs on asyncio, not on {name}: let a fixture anyio_backend return 'asyncio'",
-                pytrace=False,
-            )
-        return "_whereby_scene_under_anyio"
-    if not request.config.pluginmanager.has_plugin("whereby_async.testing.asyncio_fixtures"):
-        return None
-    from .asyncio_fixtures import fixture_name
+    """The fixture that runs in the test's own loop; `None`: nobody can tell that loop, if there is one."""
+    if request.config.pluginmanager.has_plugin("whereby_async.testing.asyncio_fixtures"):
+        from .asyncio_fixtures import fixture_of
 
-    marker = request.node.get_closest_marker("asyncio")
-    asked: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
-    default = request.config.getini("asyncio_default_test_loop_scope")
-    return fixture_name(asked.get("loop_scope") or asked.get("scope") or default)
+        if (fixture := fixture_of(request)) is not None:
+            return fixture
+    inner = test.hypothesis.inner_test if hasattr(test, "hypothesis") else test
+    if not inspect.iscoroutinefunction(inner) or "anyio_backend" not in request.fixturenames:
+        return None
+    backend: str | tuple[str, object] = request.getfixturevalue("anyio_backend")
+    name = backend if isinstance(backend, str) else backend[0]
+    if name != "asyncio":
+        pytest.fail(
+            f"fake_whereby runs on asyncio, not on {name}: let a fixture anyio_backend return 'asyncio'", pytrace=False
+        )
+    return "_whereby_scene_under_anyio"
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ other half of the latency; the answer, or what the fault leaves of it. With the 
 from __future__ import annotations
 
 import asyncio
+import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Service:
         self.origin = ""
         self.points_spent: int = 0
         self.throttled: int = 0
+        self.charging = threading.Lock()
         self._count = 0
         self._running: set[asyncio.Task[Any]] = set()
         self._late: set[asyncio.TimerHandle] = set()
@@ -161,11 +163,12 @@ class Service:
         price = self.costs[route.operation] if fault.points is None else fault.points
         if price <= 0:
             return {}, None
-        verdict = self.policy.take(price, self.clock.elapsed())
+        with self.charging:
+            verdict = self.policy.take(price, self.clock.elapsed())
         self.points_spent += verdict.charged
         exchange.note(points=verdict.charged, remaining=verdict.remaining)
         charge = Charge(operation=route.operation, points=verdict.charged, throttled=not verdict.allowed)
-        for spending in self.watching:
+        for spending in list(self.watching):
             spending.charges.append(charge)
         headers = rate_limit_headers(self.header_style, verdict, self.clock.wall())
         if verdict.allowed:

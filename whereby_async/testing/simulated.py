@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .clock import SimulatedLoop
+from .clock import SimulatedLoop, require_no_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -52,6 +52,7 @@ def simulated(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     Raises:
         TypeError: It is not a coroutine function.
+        RuntimeError: Raised by the test if a loop runs where it is called.
         SimulatedDeadlockError: Raised by the test if every task of it waits for another, after 30 s of real time.
     """
     if not inspect.iscoroutinefunction(test):
@@ -59,6 +60,7 @@ def simulated(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        require_no_loop(f"@simulated {test.__name__}")
         with simulation() as runner:
             return runner.run(test(*args, **kwargs))
 

@@ -43,6 +43,15 @@ class Spending:
         exactly: int | None = None,
         throttled: int | None = None,
     ) -> None:
+        for name, bound in {
+            "at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled
+        }.items():  # fmt: skip
+            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
+                raise ValueError(f"{name}={bound!r}: pass a whole number from 0, or None")
+        if at_least is not None and at_most is not None and at_least > at_most:
+            raise ValueError(f"nothing is at least {at_least} and at most {at_most}")
+        if exactly is not None and (at_least, at_most) != (None, None):
+            raise ValueError("exactly= says it all: leave out at_most= and at_least=")
         self._watching = watching
         self._bounds: dict[str, tuple[Callable[[int, int], bool], int | None]] = {
             "at most": (operator.le, at_most),

@@ -137,5 +137,11 @@ def at_of(wire: Wire, name: str) -> float | None:
 
 
 def room_path(room_name: str) -> str:
-    """A room's name with its leading slash, and only one."""
+    """A room's name with its leading slash, and only one.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(room_name, str):
+        raise TypeError(f"a room's name is text such as '/standup', not {room_name!r}")
     return "/" + room_name.lstrip("/")

@@ -8,8 +8,10 @@ growing pauses; a 4xx is not. Events may come more than once and in any order. T
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ import yarl
 from ..webhooks import SIGNATURE_HEADER, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 FAKE_WEBHOOK_SECRET = "fake-webhook-secret"  # noqa: S105 - it guards nothing
 """The secret that a webhook sender signs with unless told otherwise."""
@@ -85,13 +87,14 @@ class WebhookSender:
         now: The clock that signatures are dated by, in seconds since 1970; by default this machine's.
 
     Raises:
-        ValueError: The URL is no http or https URL.
+        TypeError: The URL is none.
+        ValueError: The URL is no http or https URL, or `timeout`, `retries` or `backoff` is no such number.
         ConfigurationError: The secret is blank.
     """
 
     def __init__(  # noqa: PLR0913 - the rules of delivery
         self,
-        url: str,
+        url: str | yarl.URL,
         *,
         secret: str = FAKE_WEBHOOK_SECRET,
         timeout: float = 5.0,
@@ -100,8 +103,14 @@ class WebhookSender:
         signs_again: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(url, str | yarl.URL):
+            raise TypeError(f"url must be text or a yarl.URL, not {url!r}")
+        url = str(url)
         if urlsplit(url).scheme not in {"http", "https"}:
             raise ValueError(f"url must be an http or https URL, such as http://127.0.0.1:8000/webhooks, not {url!r}")
+        _require("timeout", timeout, "seconds above 0", least=0.0, fits=timeout != 0)
+        _require("backoff", backoff, "seconds from 0", least=0.0)
+        _require("retries", retries, "a whole number from 0", least=0.0, fits=isinstance(retries, int))
         sign(b"", secret)  # a secret that signs nothing is told now
         self.url: str = url
         self.timeout: float = timeout
@@ -126,7 +135,7 @@ class WebhookSender:
 
     async def send(  # noqa: PLR0913 - what can be wrong with one
         self,
-        event: Mapping[str, Any] | bytes,
+        event: Mapping[str, Any] | bytes | bytearray | memoryview,
         *,
         secret: str | None = None,
         skew: float = 0.0,
@@ -146,8 +155,13 @@ class WebhookSender:
 
         Returns:
             What became of it. A receiver that refuses, fails or does not answer raises nothing.
+
+        Raises:
+            TypeError: The event is neither a dictionary nor bytes.
+            ValueError: `skew` is no number of seconds.
         """
-        body = signed = event if isinstance(event, bytes) else msgspec.json.encode(event)
+        _require("skew", skew, "seconds")
+        body = signed = _body(event)
         if tampered:
             body = tampered if isinstance(tampered, bytes) else _tampered(signed)
         attempts: list[DeliveryAttempt] = []
@@ -175,7 +189,15 @@ class WebhookSender:
 
         Returns:
             What became of each, in the order in which they were sent.
+
+        Raises:
+            TypeError: `events` is one event and no list, or one of them is no event; then none is sent.
         """
+        if isinstance(events, Mapping | str | bytes | bytearray | memoryview):
+            raise TypeError("send_all takes a list of events: pass [event], or use send(event)")
+        events = list(events)
+        for event in events:
+            _body(event)
         queue = [event for event in events for _ in range(copies)]
         if shuffled:
             random.Random(seed).shuffle(queue)  # noqa: S311 - chance is to repeat itself here
@@ -201,6 +223,20 @@ class WebhookSender:
         except aiohttp.ClientError as error:
             problem = f"no answer: {type(error).__name__}"
         return DeliveryAttempt(status=status, problem=problem, elapsed=clock() - began)
+
+
+def _body(event: object) -> bytes:
+    if isinstance(event, bytes | bytearray | memoryview):
+        return bytes(event)
+    if not isinstance(event, Mapping):
+        raise TypeError(f"an event is a dictionary as fake.events makes it, or a body in bytes, not {event!r}")
+    return msgspec.json.encode(event)
+
+
+def _require(name: str, number: object, what: str, *, least: float = -math.inf, fits: bool = True) -> None:
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not (fits and is_number and least <= number < math.inf and number > -math.inf):  # type: ignore[operator]
+        raise ValueError(f"{name}={number!r}: pass {what}")
 
 
 def _tampered(body: bytes) -> bytes:

@@ -48,7 +48,7 @@ from .payloads import (
     TranscriptionFailedData,
     TranscriptionFinishedData,
 )
-from .replay import SeenEvents
+from .replay import EventInProgressError, SeenEvents
 from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal, sign
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ __all__ = [
     "AssistantRequested",
     "Body",
     "Event",
+    "EventInProgressError",
     "KnownEvent",
     "ParticipantData",
     "PresenceData",

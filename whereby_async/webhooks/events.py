@@ -24,10 +24,12 @@ from .payloads import (  # noqa: TC001 - msgspec resolves annotations at run tim
 class WebhookEvent(Model, frozen=True, kw_only=True, rename="camel", dict=True):
     """What all events share. They are frozen, pickle and copy, and compare by value (without `body`).
 
+    They have no hash, since their data may hold lists and dictionaries: put `event.id` into sets, not the event.
+
     Attributes:
         id: The event's own id: a repeated delivery has the same one (see `SeenEvents`).
         api_version: The version of the payload, such as `1.0`.
-        created_at: When the event happened, aware, in UTC. Deliveries come out of order: sort by it where order counts.
+        created_at: When the event happened, aware, in UTC; `None` if it is untold, or unreadable. Deliveries come out of order: sort by it where order counts.
     """
 
     id: str

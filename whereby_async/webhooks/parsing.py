@@ -8,7 +8,7 @@ tolerant decoder of its own class, any other becomes an `UnknownEvent`.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import msgspec
 
@@ -28,18 +28,19 @@ _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionEr
 _SUBJECT: Final = "the webhook's body"
 
 
-class Webhook(Model, frozen=True, kw_only=True, rename="camel"):
+class WebhookEvent(Model, frozen=True, kw_only=True, rename="camel"):
     """The least that any event says; errors of bodies that do not even say that go by its name."""
 
     type: str
 
 
+_fields: Final = Decoder(dict[str, Any], _SUBJECT)
 _KINDS: Final = cast("tuple[type[Event], ...]", get_args(KnownEvent))
 
 EVENT_TYPES: Final = tuple(kind.__struct_config__.tag for kind in _KINDS)
 """The 11 documented types, such as `room.client.joined`."""
 
-_webhook: Final = Decoder(Webhook, _SUBJECT)
+_webhook: Final = Decoder(WebhookEvent, _SUBJECT)
 _unknown: Final = Decoder(UnknownEvent, _SUBJECT)
 _tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _SUBJECT) for kind in _KINDS}
 
@@ -58,6 +59,7 @@ def event_or_error(body: Body) -> Event | Exception:
     except RefusedError as refused:
         return refused.error
     except ResponseDecodeError as error:
+        error.may_have_happened = False  # nothing was called
         return error.with_traceback(None)
 
 
@@ -74,4 +76,14 @@ def _event(body: bytes) -> Event:
 
 
 def _looked_at_again(body: bytes) -> Event:
-    return _tolerant.get(_webhook(body).type, _unknown)(body)
+    kind = _tolerant.get(_webhook(body).type, _unknown)
+    try:
+        return kind(body)
+    except ResponseDecodeError as error:
+        problem = error
+    if problem.path == "$.createdAt":  # no event is to be lost by its date alone
+        try:
+            return kind(msgspec.json.encode({**_fields(body), "createdAt": None}))
+        except ResponseDecodeError as error:
+            problem = ResponseDecodeError(str(error), body=body, path=error.path)
+    raise problem

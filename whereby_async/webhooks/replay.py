@@ -1,4 +1,4 @@
-"""`SeenEvents`: which events were there before."""
+"""`SeenEvents`: which events were there before, and which are being worked on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..errors import WherebyError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+
+class EventInProgressError(WherebyError):
+    """An event came again while an earlier delivery of it is being worked on: answer 503, and Whereby sends it once more.
+
+    To answer 2xx would lose the event if that work fails yet, since nobody would send it again.
+    """
 
 
 class SeenEvents:
@@ -20,19 +29,23 @@ class SeenEvents:
     ```python
     seen = SeenEvents()
 
-    with seen.once(event.id) as is_new:  # forgotten again if the block raises, so that the next delivery counts
-        if is_new:
-            await work_on(event)
+    try:
+        with seen.once(event.id) as is_new:  # forgotten again if the block raises, so that the next delivery counts
+            if is_new:
+                await work_on(event)
+    except EventInProgressError:  # an earlier delivery is being worked on, and may fail yet
+        return 503
     ```
 
     It is bounded twice: by count and by age; the oldest ids go first. It must remember longer than a signature stays
     valid (twice the tolerance). Several processes share nothing here: there, let the database refuse the second one (a
     unique key on the event's id).
 
-    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered.
+    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered; ids that are being worked on
+    are among them.
     """
 
-    __slots__ = ("_clock", "_lock", "_max_age", "_max_count", "_seen_at")
+    __slots__ = ("_clock", "_lock", "_max_age", "_max_count", "_seen_at", "_working")
 
     def __init__(
         self,
@@ -64,6 +77,7 @@ class SeenEvents:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen_at: OrderedDict[str, float] = OrderedDict()
+        self._working: dict[str, object] = {}
 
     def __repr__(self) -> str:
         return f"SeenEvents(max_count={self._max_count}, max_age={self._max_age:g}) with {len(self)} ids"
@@ -71,7 +85,8 @@ class SeenEvents:
     def add(self, event_id: str) -> bool:
         """Remember an id; `True` if it is new.
 
-        Remembered before the work is done, an event whose work fails is lost unless `discard` follows: `once` does both.
+        It counts as handled from now on: an event whose work fails later, or is slow when it comes again, is lost. `once` tells
+        done from begun.
 
         Args:
             event_id: The `id` of an event.
@@ -81,12 +96,9 @@ class SeenEvents:
         """
         event_id = _checked(event_id)
         with self._lock:
-            now = self._forget_the_old()
-            if event_id in self._seen_at:
+            if self._knows(event_id):
                 return False
-            if len(self._seen_at) >= self._max_count:
-                self._seen_at.popitem(last=False)
-            self._seen_at[event_id] = now
+            self._remember(event_id)
             return True
 
     def discard(self, event_id: str) -> None:
@@ -97,34 +109,65 @@ class SeenEvents:
         """
         with self._lock:
             self._seen_at.pop(event_id, None)
+            self._working.pop(event_id, None)
 
     @contextmanager
     def once(self, event_id: str) -> Generator[bool]:
-        """Handle an event once: gives `True` if it is new, and forgets it again if the block raises or is cancelled.
+        """Handle an event once: gives `True` if it is new, `False` if it was handled.
+
+        It counts as handled when the block has ended. If the block raises or is cancelled, the event is forgotten again.
 
         Args:
             event_id: The `id` of an event.
 
         Raises:
+            EventInProgressError: The block of an earlier delivery is still at work: answer 503.
             TypeError: It is no string, such as the event itself.
         """
-        is_new = self.add(event_id)
+        turn = self._begin(_checked(event_id))
         try:
-            yield is_new
+            yield turn is not None
         except BaseException:
-            if is_new:
-                self.discard(event_id)
+            self._end(event_id, turn, done=False)
             raise
+        self._end(event_id, turn, done=True)
+
+    def _begin(self, event_id: str) -> object | None:
+        """The turn of who works on an event now; `None` if that is done."""
+        with self._lock:
+            if event_id in self._working:
+                raise EventInProgressError(f"the event {event_id[:80]!r} is being worked on already: answer 503")
+            if self._knows(event_id):
+                return None
+            turn = self._working[event_id] = object()
+            return turn
+
+    def _end(self, event_id: str, turn: object | None, *, done: bool) -> None:
+        with self._lock:
+            if turn is None or self._working.get(event_id) is not turn:
+                return
+            del self._working[event_id]
+            if done:
+                self._remember(event_id)
 
     def __contains__(self, event_id: object) -> bool:
         with self._lock:
-            self._forget_the_old()
-            return event_id in self._seen_at
+            return self._knows(event_id)
 
     def __len__(self) -> int:
         with self._lock:
             self._forget_the_old()
-            return len(self._seen_at)
+            return len(self._seen_at) + len(self._working)
+
+    def _knows(self, event_id: object) -> bool:
+        self._forget_the_old()
+        return event_id in self._seen_at or event_id in self._working
+
+    def _remember(self, event_id: str) -> None:
+        now = self._forget_the_old()
+        if len(self._seen_at) >= self._max_count:
+            self._seen_at.popitem(last=False)
+        self._seen_at[event_id] = now
 
     def _forget_the_old(self) -> float:
         """Drop what is too old, and tell the time."""

@@ -69,15 +69,22 @@ def sign(body: Body, secret: str, *, at: float | datetime | None = None) -> str:
     Raises:
         ConfigurationError: The secret is blank or no text.
         TypeError: The body is not bytes.
-        ValueError: `at` is naive, or no time after 1970.
+        ValueError: `at` is naive, or no time from 1970 on.
     """
     try:
-        signed_at = str(max(int(_seconds("at", at)), 0))
+        signed_at = str(_signing_time(at))
         return f"t={signed_at},v1={_digest(_key(secret), signed_at, raw_bytes(body))}"
     except RefusedError as refused:
         error = refused.error
     del body, secret
     raise error
+
+
+def _signing_time(at: float | datetime | None) -> int:
+    moment = _seconds("at", at)
+    if moment < 0:
+        raise RefusedError(ValueError(f"at={at!r} is before 1970: no signature can be dated so"))
+    return int(moment)
 
 
 def refusal(
@@ -119,12 +126,13 @@ def _digest(key: bytes, signed_at: str, content: bytes) -> str:
 
 
 def _require_recent(signed_at: int, tolerance: float, now: float | datetime | None) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or math.isnan(tolerance) or tolerance < 0:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:  # NaN is neither
         message = f"tolerance={tolerance!r}: pass seconds from 0, or None to take signatures of any age"
         raise RefusedError(ValueError(message))
     age = (time.time() if now is None else _seconds("now", now)) - signed_at
     if abs(age) > tolerance:
-        when = f"{age:.0f} s ago" if age > 0 else f"{-age:.0f} s ahead of this machine's clock"
+        seconds = math.ceil(abs(age))  # 300.2 s are more than 300
+        when = f"{seconds} s ago" if age > 0 else f"{seconds} s ahead of this machine's clock"
         message = (
             f"the signature is right, but it was made {when}, and tolerance={tolerance:g} s. Check this machine's clock; "
             "if that is right, the request was held up on its way, or somebody sent an old one again"

@@ -182,7 +182,7 @@ def test_lost_books_are_written_anew_in_mid_run(fleet: Callable[..., Fleet], sto
     crew.ask("saturate", callers=6)
     for _ in range(2):
         crew.windows(1)
-        time.sleep(0.05)
+        crew.spent(0.9)
         with store.client() as plain:
             if how == "flushed":
                 plain.flushall()

@@ -66,14 +66,15 @@ class Link:
         """
         # A connection that has to be made first takes some round trips more.
         patience = self._timeout if self._connected else max(1.0, 4 * self._timeout)
+        text = wire.encode(message)
         try:
             async with asyncio.timeout(patience):
-                answer = await self._evaluate(wire.encode(message))
+                answer = await self._evaluate(text)
             reply = wire.decode(answer)
-        except (faults.RedisError, OSError, TimeoutError, EOFError, UnicodeError, msgspec.MsgspecError) as error:
+        except Exception as error:  # noqa: BLE001 - a client whose transport is dead raises whatever the loop raises
             failure = _explained(error, patience)
-        except RuntimeError:
-            failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
+            if not self._owned and isinstance(error, RuntimeError):
+                failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
         else:
             self._connected = True
             return reply

@@ -201,10 +201,11 @@ class Desk:
                 reply = await self._link.call(message)
             except BaseException as error:
                 self._standing.lost(message)
+                self._agenda.forget()
+                self._agenda.news = self.hall.lanes.count > 0
                 if not isinstance(error, StoreAwayError):
                     raise
                 if last or not error.dropped or self.branch.outage.since is not None:
-                    self._agenda.forget()
                     self.branch.failed(str(error))
                     return False
             else:

@@ -16,7 +16,6 @@ from .wire import Wants
 if TYPE_CHECKING:
     import asyncio
 
-    from ..ledger import Ledger
     from .branch import Branch
 
 Sent: TypeAlias = list[list[tuple[Caller, int]]]
@@ -63,8 +62,7 @@ class Hall:
 
     def outlook(self) -> Outlook:
         """What those who wait here can expect."""
-        # A view answers all that an outlook asks of a ledger.
-        return Outlook(cast("Ledger", self._branch.view), self.lanes)
+        return Outlook(self._branch.view, self.lanes)
 
     def ahead(self, caller: Caller) -> int:
         """Points that wait before it, as far as we know."""

@@ -176,7 +176,7 @@ function Ledger.remaining_said(s, charge, remaining, now, alone)
 end
 
 function Ledger.refused(s, charge, answer, now)
-  local delay = answer.retry_after
+  local delay, ends = answer.retry_after, Window.sure(s.window) and s.window.ends or inf
   if not delay then
     delay = Window.ends_in(s.window, now)
   elseif charge.granted_at >= s.window.ends then
@@ -191,7 +191,7 @@ function Ledger.refused(s, charge, answer, now)
   if charge.granted_at >= s.gate.named_at or (after and answer.reset_in and after + TURN < answer.reset_in) then
     Pace.begin(pace, now)
   end
-  Gate.refused(s.gate, delay, charge.granted_at, now, Window.sure(s.window) and s.window.ends or inf)
+  Gate.refused(s.gate, delay, charge.granted_at, now, ends)
   s.gate.named_at = after and after ~= 0 and now + after or inf
   if charge.granted_at == pace.probed_at then
     Pace.learn(pace, 0, charge.cost, 0, true)

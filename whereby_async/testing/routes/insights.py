@@ -48,7 +48,7 @@ def rooms(world: World, call: Call) -> Answer:
     earliest, latest = call.date("createdAt[from]"), call.date("createdAt[to]")
     sessions = _sessions_by_room(world)
     found: list[Wire] = []
-    for name, room in world.rooms.items():
+    for name, room in list(world.rooms.items()):
         created = at_of(room, "createdAt") or 0.0
         in_time = (earliest is None or created >= earliest) and (latest is None or created <= latest)
         if in_time and name_matches(call, name):
@@ -61,7 +61,7 @@ def room_sessions(world: World, call: Call) -> Answer:
     name, session_id = call.required("roomName"), call.query.get("roomSessionId")
     found = [
         {**session, **_totals(world, [session])}
-        for session in world.sessions.values()
+        for session in list(world.sessions.values())
         if session["roomName"] == name and session_id in {None, session["roomSessionId"]}
     ]
     return page(call, sort(call, found, _SESSION_SORT), default=_DEFAULT_PAGE)
@@ -74,7 +74,7 @@ def participants(world: World, call: Call) -> Answer:
         raise RefusalError(400, "Either roomSessionId or externalId is required")
     found = [
         participant_row(person)
-        for people in ([world.participants.get(session_id, [])] if session_id else world.participants.values())
+        for people in ([world.participants.get(session_id, [])] if session_id else list(world.participants.values()))
         for person in people
         if not external_id or person["externalId"] == external_id
     ]
@@ -111,7 +111,7 @@ def _room_row(world: World, name: str, room: Wire, sessions: list[Wire]) -> Wire
 def _totals(world: World, sessions: Collection[Wire]) -> Wire:
     ids = {session["roomSessionId"] for session in sessions}
     people = [person for session_id in ids for person in world.participants.get(session_id, [])]
-    tapes = [recording for recording in world.recordings.values() if recording["roomSessionId"] in ids] if ids else []
+    tapes = [tape for tape in list(world.recordings.values()) if tape["roomSessionId"] in ids] if ids else []
     ratings = [person["rating"] for person in people if person["rating"] is not None]
     return {
         "totalParticipantMinutes": sum(_minutes_there(person, world.now()) for person in people),

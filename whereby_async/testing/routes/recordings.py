@@ -28,7 +28,7 @@ _SORT = fields(("roomName", "startDate", "sizeInMegaBytes")) | {"duration": dura
 
 def list_all(world: World, call: Call) -> Answer:
     """`GET /recordings`."""
-    found = [recording for recording in world.recordings.values() if name_matches(call, recording["roomName"])]
+    found = [recording for recording in list(world.recordings.values()) if name_matches(call, recording["roomName"])]
     return page(call, sort(call, found, _SORT))
 
 

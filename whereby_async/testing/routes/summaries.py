@@ -38,7 +38,7 @@ def create(world: World, call: Call) -> Answer:
         raise RefusalError(403, "Summaries are available for Whereby-hosted transcriptions only")
     if transcription["state"] != "ready":
         raise RefusalError(400, "The transcription is not ready")
-    if any(summary["transcriptionId"] == transcription_id for summary in world.summaries.values()):
+    if any(summary["transcriptionId"] == transcription_id for summary in list(world.summaries.values())):
         raise RefusalError(409, "The transcription has a summary already")
     summary = world.add_summary(transcription_id, template=template, state="in_progress")
     return Answer(201, {"summaryId": summary["summaryId"]})

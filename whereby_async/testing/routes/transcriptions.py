@@ -31,7 +31,7 @@ def create(world: World, call: Call) -> Answer:
 
 def list_all(world: World, call: Call) -> Answer:
     """`GET /transcriptions`."""
-    found = [wire for wire in world.transcriptions.values() if name_matches(call, wire["roomName"])]
+    found = [wire for wire in list(world.transcriptions.values()) if name_matches(call, wire["roomName"])]
     return page(call, sort(call, found, _SORT))
 
 
