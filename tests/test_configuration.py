@@ -256,7 +256,10 @@ def test_a_hook_without_a_method_is_refused() -> None:
         def on_atempt(self, details: object) -> None:
             """Never called."""
 
-    with pytest.raises(ConfigurationError, match=r"has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_wait"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_wait",
+    ):
         client(hooks=[Misspelt()])
 
 
@@ -267,6 +270,8 @@ def test_a_bare_hook_is_told_to_be_a_list() -> None:
         def on_retry(self, details: object) -> None:
             """Never called."""
 
+    with pytest.raises(ConfigurationError, match=r"hooks holds the class Hook and not an object of it: pass Hook\(\)"):
+        client(hooks=[Hook])
     with pytest.raises(ConfigurationError, match=r"hooks=.* is no list of hooks: pass \["):
         client(hooks=Hook())
 

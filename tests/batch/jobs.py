@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIMEOUT = 0.3
+TIMEOUT = 0.4
 UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 
 

@@ -459,3 +459,16 @@ async def test_answers_out_of_order_find_their_items(fake: FakeWhereby, whereby:
     assert states(outcomes) == {"ok": 30}
     assert all((outcome.result.room_name or "").startswith(f"/r{outcome.index}-") for outcome in outcomes)
     assert each_once(fake, 30)
+
+
+async def test_ignored_filter_does_not_delay_the_finding(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Where the server ignores the filter the whole list is read at once, not only when absence may be shown."""
+    fake.ignores_name_filter = True
+    for number in range(150):
+        fake.add_meeting(room_name_prefix=f"other{number}-")
+    lose(fake, Fault(drop="after"), 0, 0)
+    batch = whereby.batch(whereby.meetings.create, creates(3), absent_after=1000)
+    with anyio.fail_after(20):
+        outcomes = await outcomes_of(batch)
+    assert sum(outcome.adopted for outcome in outcomes) == 2
+    assert sent(fake, "meetings.list") <= 8

@@ -98,6 +98,25 @@ async def test_a_directory_gets_the_name_that_the_api_tells(
     assert fake.points_spent == 4
 
 
+async def test_a_directory_that_is_not_there_is_told(fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path) -> None:
+    """A slash at the end says that it is to be one, so no file of that name is made; and nothing is asked for."""
+    recording = fake.add_recording()["recordingId"]
+    with pytest.raises(FileNotFoundError, match="make it first") as caught:
+        await whereby.recordings.download(recording, f"{tmp_path}/missing/")
+    assert caught.value.filename == f"{tmp_path}/missing/"
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib would block, too
+    assert fake.requests == []
+
+
+async def test_a_web_page_is_no_recording(fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path) -> None:
+    """As a login page on the way answers, with 200: no file is made of it."""
+    recording = fake.add_recording()["recordingId"]
+    fake.faults.add(Fault(operation="storage", body=b"<html>Log in</html>", content_type="text/html; charset=utf-8"))
+    with pytest.raises(APIConnectionError, match="a web page in place of the file"):
+        await whereby.recordings.download(recording, tmp_path / "recording.mp4")
+    assert not (tmp_path / "recording.mp4").exists()
+
+
 async def test_an_empty_file_is_a_file(fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path) -> None:
     """No bytes, no part left over."""
     recording = fake.add_recording(content=b"")["recordingId"]

@@ -106,6 +106,10 @@ class Fleet:
         seen: dict[str, Any] = self.api.ask("look")
         return seen
 
+    def refused(self) -> list[int]:
+        """How many 429s there were in each window."""
+        return [sum(window["throttled"].values()) for window in self.look()["windows"]]
+
     def windows(self, count: int) -> None:
         """Wait until so many more windows have begun."""
         self.api.ask("windows", count=count)

@@ -422,6 +422,28 @@ async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
 
 
 @simulated
+async def test_hooks_hear_who_waits_for_the_reserve_and_who_for_his_turn() -> None:
+    """There are points for both: but the one is a batch call, and the other has one before it that needs more."""
+    heard: list[tuple[str, int]] = []
+
+    class Hook:
+        def on_wait(self, details: WaitDetails) -> None:
+            heard.append((details.reason, details.ahead))
+
+    budget = PointBudget(100, reserve=0.1)
+    budget.subscribe(Hook())
+    await spend(budget, 95)
+    batch = asyncio.create_task(budget.acquire(1, priority=Priority.BATCH))
+    await turns()
+    dear = asyncio.create_task(budget.acquire(7))
+    behind = asyncio.create_task(budget.acquire(1))
+    await turns()
+    assert heard == [("reserve", 0), ("empty", 0), ("queue", 7)]
+    for call in (batch, dear, behind):
+        call.cancel()
+
+
+@simulated
 async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
     """Batch calls may not spend the last tenth of a young window, others may; a minute later the batch has it."""
     budget = PointBudget(100, reserve=0.1)

@@ -158,17 +158,18 @@ def test_probe_goes_after_the_gap_and_alone() -> None:
     assert book.ledger.pace.gap < 2 * gap
 
 
-def test_nothing_beyond_what_is_proven_goes_before_a_refusal_has_refuted_the_proof() -> None:
-    """Pacing makes nobody who spends alone spend more: neither room nor a probe."""
+@pytest.mark.parametrize(("said", "refuted"), [(0, 3), (8, 6)])
+def test_nothing_beyond_what_is_proven_goes_before_a_refusal_has_refuted_the_proof(said: int, refuted: int) -> None:
+    """Pacing makes nobody who spends alone spend more, whatever a garbled answer says: neither room nor a probe."""
     book = Book(10)
     for left in range(9, -1, -1):
         book.call(left, limit=10)
-    book.ledger.others.beware(0, book.now, 0)
+    book.ledger.others.beware(said, book.now, 0)
     book.ledger.pace.begin(book.now)
     book.until(30)
     assert book.room(3) < 1
     book.ledger.others.proven_until = book.now + 1
-    assert book.room(3) == 3
+    assert book.room(3) == refuted
 
 
 def test_doubt_ends_with_the_window() -> None:

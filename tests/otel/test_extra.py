@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+
+from whereby_async import ConfigurationError
+from whereby_async.otel import OpenTelemetryHooks
 
 _CALL = """
 import asyncio, sys
@@ -57,6 +64,16 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
 def test_another_module_that_is_missing_is_told_by_its_own_name() -> None:
     """The advice is not given where it does not help."""
     assert _run(_MISSING.format(absent="msgspec")) == "ModuleNotFoundError msgspec No module named 'msgspec'\n"
+
+
+@pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
+@pytest.mark.parametrize("odd", ["x", 5, TracerProvider])
+def test_a_provider_that_is_none_is_refused(name: str, odd: Any) -> None:
+    """By its name, when the hooks are made."""
+    with pytest.raises(
+        ConfigurationError, match=rf"{name}=.* has no get_(tracer|meter): pass one of OpenTelemetry's SDK"
+    ):
+        OpenTelemetryHooks(**{name: odd})
 
 
 def test_the_hooks_alone_load_no_sdk_and_no_client() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import inspect
 import logging
+import pydoc
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +15,7 @@ import pytest
 from recording_limiter import RecordingLimiter
 from sender.calls import AT_ONCE
 
+import whereby_async.hooks
 from whereby_async import (
     InternalServerError,
     RetryPolicy,
@@ -18,7 +24,7 @@ from whereby_async import (
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from whereby_async.hooks import AttemptDetails, ResponseDetails, RetryDetails
+    from whereby_async.hooks import AttemptDetails, EndDetails, ResponseDetails, RetryDetails
 
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +112,50 @@ async def test_a_hook_that_raises_breaks_nothing(
     assert len(listener.told) == 10
     said = [record.getMessage() for record in caplog.records]
     assert [words.partition(" ")[0] for words in said] == ["Broken.on_attempt", "Broken.on_response", "Broken.on_retry"]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 11, 12, 16, 25])
+def test_call_that_is_dropped_with_its_loop_simply_goes(steps: int) -> None:
+    """However far it got: nothing is raised but its end, and that is told as given up from outside."""
+    ends: list[EndDetails] = []
+
+    class Ends:
+        def on_end(self, details: EndDetails) -> None:
+            ends.append(details)
+
+    async def some_steps() -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0.0)
+
+    with FakeWhereby().in_thread() as fake:
+        fake.faults.add(Fault(delay=1000.0, times=None))
+        # aiohttp's wait for a name to be resolved raises a RuntimeError when it is dropped
+        client = fake.client(hooks=[Ends()], base_url=fake.url.replace("127.0.0.1", "localhost"))
+        loop = asyncio.new_event_loop()
+        call = client.meetings.get("1")
+        task: Any = loop.create_task(call)
+        task._log_destroy_pending = False
+        loop.run_until_complete(some_steps())
+        others: list[Any] = [each for each in asyncio.all_tasks(loop) if each is not task]
+        for each in others:
+            each._log_destroy_pending = False
+        loop.close()
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            call.close()
+            del task, call, others
+            gc.collect()
+        asyncio.run(client.aclose())
+    assert [(end.error, end.cancelled) for end in ends] == [("GeneratorExit", True)]
+
+
+def test_hooks_can_be_looked_up() -> None:
+    """`help` and `inspect.signature` find every name that the details speak of."""
+    assert "class LimiterDetails" in pydoc.plain(pydoc.render_doc(whereby_async.hooks))
+    for name in whereby_async.hooks.__all__:
+        kind = getattr(whereby_async.hooks, name)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            assert list(inspect.signature(kind).parameters) == list(kind.__struct_fields__)
+    assert {"OnOutage", "OutageDetails", "Hook"} <= set(whereby_async.hooks.__all__)
 
 
 async def test_limiter_hooks_are_subscribed_once_and_taken_back(fake: FakeWhereby) -> None:

@@ -276,3 +276,31 @@ def half_cancelled(seed: int = 0, *, count: int = 1000) -> Outcome:
 
     world.run(main)
     return outcome
+
+
+def endless_cheap_calls(name: str, seed: int = 0) -> Outcome:
+    """One-point calls come faster than the limit allows, for ever; now and then a call comes that costs three.
+
+    `inversions` is the most calls that came later than such a one and went before it.
+    """
+    world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
+    budget = PointBudget(100)
+    outcome = Outcome(throttled=0)
+
+    async def main() -> None:
+        calls: list[asyncio.Task[None]] = []
+        dear: list[int] = []
+        for number in range(1200):
+            cost = 3 if number % 60 == 30 else 1
+            if cost > 1:
+                dear.append(number)
+            calls.append(asyncio.create_task(world.call(budget, cost, number=number)))
+            await asyncio.sleep(world.dice.expovariate(4))
+        await asyncio.gather(*calls)
+        served = [number for _, number in world.grants]
+        place = {number: at for at, number in enumerate(served)}
+        outcome.inversions = max(sum(later > number for later in served[: place[number]]) for number in dear)
+        outcome.throttled = len(world.throttled)
+
+    world.run(main)
+    return outcome

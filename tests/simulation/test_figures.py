@@ -9,6 +9,7 @@ from simulation.scenarios import (
     among_others,
     backlog,
     bursty_others,
+    endless_cheap_calls,
     half_cancelled,
     long_run,
     lowered,
@@ -56,7 +57,7 @@ def test_long_run_rate_is_the_limit_but_for_a_round_trip() -> None:
     assert 0.997 <= outcome.share <= 0.9979
 
 
-@pytest.mark.parametrize("policy", ["fixed", "aligned", "token_bucket", "sliding_counter"])
+@pytest.mark.parametrize("policy", [*WINDOWS, "sliding_counter"])
 def test_restart_into_a_spent_window_bursts_nothing(policy: str) -> None:
     """950 of 1,000 points are gone: at most five 429s."""
     assert restart(policy, seed=1).throttled <= 5
@@ -113,6 +114,14 @@ def test_wrong_prices_are_learned_within_a_window(seed: int) -> None:
 def test_right_prices_stay_on_a_log_that_refills_under_way(seed: int) -> None:
     """Its answers come out of order, and none of what seems to be missing between them was charged to a call."""
     assert backlog("sliding_log", seed=seed).costs == {}
+
+
+@pytest.mark.parametrize("policy", WINDOWS)
+def test_dear_call_is_not_overtaken_for_ever(policy: str) -> None:
+    """Under an endless stream of cheap calls it waits for those before it, but for what it could not have used anyway."""
+    outcome = endless_cheap_calls(policy, seed=1)
+    assert outcome.throttled == 0
+    assert outcome.inversions <= 3
 
 
 @pytest.mark.parametrize("seed", [0, 1])

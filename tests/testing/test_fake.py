@@ -6,7 +6,7 @@ import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -129,6 +129,30 @@ async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) 
     fake.spend(990)
     assert (await call("GET", "/meetings")).headers["X-RateLimit-Remaining"] == "9"
     assert fake.points_spent == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "kind"),
+    [
+        ("update", [{"meetings.lst": 1}], ValueError),
+        ("__setitem__", ["meetings.list", -1], ValueError),
+        ("__setitem__", ["meetings.list", 1.5], TypeError),
+        ("__ior__", [{"x": 1}], ValueError),
+        ("clear", [], TypeError),
+        ("pop", ["meetings.list"], TypeError),
+        ("popitem", [], TypeError),
+        ("__delitem__", ["meetings.list"], TypeError),
+    ],
+)
+def test_every_operation_keeps_a_price(method: str, arguments: list[Any], kind: type[Exception]) -> None:
+    """A change that leaves one without, or names none, is refused."""
+    fake = FakeWhereby()
+    before = dict(fake.costs)
+    with pytest.raises(kind):
+        getattr(fake.costs, method)(*arguments)
+    assert fake.costs == before
+    fake.costs.update({"meetings.list": 5})
+    assert fake.costs["meetings.list"] == 5
 
 
 async def test_plan_can_change(call: Bare, fake: FakeWhereby) -> None:

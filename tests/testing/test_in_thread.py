@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 import whereby_async.testing
-from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FakeWhereby, Fault
 
 
 def ask(fake: FakeWhereby) -> int:
@@ -63,6 +63,26 @@ def test_second_thread_is_refused() -> None:
         with pytest.raises(RuntimeError, match="running already"), fake.in_thread():
             raise AssertionError
         assert "not running" not in repr(fake)
+
+
+def test_plain_with_is_told_the_way() -> None:
+    """Who does not await needs the thread."""
+    with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():
+        pass
+
+
+def test_client_needs_the_servers_port() -> None:
+    """Before the first start nobody knows it, unless it was given."""
+    with pytest.raises(RuntimeError, match="the fake server has no port yet: start it first"):
+        FakeWhereby().client()
+    assert "41999" in repr(FakeWhereby(port=41999).client())
+
+
+def test_error_in_when_comes_out_of_the_block() -> None:
+    """In the caller's thread."""
+    with pytest.raises(ZeroDivisionError), FakeWhereby().in_thread() as fake:  # noqa: PT012 - the block is the subject
+        fake.faults.add(Fault(when=lambda _: 1 / 0))
+        assert ask(fake) == 200
 
 
 def test_importing_the_kit_loads_nothing() -> None:

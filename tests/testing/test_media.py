@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 from testing.bare import Bare, jump
 
-if TYPE_CHECKING:
-    from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FakeWhereby
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [{"content": b"x", "size": 5}, {"size": -1}, {"duration": -1.0}, {"room_name": "/b", "room_session_id": "?"}],
+    ids=str,
+)
+def test_recording_that_cannot_be_is_refused(contradiction: dict[str, Any]) -> None:
+    """Rather than made from one half of what was said."""
+    fake = FakeWhereby()
+    if "room_session_id" in contradiction:
+        contradiction = {**contradiction, "room_session_id": fake.add_session("/a")["roomSessionId"]}
+    with pytest.raises(ValueError, match=r"content=|size=|duration=|is of '/a', not of '/b'"):
+        fake.add_recording(**contradiction)
+    assert fake.recordings == {}
 
 
 async def test_recording_looks_like_the_real_one(call: Bare, fake: FakeWhereby) -> None:

@@ -349,6 +349,20 @@ def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
     assert done.counts == {"passed": 1}, done.out
 
 
+@pytest.mark.parametrize("mark", [ANYIO, ASYNCIO, "@simulated"], ids=["anyio", "asyncio", "simulated"])
+def test_error_in_when_is_told(run: Callable[..., Run], mark: str) -> None:
+    """As an error beside the test, which saw no fault; its own words are the test's author's."""
+    tests = """
+    MARK
+    async def test_it(fake_whereby, whereby_client):
+        fake_whereby.faults.add(Fault(when=lambda request: request.json["isLocked"], status=503))
+        await whereby_client.meetings.list()
+    """
+    done = run(tests, mark=mark, conftest=ON_ASYNCIO)
+    assert done.counts == {"passed": 1, "error": 1}, done.out
+    assert "raised by `when` of Fault(" in done.out
+
+
 def test_marker_is_described(run: Callable[..., Run]) -> None:
     """`pytest --markers` and `--fixtures` tell what there is."""
     out = run("", "--markers").out

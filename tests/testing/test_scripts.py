@@ -31,6 +31,100 @@ async def test_fault_picks_requests_by_what_they_say(call: Bare, fake: FakeWhere
     assert statuses == [201, 201, 201, 503, 201]
 
 
+def reads_on(request: RecordedRequest) -> bool:
+    """A `when` that holds only where there is a body."""
+    return bool(request.json["isLocked"])
+
+
+async def test_error_in_when_is_told_at_the_exit() -> None:
+    """It takes no request and fails none, and comes out of the server's block."""
+    fake = FakeWhereby()
+
+    async def block() -> list[int]:
+        async with fake, Bare(fake) as call:
+            fake.faults.add(Fault(when=reads_on, status=503))
+            return [(await call("GET", "/meetings")).status for _ in range(2)]
+
+    with pytest.raises(TypeError, match="subscriptable") as caught:
+        await block()
+    assert caught.value.__notes__[0].startswith("raised by `when` of Fault(when=<function ")
+    assert [record.status for record in fake.requests] == [200, 200]
+    fake.faults.raise_problem()  # once is enough
+
+
+async def test_error_in_when_does_not_hide_the_blocks_own() -> None:
+    """What the block raises comes first."""
+    fake = FakeWhereby()
+
+    async def block() -> None:
+        async with fake, Bare(fake) as call:
+            fake.faults.add(Fault(when=reads_on, status=503))
+            await call("GET", "/meetings")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await block()
+
+
+@pytest.mark.parametrize("odd", [Fault, [Fault()], {"status": 503}, None, 503])
+def test_only_faults_are_scripted(odd: Any) -> None:
+    """Anything else is refused where it is added."""
+    fake = FakeWhereby()
+    with pytest.raises(TypeError, match=r"faults\.add takes Fault"):
+        fake.faults.add(Fault(), odd)
+    assert len(fake.faults) == 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"status": "503"},
+        {"status": True},
+        {"times": 1.5},
+        {"skip": None},
+        {"delay": "1"},
+        {"delay": None},
+        {"headers": None},
+        {"headers": [("a", "b")]},
+        {"headers": {"Retry-After": 5}},
+        {"garbage_headers": {1: "x"}},
+        {"body": "text"},
+        {"body": {"a": 1}},
+        {"raw": "text"},
+        {"redirect": b"/"},
+        {"content_type": 1},
+        {"operation": 5},
+        {"when": True},
+        {"endless": 1},
+        {"act": "no"},
+        {"points": 1.0},
+    ],
+    ids=str,
+)
+def test_part_of_another_type_is_refused(script: dict[str, Any]) -> None:
+    """With its name, where it is written."""
+    with pytest.raises(TypeError, match="headers" if "garbage_headers" in script else next(iter(script))):
+        Fault(**script)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ({"status": 99}, "a status has three digits"),
+        ({"status": 1000}, "a status has three digits"),
+        ({"delay": float("nan")}, "delay must have an end"),
+        ({"drip": float("inf")}, "drip must have an end"),
+        ({"headers": {"X": "a\r\nB: c"}}, "HTTP has no such header"),
+        ({"garbage_headers": {"X Y": "a"}}, "HTTP has no such header"),
+        ({"headers": {"": "a"}}, "HTTP has no such header"),
+    ],
+)
+def test_what_http_has_not_is_refused(script: dict[str, Any], words: str) -> None:
+    """It would not go out as it is written."""
+    with pytest.raises(ValueError, match=words):
+        Fault(**script)
+
+
 @pytest.mark.parametrize(
     "answer", [{"drop": "before"}, {"drop": "after"}, {"status": 504}, {"body": b"{}"}, {"raw": b""}, {"redirect": "/"}]
 )
@@ -205,11 +299,18 @@ async def test_only_the_newest_requests_are_kept() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"keep": -1}, "keep is the most requests to keep, or None for all; not -1"),
+        ({"keep": -1}, "keep=-1: pass a whole number from 0"),
         ({"header_style": "isoo"}, "unknown header style 'isoo': did you mean 'iso'"),
         ({"algorithm": "sliding"}, "unknown algorithm 'sliding'"),
         ({"costs": {"insights.rooms": -1}}, "a price must not be below 0 points: -1 for insights.rooms"),
-        ({"limit": 0}, "limit and period must be above 0"),
+        ({"limit": 0}, "limit=0: pass a whole number above 0"),
+        ({"limit": 1.5}, "limit=1.5"),
+        ({"period": float("nan")}, "period=nan: pass seconds above 0"),
+        ({"processing_time": -1}, "processing_time=-1: pass seconds from 0"),
+        ({"port": -1}, "port=-1: pass a whole number from 0 to 65535"),
+        ({"api_key": ""}, "api_key='': pass text"),
+        ({"clock_skew": float("inf")}, "clock_skew=inf: pass seconds"),
+        ({"latency": (1.0, 2.0, 3.0)}, "latency is seconds, or the least and the most of them"),
     ],
 )
 def test_option_that_makes_no_sense_is_refused(options: dict[str, Any], words: str) -> None:

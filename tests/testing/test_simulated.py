@@ -12,7 +12,7 @@ import yarl
 from hypothesis import given, settings, strategies as st
 
 from whereby_async import Priority
-from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, simulated
+from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
 from whereby_async.testing.simulated import simulation
 
 
@@ -105,6 +105,22 @@ def test_only_coroutine_functions_can_be_simulated() -> None:
     """Anything else is told at once."""
     with pytest.raises(TypeError, match="simulated is for tests that are `async def`, not <function"):
         simulated(lambda: None)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType] - the subject
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+def test_simulation_within_a_loop_is_refused() -> None:
+    """In words, and no coroutine is left that was never awaited."""
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="run_simulated runs a loop of its own, and there is one here already"):
+            run_simulated(_nothing())
+        with pytest.raises(RuntimeError, match="@simulated _nothing runs a loop of its own"):
+            simulated(_nothing)()
+
+    asyncio.run(main())
 
 
 def test_simulation_stands_for_what_is_run_in_it() -> None:

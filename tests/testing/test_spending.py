@@ -37,7 +37,10 @@ async def test_block_within_its_bounds_passes(call: Bare, fake: FakeWhereby) -> 
     [
         ({"at_most": 6}, "spent 7 points where at most 6 were expected"),
         ({"at_least": 8}, "spent 7 points where at least 8 were expected"),
-        ({"exactly": 8, "at_most": 1}, "spent 7 points where at most 1 were expected, spent 7 points where exactly 8"),
+        (
+            {"exactly": 8, "at_least": 8},
+            "spent 7 points where at least 8 were expected, spent 7 points where exactly 8",
+        ),
         ({"throttled": 1}, "0 × 429 where 1 were expected"),
     ],
 )
@@ -66,6 +69,22 @@ async def test_refused_calls_show(call: Bare, fake: FakeWhereby) -> None:
         "  1 × meetings.list at 1 = 1",
         "  1 × meetings.create at 1 = 1 (refused: 429)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"at_most": 5, "at_least": 6}, "nothing is at least 6 and at most 5"),
+        ({"exactly": 7, "at_most": 6}, "exactly=7 is out of the other bounds"),
+        ({"exactly": "1"}, "exactly='1': pass a whole number from 0, or None"),
+        ({"at_most": -1}, "at_most=-1: "),
+        ({"throttled": True}, "throttled=True: "),
+    ],
+)
+async def test_bounds_that_nothing_can_keep_are_refused(fake: FakeWhereby, bounds: dict[str, Any], words: str) -> None:
+    """At once, not when the block has run."""
+    with pytest.raises(ValueError, match=words):
+        fake.spends(**bounds)
 
 
 async def test_silence_is_told(fake: FakeWhereby) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import yarl
 from aiohttp import web
-from testing.bare import Bare, jump
 
 from whereby_async import ConfigurationError, WebhookVerificationError, webhooks
 from whereby_async.testing import FAKE_WEBHOOK_SECRET, FakeWhereby, WebhookSender, run_simulated
@@ -17,6 +18,8 @@ from whereby_async.testing import FAKE_WEBHOOK_SECRET, FakeWhereby, WebhookSende
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
+
+    from testing.bare import Bare
 
 pytestmark = pytest.mark.anyio
 
@@ -143,6 +146,44 @@ def test_event_fits_the_world() -> None:
     assert len(fake.events.transcription_finished(current)["data"]["recordingId"]) == 36
 
 
+def test_room_without_a_meeting_has_an_id_of_its_own() -> None:
+    """The same one in all its events, no other room's, and none that a meeting gets later."""
+    fake = FakeWhereby()
+    ids = [fake.events.client_joined(room)["data"]["meetingId"] for room in ("/a", "/b", "/a")]
+    assert ids[0] == ids[2] != ids[1]
+    assert fake.add_meeting(room_name="/c")["meetingId"] not in ids
+
+
+def test_events_of_a_room_without_a_session_tell_one_session() -> None:
+    """From its start to its end; the next one is another."""
+    make = FakeWhereby().events
+
+    def session_of(event: dict[str, Any]) -> Any:
+        return event["data"]["roomSessionId"]
+
+    assert session_of(make.client_joined("/x")) is None
+    first = session_of(make.session_started("/x"))
+    assert session_of(make.client_joined("/x")) == session_of(make.session_started("x")) == first
+    assert session_of(make.session_started("/y")) != first
+    assert session_of(make.session_ended("/x")) == session_of(make.session_ended("/x")) == first
+    assert session_of(make.session_started("/x")) != first
+
+
+@pytest.mark.parametrize(
+    ("method", "odd", "words"),
+    [
+        ("recording_finished", "id", r"add_recording gave, a dictionary, not 'id'"),
+        ("transcription_finished", "id", r"add_transcription gave, a dictionary, not 'id'"),
+        ("transcription_failed", ["id"], r"add_transcription gave, a dictionary"),
+        ("client_joined", 5, "a room's name is text such as '/standup', not 5"),
+    ],
+)
+def test_event_of_nothing_is_refused(method: str, odd: object, words: str) -> None:
+    """With what to pass in its place."""
+    with pytest.raises(TypeError, match=words):
+        getattr(FakeWhereby().events, method)(odd)
+
+
 def test_fields_can_be_overridden() -> None:
     """By the documented names, by the API's own spelling, and types that are not known yet can be made."""
     make = FakeWhereby().events
@@ -157,7 +198,7 @@ def test_fields_can_be_overridden() -> None:
 
 
 async def test_signed_event_is_delivered_and_verifies(fake: FakeWhereby) -> None:
-    """The receiver gets the raw bytes with a signature that holds, dated by the fake's wall clock."""
+    """The receiver gets the raw bytes with a signature that holds, dated by its own clock and the fake's skew."""
     fake.clock_skew = -1000.0
     event = fake.events.client_joined(display_name="Zoë 🎥")
     async with Receiver() as receiver:
@@ -169,8 +210,6 @@ async def test_signed_event_is_delivered_and_verifies(fake: FakeWhereby) -> None
     webhooks.verify_signature(body, signature, "s3cret", now=fake.now())
     with pytest.raises(WebhookVerificationError, match="it was made"):
         webhooks.verify_signature(body, signature, "s3cret")
-    jump(60.0)
-    assert int(fake.webhook_sender(receiver.url).sign(b"").partition(",")[0][2:]) == int(fake.now())
 
 
 @pytest.mark.parametrize(
@@ -209,6 +248,45 @@ async def test_bytes_go_out_as_they_are(fake: FakeWhereby, body: bytes, sent: by
         await sender.send(body)
         await sender.send(body, tampered=True)
         assert [got for got, _ in receiver.received] == [body, sent]
+
+
+async def test_any_bytes_and_any_url_will_do(fake: FakeWhereby) -> None:
+    """A `bytearray` is a body, and a `yarl.URL` is a URL."""
+    async with Receiver() as receiver:
+        sender = fake.webhook_sender(yarl.URL(receiver.url, encoded=True))
+        for body in (bytearray(b"{}"), memoryview(b"{}")):
+            assert (await sender.send(body)).body == b"{}"
+        assert [got for got, _ in receiver.received] == [b"{}"] * 2
+
+
+@pytest.mark.parametrize("odd", [None, "{}", ["a"], 5])
+async def test_what_is_no_event_is_not_sent(fake: FakeWhereby, odd: Any) -> None:
+    """It would arrive as something else; nor is one event a list of them."""
+    event = fake.events.session_started()
+    async with Receiver() as receiver:
+        sender = fake.webhook_sender(receiver.url)
+        with pytest.raises(TypeError, match="an event is a dictionary"):
+            await sender.send(odd)
+        with pytest.raises(TypeError, match="an event is a dictionary"):
+            await sender.send_all([event, odd])
+        with pytest.raises(TypeError, match=r"pass \[event\]"):
+            await sender.send_all(event)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the subject
+        with pytest.raises(ValueError, match="skew='x': pass seconds"):
+            await sender.send(event, skew="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the subject
+        assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"timeout": 0}, {"timeout": float("inf")}, {"retries": -1}, {"retries": 1.5}, {"backoff": -1}, {"backoff": True}],
+    ids=str,
+)
+def test_rules_that_are_none_are_refused(options: dict[str, Any]) -> None:
+    """With the option's name."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        FakeWhereby().webhook_sender("http://127.0.0.1/", **options)
+    with pytest.raises(TypeError, match="url must be text"):
+        FakeWhereby().webhook_sender(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the subject
 
 
 def deliver(*statuses: int | None, **options: Any) -> tuple[Any, list[float], list[str | None]]:
@@ -257,8 +335,32 @@ def test_tries_carry_one_signature_unless_told_otherwise() -> None:
     _, _, signatures = deliver(500, 500)
     assert len(signatures) == 3
     assert len(set(signatures)) == 1
-    _, _, signatures = deliver(500, 500, signs_again=True, backoff=10.0)
-    assert len(set(signatures)) == 3
+
+
+async def test_each_try_is_signed_anew_on_request() -> None:
+    """Each with its own date."""
+    times = itertools.count(1_000.0)
+    async with Receiver(500, 500) as receiver:
+        sender = WebhookSender(receiver.url, backoff=0.0, signs_again=True, now=lambda: next(times))
+        await sender.send(b"{}")
+    assert len({signature for _, signature in receiver.received}) == 3
+
+
+@pytest.mark.parametrize("skew", [0.0, 60.0])
+def test_simulated_minutes_do_not_make_signatures_old(skew: float) -> None:
+    """A receiver in a simulated loop compares with the machine's clock, and so they are dated by that."""
+
+    async def main() -> None:
+        async with FakeWhereby(clock_skew=skew) as fake, Receiver() as receiver:
+            await asyncio.sleep(3600.0)
+            delivery = await fake.webhook_sender(receiver.url).send(fake.events.session_ended())
+            webhooks.unwrap(delivery.body, delivery.signature, FAKE_WEBHOOK_SECRET)
+
+    run_simulated(main())
+
+
+def test_number_of_tries_can_be_set() -> None:
+    """None after the first, say."""
     delivery, *_ = deliver(500, 500, retries=0)
     assert len(delivery.attempts) == 1
 

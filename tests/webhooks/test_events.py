@@ -204,7 +204,7 @@ def test_bodies_that_are_a_little_off_are_read(body: bytes) -> None:
         (event("recording.finished", {"roomName": "/r"}), "$.data"),
         (event("room.client.joined", {"numClients": "many"}), "$.data.numClients"),
         (event("room.client.joined", {"numClientsByRoleName": [1]}), "$.data.numClientsByRoleName"),
-        (event("room.session.ended", createdAt="yesterday"), "$.createdAt"),
+        (event("recording.finished", {"roomName": "/r"}, createdAt="yesterday"), "$.data"),
         (b'{"a":' * 2000, "$"),
     ],
 )
@@ -213,9 +213,18 @@ def test_what_is_no_event_is_told_with_its_place(body: bytes, path: str) -> None
     with pytest.raises(ResponseDecodeError, match=r"^the webhook's body is not a") as caught:
         parse_event(body)
     error = caught.value
-    assert (error.body, error.path, error.may_have_happened) == (body, path, True)
+    assert (error.body, error.path, error.may_have_happened) == (body, path, False)
     assert error.__context__ is None
     assert pickle.loads(pickle.dumps(error)).body == body
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", {}, [1]])
+@pytest.mark.parametrize("type_", ["room.session.ended", "summary.finished"])
+def test_unreadable_date_costs_no_event(type_: str, moment: object) -> None:
+    """It counts as untold, and stays in the body."""
+    body = event(type_, createdAt=moment)
+    found = parse_event(body)
+    assert (found.type, found.created_at, found.body) == (type_, None, body)
 
 
 @pytest.mark.parametrize("body", [event("room.session.ended").decode(), json.loads(event("room.session.ended")), None])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from whereby_async.webhooks import SeenEvents
+from whereby_async.webhooks import EventInProgressError, SeenEvents
 
 
 class Clock:
@@ -77,6 +77,49 @@ def test_work_that_fails_is_forgotten() -> None:
     with pytest.raises(KeyError):
         work(KeyError("a"))
     assert "a" in seen
+
+
+def test_event_in_the_works_is_not_taken_for_done() -> None:
+    """A repeat is told to come again, and is handled if the first delivery fails after all."""
+    seen = SeenEvents()
+    with pytest.raises(ZeroDivisionError), seen.once("a"):  # noqa: PT012 - the block is the subject
+        assert ("a" in seen, len(seen), seen.add("a")) == (True, 1, False)
+        with pytest.raises(EventInProgressError, match="503"), seen.once("a"):
+            pytest.fail("handled twice")
+        assert "a" in seen
+        raise ZeroDivisionError
+    assert "a" not in seen
+    with seen.once("a") as is_new:
+        assert is_new
+    with seen.once("a") as is_new:
+        assert not is_new
+
+
+def test_discarding_within_the_work_counts() -> None:
+    """The event comes again, and whoever works on it then is not disturbed by the end of the first."""
+    seen = SeenEvents()
+    with seen.once("a"):
+        seen.discard("a")
+    assert "a" not in seen
+    second = seen.once("a")
+    with seen.once("a"):
+        seen.discard("a")
+        assert second.__enter__()
+    with pytest.raises(EventInProgressError), seen.once("a"):
+        pass
+    second.__exit__(None, None, None)
+    assert not seen.add("a")
+
+
+def test_work_may_outlast_the_memory() -> None:
+    """What is being worked on is remembered however long it takes, and however much else comes."""
+    clock = Clock()
+    seen = SeenEvents(1, max_age=10, clock=clock)
+    with seen.once("a"):
+        clock.now += 100.0
+        seen.add("b")
+        assert "a" in seen
+    assert (seen.add("a"), "b" in seen) == (False, False)
 
 
 def test_threads_agree_who_was_first() -> None:

@@ -189,6 +189,25 @@ def test_now_is_this_machines_clock() -> None:
         verify_signature(VECTOR, VECTOR_HEADER, SECRET)
 
 
+def test_age_is_told_so_that_it_is_above_the_tolerance() -> None:
+    """A part of a second too old is not told as just old enough."""
+    for ahead in (1, -1):
+        with pytest.raises(WebhookVerificationError, match=r"made 301 s .* tolerance=300 s"):
+            verify_signature(VECTOR, VECTOR_HEADER, SECRET, now=AT + ahead * 300.2)
+
+
+def test_any_number_is_a_tolerance() -> None:
+    """Those that no float can hold, too."""
+    verify_signature(VECTOR, VECTOR_HEADER, SECRET, tolerance=10**400)
+
+
+@pytest.mark.parametrize("at", [-1, -0.5, datetime(1969, 12, 31, tzinfo=UTC)])
+def test_nothing_is_signed_before_1970(at: Any) -> None:
+    """It would get another date than it was given."""
+    with pytest.raises(ValueError, match=r"at=.* is before 1970"):
+        sign(VECTOR, SECRET, at=at)
+
+
 @pytest.mark.parametrize("tolerance", [-1, float("nan"), True, "300"])
 def test_a_tolerance_that_is_none_is_refused(tolerance: Any) -> None:
     """NaN would let nothing through, or all."""

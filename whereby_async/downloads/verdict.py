@@ -81,15 +81,20 @@ def judge(status: int, headers: Mapping[str, str], position: int, known: Version
         return Verdict("later", retry_after=RateLimit.from_response(status, headers).retry_after)
     if status not in {_OK, _PARTIAL}:
         return Verdict("unusable", reason=f"the storage answered with status {status}")
+    if (reason := _no_file(headers)) is not None:
+        return Verdict("unusable", reason=reason)
+    return _whole(headers, known) if status == _OK else _part(headers, position, known)
+
+
+def _no_file(headers: Mapping[str, str]) -> str | None:
+    """Why what comes cannot be the file's bytes, if it cannot."""
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:  # its lengths and ranges would be those of something else than the file
-        return Verdict(
-            "unusable", reason=f"the storage sent content encoding {encoding[:20]!r}, which was not asked for"
-        )
+        return f"the storage sent content encoding {encoding[:20]!r}, which was not asked for"
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _PAGES:
-        return Verdict("unusable", reason=f"{kind} came, a web page in place of the file: is there a login page on the way?")
-    return _whole(headers, known) if status == _OK else _part(headers, position, known)
+    return (
+        f"{kind} came, a web page in place of the file: is there a login page on the way?" if kind in _PAGES else None
+    )
 
 
 def _beyond(headers: Mapping[str, str], position: int) -> Verdict:

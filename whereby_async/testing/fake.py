@@ -20,15 +20,14 @@ from .listener import Listener
 from .prices import Prices
 from .server import BASE_PATH, Service
 from .server_clock import ServerClock
-from .spelling import meant
 from .webhook_sender import FAKE_WEBHOOK_SECRET, WebhookSender
 
 if TYPE_CHECKING:
-    import yarl
-
     from collections.abc import Generator, Mapping
     from types import TracebackType
     from typing import Never, Self
+
+    import yarl
 
     from ..client import WherebyClient
     from .headers import HeaderStyle
@@ -176,7 +175,8 @@ class FakeWhereby(Controls):
         message = "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does not await"
         raise TypeError(message)
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        """Never reached; without it `with` would not get as far as `__enter__`, which says what to do."""
 
     @contextmanager
     def in_thread(self) -> Generator[Self, None, None]:
@@ -240,7 +240,9 @@ class FakeWhereby(Controls):
             RuntimeError: The server has not been started yet, so its port is not known.
         """
         if self._port == 0:
-            message = "the fake server has no port yet: start it first, by `async with` or `in_thread()`, or give it a port="
+            message = (
+                "the fake server has no port yet: start it first, by `async with` or `in_thread()`, or give it a port="
+            )
             raise RuntimeError(message)
         from ..client import WherebyClient
         from ..limiter import PointBudget

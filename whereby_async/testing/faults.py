@@ -6,11 +6,12 @@ import math
 import re
 import reprlib
 import threading
-from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec resolves annotations at run time
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from ..redaction import shown
 from .requests import RecordedRequest  # noqa: TC001 - msgspec resolves annotations at run time
 from .routes import COSTS
 from .spelling import meant
@@ -24,11 +25,13 @@ STORAGE = "storage"
 _NO_SUCCESS = 300
 _COUNTS = ("times", "skip", "truncate", "points")
 _SECONDS = ("delay", "answer_delay", "acts_in", "drip")
-_KINDS = {
+_KINDS: Final[dict[str, type]] = {
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(_SECONDS, float),
     "operation": str, "status": int, "headers": Mapping, "content_type": str, "body": bytes, "redirect": str,
     "endless": bool, "garbage_headers": Mapping, "raw": bytes, "act": bool,
 }  # fmt: skip
-_OPTIONAL = {"times", "truncate", "points", "acts_in", *_KINDS} - {"headers", "endless"}
+_OPTIONAL = {*_KINDS} - {"skip", "headers", "delay", "answer_delay", "drip", "endless"}
 _STATUSES = range(100, 1000)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LINE_ENDS = re.compile(r"[\r\n\0]")
@@ -109,7 +112,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         for name in (*_COUNTS, *_SECONDS):
             amount = getattr(self, name)
             if amount is not None and not 0 <= amount < math.inf:
-                raise ValueError(f"{name} must not be below 0, and have an end: {amount!r}")
+                raise ValueError(f"{name} must {'not be below 0' if amount < 0 else 'have an end'}: {amount!r}")
         for name, value in {**self.headers, **(self.garbage_headers or {})}.items():
             _check_header(name, value)
         if self.drop not in {None, "before", "after"}:
@@ -121,15 +124,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def _check_types(self) -> None:
-        kinds = {**_KINDS, **dict.fromkeys(_COUNTS, int), **dict.fromkeys(_SECONDS, (int, float))}
-        for name, kind in kinds.items():
+        for name, kind in _KINDS.items():
             value: object = getattr(self, name)
-            fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            if not fits and not (value is None and name in _OPTIONAL):
-                wanted = "seconds" if name in _SECONDS else kind.__name__ if isinstance(kind, type) else kind
-                raise TypeError(f"{name}={reprlib.repr(value)}: pass {wanted}")
+            if not (_is(kind, value) or (value is None and name in _OPTIONAL)):
+                raise TypeError(f"{name}={shown(value)}: pass {'seconds' if kind is float else kind.__name__}")
         if self.when is not None and not callable(self.when):
-            raise TypeError(f"when={reprlib.repr(self.when)}: pass a function that is asked with the request")
+            raise TypeError(f"when={shown(self.when)}: pass a function that is asked with the request")
 
     def __repr__(self) -> str:
         """Only what was said of it."""
@@ -151,6 +151,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             return self.act
         refused = self.status is not None and self.status >= _NO_SUCCESS
         return self.acts_in is not None or not (refused or self.redirect is not None or self.drop == "before")
+
+
+def _is(kind: type, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def _check_header(name: object, value: object) -> None:

@@ -74,7 +74,9 @@ class MeetingWorld(State):
     def live_meetings(self) -> list[Wire]:
         """The meetings that are not gone yet."""
         gone = self.now() - _GRACE
-        for meeting_id in [key for key, meeting in list(self.meetings.items()) if (at_of(meeting, "endDate") or 0.0) < gone]:
+        for meeting_id in [
+            key for key, meeting in list(self.meetings.items()) if (at_of(meeting, "endDate") or 0.0) < gone
+        ]:
             del self.meetings[meeting_id]
         return list(self.meetings.values())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from .routes import COSTS
 from .spelling import meant
@@ -28,7 +28,9 @@ class Prices(dict[str, int]):
 
     def __setitem__(self, operation: str, price: int) -> None:
         if operation not in COSTS:
-            raise ValueError(f"costs names operations that there are not: {operation!r}: {meant(str(operation), COSTS)}")
+            raise ValueError(
+                f"costs names operations that there are not: {operation!r}: {meant(str(operation), COSTS)}"
+            )
         if isinstance(price, bool) or not isinstance(price, int):
             raise TypeError(f"a price is a whole number of points: {price!r} for {operation}")
         if price < 0:
@@ -40,7 +42,7 @@ class Prices(dict[str, int]):
         for operation, price in dict(*others, **named).items():
             self[operation] = price
 
-    def __ior__(self, others: Any) -> Prices:  # type: ignore[override,misc]  # as strict as `update`
+    def __ior__(self, others: Any) -> Self:  # type: ignore[override,misc]  # as strict as `update`
         self.update(others)
         return self
 

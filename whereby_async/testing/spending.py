@@ -50,8 +50,8 @@ class Spending:
                 raise ValueError(f"{name}={bound!r}: pass a whole number from 0, or None")
         if at_least is not None and at_most is not None and at_least > at_most:
             raise ValueError(f"nothing is at least {at_least} and at most {at_most}")
-        if exactly is not None and (at_least, at_most) != (None, None):
-            raise ValueError("exactly= says it all: leave out at_most= and at_least=")
+        if exactly is not None and not (at_least or 0) <= exactly <= (exactly if at_most is None else at_most):
+            raise ValueError(f"exactly={exactly} is out of the other bounds")
         self._watching = watching
         self._bounds: dict[str, tuple[Callable[[int, int], bool], int | None]] = {
             "at most": (operator.le, at_most),

@@ -227,7 +227,7 @@ class WebhookSender:
 
 def _body(event: object) -> bytes:
     if isinstance(event, bytes | bytearray | memoryview):
-        return bytes(event)
+        return bytes(event)  # pyright: ignore[reportUnknownArgumentType] - a view of anything is bytes
     if not isinstance(event, Mapping):
         raise TypeError(f"an event is a dictionary as fake.events makes it, or a body in bytes, not {event!r}")
     return msgspec.json.encode(event)

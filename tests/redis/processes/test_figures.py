@@ -41,11 +41,16 @@ def mortal(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> Iterato
 
 
 def test_no_call_is_lost_when_the_store_is_killed_and_started_again(fleet: Callable[..., Fleet], mortal: Store) -> None:
-    """Calls go on by each process's share and then by the store again: none fails, none is stuck, and there is no 429."""
+    """Calls go on by each process's share and then by the store again: none fails, none is stuck.
+
+    In the window in which the store dies a process may go by a word that is older than what others were granted since: some
+    429s, fewer than there are calls in flight. There are none in any other, and none on the way back.
+    """
     crew = fleet(4, url=mortal.url, limit=400, period=1.2)
     crew.ask("saturate", callers=12)
     crew.windows(2)
     crew.until(lambda said: all(each["available"] < 100 for each in said))
+    died_in = len(crew.refused()) - 1
     mortal.kill()
     crew.until(lambda said: all(each["state"] == "degraded" for each in said))
     before = crew.look()["points"]
@@ -56,7 +61,9 @@ def test_no_call_is_lost_when_the_store_is_killed_and_started_again(fleet: Calla
     crew.windows(2)
     said = crew.ask("stop", patience=20)
     seen = crew.look()
-    assert seen["throttled"] == 0
+    refused = crew.refused()
+    assert sum(refused[died_in : died_in + 2]) <= 24
+    assert sum(refused[:died_in]) == sum(refused[died_in + 2 :]) == 0
     assert [each["failed"] for each in said] == [{}] * 4
     assert [each["begun"] - each["ended"] for each in said] == [0] * 4
     assert [[away for away, *_ in each["outages"]] for each in said] == [[True, False]] * 4

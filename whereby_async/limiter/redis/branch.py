@@ -16,7 +16,7 @@ from ...hooks import OutageDetails, ThrottleDetails, WaitDetails, logger
 from ..ageing import Ageing
 from .desk import Desk
 from .fallback import UNKNOWN_SHARE, Loan, share_of
-from .outage import Outage
+from .outage import LONGEST, Outage
 from .permit import LoanedPermit, SharedPermit
 from .tariff import Tariff
 from .view import View
@@ -67,7 +67,7 @@ class Branch:
         self.listeners: Listeners = listeners
         self.view: View = View(limit=plan.limit, period=plan.period)
         self.tariff: Tariff = Tariff(pins)
-        self.outage: Outage = Outage()
+        self.outage: Outage = Outage(min(LONGEST, plan.pause / 2))
         self.loan: Loan | None = None
         self.gone: deque[Desk] = deque()
         self.throttled: deque[RateLimit] = deque()

@@ -3,9 +3,9 @@
 **Theory.** One call of the script is under way at a time. What comes meanwhile gathers and goes with the next, so the busier
 the loop, the fewer calls there are for each permit. A call is made
 
-- at once, when somebody wants points and nothing is known that would make him wait. While points are short everywhere, calls
-  keep a little distance, since whoever is quicker gains nothing but a longer wait for the next window; not so for the
-  interactive lane;
+- at once, when somebody wants points and nothing is known that would make him wait. With many calls in flight the next takes a
+  breath, the longer the more processes there are, a tenth of a second at most; and while points are short everywhere, calls keep a little more distance, since
+  whoever is quicker gains nothing but a longer wait for the next window. Not so for the interactive lane;
 - when the store has said to come again;
 - at once, when an answer has come that others wait for: that of a lead or a pilot, a 429, or evidence that opens a window;
 - a few milliseconds after any other permit has ended, to take others along;
@@ -47,6 +47,10 @@ CHUNK: Final = 256
 _LINGER: Final = 0.01
 """Seconds that the end of a permit waits for others to go along."""
 _LONGEST_LINGER: Final = 0.1
+_MANY: Final = 32
+"""Points in flight in one loop from which on calls gather for a moment, be they short or not."""
+_BREATH: Final = 0.012
+"""Seconds, for each client of the store: so many busy ones together call it a hundred times a second at most."""
 _ROUNDS: Final = 60
 """Calls per period of one loop while points are short."""
 _PATIENCE: Final = 2.0
@@ -158,17 +162,24 @@ class Desk:
         if awaited is not None:
             self._agenda.say(now if awaited else now + self._linger())
 
+    def _distance(self) -> float:
+        """Seconds that calls keep from each other."""
+        reply = self.branch.view.reply
+        longest = min(_LONGEST_LINGER, self.branch.plan.period / _ROUNDS)
+        if reply.busy:
+            return longest
+        return min(_BREATH * reply.clients, longest) if self.outbox.out >= _MANY else 0.0
+
     def _linger(self) -> float:
-        if self.branch.view.reply.busy:
-            return min(_LONGEST_LINGER, self.branch.plan.period / _ROUNDS)
-        return _LINGER
+        """Seconds that what is not urgent waits for others to go along."""
+        return max(_LINGER, self._distance())
 
     def _due(self, now: float) -> float:
         branch = self.branch
         due = self._agenda.due(
             now,
             waiting=self.hall.lanes.count > 0,
-            distance=self._linger() if branch.view.reply.busy else 0.0,
+            distance=self._distance(),
             sign_of_life=branch.plan.lease / 3 if self.outbox.out else None,
         )
         if branch.gone:

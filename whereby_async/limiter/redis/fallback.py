@@ -6,6 +6,9 @@ against its share. If others have spent more than theirs, less is left than the 
 process takes its part, and the rest of its share only a period later. That holds by the ledger alone, without a word from the
 server; its word can only lower what is left (somebody else spends), and a 429 stops everybody who hears it.
 
+In the very window in which the store goes, a process may go by a word that is older than what others were granted since: some 429s,
+at most the calls in flight when that window runs dry, once.
+
 A process that is cut off alone is another matter: the others reach the store, do not know of it, and may spend all that there is. It
 and they are strangers to each other then, who see each other in the server's answers: some 429s, at most the calls in flight when
 the window runs dry, in the first window, and one or two in each later one, until it is back.

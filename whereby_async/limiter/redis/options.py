@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "valkey+unix://")
 _TRAIL: Final = 256
 _GRAINS: Final = 1200
+_LONGEST_PAUSE: Final = 2.5
+"""Seconds; longer than a process that probes a store which hung may come back after the first."""
 _DAY: Final = 86_400.0
 
 
@@ -30,7 +32,7 @@ def plan_of(limit: int | None, period: float, reserve: float) -> Plan:
         grain=max(GRAIN, period / _GRAINS),
         trail=_TRAIL,
         lease=min(max(period / 4, 2.0), 15.0),
-        pause=min(max(period / 10, 0.3), 2.0),
+        pause=min(max(period / 10, 0.3), _LONGEST_PAUSE),
         expiry=int(1000 * (_DAY + 10 * period)),
     )
 

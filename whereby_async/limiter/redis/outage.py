@@ -1,7 +1,8 @@
 """`Outage`: whether the store is away, since when, and when to try it again. Pure.
 
 A circuit breaker for the whole process: the first failure opens it, and from then on nobody waits for the store. Now and then
-one call tries it, twice as long after each failure, up to a second; the first that is answered closes it.
+one call tries it, twice as long after each failure, up to a second; the first that is answered closes it. All processes must have
+tried within the pause in which the store waits for their reports, so with short periods they try more often.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class Outage:
         retry_at: When to try again.
     """
 
-    __slots__ = ("_delay", "number", "reason", "retry_at", "since")
+    __slots__ = ("_delay", "_longest", "number", "reason", "retry_at", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
         self.number: int = 0
         self.since: float | None = None
         self.reason: str = ""
@@ -53,7 +55,7 @@ class Outage:
             self.since = now
             self._delay = _FIRST
         else:
-            self._delay = min(2 * self._delay, LONGEST)
+            self._delay = min(2 * self._delay, self._longest)
         self.reason = reason
         self.retry_at = now + self._delay
         return news
