@@ -30,7 +30,7 @@ SHELL = [code for _, language, code in BLOCKS if language == "sh"]
 """Run by `cli/test_readme_commands.py`, where a server is at hand."""
 
 DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
-TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest -n 4"
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"

@@ -460,6 +460,20 @@ async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
 
 
 @simulated
+async def test_batch_call_goes_ahead_when_a_window_has_turned() -> None:
+    """The first points that come back are fewer than the reserve, but one call has to see what the server really has."""
+    budget = PointBudget(100, reserve=0.1)
+    for left in range(99, -1, -1):
+        (await budget.acquire(1)).settle(says(left))
+        await asyncio.sleep(0.5)
+    calls = [asyncio.create_task(budget.acquire(1, priority=Priority.BATCH)) for _ in range(3)]
+    (await calls[0]).settle(says(99))
+    assert now() == pytest.approx(60.02, abs=0.05)
+    await turns()
+    assert all(call.done() for call in calls)
+
+
+@simulated
 async def test_forecast_counts_windows_and_seconds() -> None:
     """What fits takes one window and no time; the rest takes whole windows more."""
     budget = PointBudget(100)

@@ -16,6 +16,7 @@ from whereby_async.limiter.ageing import GRAIN
 from whereby_async.limiter.charge import Charge
 from whereby_async.limiter.costs import Prices
 from whereby_async.limiter.ledger import Ledger
+from whereby_async.limiter.lessons import undisturbed
 from whereby_async.limiter.reserve import Reserve
 from whereby_async.limiter.trail import Trail
 
@@ -217,7 +218,7 @@ class _Local:
             samples = trail.note(answer.remaining, f"op{charge.cost}", charge.cost, charge.granted_at, now)
         samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
         short = bool(ledger.others.votes & 1) or now < ledger.others.proven_until
-        clean = bool(samples) and ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
+        clean = bool(samples) and undisturbed(ledger, now) and now - trail.refilled_at > ledger.period
         changes = [change for sample in samples if (change := self.prices.learn(sample, clean=clean, short=short))]
         self.changes += len(changes + self.prices.suspect() if answer.throttled else changes)
 

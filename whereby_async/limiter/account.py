@@ -17,6 +17,7 @@ runs again; one whose loop is closed is forgotten.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -298,7 +299,8 @@ class Account:
         self.enter()
         try:
             self.closed = True
-            self.ledger.shut()
+            # From now on nothing is granted without a second thought.
+            self.ledger.grow_cold(math.inf)
             for waiter in [*self.lanes, *self._board.parked()]:
                 self._refuse(waiter, refusals.closed_meanwhile())
         finally:

@@ -41,7 +41,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .ageing import Ageing
-from .caution import TURN, room_among_others, room_at_turn, room_cold, room_on_probation
+from .caution import room_among_others, room_at_turn, room_cold, room_on_probation
 from .cold import Cold
 from .gate import Gate
 from .hearing import hear
@@ -263,10 +263,6 @@ class Ledger(Horizon):
         if self.lead.gone(charge):
             self.lead.due = True
 
-    def shut(self) -> None:
-        """Nothing is granted without a second thought any more."""
-        self.grow_cold(math.inf)
-
     # Outlook
 
     @property
@@ -278,16 +274,6 @@ class Ledger(Horizon):
     def headerless(self) -> bool:
         """Answers have come, and none has ever named a limit or what is left."""
         return self.cold.headerless and not self.quota.told and self.floor == -math.inf
-
-    def undisturbed(self, now: float) -> bool:
-        """Nothing but our own calls can have moved what the server has left: no others, no refill, nothing in flight."""
-        if self.granted > self.answered or not self.calm or now < self.pace.until:
-            return False
-        return self.window.sure and now < self.window.end and self.ageing.quiet(TURN, now)
-
-    def brings(self, points: int, within: float) -> bool:
-        """Will the next releases bring so many points in one go, with nothing else to wait for?"""
-        return self.calm and self.ageing.brings(points, within)
 
     def remaining(self) -> int | None:
         """What the server has left, as far as it told, less what was granted since."""

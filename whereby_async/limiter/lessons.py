@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .caution import TURN
 from .trail import Trail
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from .ledger import Ledger
     from .permit import LocalPermit
     from .trail import Sample
+
+
+def undisturbed(ledger: Ledger, now: float) -> bool:
+    """Nothing but our own calls can have moved what the server has left: no others, no refill, nothing in flight."""
+    if ledger.granted > ledger.answered or not ledger.calm or now < ledger.pace.until:
+        return False
+    return ledger.window.sure and now < ledger.window.end and ledger.ageing.quiet(TURN, now)
 
 
 class Lessons:
@@ -34,6 +42,6 @@ class Lessons:
             ledger.lowest(trail.low, trail.low_at)
         samples += trail.ripe(now, ledger.slowest if ledger.pending else 0.0)
         short = bool(ledger.others.votes & 1) or now < ledger.others.proven_until
-        clean = bool(samples) and ledger.undisturbed(now) and now - trail.refilled_at > ledger.period
+        clean = bool(samples) and undisturbed(ledger, now) and now - trail.refilled_at > ledger.period
         changes = [change for sample in samples if (change := prices.learn(sample, clean=clean, short=short))]
         return changes + prices.suspect() if answer.throttled else changes

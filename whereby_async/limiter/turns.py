@@ -68,8 +68,11 @@ class Turns:
 
     def _backfill(self, head: Waiter, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
         """A cheaper call, if the head cannot use what is left before more comes than it needs."""
-        room = self._ledger.room(now, head.cost)
-        if not 0 < room < head.cost or not self._ledger.brings(head.cost - room + BACKFILL_SPARE, BACKFILL_WITHIN):
+        ledger = self._ledger
+        room = ledger.room(now, head.cost)
+        if not (ledger.calm and 0 < room < head.cost):
+            return None
+        if not ledger.ageing.brings(head.cost - room + BACKFILL_SPARE, BACKFILL_WITHIN):
             return None
         other = self._lanes.backfill(room)
         return other if other and self.affords(other, now) and self._present(other, here) else None
