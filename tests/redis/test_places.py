@@ -147,24 +147,22 @@ def test_a_forked_child_has_connections_of_its_own(store: str, name: str) -> Non
                 permit.settle(RateLimit(limit=20))
             return who
 
-        async def parent():
+        async def first():
+            (await budget.acquire(1)).settle(RateLimit(limit=20, remaining=19))
             held.append(await budget.acquire(1))
-            held[0].settle(RateLimit(limit=20, remaining=19))
-            held.append(await budget.acquire(1))
-            pid = os.fork()
-            if not pid:
-                return None
-            await calls("parent", 5)
-            held.pop().settle(RateLimit(limit=20))
-            await budget.aclose()
-            return pid
 
-        pid = asyncio.run(parent()) if not sys.argv[1:] else None
-        if pid is None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(first())
+        pid = os.fork()
+        if not pid:
             held.pop().release()  # the parent's: nothing happens
             asyncio.run(calls("child", 5))
             asyncio.run(budget.aclose())
             os._exit(0)
+        loop.run_until_complete(calls("parent", 5))
+        held.pop().settle(RateLimit(limit=20))
+        loop.run_until_complete(budget.aclose())
+        loop.close()
         assert os.waitpid(pid, 0)[1] == 0
         """
     )

@@ -62,7 +62,11 @@ class Storm:
             elif end == "lost":
                 permit.lost()
             else:
-                await asyncio.to_thread(permit.settle, answer)
+                try:
+                    await asyncio.to_thread(permit.settle, answer)
+                finally:
+                    # Cancelled before a thread was free for it.
+                    permit.lost()
 
     async def rage(self, seconds: float) -> None:
         """Let them come for a while, and cancel some."""

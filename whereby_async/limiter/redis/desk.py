@@ -17,7 +17,6 @@ Otherwise nothing happens: an idle loop makes no call and has no timer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -322,9 +321,14 @@ class Desk:
             self._timer.cancel()
         self._collect(self.loop.time())
         something = self.outbox or self._standing.unheard or self._agenda.covered is not None
-        if something and self.branch.outage.since is None:
-            with contextlib.suppress(StoreAwayError):
-                await self._link.call(self._compose()[0])
+        # Twice, since a call that was cancelled has taken the connection with it.
+        for _ in range(2 if something and self.branch.outage.since is None else 0):
+            message = self._compose()[0]
+            try:
+                await self._link.call(message)
+                break
+            except StoreAwayError:
+                self._standing.lost(message)
         await self._link.aclose()
         self.branch.bury(self)
 
