@@ -1,6 +1,6 @@
 """A batch of creates, killed with SIGKILL again and again, after which every room has to be there exactly once.
 
-    python benchmarks/batch_kill.py [--kills 220] [--seed N]
+    python benchmarks/batch_kill.py [--kills 220] [--items 2500] [--seed N]
 
 The server is a `FakeWhereby` in a process of its own that resets connections before and after it acted, stalls and acts late,
 answers 503 whether it acted or not, and cuts answers off; in some jobs it ignores the name filter, and rooms of others vanish from
@@ -50,6 +50,7 @@ FLOWING = 0.4
 PATIENCE = 10.0
 """Seconds until a job has nothing more to create."""
 ITEMS = 2500
+"""Rooms that each job makes."""
 FILLERS = 250
 """Rooms of others: so many that the list has pages."""
 
@@ -124,12 +125,12 @@ async def serve(seed: int) -> None:
 # The batch's process
 
 
-async def work(url: str, journal: str, job: str, until: str, concurrency: int) -> None:
+async def work(url: str, journal: str, job: str, until: str, concurrency: int, items: int) -> None:  # noqa: PLR0913, PLR0917
     """Run the job, from wherever it stands, to its end."""
     client = WherebyClient(
         FAKE_API_KEY, base_url=url, timeout=TIMEOUT, limiter=Unlimited(), retry=RetryPolicy(base=0.01)
     )
-    requests = ({"end_date": until, "room_name_prefix": f"{job}-{number}-"} for number in range(ITEMS))
+    requests = ({"end_date": until, "room_name_prefix": f"{job}-{number}-"} for number in range(items))
     states: Counter[str] = Counter()
     print("ready", flush=True)
     async with (
@@ -213,8 +214,9 @@ def rooms_of(job: str, names: list[str]) -> Counter[int]:
 class Killer:
     """Runs jobs, and kills them."""
 
-    def __init__(self, kills: int, seed: int, folder: Path) -> None:
+    def __init__(self, kills: int, items: int, seed: int, folder: Path) -> None:
         self._wanted = kills
+        self._items = items
         self._dice = random.Random(seed)
         self._folder = folder
         self._server = Process("--serve", "--seed", str(seed))
@@ -247,7 +249,7 @@ class Killer:
 
     def _worker(self, job: str, journal: Path) -> Process:
         concurrency = self._dice.choice((8, 16, 32))
-        worker = Process("--work", self._url, str(journal), job, self._until, str(concurrency))
+        worker = Process("--work", self._url, str(journal), job, self._until, str(concurrency), str(self._items))
         assert worker.hear() == "ready"
         return worker
 
@@ -264,7 +266,7 @@ class Killer:
         code = worker.end()
         rooms = rooms_of(job, self._ask(do="look"))
         twice = sum(count - 1 for count in rooms.values())
-        missing = ITEMS - len(rooms)
+        missing = self._items - len(rooms)
         self.duplicates += twice
         self.missing += missing
         self.states.update(states)
@@ -322,10 +324,10 @@ def bars(title: str, counts: dict[str, int]) -> None:
         print(f"  {name:>28}  {count:4}  {'#' * round(50 * count / widest)}")
 
 
-def main(kills: int, seed: int) -> int:
+def main(kills: int, items: int, seed: int) -> int:
     """Kill, count, tell."""
     with tempfile.TemporaryDirectory() as folder:
-        killer = Killer(kills, seed, Path(folder))
+        killer = Killer(kills, items, seed, Path(folder))
         killer.run()
     bars("where the kills hit", dict(killer.where))
     bars(
@@ -341,7 +343,7 @@ def main(kills: int, seed: int) -> int:
         "with a create in flight": between + killer.where["in flight, not acted"],
         "between the act and its journal line": between,
         "answers lost": sum(killer.lost.values()),
-        "items": killer.jobs * ITEMS,
+        "items": killer.jobs * items,
         "adopted in the last runs": killer.states["adopted"],
         "unknown": killer.states["unknown"],
         "failed": killer.states["failed"],
@@ -356,14 +358,15 @@ def main(kills: int, seed: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=int(os.environ.get("WHEREBY_KILLS", "220")))
+    parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--work", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(serve(options.seed))
     elif options.work:
-        url, journal, job, until, concurrency = options.work
-        asyncio.run(work(url, journal, job, until, int(concurrency)))
+        url, journal, job, until, concurrency, items = options.work
+        asyncio.run(work(url, journal, job, until, int(concurrency), int(items)))
     else:
-        sys.exit(main(options.kills, options.seed))
+        sys.exit(main(options.kills, options.items, options.seed))

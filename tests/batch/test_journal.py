@@ -365,7 +365,7 @@ async def main():
     url, key, journal, size = sys.argv[1:]
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), unlimited[1]))
-    client = WherebyClient(key, base_url=url)
+    client = WherebyClient(key, base_url=url, timeout=0.4)
     told, error = [], ""
     requests = ({"end_date": datetime(2099, 1, 1, tzinfo=UTC), "room_name_prefix": f"r{n}-"} for n in range(50))
     try:

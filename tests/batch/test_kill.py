@@ -10,10 +10,10 @@ import checkout
 import pytest
 
 
-def killed(kills: int) -> dict[str, int]:
+def killed(kills: int, items: int) -> dict[str, int]:
     """The figures of so many kills."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "benchmarks/batch_kill.py", "--kills", str(kills)],
+        [sys.executable, "-W", "error", "benchmarks/batch_kill.py", "--kills", str(kills), "--items", str(items)],
         cwd=checkout.ROOT,
         env=checkout.clean_environment(PYTHONPATH=str(checkout.ROOT)),
         capture_output=True,
@@ -27,7 +27,7 @@ def killed(kills: int) -> dict[str, int]:
 
 def test_ten_kills_make_no_room_twice_and_lose_none() -> None:
     """Ten kills, lost answers beside: every room is there exactly once in the end."""
-    figures = killed(10)
+    figures = killed(10, 700)
     assert figures["kills"] == 10
     assert figures["duplicates"] == figures["missing"] == figures["unknown"] == figures["failed"] == 0
     assert figures["answers lost"] > 0
@@ -37,7 +37,7 @@ def test_ten_kills_make_no_room_twice_and_lose_none() -> None:
 @pytest.mark.timeout(3600)
 def test_hundreds_of_kills_make_no_room_twice_and_lose_none() -> None:
     """220 kills, a hundred of them with a create in flight, thirty between the act and its line in the journal."""
-    figures = killed(220)
+    figures = killed(220, 2500)
     assert figures["kills"] == 220
     assert figures["with a create in flight"] >= 100
     assert figures["between the act and its journal line"] >= 30
