@@ -65,7 +65,8 @@ class Method(Generic[T]):
                     f"method is a call that was already made ({call.__qualname__}): pass the method without parentheses"
                 )
             raise ConfigurationError(msg)
-        inner, self.keywords = _unwrapped(call)
+        inner, keywords = _unwrapped(call)
+        self.keywords: Mapping[str, Any] = keywords
         self.call: Callable[..., Awaitable[T]] = call
         self.resource: object = getattr(inner, "__self__", None)
         self.name: str = _name_of(inner, self.resource)

@@ -118,7 +118,7 @@ class Ledger(Horizon):
         self.again_at: float = math.inf
         self.lead: Lead = Lead()
         self.cold: Cold = Cold()
-        self.calm = False
+        self.calm: bool = False
         self.look_at = self.piloted_end = -math.inf
         self.piloting: bool = False
         self.crowded = False

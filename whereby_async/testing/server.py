@@ -67,7 +67,7 @@ class Service:
         self.origin = ""
         self.points_spent: int = 0
         self.throttled: int = 0
-        self.charging = threading.Lock()
+        self.charging: threading.Lock = threading.Lock()
         self._count = 0
         self._running: set[asyncio.Task[Any]] = set()
         self._late: set[asyncio.TimerHandle] = set()

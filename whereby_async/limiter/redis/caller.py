@@ -49,13 +49,13 @@ class Caller(Waiter):
 
     def arrive(self, future: asyncio.Future[None], now: float) -> None:
         """It begins to wait, here and now."""
-        self.future = future
-        self.asked_at = now
+        self.future: asyncio.Future[None] = future
+        self.asked_at: float = now
         self.judged = False
 
     def pause(self, now: float) -> None:
         """It does not wait here any more, but somewhere else."""
-        self.waited += now - self.asked_at
+        self.waited: float = self.waited + now - self.asked_at
         self.asked_at = now
 
     def hush(self) -> None:
