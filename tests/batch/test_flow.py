@@ -26,7 +26,7 @@ from whereby_async import (
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     from recording_limiter import RecordingLimiter
 
@@ -47,6 +47,20 @@ async def numbered(number: int) -> int:
 def numbers(count: int) -> Iterator[dict[str, int]]:
     """Requests for it."""
     return ({"number": number} for number in range(count))
+
+
+async def test_input_that_fills_one_dictionary_again_and_again_is_read_right(
+    fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """Each item is what it was when it was read, although the generator goes on changing it."""
+
+    def reused() -> Iterator[dict[str, int]]:
+        item: dict[str, int] = {}
+        for item["number"] in range(20):
+            yield item
+
+    outcomes = await outcomes_of(whereby.batch(numbered, reused(), concurrency=5))
+    assert sorted((o.result, o.item["number"]) for o in outcomes) == [(number, number) for number in range(20)]
 
 
 async def test_every_item_gets_its_own_outcome(fake: FakeWhereby, whereby: WherebyClient) -> None:
@@ -126,22 +140,22 @@ async def test_no_more_calls_than_concurrency(whereby: WherebyClient) -> None:
 async def test_items_do_not_pile_up_before_a_slow_consumer(whereby: WherebyClient, *, ordered: bool) -> None:
     """However slow the consumer, only a few times `concurrency` items are alive."""
 
-    class Request(dict[str, int]):
-        """One whose life can be watched, and which a weak set takes."""
+    class Number:
+        """Part of a request, whose life can be watched."""
 
-        def __hash__(self) -> int:  # type: ignore[override]  # a dictionary has none
-            return id(self)
+    alive: weakref.WeakSet[Number] = weakref.WeakSet()
 
-    alive: weakref.WeakSet[Request] = weakref.WeakSet()
+    def items() -> Iterator[dict[str, Number]]:
+        for _ in range(2000):
+            number = Number()
+            alive.add(number)
+            yield {"number": number}
 
-    def items() -> Iterator[Mapping[str, Any]]:
-        for number in range(2000):
-            request = Request(number=number)
-            alive.add(request)
-            yield request
+    async def call(number: Number) -> None:
+        assert number in alive
 
     most = 0
-    async with whereby.batch(numbered, items(), concurrency=4, ordered=ordered) as outcomes:
+    async with whereby.batch(call, items(), concurrency=4, ordered=ordered) as outcomes:
         async for outcome in outcomes:
             most = max(most, len(alive))
             if outcome.index % 500 == 0:

@@ -198,6 +198,21 @@ async def test_nonsense_is_refused(make: Any) -> None:
         await budget.acquire(1, max_wait=-1)
 
 
+async def test_nothing_that_the_store_could_not_be_told_gets_there(make: Any) -> None:
+    """A fraction, a truth value, a nameless or unencodable operation are refused here, and the next call is served."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    for cost in (1.5, True, "1", None):
+        with pytest.raises(ValueError, match="cost must be a whole number of points"):
+            await budget.acquire(cost)
+    with pytest.raises(TypeError, match="operation must be a string, not NoneType"):
+        await budget.acquire(1, operation=None)
+    with pytest.raises(ValueError, match="half a surrogate pair"):
+        await budget.acquire(1, operation="x\udcff")
+    await call(budget, server)
+    assert budget.snapshot().state == "open"
+
+
 async def test_released_points_go_back(make: Any) -> None:
     """What was never sent is there for others at once."""
     budget, server = make(), Server()

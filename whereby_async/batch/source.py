@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import msgspec
 
 from ..errors import ConfigurationError
+from ..operation import unicode_text
 from ..redaction import shown
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Source:
             given = next(self._plain) if self._async is None else await anext(self._async)
         except (StopIteration, StopAsyncIteration):
             return None
-        item = Item(self._index, given)
+        # A copy: an input that fills one dictionary again and again would change items that are still to be sent.
+        item = Item(self._index, dict(given) if isinstance(given, Mapping) else given)
         self._index += 1
         try:
             self._prepare(item)
@@ -99,7 +101,7 @@ class Source:
         if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
             msg = f"the key of item {item.index} is {shown(key)}: a key is text of 1 to {_LONGEST_KEY} characters, or a number"
             raise ValueError(msg)
-        item.key = str(key)
+        item.key = unicode_text("key", str(key))
         if self._drop is not None:
             item.request = {name: value for name, value in item.given.items() if name != self._drop}
 

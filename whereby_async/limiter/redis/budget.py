@@ -19,7 +19,7 @@ from ..options import check_budget, checked_pins
 from ..protocol import BudgetSnapshot, Forecast, Priority
 from .branch import Branch
 from .caller import Caller
-from .options import check_store, check_url, plan_of
+from .options import check_call, check_store, check_url, plan_of
 from .permit import LoanedPermit
 
 try:
@@ -171,10 +171,7 @@ class RedisPointBudget:
             raise ConfigurationError(
                 "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
             ) from None
-        if cost < 1:
-            raise ValueError(f"cost must be at least 1 point, not {cost!r}")
-        if max_wait is not None and not max_wait >= 0:
-            raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
+        check_call(cost, operation, max_wait)
         branch = self._branch
         order, waited = branch.place_of(after)
         caller = Caller(

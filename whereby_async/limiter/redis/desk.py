@@ -214,6 +214,10 @@ class Desk:
                 self._agenda.forget()
                 self._agenda.news = self.hall.lanes.count > 0
                 if not isinstance(error, StoreAwayError):
+                    if isinstance(
+                        error, Exception
+                    ):  # nobody may be kept waiting, or called for ever, by a fault of ours
+                        self.branch.failed(f"a fault of this program, {type(error).__name__}")
                     raise
                 if last or not error.dropped or self.branch.outage.since is not None:
                     self.branch.failed(str(error))

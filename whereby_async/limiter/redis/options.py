@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...errors import ConfigurationError
+from ...operation import unicode_text
 from ...redaction import shown
 from ..ageing import GRAIN
-from ..options import is_number
+from ..options import is_count, is_number
 from .wire import Plan
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def plan_of(limit: int | None, period: float, reserve: float) -> Plan:
 
 def check_store(name: object, on_unavailable: object, share: object, timeout: object) -> None:
     """Refuse what no shared budget can use."""
-    if not isinstance(name, str) or not name or "{" in name or "}" in name:
+    if not isinstance(name, str) or not name or not name.isprintable() or "{" in name or "}" in name:
         raise ConfigurationError(f"name={name!r}: give the organisation a short name without braces, such as 'acme'")
-    if on_unavailable not in {"fallback", "raise"}:
+    if on_unavailable not in ("fallback", "raise"):
         raise ConfigurationError(f"on_unavailable={on_unavailable!r}: give 'fallback' or 'raise'")
     if share is not None and not (is_number(share) and 0 < share <= 1):
         raise ConfigurationError(
@@ -51,6 +52,23 @@ def check_store(name: object, on_unavailable: object, share: object, timeout: ob
         raise ConfigurationError(
             f"timeout={timeout!r}: give the seconds that a call of the store may take, such as 0.25"
         )
+
+
+def check_call(cost: object, operation: object, max_wait: float | None) -> None:
+    """Refuse what could not be told to the store, or would be told to it as something else.
+
+    Raises:
+        TypeError: The operation's name is no text.
+        ValueError: The cost is no whole number from 1 on, the name is no Unicode text, or `max_wait` is negative.
+    """
+    if not is_count(cost):
+        raise ValueError(f"cost must be a whole number of points from 1 on, not {cost!r}")
+    if not isinstance(operation, str):
+        raise TypeError(f"operation must be a string, not {type(operation).__name__}")
+    if not operation.isascii():
+        unicode_text("operation", operation)
+    if max_wait is not None and not max_wait >= 0:
+        raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
 
 
 def check_url(url: Secret, *, usable: Callable[[Secret], bool]) -> None:
