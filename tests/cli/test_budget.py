@@ -35,6 +35,7 @@ def test_one_look_costs_one_point(served: Served) -> None:
     assert row["server"]["limit"] == 200
     assert row["server"]["remaining"] == 199
     assert 0 < row["server"]["reset_in"] <= 61
+    assert (row["limit"], row["remaining"], row["available"]) == (200, 199, 199)
     assert row["waiting"] == {"interactive": 0, "normal": 0, "batch": 0}
     assert {"available", "in_flight", "waiting_points", "foreign_rate", "costs", "state", "at"} <= row.keys()
     assert served.fake.points_spent == 1
@@ -45,6 +46,8 @@ def test_watch_goes_on_and_counts(served: Served) -> None:
     ended = run("budget", "--watch", "--every", "0.05", "--count", "3", **served.variables)
     assert ended.code == 0
     assert [row["server"]["remaining"] for row in ended.rows()] == [199, 198, 197]
+    assert [(row["limit"], row["remaining"]) for row in ended.rows()] == [(200, 199), (200, 198), (200, 197)]
+    assert all(0 < row["available"] <= row["remaining"] for row in ended.rows())
     assert served.fake.points_spent == 3
 
 

@@ -127,6 +127,42 @@ def test_secrets_are_no_arguments(
     assert served.fake.requests == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["budget", KEY],
+        ["budget", f"Bearer {KEY}", "x"],
+        [KEY],
+        ["meetings", KEY],
+        ["budget", f"--nonsense={KEY}"],
+        ["budget", "--timeout", KEY],
+        ["budget", f"-{KEY}"],
+    ],
+)
+def test_key_in_a_wrong_place_is_not_repeated(
+    served: Served, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A word too many may be a key; where keys come from is told."""
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert KEY[1:] not in out + err
+    assert "See whereby --help." in err
+    assert served.fake.requests == []
+
+
+def test_word_too_many_is_counted_if_it_may_be_a_key(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """With where keys come from; a short one is repeated, which helps to find what is wrong."""
+    assert main(["budget", KEY]) == 2
+    err = capsys.readouterr().err
+    assert "(here 1), since they may be keys" in err
+    assert "WHEREBY_API_KEY" in err
+    assert main(["budget", "nonsense"]) == 2
+    err = capsys.readouterr().err
+    assert "nonsense" in err
+    assert "keys" not in err
+    assert served.fake.requests == []
+
+
 def test_missing_key_without_a_terminal(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 2 and the variable's name; nothing hangs."""
     monkeypatch.delenv("WHEREBY_API_KEY")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -104,19 +104,16 @@ def test_another_missing_module_is_no_missing_extra() -> None:
     assert ended.stderr == "whereby: the installation is broken: import of aiohttp halted; None in sys.modules\n"
 
 
-def test_python_dash_m_is_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_dash_m_is_the_same() -> None:
     """`python -m whereby_async` runs the command line on the process's own words and passes its exit code on."""
-    monkeypatch.setattr(sys, "argv", ["whereby", "nonsense"])
-    monkeypatch.delitem(sys.modules, "whereby_async.__main__", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module("whereby_async", run_name="__main__")
-    assert ended.value.code == 2
-    assert "nonsense" in capsys.readouterr().err
+    ended = run("nonsense")
+    assert ended.code == 2
+    assert "nonsense" in ended.err
 
 
 def test_importing_main_module_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Tools that import every module do not start the command line."""
-    runpy.run_module("whereby_async.__main__")
+    importlib.import_module("whereby_async.__main__")
     assert capsys.readouterr() == ("", "")
 
 

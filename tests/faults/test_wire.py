@@ -230,10 +230,8 @@ async def test_a_head_without_end_is_an_error_soon(line: bytes) -> None:
             await writer.drain()
 
     async with WireServer(script) as server, Wired(server.url, timeout=20) as wired:
-        began = time.monotonic()
-        with pytest.raises(APIConnectionError, match="no valid HTTP"):
+        with pytest.raises(APIConnectionError, match="no valid HTTP"):  # and not by the timeout, which says so
             await wired.whereby.meetings.list()
-        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "until the end"])

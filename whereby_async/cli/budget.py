@@ -16,7 +16,7 @@ from .connection import Connection
 from .exits import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
     from cyclopts import App
 
@@ -124,6 +124,7 @@ def facts(client: WherebyClient, said: LastAnswer) -> dict[str, Any]:
     """
     budget: BudgetSnapshot = client.limiter.snapshot()
     told = msgspec.structs.asdict(budget)
+    told |= _by_the_server(budget, said.told)
     told["waiting"] = {lane.name.lower(): calls for lane, calls in budget.waiting.items()}
     return {
         "event": "budget",
@@ -134,6 +135,14 @@ def facts(client: WherebyClient, said: LastAnswer) -> dict[str, Any]:
         "server": said.told,
         "spent_by_others": said.others,
     }
+
+
+def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
+    """The server's own figures, as far as its last answer has them: the limiter believes a higher limit on the second only."""
+    figures = {name: said for name in ("limit", "remaining") if (said := answer.get(name)) is not None}
+    if (left := figures.get("remaining")) is not None:
+        figures["available"] = left if budget.remaining is None else min(left, budget.available)
+    return figures
 
 
 class Lines:

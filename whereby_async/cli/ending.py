@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final, cast
@@ -11,12 +12,19 @@ from cyclopts import CycloptsError
 
 from ..errors import ResponseDecodeError, WherebyError
 from .exits import BUG, INTERRUPTED, ExitCode, InterruptedWork, OutOfTimeError, UsageError, code_for
+from .keys import KEY_VARIABLE
 from .values import spoken
+from .work import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
+_LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
+_HIDDEN: Final = (
+    "Long words are not repeated (here {count}), since they may be keys: "
+    f"a key is never an argument; it comes from the variable {KEY_VARIABLE}, or is asked for on a terminal."
+)
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
 
 
@@ -42,7 +50,18 @@ def _interrupted(error: BaseException) -> tuple[int, *tuple[str, ...]]:
 
 
 def _misread(error: BaseException) -> tuple[int, *tuple[str, ...]]:
-    return ExitCode.WRONG_USAGE, f"{' '.join(str(error).split())} See whereby --help."
+    words = " ".join(str(error).split())
+    hidden = [word for word in _long_words() if word in words]
+    for word in hidden:
+        words = words.replace(word, "…")
+    text = f"{words} See whereby --help."
+    return ExitCode.WRONG_USAGE, text, *((_HIDDEN.format(count=len(hidden)),) if hidden else ())
+
+
+def _long_words() -> list[str]:
+    """What in the command line may be a key: everything long but options and what they are called, longest first."""
+    values = [word.partition("=")[2] if word.startswith("--") else word.lstrip("-") for word in command_line.get()]
+    return sorted({found for value in values for found in _LONG.findall(value)}, key=len, reverse=True)
 
 
 def _unusable(error: BaseException) -> tuple[int, *tuple[str, ...]]:

@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .exits import UsageError
+from .places import check_apart, check_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,12 +63,15 @@ class ExportFiles:
 
     def _enter(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
+        paths = [str(self._directory / _STATE), *map(str, map(self._path, self._columns))]
+        for path in paths:
+            check_plain("the file", path)
+        check_apart((path, path) for path in paths)
         ends, length = self._read()
         self._state = self._open(self._directory / _STATE, length)
         self._lock(self._state)
         for kind in self._columns:
-            path = self._directory / f"{kind}.{'csv' if self._is_csv else 'jsonl'}"
-            self._files[kind] = self._open(path, ends.get(kind, 0))
+            self._files[kind] = self._open(self._path(kind), ends.get(kind, 0))
         if not length:
             self._begin()
 
@@ -75,6 +79,9 @@ class ExportFiles:
         for file in (*self._files.values(), self._state):
             if file is not None:
                 file.close()
+
+    def _path(self, kind: str) -> Path:
+        return self._directory / f"{kind}.{'csv' if self._is_csv else 'jsonl'}"
 
     def _read(self) -> tuple[dict[str, int], int]:
         """The lengths that the files had at the last line of the note, and the length of the note so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter, validators
@@ -10,6 +11,7 @@ from ..redaction import redact
 from . import values
 from .connection import Connection
 from .exits import ExitCode, UsageError
+from .places import check_apart, check_plain
 from .resultfile import ResultFile
 from .results import wire
 from .rowfile import RowFile
@@ -92,14 +94,19 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         defaults["fields"] = list(field)
     is_csv = format_ == "csv" if format_ else not file.endswith((".jsonl", ".ndjson", ".json")) and file != values.STDIN
     rows = RowFile(file, is_csv=is_csv, defaults=defaults, key=key, ignored=ignore)
-    rows.check()
-    if dry_run:
-        return run_long(_estimate(rows, connection), "nothing was sent.")
     named = file != values.STDIN
     report = Report(as_json=connection.as_json)
     where = output or (f"{file}.results.jsonl" if named and not report.is_json else None)
+    journal = journal or (f"{file}.journal" if named else None)
+    if where:
+        check_plain("--output", where)
+    source = file if named else sys.stdin
+    check_apart((("the rows", source), ("the journal", journal), ("the results", where)))
+    rows.check()
+    if dry_run:
+        return run_long(_estimate(rows, connection), "nothing was sent.")
     options = {"concurrency": concurrency, "retry_failed": retry_failed, "refetch": refetch}
-    job = _Import(rows, journal or (f"{file}.journal" if named else None), options, report)
+    job = _Import(rows, journal, options, report)
     return run_long(job.run(connection, where), job.kept, resumes=job.journal is not None)
 
 

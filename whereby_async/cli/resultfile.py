@@ -7,6 +7,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Self
 
+from .places import check_plain, check_status
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -29,8 +31,7 @@ class ResultFile:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            number = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            self._file = os.fdopen(number, "a+", encoding="utf-8")
+            self._file = _opened(self._path)
             self._file.seek(0)
             line = ""
             for line in self._file:
@@ -65,3 +66,16 @@ class ResultFile:
             self._file.flush()
         if words:
             self._report.line(row, words)
+
+
+def _opened(path: str) -> TextIO:
+    """The file, for more. A device is not read: it may have no end."""
+    check_plain("--output", path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+    number = os.open(path, flags, 0o600)
+    try:
+        check_status("--output", path, os.fstat(number))
+    except BaseException:
+        os.close(number)
+        raise
+    return os.fdopen(number, "a+", encoding="utf-8", errors="replace")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from . import values
 from .cells import KINDS, keyword_of, value_of
+from .encoding import check_utf8, is_torn
 from .exits import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _SHOWN_FAULTS: Final = 20
 _EMPTY: Final = (None, "")
@@ -36,6 +37,7 @@ class RowFile:
     def __init__(
         self, path: str, *, is_csv: bool, defaults: Mapping[str, Any], key: str | None, ignored: Sequence[str]
     ) -> None:
+        self._name = "stdin" if path == values.STDIN else path
         self._source: Path | bytes = values.raw("FILE", path) if path == values.STDIN else Path(path)
         self._is_csv = is_csv
         self._defaults = dict(defaults)
@@ -64,6 +66,12 @@ class RowFile:
         faults: list[str] = []
         keys: dict[str, int] = {}
         self.lines = []
+        with self._bytes() as content:
+            check_utf8(self._name, content)
+        try:
+            self._columns_of(self._defaults)
+        except UsageError as fault:
+            raise UsageError(f"--set: {fault}") from None
         self._check_columns()
         for line, raw in self._raw():
             self.lines.append(line)
@@ -84,7 +92,24 @@ class RowFile:
             for name in names:
                 if not name.strip():
                     raise UsageError("line 1: a column has no name; the first line names the columns")
-                self._column(name)
+            try:
+                self._columns_of([name for name in names if name not in self._ignored])
+            except UsageError as fault:
+                raise UsageError(f"line 1: {fault}") from None
+
+    def _columns_of(self, names: Iterable[str]) -> dict[str, str]:
+        """The columns' keywords by their names.
+
+        Raises:
+            UsageError: One is unknown, or there twice, be it in another spelling.
+        """
+        first: dict[str, str] = {}
+        for name in names:
+            keyword = self._column(name)
+            if keyword in first:
+                raise UsageError(f"columns {first[keyword]!r} and {name!r} are the same: take one out")
+            first[keyword] = name
+        return {name: keyword for keyword, name in first.items()}
 
     def _column(self, name: str) -> str:
         """A column's name as a keyword, or as the key."""
@@ -115,10 +140,13 @@ class RowFile:
         """
         if isinstance(raw, str):
             raise UsageError(raw)
-        given = {column: value for column, value in raw.items() if column not in self._ignored and value not in _EMPTY}
+        columns = self._columns_of(column for column in raw if column not in self._ignored)
+        given = {column: raw[column] for column in columns if raw[column] not in _EMPTY}
         row: dict[str, Any] = {}
         for column, value in (self._defaults | given).items():
-            keyword = self._column(column)
+            keyword = columns.get(column) or self._column(column)
+            if is_torn(value):
+                raise UsageError(f"{column} holds half a character (a lone surrogate), which can not be sent")
             row[keyword] = value_of(keyword, value) if keyword in KINDS else value
         return row
 
@@ -128,9 +156,10 @@ class RowFile:
             yield from _csv_rows(text) if self._is_csv else _json_rows(text)
 
     def _open(self) -> io.TextIOBase:
-        if isinstance(self._source, bytes):
-            return io.TextIOWrapper(io.BytesIO(self._source), "utf-8-sig", newline="")
-        return cast("io.TextIOBase", self._source.open(encoding="utf-8-sig", newline=""))
+        return io.TextIOWrapper(self._bytes(), "utf-8-sig", newline="")
+
+    def _bytes(self) -> io.BytesIO | io.BufferedReader:
+        return io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
 
 
 def _csv_rows(text: io.TextIOBase) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
@@ -139,7 +168,7 @@ def _csv_rows(text: io.TextIOBase) -> Iterator[tuple[int, Mapping[str, Any] | st
         for row in reader:
             extra = None in row
             yield reader.line_num, "it has more cells than the first line has columns" if extra else row
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         yield reader.line_num + 1, f"it is no CSV: {error}"
 
 
@@ -147,7 +176,19 @@ def _json_rows(text: io.TextIOBase) -> Iterator[tuple[int, Mapping[str, Any] | s
     for number, line in enumerate(text, 1):
         if line.strip():
             try:
-                row: object = json.loads(line)
-            except ValueError:
+                row: object = json.loads(line, object_pairs_hook=_once)
+            except UsageError as fault:
+                yield number, str(fault)
+                continue
+            except (ValueError, RecursionError):
                 row = None
             yield number, cast("dict[str, Any]", row) if isinstance(row, dict) else "it is no JSON object"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UsageError(f"{name!r} is there twice: take one out")
+        found[name] = value
+    return found
