@@ -5,6 +5,26 @@
 Needs nothing but a Python and the package index. Decoders take turns; ratios are taken between rounds of the same turn and shown
 as the median with its 95 % interval. Memory is what Python's allocator gives out for the objects of pages that all differ, in a
 fresh process; beside it, what such a process grows by.
+
+**What helped**, per page of 100 meetings (23 KB, CPython 3.11; bare msgspec 33.0 µs, ours 38.5 µs before, 33.0 µs now):
+`gc=False` on rows that can form no cycle, -3.0 µs and -1.6 MB per 100,000 (47.0 before, 45.4 now; rooms 52.6 and 51.0);
+the names of old rooms filled in by a loop over the page, 1.1 µs, instead of by a `__post_init__` of `Meeting`, 4.0 µs.
+
+**Tried, and did not help:**
+
+- `gc=False` with `__post_init__` kept: 1.07-1.08 × bare msgspec. A hook in C is no way out: even `operator.attrgetter`,
+  which fills nothing in, takes 2.2 µs.
+- Looking for nameless meetings in the bytes: `body.count(b'"roomName":"')` takes 10 µs, `b"null" in body` 15 µs;
+  `None in map(attrgetter("room_name"), results)` 4.3 µs. The plain loop takes 1.1 µs.
+- A `default_factory` that notes that a name was missing: costs nothing (30.0 against 29.9 µs), but does not see a null, which
+  then has to be looked for in the bytes (15 µs).
+- `datetime` without `Meta(tz=True)`: 29.9 against 30.1 µs, which is noise.
+- Fields in the order in which the server sends them: -0.8 µs (2.5 %). Not done: it would change what a `repr` and the JSON
+  of a meeting look like, for a target that is met.
+- A decoder that is a function and no object with `__call__`: -0.2 µs per answer on 3.11, -0.1 µs on 3.13; of a page that is
+  0.6 %.
+- Fewer bytes held: what is left are 88 bytes of Struct, two dates of 48 bytes, and the texts as they came. Dates in UTC share
+  one tzinfo already.
 """
 
 from __future__ import annotations

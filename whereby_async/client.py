@@ -259,7 +259,8 @@ class WherebyClient(ApiRoot):
     def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
         """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.
 
-        Sends nothing and costs nothing. Retries, look-ups and the pages of lists behind the first are not foreseen.
+        Sends nothing and costs nothing. Retries, look-ups and the pages of lists behind the first are not foreseen, nor is what
+        the budget keeps from batches in reserve: that may move the end of a job to the end of the last window.
 
         Args:
             operation: A method of this client, such as `client.meetings.create`, or an operation's name.

@@ -38,6 +38,8 @@ _EARLIEST_EPOCH_MS: Final = 1e11
 _ABSURD: Final = 1e13
 """Milliseconds: three centuries."""
 _LONGEST_TEXT: Final = 100
+_MANY_DIGITS: Final = 10
+"""With fewer, a number is surely no more than `MOST_POINTS`."""
 _LONGEST_BODY: Final = 65_536
 _TWO_DIGIT_PIVOT: Final = 70
 
@@ -60,7 +62,7 @@ _DATES = (
 )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=128)
 def _count(text: str) -> int | None:
     """A number of points, or `None` if it is none."""
     if len(text) > _LONGEST_TEXT or not _NUMBER.fullmatch(text):
@@ -117,6 +119,7 @@ def _seconds_until(text: str | None, date: str | None) -> float | None:
     return max(0.0, seconds) if seconds is not None and seconds >= -1.0 else None
 
 
+@lru_cache(maxsize=256)
 def _window_left(text: str | None, date: str | None) -> float | None:
     """Seconds until a window ends, which can not be more than `LONGEST_WINDOW`."""
     left = _seconds_until(text, date)
@@ -185,21 +188,22 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             body: The answer's body; looked at only if the status is 429.
         """
         get = headers.get
-        limit, remaining, reset, after = (
-            get("X-RateLimit-Limit"),
-            get("X-RateLimit-Remaining"),
-            get("X-RateLimit-Reset"),
-            get("Retry-After"),
-        )
-        if isinstance(headers, dict) or (limit is remaining is reset is after is None):
+        limit, remaining, reset = get("X-RateLimit-Limit"), get("X-RateLimit-Remaining"), get("X-RateLimit-Reset")
+        after = get("Retry-After")
+        if (limit is None and remaining is reset is after is None) or isinstance(headers, dict):
+            # It may be a mapping that minds case.
             get = {name.lower(): value for name, value in headers.items()}.get
-            limit, remaining, reset, after = (
-                get("x-ratelimit-limit"),
-                get("x-ratelimit-remaining"),
-                get("x-ratelimit-reset"),
-                get("retry-after"),
-            )
+            limit, remaining, reset = get("x-ratelimit-limit"), get("x-ratelimit-remaining"), get("x-ratelimit-reset")
+            after = get("retry-after")
         date = get("Date") or get("date") if reset or after else None
+        if status != THROTTLED and not after:
+            # The common case. What is left differs from answer to answer, so it is the one that no cache would hold.
+            plain = remaining and len(remaining) < _MANY_DIGITS and remaining.isdecimal() and remaining.isascii()
+            return cls(
+                limit=(_count(limit) or None) if limit else None,
+                remaining=int(remaining) if plain else _count(remaining) if remaining else None,
+                reset_in=_window_left(reset, date) if reset else None,
+            )
         reset_in = _window_left(reset, date) if reset else None
         retry_after = _wait(after, date) if after else None
         if status == THROTTLED:

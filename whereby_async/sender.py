@@ -25,6 +25,7 @@ from .errors import (
     WherebyError,
 )
 from .hooks import logger
+from .limiter.process import quick_grant
 from .limiter.protocol import Priority
 from .polling import Watches
 from .rate_limit import RateLimit
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from .operation import Operation, Request
     from .redaction import Secret
     from .transport import Answer, RetryPolicy, SessionPool
+
+_BATCH = Priority.BATCH
+_NORMAL = Priority.NORMAL
 
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
@@ -99,11 +103,13 @@ class SendOptions:
     def lane(self) -> Priority:
         """The lane of a call made now: a batch's > `with_options` > `use_priority` > client > `NORMAL`."""
         if current_batch.get() is not None:
-            return Priority.BATCH
-        for lane in (self.pinned_priority, current_priority.get(), self.priority):
-            if lane is not None:
-                return lane
-        return Priority.NORMAL
+            return _BATCH
+        lane = self.pinned_priority
+        if lane is None:
+            lane = current_priority.get()
+        if lane is None:
+            lane = self.priority
+        return _NORMAL if lane is None else lane
 
 
 class SharedState:
@@ -136,11 +142,12 @@ class SharedState:
 class ClientSender:
     """Sends requests as one view of the client would; what resources and paginators hold."""
 
-    __slots__ = ("options", "shared")
+    __slots__ = ("_quick_grant", "options", "shared")
 
     def __init__(self, shared: SharedState, options: SendOptions) -> None:
         self.shared: SharedState = shared
         self.options: SendOptions = options
+        self._quick_grant = quick_grant(options.limiter)
 
     def pinned(self) -> ClientSender:
         """The same sender, its lane fixed as it is now."""
@@ -167,7 +174,10 @@ class ClientSender:
         shared, options, operation = self.shared, self.options, request.operation
         priority = options.lane()
         batch = current_batch.get()
-        limiter = options.limiter if batch is None else batch.limiter(options.limiter, operation)
+        quick = self._quick_grant
+        limiter = options.limiter
+        if batch is not None:
+            quick, limiter = None, batch.limiter(limiter, operation)
         permit: Permit | None = None
         error: WherebyError | None = None
         attempt = failures = 0
@@ -175,19 +185,22 @@ class ClientSender:
             attempt += 1
             if call:
                 call.asks()
-            try:
-                permit = await shared.waiting.acquire(
-                    limiter,
-                    operation.cost,
-                    operation=operation.name,
-                    priority=priority,
-                    max_wait=options.max_wait,
-                    after=permit,
-                )
-            except (BudgetError, ClientClosedError) as refusal:
-                error = _refused(refusal, error)
-                break
-            exchange = Exchange(request, shared.base_url, options.headers, timeout=options.timeout, priority=priority)
+            earlier = permit
+            permit = quick(operation.cost, operation.name, priority) if quick and earlier is None else None
+            if permit is None:
+                try:
+                    permit = await shared.waiting.acquire(
+                        limiter,
+                        operation.cost,
+                        operation=operation.name,
+                        priority=priority,
+                        max_wait=options.max_wait,
+                        after=earlier,
+                    )
+                except (BudgetError, ClientClosedError) as refusal:
+                    error = _refused(refusal, error)
+                    break
+            exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
             try:
                 if call:
                     call.attempt(permit.cost)
@@ -197,7 +210,10 @@ class ClientSender:
             else:
                 rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
                 permit.settle(rate_limit)
-                _show(answer, rate_limit, call)
+                if (answers := current_answers.get()) is not None:
+                    answers.append(answer)
+                if call:
+                    call.answered(answer, rate_limit)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
@@ -227,14 +243,6 @@ class ClientSender:
             call.retries(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
-
-
-def _show(answer: Answer, rate_limit: RateLimit, call: Call | None) -> None:
-    """Show an answer to whoever asked to see it."""
-    if (answers := current_answers.get()) is not None:
-        answers.append(answer)
-    if call:
-        call.answered(answer, rate_limit)
 
 
 def _remember(error: E, earlier: WherebyError | None) -> E:

@@ -470,6 +470,7 @@ async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClien
                     break
 
 
+@pytest.mark.no_cover
 async def test_million_item_index_stays_small(journal: Path) -> None:
     """Places of items take eight bytes by index, and some thirty by key."""
     from whereby_async.batch.places import IndexPlaces, KeyPlaces, Places
@@ -482,18 +483,18 @@ async def test_million_item_index_stays_small(journal: Path) -> None:
 
     tracemalloc.start()
     try:
-        indexed = filled(IndexPlaces(), (str(n) for n in range(100_000)))
+        indexed = filled(IndexPlaces(), (str(n) for n in range(50_000)))
         by_index = tracemalloc.get_traced_memory()[0]
-        keyed = filled(KeyPlaces(), (f"customer-{n}" for n in range(100_000)))
+        keyed = filled(KeyPlaces(), (f"customer-{n}" for n in range(50_000)))
         by_key = tracemalloc.get_traced_memory()[0] - by_index
     finally:
         tracemalloc.stop()
-    assert by_index < 1_200_000
-    assert by_key < 5_000_000
-    assert all(indexed.get(str(n)) == n + 1 for n in range(0, 100_000, 977))
-    assert all(keyed.get(f"customer-{n}") == n + 1 for n in range(0, 100_000, 977))
+    assert by_index < 600_000
+    assert by_key < 2_500_000
+    assert all(indexed.get(str(n)) == n + 1 for n in range(0, 50_000, 977))
+    assert all(keyed.get(f"customer-{n}") == n + 1 for n in range(0, 50_000, 977))
     assert not keyed.claim("customer-5")
-    assert keyed.get("nobody") == indexed.get("100000") == 0
+    assert keyed.get("nobody") == indexed.get("50000") == 0
 
 
 async def test_result_of_a_kind_that_is_not_known_is_not_kept(whereby: WherebyClient, journal: Path) -> None:

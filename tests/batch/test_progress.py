@@ -133,6 +133,27 @@ def test_estimate_and_eta_tell_the_truth(calls: int) -> None:
     assert eta == pytest.approx(took, rel=0.1, abs=65)
 
 
+@pytest.mark.parametrize("reserve", [0.1, 0.5])
+@pytest.mark.parametrize("calls", [32, 65])
+def test_estimate_names_the_window_in_which_a_job_ends(calls: int, reserve: float) -> None:
+    """With a reserve a job that fills its last window ends with that, since the reserve melts while nobody else calls."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        budget = PointBudget(reserve=reserve)
+        async with FakeWhereby(limit=100, latency=0.1) as fake, fake.client(limiter=budget) as client:
+            await client.meetings.list()
+            began = loop.time()
+            said = client.estimate(client.meetings.create, calls)
+            assert said.windows == -(-(3 * calls + 1) // 100)
+            async with client.batch(client.meetings.create, [{"end_date": UNTIL}] * calls) as outcomes:
+                async for outcome in outcomes:
+                    assert outcome.ok
+            assert said.seconds + 10 < loop.time() - began < 60 * said.windows + 2
+
+    run_simulated(main())
+
+
 @anyio_test
 async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, recorded: RecordingLimiter) -> None:
     """A pinned or learned price wins over the documented one, by name or method; any limiter will do."""

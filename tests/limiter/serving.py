@@ -1,4 +1,4 @@
-"""A server that counts, without a socket, and calls to it: for tests of budgets by real time."""
+"""A server that counts, without a socket, and calls to it: for tests of budgets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from limiter.driving import refuses, says
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from whereby_async.limiter import Limiter, RateLimit
 
 PERIOD = 2.0
@@ -18,15 +20,15 @@ LIMIT = 20
 class Server:
     """Counts a fixed window from the first call, as the API does."""
 
-    def __init__(self, limit: int = LIMIT, period: float = PERIOD) -> None:
-        self.limit, self.period = limit, period
+    def __init__(self, limit: int = LIMIT, period: float = PERIOD, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit, self.period, self.clock = limit, period, clock
         self.ends = 0.0
         self.spent = 0
         self.refused = 0
 
     def serve(self, cost: int) -> RateLimit:
         """One call arrives, and is answered."""
-        now = time.monotonic()
+        now = self.clock()
         if now >= self.ends:
             self.ends, self.spent = now + self.period, 0
         self.spent += cost
@@ -39,7 +41,7 @@ class Server:
 async def call(budget: Limiter, server: Server, cost: int = 1, flight: float = 0.005, **options: Any) -> float:
     """One call from its points to its answer; when it was granted."""
     permit = await budget.acquire(cost, **options)
-    granted_at = time.monotonic()
+    granted_at = server.clock()
     await asyncio.sleep(flight)
     permit.settle(server.serve(permit.cost))
     return granted_at

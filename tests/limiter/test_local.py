@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from limiter.driving import now, refuses, says, simulated, spend, turns, warm
+from limiter.serving import Server, call as send
 from whereby_async.errors import (
     BudgetError,
     BudgetTimeoutError,
@@ -460,6 +461,50 @@ async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
 
 
 @simulated
+async def test_reserve_is_of_the_limit_that_the_server_names() -> None:
+    """A batch that came before any answer leaves the others their share of the real limit, not of the one that was assumed."""
+    budget = PointBudget(reserve=0.3)
+    server = Server(1000, 60.0, now)
+    batch = [asyncio.create_task(send(budget, server, priority=Priority.BATCH)) for _ in range(1000)]
+    await asyncio.sleep(1)
+    assert 680 <= server.spent <= 710
+    await asyncio.gather(*[send(budget, server, max_wait=0) for _ in range(280)])
+    await asyncio.sleep(60)
+    assert all(task.done() for task in batch)
+
+
+@simulated
+@pytest.mark.parametrize("ending", ["refused", "late", "cancelled"])
+async def test_calls_that_got_nothing_are_needed_points_too(ending: str) -> None:
+    """A batch leaves others what they asked for, though none of them was ever served, or waited until it was."""
+    budget = PointBudget(100, reserve=0.3)
+    server = Server(100, 60.0, now)
+    batch = [asyncio.create_task(send(budget, server, priority=Priority.BATCH)) for _ in range(3000)]
+    # As if nobody else had ever come; that batch calls cannot wait is nobody's need.
+    for _ in range(15):
+        await asyncio.sleep(60)
+        with pytest.raises(BudgetTimeoutError):
+            await budget.acquire(30, max_wait=0, priority=Priority.BATCH)
+    served: list[bool] = []
+    for _ in range(15):
+        await asyncio.sleep(20)
+        try:
+            if ending == "cancelled":
+                await asyncio.wait_for(send(budget, server, 10), 1.0)
+            else:
+                await send(budget, server, 10, max_wait=0.0 if ending == "refused" else 1.0)
+        except (BudgetTimeoutError, TimeoutError):
+            served.append(False)
+        else:
+            served.append(True)
+    assert not served[0], "there was enough for it anyway: nothing is shown"
+    # Every third comes when its window ends, and the reserve has melted.
+    assert sum(served[3:]) >= 8
+    for task in batch:
+        task.cancel()
+
+
+@simulated
 async def test_batch_call_goes_ahead_when_a_window_has_turned() -> None:
     """The first points that come back are fewer than the reserve, but one call has to see what the server really has."""
     budget = PointBudget(100, reserve=0.1)
@@ -550,10 +595,12 @@ def test_unusable_options_are_told(options: dict[str, Any], told: str) -> None:
 
 @simulated
 async def test_unusable_arguments_are_told() -> None:
-    """A price below one point or a wait that is no number is the caller's mistake."""
+    """A price that is no whole number from 1 on, or a wait that is no number, is the caller's mistake."""
     budget = PointBudget(10)
-    with pytest.raises(ValueError, match="cost must be at least 1 point, not 0"):
-        await budget.acquire(0)
+    bad: Any
+    for bad in (0, -1, 1.5, True, "1", None):
+        with pytest.raises(ValueError, match=f"cost must be a whole number of points from 1 on, not {bad!r}"):
+            await budget.acquire(bad)
     held = await budget.acquire(1)
     for wait in (math.nan, -1.0):
         with pytest.raises(ValueError, match="max_wait must be seconds"):

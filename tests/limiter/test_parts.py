@@ -16,9 +16,10 @@ from whereby_async.limiter.listeners import Listeners
 from whereby_async.limiter.others import Others
 from whereby_async.limiter.pacing import Pace
 from whereby_async.limiter.protocol import Priority
-from whereby_async.limiter.queue import Lane, Lanes, Waiter
+from whereby_async.limiter.queue import Lane, Lanes
 from whereby_async.limiter.quota import Quota
 from whereby_async.limiter.reserve import Reserve
+from whereby_async.limiter.waiter import Waiter
 from whereby_async.limiter.window import Window
 
 
@@ -311,6 +312,52 @@ def test_reserve_follows_the_other_lanes_and_melts() -> None:
         reserve.points(ledger, 60.0 * minute)
     assert 0 < reserve.points(ledger, 541.0) <= 12
     assert Reserve(0.0, 60.0).points(ledger, 0.2) == 0
+
+
+def test_reserve_follows_the_limit_as_it_is_known() -> None:
+    """Before the other lanes' arrivals are known they are taken for the whole share, of whatever limit is believed now."""
+    ledger, reserve = Ledger(None, 60.0), Reserve(0.3, 60.0)
+    for number, limit in enumerate((100, 1000, 1000, 500)):
+        charge = Charge(1, 0.0, 0)
+        ledger.charge(charge, 0.0)
+        ledger.settle(charge, says(limit - 1 - number, limit=limit, reset_in=60.0), 0.0)
+        # One answer alone raises no limit.
+        believed = (100, 100, 1000, 500)[number]
+        assert ledger.limit == believed
+        assert reserve.points(ledger, 0.0) == 0.3 * believed
+
+
+def test_reserve_counts_what_was_asked_for_in_vain() -> None:
+    """Points that the other lanes wanted and did not get are needed as much as those that they got."""
+    ledger = Ledger(1000, 60.0)
+    charge = Charge(1, 0.0, 0)
+    ledger.charge(charge, 0.0)
+    ledger.settle(charge, says(999, limit=1000, reset_in=60.0), 0.0)
+    served, turned_away, nobody = (Reserve(0.3, 60.0) for _ in range(3))
+    for second in range(0, 600, 20):
+        for reserve in (served, turned_away, nobody):
+            reserve.points(ledger, second)
+        charge = Charge(10, 0.0, 0)
+        ledger.charge(charge, second)
+        for reserve in (turned_away, nobody):
+            reserve.batch += 10
+        turned_away.missed += 10
+    ledger.lead.turned_at = 600.0
+    kept = [reserve.points(ledger, 600.0) for reserve in (served, turned_away, nobody)]
+    assert kept[0] == kept[1] > 40 > kept[2] > 0
+
+
+def test_nobody_needs_more_than_there_is() -> None:
+    """A call that is refused and comes again a thousand times a second keeps no batch from the last points of a window."""
+    ledger = Ledger(1000, 60.0)
+    charge = Charge(1, 0.0, 0)
+    ledger.charge(charge, 0.0)
+    ledger.settle(charge, says(999, limit=1000, reset_in=60.0), 0.0)
+    reserve = Reserve(0.5, 60.0)
+    reserve.points(ledger, 0.0)
+    reserve.missed += 20_000
+    assert reserve.points(ledger, 20.0) == 500
+    assert 10 < reserve.points(ledger, 58.0) < 60
 
 
 def test_hook_is_told_once_however_often_it_was_added() -> None:

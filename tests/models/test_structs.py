@@ -73,6 +73,7 @@ def test_what_is_not_secret_shows() -> None:
     meeting = Meeting(
         meeting_id="107585562",
         room_url="https://a.whereby.com/r",
+        room_name="/r",
         host_room_url="https://a.whereby.com/r?roomKey=x",
         dial_in=DialIn(code="1", phone_numbers=[DialInPhoneNumber(country_code="NO")]),
     )

@@ -8,5 +8,5 @@ from recipes.programs import fastapi_batch
 
 from whereby_async.limiter import PointBudget
 
-fastapi_batch.budget = PointBudget(1000, reserve=0.3, period=float(os.environ["PERIOD"]))
+fastapi_batch.budget = PointBudget(reserve=0.3, period=float(os.environ["PERIOD"]))
 app = fastapi_batch.app

@@ -7,6 +7,7 @@ import gc
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from limiter.driving import refuses, says, turns
 from limiter.serving import LIMIT, PERIOD, Server, call
@@ -400,6 +401,44 @@ async def test_a_reserve_is_kept_from_the_batch_lane(make: Any) -> None:
     for task in batch:
         task.cancel()
     await asyncio.gather(*batch, return_exceptions=True)
+
+
+async def test_the_store_hears_of_calls_that_went_without(make: Any, client: Any, name: str) -> None:
+    """Refused at once or too late, or cancelled while they wait: the reserve knows what the other lanes needed; not so of the batch."""
+
+    def missed() -> int:
+        books: Any = msgspec.msgpack.decode(client.hget(f"whereby:{{{name}}}:1", "books"))
+        return int(books["reserve"]["missed"])
+
+    budget, server = make(limit=20, period=30.0), Server(20, 30.0)
+    for _ in range(19):
+        await call(budget, server)
+    held = await budget.acquire(1)
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=0)
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(16, max_wait=0, priority=Priority.BATCH)
+    waiting = asyncio.create_task(budget.acquire(2))
+    await asyncio.sleep(0.1)
+    assert missed() == 1
+    # The store has said that calls wait, so this one is refused without asking it.
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(4, max_wait=0)
+    waiting.cancel()
+    await asyncio.sleep(0.2)
+    assert missed() == 7
+    # The answer that is still to come might have opened a window.
+    with pytest.raises(BudgetTimeoutError, match="within its max_wait"):
+        await budget.acquire(8, max_wait=0.1, priority=Priority.INTERACTIVE)
+    held.settle(server.serve(1))
+    await asyncio.sleep(0.2)
+    assert missed() == 15
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(16, max_wait=0)
+    await asyncio.sleep(0.2)
+    assert missed() == 15, "it was worth a call of its own"
+    await budget.aclose()
+    assert missed() == 31
 
 
 async def test_the_forecast_counts_windows(make: Any) -> None:

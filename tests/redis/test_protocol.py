@@ -270,6 +270,24 @@ def test_a_429_of_a_forgotten_permit_still_stops_all(clients: dict[str, Caller])
     assert 0.4 < reply.gate_in < 0.6
 
 
+def test_what_was_missed_is_kept_from_the_batch(clients: dict[str, Caller], client: Any, name: str) -> None:
+    """Points that others asked for in vain count as needed, once, be they told by a call whose answer was not heard."""
+    a, b = clients["a"], clients["b"]
+    missed: list[wire.Ending] = [(wire.MISSED, 9, None, 0.0, 0, "", None, 0)]
+    books: Any = msgspec.msgpack.decode(client.hget(name, "books"))
+    # It is long known that nobody but the batch ever wants anything.
+    books["reserve"] |= {"share": 0.5, "unknown": 0.0, "reckoned_at": books["last"], "needed": 1}
+    client.hset(name, "books", msgspec.msgpack.encode(books))
+    b.call(ends=missed, hear=False)
+    b.call(again=[(b.seq, missed)])
+    time.sleep(0.3)
+    # But for one that has been granted, and the half: 9 points a moment ago are more than that by the window's end.
+    reply = a.call([], [], [1] * 19)
+    assert (len(reply.served), reply.why) == (9, "reserve")
+    books = msgspec.msgpack.decode(client.hget(name, "books"))
+    assert books["reserve"]["missed"] == 9
+
+
 def test_those_who_wait_come_one_after_the_other(clients: dict[str, Caller]) -> None:
     """The first of them when points come, the rest a little later, each at a moment of his own."""
     a, b, c = clients["a"], clients["b"], clients["c"]

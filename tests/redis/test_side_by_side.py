@@ -32,17 +32,20 @@ _RULES = "\n".join(
 _WALK = """
 local history = cmsgpack.unpack(ARGV[1])
 local s = Ledger.new(history.limit or nil, history.period, history.grain)
-local trail, prices, reserve, charges, seen = Trail.new(4096), Prices.new(), Reserve.new(0.1, history.period), {}, {}
+local trail, prices, reserve, charges, seen = Trail.new(4096), Prices.new(), Reserve.new(0.6, history.period), {}, {}
 for number, step in ipairs(history.steps) do
   local now, what, which, told = step[1], step[2], step[3], step[4]
   local granted = 0
-  if what == "ask" then
+  if what == "miss" then
+    reserve.missed = reserve.missed + which
+  elseif what == "ask" or what == "batch" then
     local room = Ledger.room(s, now, which)
     granted = room
     if room >= which or Ledger.asks(s, which, now) then
       local charge = { cost = which, lead = 0 }
       Ledger.charge(s, charge, now)
       charges[#charges + 1] = charge
+      reserve.batch = reserve.batch + (what == "batch" and which or 0)
     end
   elseif charges[which] then
     local charge = charges[which]
@@ -71,6 +74,7 @@ for number, step in ipairs(history.steps) do
     Ledger.leads(s, 1),
   }
   s, trail, prices = cmsgpack.unpack(cmsgpack.pack(s)), cmsgpack.unpack(cmsgpack.pack(trail)), cmsgpack.unpack(cmsgpack.pack(prices))
+  reserve = cmsgpack.unpack(cmsgpack.pack(reserve))
 end
 local list = {}
 for operation, price in pairs(prices.list) do list[#list + 1] = { operation, price } end
@@ -94,7 +98,9 @@ _answers = st.one_of(
 )
 _times = st.sampled_from([0.0, 0.0, 0.0, 0.0004, 0.001, 0.05, 0.05, 0.3, 1.0, 2.5, 7.0, 20.0, 59.9, 61.0, 200.0])
 _acts = st.one_of(
-    *[st.tuples(st.just("ask"), st.integers(1, 3), st.none())] * 4,
+    *[st.tuples(st.just("ask"), st.integers(1, 3), st.none())] * 3,
+    st.tuples(st.just("batch"), st.integers(1, 3), st.none()),
+    st.tuples(st.just("miss"), st.integers(1, 8), st.none()),
     *[st.tuples(st.just("true"), st.integers(0, 5), st.none())] * 4,
     st.tuples(st.just("theirs"), st.integers(1, 8), st.none()),
     st.tuples(st.just("settle"), st.integers(0, 5), _answers),
@@ -147,7 +153,7 @@ class _Local:
         self.ledger = Ledger(limit, PERIOD)
         self.trail = Trail()
         self.prices = Prices({})
-        self.reserve = Reserve(0.1, PERIOD)
+        self.reserve = Reserve(0.6, PERIOD)
         self.changes = 0
         self.charges: list[Charge | None] = []
         self.history: list[Any] = []
@@ -169,13 +175,17 @@ class _Local:
         if what == "theirs":
             self.server.serve(which, now)
             self.history.append((now, what, 0, None))
-        elif what == "ask":
+        elif what == "miss":
+            self.history.append((now, what, which, None))
+            self.reserve.missed += which
+        elif what in {"ask", "batch"}:
             self.history.append((now, what, which, None))
             granted = ledger.room(now, which)
             if granted >= which or ledger.asks(which, now):
                 charge = Charge(which, 0.0, 0)
                 ledger.charge(charge, now)
                 self.charges.append(charge)
+                self.reserve.batch += which if what == "batch" else 0
         else:
             which = self.live(which)
             charge_ = self.charges[which - 1] if which else None
@@ -255,7 +265,8 @@ def _runs(seed: int) -> list[Any]:
     steps: list[Any] = []
     for _ in range(40):
         for _ in range(chance.randint(1, 14)):
-            steps.append((chance.choice([0.0, 0.01, 0.2]), ("ask", chance.randint(1, 3), None)))
+            lane = chance.choice(["ask", "ask", "batch"])
+            steps.append((chance.choice([0.0, 0.01, 0.2]), (lane, chance.randint(1, 3), None)))
             if chance.random() < 0.7:
                 steps.append((chance.choice([0.01, 0.1]), ("true", chance.randint(0, 3), None)))
         steps += [(0.05, ("true", 0, None))] * chance.randint(0, 14)
@@ -263,6 +274,8 @@ def _runs(seed: int) -> list[Any]:
             steps.append((0.1, ("theirs", chance.randint(1, 12), None)))
         if chance.random() < 0.2:
             steps.append((0.1, (chance.choice(["lose", "refund"]), 0, None)))
+        if chance.random() < 0.2:
+            steps.append((0.1, ("miss", chance.randint(1, 8), None)))
         if chance.random() < 0.1:
             steps.append(
                 (

@@ -26,7 +26,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         learned: The price was pinned or learned from answers; otherwise it is the documented one.
         points: Points in all.
         windows: Windows of the budget, the present one included.
-        seconds: Until the last of the points is granted, behind all that wait now, if nobody else spends from the budget.
+        seconds: Until the last of the points is granted, behind all that wait now, if nobody else spends from the budget and
+            nothing of it is kept in reserve. With a reserve (a tenth of each window, if the budget was not told otherwise) a
+            batch gets the last points of a window one by one while the reserve melts, and all of them by the window's end if
+            nobody else wants them: the job takes the same `windows`, but if it fills the last of them, until its end.
     """
 
     operation: str

@@ -22,15 +22,18 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ..errors import BudgetTimeoutError
 from . import refusals
 from .lessons import Lessons
 from .news import News
+from .options import check_cost
 from .outlook import Outlook
 from .permit import LocalPermit
 from .protocol import Priority
-from .queue import Lanes, Waiter
+from .queue import Lanes
 from .switchboard import Switchboard
 from .turns import Turns
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +117,7 @@ class Account:
             self.follow_up(loop, more=more)
 
     def _newcomer(self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float) -> Waiter:
-        if cost < 1:
-            raise ValueError(f"cost must be at least 1 point, not {cost!r}")
+        check_cost(cost)
         self.arrivals += 1
         order, waited = self.arrivals, 0.0
         if isinstance(after, LocalPermit) and after.account is self:
@@ -137,12 +139,19 @@ class Account:
         ):
             return self._grant(waiter, now)
         ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
-        deadline = None if max_wait is None else self.outlook.deadline(waiter, max_wait, ahead, now)
+        deadline = None if max_wait is None else self._deadline(waiter, max_wait, ahead, now)
         self._board.seat(waiter, loop, deadline)
         self._queue(waiter)
         if self.news.wanted:
             self.news.waits(waiter, self._reason(waiter, ahead, now), self.outlook.likely(waiter, now), ahead)
         return waiter
+
+    def _deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
+        try:
+            return self.outlook.deadline(waiter, max_wait, ahead, now)
+        except BudgetTimeoutError:
+            self.reserve.misses(waiter)
+            raise
 
     def _queue(self, waiter: Waiter) -> None:
         """From now on nobody goes without asking."""
@@ -172,6 +181,7 @@ class Account:
         if self._board.hurried:
             # Whose deadline lies before the next moment at which anything can be granted need not wait for it.
             while late := self._board.overdue(self.outlook.next_at(now)):
+                self.reserve.misses(late)
                 self._refuse(late, refusals.too_late(late, self.ledger.likely_wait(now, late.cost)))
         for _ in range(CHUNK):
             waiter = self._turns.next(now, here)
@@ -286,8 +296,10 @@ class Account:
     def _abandon(self, waiter: Waiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
         if waiter.queued:
+            self.reserve.misses(waiter)
             self._turns.forget(waiter)
         elif waiter in waiter.station.parked:
+            self.reserve.misses(waiter)
             waiter.station.parked.remove(waiter)
             waiter.station.waiting -= 1
         elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.live:

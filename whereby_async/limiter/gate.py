@@ -35,6 +35,11 @@ class Gate:
         self.named_at: float = math.inf
         self.doubted: bool = False
 
+    @property
+    def untroubled(self) -> bool:
+        """Nothing was refused, or a call that was sent after it has passed."""
+        return not self._rounds
+
     def refused(self, told: float | None, granted_at: float, now: float, end: float = math.inf) -> None:
         """A call that was granted at `granted_at` got a 429 that names a time in `told` seconds, if any.
 

@@ -75,10 +75,11 @@ class Ledger(Horizon):
         crowded: Calls wait, so nothing is granted without a second thought.
         calm: All is as usual: nobody else spends, no call is ahead.
         heard_at: When the last answer came.
-        expected: `low` while all is as usual, else -1.
-        look_at: Until then an expected answer needs no second look.
+        foretold: What `granted` and an answer's `remaining` add up to at least, while all is as usual; else `inf`.
+        look_at: Until then a foretold answer needs no second look.
         low: The least `remaining` of the window, as prices are learned from it.
         low_at: When it was heard.
+        passed: Foretold answers have passed by since, from which nothing was learned.
         gate: Shut until the moment that a 429 has named.
         slowest: The longest round trip seen, within reason.
         quota: The limit.
@@ -106,7 +107,8 @@ class Ledger(Horizon):
         self.floor: float = -math.inf
         self.heard_at = self.low_at = -math.inf
         self.low: int = -1
-        self.expected: int = -1
+        self.foretold: float = math.inf
+        self.passed: bool = False
         self.slowest: float = SHORTEST_FLIGHT
         self.gate: Gate = Gate(period)
         self.quota: Quota = Quota(limit)
@@ -206,13 +208,15 @@ class Ledger(Horizon):
         """Let go of what is old enough; after a full round the next call goes ahead."""
         if 2 * self.held > self.limit and now - self.lead.led_at > self.period / 2:
             self.lead.due = True
+        released = self.ageing.released
         self.ageing.release(now)
+        self.foretold += self.ageing.released - released
 
     def disturb(self) -> None:
         """Nothing is as usual: every grant and every answer is looked at."""
         self.calm = False
         self.open_to = 0
-        self.expected = -1
+        self.foretold = math.inf
 
     def reopen(self) -> None:
         """What may be granted without asking: nothing that needs a lead."""
@@ -234,20 +238,22 @@ class Ledger(Horizon):
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         """An answer came."""
-        if self.expected >= 0:
-            # Expected answers have passed by since.
-            if self.expected != self.low:
-                self.low, self.low_at = self.expected, self.heard_at
-            self.expected = -1
+        self.foretold = math.inf
+        if self.passed:
+            self.low_at = self.heard_at
         self.answered += charge.cost
         self.ageing.answered(charge.cost, now)
         self.heard_at = now
         hear(self, charge, answer, now)
 
     def lowest(self, low: int, low_at: float) -> None:
-        """The least `remaining` of the window, from which on answers are expected to fall."""
+        """The least `remaining` of the window, now that prices have learned from it."""
         self.low, self.low_at = low, low_at
-        self.expected = low if self.calm and not self.others.votes else -1
+        self.passed = False
+        usual = self.calm and not self.cold.on and not self.lead.probation
+        usual = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
+        if usual:
+            self.foretold = self.quota.limit + self.ageing.released
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""

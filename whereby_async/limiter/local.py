@@ -42,7 +42,8 @@ class PointBudget(ProcessLimiter):
                 header, and assumes 100, the smallest plan, until then.
             period: The window's length in seconds.
             costs: Prices by operation, such as `{"insights.rooms": 5}`, that are never learned otherwise.
-            reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` lane until the window's end.
+            reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` lane at most: what the other
+                lanes need by what they asked for of late, melting to nothing by the window's end.
 
         Raises:
             ConfigurationError: An option cannot be used.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .costs import Change
     from .ledger import Ledger
     from .listeners import Listeners
-    from .queue import Waiter
+    from .waiter import Waiter
 
 
 class News:

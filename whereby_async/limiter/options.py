@@ -29,6 +29,16 @@ def check_budget(limit: object, period: object, reserve: object) -> None:
         raise ConfigurationError(f"reserve={reserve!r}: give a share of each window from 0 to below 1, such as 0.1")
 
 
+def check_cost(cost: object) -> None:
+    """Refuse a price that nobody can pay.
+
+    Raises:
+        ValueError: It is no whole number from 1 on.
+    """
+    if not is_count(cost):
+        raise ValueError(f"cost must be a whole number of points from 1 on, not {cost!r}")
+
+
 def checked_pins(costs: object) -> dict[str, int]:
     """Prices that can be used."""
     if costs is None:

@@ -83,6 +83,11 @@ class Others:
         return 2 * self.votes.bit_count() > self._ballots
 
     @property
+    def unseen(self) -> bool:
+        """None of the last answers speaks of others."""
+        return not self.votes and self._ballots == _VOTERS
+
+    @property
     def twice(self) -> bool:
         """The last two answers agree that others spend."""
         return self.votes & 3 == 3  # noqa: PLR2004 - two bits

@@ -17,7 +17,8 @@ from .protocol import Priority
 
 if TYPE_CHECKING:
     from .horizon import Horizon
-    from .queue import Lanes, Waiter
+    from .queue import Lanes
+    from .waiter import Waiter
 
 
 class Outlook:

@@ -47,16 +47,20 @@ class LocalPermit(Charge, eq=False, gc=False):
             cost = self.cost
             if (
                 answer is not None
-                and answer.remaining == ledger.expected - cost
-                and ledger.answered + cost == ledger.granted
+                and (remaining := answer.remaining) is not None
+                and remaining + ledger.granted >= ledger.foretold
+                and remaining + cost + self.answered <= ledger.floor
                 and now < ledger.look_at
                 and not answer.throttled
             ):
-                # The common case: the answer that was expected, nothing else in flight. It teaches nothing that the last
-                # did not. This is `Ledger.settle`, written out for speed.
-                ledger.answered = ledger.granted
-                ledger.expected -= cost
+                # The common case: what could be foretold. Neither less is left than what we hold explains, nor more than the
+                # evidence allows already (another limit would show in one or the other), so it teaches nothing that the
+                # last answer did not. This is `Ledger.settle`, written out for speed.
+                ledger.answered += cost
                 ledger.heard_at = now
+                ledger.passed = True
+                if remaining < ledger.low:
+                    ledger.low = remaining
                 ageing = ledger.ageing
                 if now <= ageing.merge_until:
                     ageing.newest[1] += cost
@@ -66,7 +70,7 @@ class LocalPermit(Charge, eq=False, gc=False):
                 account.settle(self, answer, now)
         finally:
             leave()
-        if account.mailbox or account.lanes.count:
+        if account.mailbox or ledger.crowded:
             account.stir()
 
     def release(self) -> None:

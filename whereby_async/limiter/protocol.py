@@ -62,7 +62,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         windows: Windows of the budget that it takes, the present one included.
-        seconds: Seconds from now until the last of the points is granted.
+        seconds: Seconds from now until the last of the points is granted, in a lane that nothing is kept from.
     """
 
     windows: int

@@ -31,6 +31,11 @@ class Quota:
         self._heard = limit
         self.told: bool = False
 
+    @property
+    def agreed(self) -> bool:
+        """The last answers agree on it."""
+        return self.limit == self.whole == self._heard
+
     def said(self, limit: int) -> bool:
         """An answer named a limit; whether ours is another now."""
         before = self.limit

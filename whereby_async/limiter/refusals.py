@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
 
 if TYPE_CHECKING:
-    from .queue import Waiter
+    from .waiter import Waiter
 
 
 def _points(count: int) -> str:

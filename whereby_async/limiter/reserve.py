@@ -4,6 +4,10 @@ In a fixed window priority alone is worth nothing: a batch spends the minute in 
 waits for the next, whatever his lane. So points are kept back: what the other lanes will need until the window ends, by
 their rate of the last minute, and some more, for arrivals are uneven. Towards the end the need melts, and the batch gets
 the rest; at the beginning it is never nothing, or the first call after a lull would wait a minute.
+
+Needed is what the other lanes ask for, whether they get it or not: a call that was refused since nothing was left, or that
+waited until its caller gave up, is just what the reserve is for. Until a minute of such arrivals is known they are taken for
+the whole share, and that share is of the limit as it is known now: before any answer it is a guess, and may be a tenth.
 """
 
 from __future__ import annotations
@@ -12,9 +16,11 @@ import math
 from typing import TYPE_CHECKING
 
 from .caution import TURN
+from .protocol import Priority
 
 if TYPE_CHECKING:
     from .ledger import Ledger
+    from .waiter import Waiter
 
 _FLOOR = 4.0
 _SPREAD = 3.0
@@ -26,30 +32,41 @@ class Reserve:
 
     Attributes:
         batch: Points that the batch lane was granted, ever.
+        missed: Points that the other lanes asked for and were never granted, ever.
     """
 
-    __slots__ = ("_lively", "_period", "_rate", "_reckoned_at", "_share", "batch")
+    __slots__ = ("_needed", "_period", "_rate", "_reckoned_at", "_share", "_unknown", "batch", "missed")
 
     def __init__(self, share: float, period: float) -> None:
         self._share = share
         self._period = period
-        self._rate = -1.0
-        self._reckoned_at = 0.0
-        self._lively = 0
+        # What arrivals have shown so far, and the weight of what they have not: of the whole share.
+        self._rate = 0.0
+        self._unknown = 1.0
+        self._reckoned_at = -math.inf
+        self._needed = 0
         self.batch: int = 0
+        self.missed: int = 0
 
     def _reckon(self, limit: int, granted: int, now: float) -> float:
-        """Points per second of the other lanes: a decaying mean that begins at the whole share."""
-        lively = granted - self.batch
-        if self._rate < 0:
-            self._rate = self._share * limit / self._period
-            self._reckoned_at, self._lively = now, lively
+        """Points per second that the other lanes ask for: a decaying mean that begins at the whole share."""
+        needed = granted - self.batch + self.missed
+        if self._reckoned_at == -math.inf:
+            self._reckoned_at, self._needed = now, needed
         passed = now - self._reckoned_at
         if passed > self._period / 120:
             weight = math.exp(-passed / self._period)
-            self._rate = self._rate * weight + max(0, lively - self._lively) / passed * (1 - weight)
-            self._reckoned_at, self._lively = now, lively
-        return self._rate
+            rate = self._rate * weight + max(0, needed - self._needed) / passed * (1 - weight)
+            # A call that is refused may come again and again: nobody can be given more than there is.
+            self._rate = min(rate, limit / self._period)
+            self._unknown *= weight
+            self._reckoned_at, self._needed = now, needed
+        return self._rate + self._unknown * self._share * limit / self._period
+
+    def misses(self, call: Waiter) -> None:
+        """A call goes without the points that it asked for."""
+        if call.priority is not Priority.BATCH:
+            self.missed += call.cost
 
     def points(self, ledger: Ledger, now: float) -> int:
         """Points that the batch lane may not touch now."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .queue import Waiter
+    from .waiter import Waiter
 
 _SHORTEST_TIMER: Final = 0.0005
 

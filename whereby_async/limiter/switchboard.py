@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .queue import Waiter
+    from .waiter import Waiter
 
 HEARTBEAT: Final = 5.0
 """Seconds after which waiting calls are looked at in any case."""

@@ -55,11 +55,10 @@ class Trail:
         self.refilled_at: float = -math.inf
 
     def passed(self, low: int, low_at: float) -> None:
-        """Expected answers have passed by, down to `low`: go on from the last of them."""
-        if low != self.low:
-            self.low, self.low_at = low, low_at
-            self._marks = [Mark(-low, low_at, "", 0)]
-            self._edge = -low
+        """Answers have passed by that were not noted, down to `low`: go on behind them."""
+        self.low, self.low_at = low, low_at
+        self._marks = [Mark(-low, low_at, "", 0)]
+        self._edge = -low
 
     def note(self, remaining: int, operation: str, charged: int, granted_at: float, now: float) -> list[Sample]:
         """An answer to a call granted at `granted_at`; samples that have become certain by a new window's coming."""

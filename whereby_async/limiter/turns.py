@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from .ledger import Ledger
-    from .queue import Lanes, Waiter
+    from .queue import Lanes
     from .reserve import Reserve
+    from .waiter import Waiter
 
 BACKFILL_SPARE: Final = 6
 BACKFILL_WITHIN: Final = 0.25

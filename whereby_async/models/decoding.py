@@ -3,7 +3,7 @@
 **Theory.** Two decoders stand behind one call. The strict one is msgspec's own, made on first use: a clean answer pays
 for nothing else. Only when it refuses, the tolerant one reads the body once more as plain JSON, repairs what is known
 to be off (see `repairs`), and converts. What then still does not fit is truly wrong and raises `ResponseDecodeError`,
-which keeps the body and says where.
+which keeps the body and says where. Behind both, meetings that came without their room's name get it (see `room_names`).
 
 Bodies hold secrets (a `roomKey`, an access link). So the parsed values live only in frames that have returned by the
 time of the raise, nothing is chained, and the body in the raising frame has a silent repr: a traceback that prints
@@ -20,11 +20,13 @@ import msgspec
 from ..errors import ResponseDecodeError
 from ..redaction import SilentBytes, redact
 from .repairs import repair_for
+from .room_names import naming_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .repairs import Repair
+    from .room_names import Naming
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ class Decoder(Generic[T]):
         result_type: What a call returns.
     """
 
-    __slots__ = ("_repair", "_strict", "_subject", "_takes_nothing", "result_type")
+    __slots__ = ("_name_rooms", "_repair", "_strict", "_subject", "_takes_nothing", "result_type")
 
     result_type: type[T]
 
@@ -64,6 +66,7 @@ class Decoder(Generic[T]):
         self._subject = subject
         self._takes_nothing = cast("object", type_) is Any
         self._strict: Callable[[bytes], T] | None = None
+        self._name_rooms: Naming | None = None
         self._repair: Repair | None = None
 
     def __repr__(self) -> str:
@@ -82,19 +85,27 @@ class Decoder(Generic[T]):
         Raises:
             ResponseDecodeError: The body is not JSON, or not what the operation returns.
         """
-        strict = self._strict
-        if strict is None:
-            strict = self._strict = msgspec.json.Decoder(self.result_type).decode
+        strict = self._strict or self._made()
         try:
-            return strict(body)
+            result = strict(body)
         except _REFUSALS:
             pass
+        else:
+            if self._name_rooms is not None:
+                self._name_rooms(result)
+            return result
         outcome = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
             message = f"{self._subject} is not {_article(_name(self.result_type))}: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         return outcome
+
+    def _made(self) -> Callable[[bytes], T]:
+        strict = msgspec.json.Decoder(self.result_type).decode
+        self._name_rooms = naming_for(self.result_type)
+        self._strict = strict  # last: whoever finds it, in another thread too, finds the rest
+        return strict
 
     def _tolerantly(self, body: bytes) -> T | _Problem:
         if self._repair is None:
@@ -106,9 +117,12 @@ class Decoder(Generic[T]):
         except _REFUSALS:
             return cast("T", None) if self._takes_nothing and not body.strip() else _not_json(body)
         try:
-            return msgspec.convert(self._repair(value), self.result_type)
+            result = msgspec.convert(self._repair(value), self.result_type)
         except _REFUSALS as refusal:
             return _problem(refusal)
+        if self._name_rooms is not None:
+            self._name_rooms(result)
+        return result
 
 
 @overload

@@ -10,7 +10,7 @@ PARTICIPANT_SORT_FIELDS: Final = ("joinedAt", "leftAt")
 """What `GET /insights/participants` can be sorted by, each followed by `:asc` or `:desc`."""
 
 
-class RoomInsights(Model, frozen=True, kw_only=True, rename="camel"):
+class RoomInsights(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """What happened in a room, over all its sessions. Whereby REST API reference, `GET /insights/rooms`.
 
     Attributes:
@@ -46,7 +46,7 @@ class RoomInsights(Model, frozen=True, kw_only=True, rename="camel"):
     total_ratings: int | None = None
 
 
-class RoomSessionInsights(Model, frozen=True, kw_only=True, rename="camel"):
+class RoomSessionInsights(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """What happened in one session of a room. Whereby REST API reference, `GET /insights/room-sessions`.
 
     Attributes:
@@ -83,7 +83,7 @@ class RoomSessionInsights(Model, frozen=True, kw_only=True, rename="camel"):
         return self.ended_at is None
 
 
-class ParticipantInsights(Model, frozen=True, kw_only=True, rename="camel"):
+class ParticipantInsights(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """One participant's stay in one session. Whereby REST API reference, `GET /insights/participants`.
 
     Attributes:

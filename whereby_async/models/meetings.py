@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal, TypeAlias
 
-from msgspec.structs import force_setattr
-
 from .model import Model, Timestamp
 
 RoomMode: TypeAlias = Literal["normal", "group"] | str  # noqa: PYI051 - the words are for completion, any text is taken
@@ -33,7 +31,7 @@ MEETING_FIELDS: Final = ("hostRoomUrl", "viewerRoomUrl", "dialIn")
 """The documented values of `fields`; `dialIn` comes from the dial-in page of the documentation."""
 
 
-class DialInPhoneNumber(Model, frozen=True, kw_only=True, rename="camel"):
+class DialInPhoneNumber(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A telephone number that leads into a room. Whereby docs: dial-in.
 
     Attributes:
@@ -45,7 +43,7 @@ class DialInPhoneNumber(Model, frozen=True, kw_only=True, rename="camel"):
     phone_number: str | None = None
 
 
-class DialIn(Model, frozen=True, kw_only=True, rename="camel"):
+class DialIn(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """How to join a room by telephone; there if asked for with `fields=["dialIn"]`. Whereby docs: dial-in.
 
     Attributes:
@@ -59,7 +57,7 @@ class DialIn(Model, frozen=True, kw_only=True, rename="camel"):
     phone_numbers: list[DialInPhoneNumber] | None = None
 
 
-class MeetingRoomPreferences(Model, frozen=True, kw_only=True, rename="camel"):
+class MeetingRoomPreferences(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """How a room was set up. Whereby docs: dial-in, and the HIPAA-compliant setup for the last two.
 
     Attributes:
@@ -73,7 +71,7 @@ class MeetingRoomPreferences(Model, frozen=True, kw_only=True, rename="camel"):
     room_integrations: bool | None = None
 
 
-class Meeting(Model, frozen=True, kw_only=True, rename="camel"):
+class Meeting(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A meeting and its room. Whereby REST API reference, Meetings.
 
     Attributes:
@@ -81,8 +79,8 @@ class Meeting(Model, frozen=True, kw_only=True, rename="camel"):
         room_url: Where participants go. It shows without its query in a `repr`.
         start_date: When the meeting was made, aware, in UTC.
         end_date: When the meeting ends, aware, in UTC. One hour later host rights and webhooks stop.
-        room_name: The room's name with its leading slash. Rooms of before 2024 came without: it is then the path of
-            `room_url`.
+        room_name: The room's name with its leading slash. Rooms of before 2024 came without: in an answer it is then
+            the path of `room_url`.
         host_room_url: As `room_url`, but makes whoever opens it a host: it carries a `roomKey`. Only there if asked
             for with `fields=["hostRoomUrl"]`, or in viewer mode. Secret: shows without its query.
         viewer_room_url: As `room_url`, but for viewers without camera and microphone: it carries a `roomKey`. Only
@@ -102,13 +100,3 @@ class Meeting(Model, frozen=True, kw_only=True, rename="camel"):
     viewer_room_url: str | None = None
     dial_in: DialIn | None = None
     room_preferences: MeetingRoomPreferences | None = None
-
-    def __post_init__(self) -> None:
-        if self.room_name is None and self.room_url is not None:
-            force_setattr(self, "room_name", _name_in(self.room_url))
-
-
-def _name_in(room_url: str) -> str | None:
-    place = room_url.partition("?")[0].partition("#")[0].partition("://")[2]
-    name = place.partition("/")[2].rstrip("/")
-    return f"/{name}" if name else None

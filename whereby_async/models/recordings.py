@@ -10,7 +10,7 @@ RECORDING_SORT_FIELDS: Final = ("roomName", "startDate", "duration", "sizeInMega
 """What `GET /recordings` can be sorted by, each followed by `:asc` or `:desc`."""
 
 
-class Recording(Model, frozen=True, kw_only=True, rename="camel"):
+class Recording(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A recording that Whereby hosts. Whereby REST API reference, Recordings.
 
     Attributes:

@@ -25,7 +25,7 @@ FAILED_STATES: Final = frozenset({"failed"})
 """The states that say: done, and nothing came of it."""
 
 
-class Transcription(Model, frozen=True, kw_only=True, rename="camel"):
+class Transcription(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A transcript of a session or of a recording. Whereby REST API reference, Transcriptions.
 
     Attributes:

@@ -36,9 +36,14 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
         extra: More pairs, which win over the keywords.
         **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
     """
-    merged: dict[str, object] = values | dict(extra or {})
-    pairs = ((unicode_text("a query's name", name), _query_text(name, value)) for name, value in merged.items())
-    return [(name, unicode_text(name, value)) for name, value in pairs if value is not None]
+    if extra:
+        values |= dict(extra)
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        text = None if value is None else _query_text(name, value)
+        if text is not None:
+            pairs.append((unicode_text("a query's name", name), unicode_text(name, text)))
+    return pairs
 
 
 def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -84,7 +89,9 @@ def comma_list(name: str, values: Iterable[object] | None) -> str | None:
         TypeError: It is one string, or holds something else than strings.
         ValueError: One of them is empty or holds a comma.
     """
-    return ",".join(strings(name, () if values is None else values, separator=",")) or None
+    if values is None or values == ():
+        return None
+    return ",".join(strings(name, values, separator=",")) or None
 
 
 def strings(name: str, values: Iterable[object], *, separator: str = "") -> list[str]:

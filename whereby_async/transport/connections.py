@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import payload
+from aiohttp.hdrs import CONTENT_ENCODING
 from yarl import URL
 
 from ..errors import ClientClosedError, ConfigurationError, ResponseDecodeError
@@ -34,7 +35,7 @@ from .storage import BUFFER, Departure
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from ..operation import Request
     from ..redaction import Secret
@@ -73,10 +74,14 @@ class Connections:
         self.closed: bool = False
         self._deadlines: dict[float, Deadlines] = {}
         self._proxies = proxies
+        self._proxied = proxies.any
         self._ssl = ssl
         self._max_body = max_body
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
+        self._ask: Callable[[Exchange], Awaitable[aiohttp.ClientResponse]] = (
+            self._ask_own if injected is None else self._ask_injected
+        )
         self._storage_session = self._session if injected is None else self._session_beside(injected, keepalive)
         self._answering: set[aiohttp.ClientResponse] = set()
         self.fetching: set[aiohttp.ClientResponse] = set()
@@ -85,7 +90,13 @@ class Connections:
 
     def _new_session(self, keepalive: float) -> aiohttp.ClientSession:
         connector = Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
-        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_UNTIMED,
+            auto_decompress=False,
+            trust_env=False,
+        )
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public switch
         return session
 
@@ -133,25 +144,14 @@ class Connections:
         deadlines = self._deadlines.get(exchange.timeout) or self._deadlines_of(exchange.timeout)
         deadlines.begin(exchange)
         try:
-            if self._injected:
-                if self._session.closed:
-                    msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
-                    raise ConfigurationError(msg)
-                exchange.left = True  # a session that is not ours cannot tell when it sends
-            proxy = self._proxies(exchange.url)
-            response = await self._session.request(
-                exchange.request.operation.method,
-                URL(exchange.url, encoded=True),
-                headers=exchange.headers,
-                data=_body(exchange.request),
-                timeout=_UNTIMED,
-                allow_redirects=False,
-                raise_for_status=False,
-                proxy=proxy.url if proxy else None,
-                proxy_headers=proxy.headers if proxy else None,
-                ssl=self._ssl,
-                auto_decompress=False,
-            )
+            response = await self._ask(exchange)
+            content = response.content
+            if content.is_eof() and CONTENT_ENCODING not in response.headers and response.status >= _OK:
+                # The common case: all of it has come already.
+                body = SilentBytes(content.read_nowait())
+                if len(body) <= self._max_body:
+                    return Answer(response.status, response.headers, body)
+                return self._oversized(response, exchange, body)
             exchange.heard = response.status, response.headers
             return await self._answer(response, exchange, deadlines)
         except FAILURES as error:
@@ -165,6 +165,41 @@ class Connections:
             self.gate.leave()
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
         raise failure
+
+    def _ask_own(self, exchange: Exchange) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+        """The head of the answer, through a session of ours."""
+        request = exchange.request
+        proxy = self._proxies(exchange.url) if self._proxied else None
+        return self._session._request(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - `request` wraps it in a context
+            request.operation.method,
+            URL(exchange.url, encoded=True),
+            headers=exchange.headers,
+            data=_body(request),
+            allow_redirects=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy else None,
+        )
+
+    def _ask_injected(self, exchange: Exchange) -> Awaitable[aiohttp.ClientResponse]:
+        """The same through a session of the user's, whose own settings must not matter."""
+        if self._session.closed:
+            msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
+            raise ConfigurationError(msg)
+        exchange.left = True  # a session that is not ours cannot tell when it sends
+        proxy = self._proxies(exchange.url)
+        return self._session.request(
+            exchange.request.operation.method,
+            URL(exchange.url, encoded=True),
+            headers=exchange.headers,
+            data=_body(exchange.request),
+            timeout=_UNTIMED,
+            allow_redirects=False,
+            raise_for_status=False,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy else None,
+            ssl=self._ssl,
+            auto_decompress=False,
+        )
 
     async def fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """A plain GET of something that is not the API's: the head of the answer, redirects not followed.
@@ -204,6 +239,10 @@ class Connections:
         content = body.joined()
         if not body.too_large:
             return Answer(response.status, response.headers, content)
+        return self._oversized(response, exchange, content)
+
+    def _oversized(self, response: aiohttp.ClientResponse, exchange: Exchange, content: SilentBytes) -> Answer:
+        """A refusal whose body is too large keeps its beginning; a result can not be had."""
         content = SilentBytes(content[:_KEPT_OF_OVERSIZED])
         if response.status not in SUCCESS:
             return Answer(response.status, response.headers, content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ import aiohttp
 if TYPE_CHECKING:
     import asyncio
 
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
     from aiohttp.connector import Connection
 
@@ -35,18 +35,23 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         # The gate bounds them; a limit here would be a second, unfair queue.
         super().__init__(limit=0, **options)  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
-        self._used: weakref.WeakSet[object] = weakref.WeakSet()
+        self._fresh: set[object] = set()
+
+    async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
+        protocol = await super()._create_connection(*args, **options)
+        self._fresh.add(protocol)
+        return protocol
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
         """A connection that is fit for use; from now on the request may reach the server."""
         while True:
-            connection = await super().connect(req, traces, timeout)
+            connection = await _connect(self, req, traces, timeout)
             protocol = connection.protocol
             assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
-            if protocol not in self._used:
-                self._used.add(protocol)
+            if self._fresh and protocol in self._fresh:
+                self._fresh.remove(protocol)
                 break
-            if not (protocol.should_close or _is_stale(req.method, protocol.transport)):
+            if not protocol.should_close and (req.method in _REPEATABLE or not _is_stale(protocol.transport)):
                 break
             connection.close()
         sending.get().left = True
@@ -56,9 +61,13 @@ class Connector(aiohttp.TCPConnector):
         """Quiet: a session is closed with its loop, or let go without touching its sockets (see `Connections.let_go`)."""
 
 
-def _is_stale(method: str, transport: asyncio.BaseTransport | None) -> bool:
+_connect = aiohttp.TCPConnector.connect
+"""Looked up once: `super()` is not cheap, and this runs for each attempt."""
+
+
+def _is_stale(transport: asyncio.BaseTransport | None) -> bool:
     """Is something to be read on an idle connection? That is the server's farewell, or nothing that was asked for."""
-    if method in _REPEATABLE or transport is None or not hasattr(select, "poll"):
+    if transport is None or not hasattr(select, "poll"):
         return False
     waiting = select.poll()
     waiting.register(transport.get_extra_info("socket"), select.POLLIN)

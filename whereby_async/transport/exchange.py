@@ -33,7 +33,7 @@ class Exchange:
     __slots__ = ("headers", "heard", "late", "left", "priority", "request", "timeout", "url")
 
     def __init__(
-        self, request: Request[Any], base_url: str, headers: Mapping[str, str], *, timeout: float, priority: int
+        self, request: Request[Any], base_url: str, headers: Mapping[str, str], timeout: float, priority: int
     ) -> None:
         self.request: Request[Any] = request
         self.url: str = base_url + request.target

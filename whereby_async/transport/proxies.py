@@ -65,9 +65,14 @@ class ProxyChoice:
         self._trust_env = trust_env
         self._known: dict[str, Proxy | None] = {}
 
+    @property
+    def any(self) -> bool:
+        """Whether there may be a proxy at all."""
+        return self._fixed is not None or self._trust_env
+
     def __call__(self, url: str) -> Proxy | None:
         """The proxy for `url`; the environment is asked once for each host."""
-        if (self._fixed is None and not self._trust_env) or not url.startswith("https:"):
+        if not self.any or not url.startswith("https:"):
             return None
         if self._fixed is not None:
             return self._fixed

@@ -9,6 +9,9 @@ match event:
         print("recorded:", data.recording_id)
 ```
 
+The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp, `await request.body`
+in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and never verifies.
+
 Let every other event pass: Whereby adds types. Answer 2xx within 5 s: on 5xx, or no answer by then, Whereby tries twice
 more; on 4xx it does not. Events can come more than once (see `SeenEvents`) and out of order.
 

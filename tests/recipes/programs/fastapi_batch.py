@@ -22,7 +22,7 @@ from whereby_async.limiter import PointBudget
 
 logging.basicConfig(level=logging.INFO)
 log = logging.getLogger("rooms")
-budget = PointBudget(1000, reserve=0.3)  # your plan's points a minute, and the share of them that jobs leave to people
+budget = PointBudget(reserve=0.3)  # the share of your plan's points that jobs leave to people
 
 Name = Annotated[str, Path(pattern="^[a-z0-9]{1,20}$")]
 

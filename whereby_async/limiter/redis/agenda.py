@@ -1,6 +1,15 @@
 """`Agenda`: what an event loop has to say to the store, and when. Pure.
 
-See the theory of `desk.py` for the rules.
+**Theory.** A call is made
+
+- at once, when somebody wants points and nothing is known that would make him wait; the next keeps its distance (`cadence.py`),
+  but not for the interactive lane;
+- when the store has said to come again;
+- at once, when an answer has come that others wait for: that of a lead or a pilot, a 429, or evidence that opens a window;
+- a few milliseconds after any other permit has ended, to take others along;
+- every third of a lease while permits are out, so that they are not given up.
+
+Otherwise nothing happens: an idle loop makes no call and has no timer.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import time
 import weakref
@@ -13,28 +12,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from ...errors import ClientClosedError, ConfigurationError
-from ...redaction import Secret
 from ..listeners import Listeners
 from ..options import check_budget, checked_pins
 from ..protocol import BudgetSnapshot, Forecast, Priority
+from .address import Address
 from .branch import Branch
 from .caller import Caller
-from .options import check_call, check_store, check_url, plan_of
+from .options import check_call, check_store, plan_of
 from .permit import LoanedPermit
-
-try:
-    from . import connection as _connection
-except ModuleNotFoundError as _missing:
-    if (_missing.name or "").partition(".")[0] != "redis":
-        raise
-    _connection = None  # type: ignore[assignment]  # told when a budget is made
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...hooks import LimiterHook
     from ..protocol import Permit
-    from .connection import Link
     from .desk import Desk
 
 _PROTOCOL: Final = 1
@@ -86,7 +77,8 @@ class RedisPointBudget:
                 and assumes 100, the smallest plan, until then.
             period: The window's length in seconds; the same for all processes.
             costs: Prices by operation, such as `{"insights.rooms": 5}`, that are never learned otherwise.
-            reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` lane until the window's end.
+            reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` lane at most: what the other
+                lanes need by what they asked for of late, in all processes, melting to nothing by the window's end.
             timeout: Seconds that one call of the store may take before it counts as away; four times that, and a second at
                 least, where a connection has to be made first.
 
@@ -96,20 +88,7 @@ class RedisPointBudget:
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
         check_store(name, on_unavailable, share, timeout)
-        if _connection is None:
-            raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
-        self._key = f"whereby:{{{name}}}:{_PROTOCOL}"
-        self._timeout = float(timeout)
-        self._url = Secret(url_or_client) if isinstance(url_or_client, str) else None
-        self._client = None if self._url is not None else url_or_client
-        self._client_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
-        if self._url is not None:
-            check_url(self._url, usable=_connection.usable)
-        elif not inspect.iscoroutinefunction(getattr(self._client, "execute_command", None)):
-            raise ConfigurationError(
-                f"RedisPointBudget({type(self._client).__name__}): give a URL such as 'redis://localhost:6379/0', "
-                "or a client of redis.asyncio"
-            )
+        self._address = Address(url_or_client, key=f"whereby:{{{name}}}:{_PROTOCOL}", timeout=float(timeout))
         self._name = name
         self._on_unavailable: Literal["fallback", "raise"] = on_unavailable
         self._share = share
@@ -123,23 +102,11 @@ class RedisPointBudget:
         return Branch(
             self._plan,
             self._pins,
-            self._open_link,
+            self._address.open_link,
             on_unavailable=self._on_unavailable,
             share=self._share,
             listeners=self._listeners,
         )
-
-    def _open_link(self) -> Link:
-        assert _connection is not None  # noqa: S101 - or this object could not have been made
-        if self._url is not None:
-            return _connection.open_link(self._url, key=self._key, timeout=self._timeout)
-        loop = get_running_loop()
-        if self._client_loop is not None and self._client_loop() is not loop:
-            raise ConfigurationError(
-                "an injected redis.asyncio client serves one event loop of one process only: give RedisPointBudget a URL"
-            )
-        self._client_loop = weakref.ref(loop)
-        return _connection.Link(self._client, owned=False, key=self._key, timeout=self._timeout)
 
     async def acquire(
         self,

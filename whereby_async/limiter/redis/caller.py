@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..queue import Waiter
+from ..waiter import Waiter
 
 if TYPE_CHECKING:
     import asyncio

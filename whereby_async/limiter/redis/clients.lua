@@ -3,7 +3,7 @@
 -- One hash holds everything: `books` (the ledger, the reserve, and the clock), `trail`, `prices`, `clients`. Time is the store's; a
 -- step back of its clock stands still.
 
-local FLIGHT_WEIGHT, SETTLED, RELEASED = 0.25, 0, 1
+local FLIGHT_WEIGHT, SETTLED, RELEASED, MISSED = 0.25, 0, 1, 3
 
 local Desk = {}
 
@@ -94,6 +94,10 @@ end
 
 function Desk.finish(books, trail, prices, c, ending, now)
   local s, kind, current = books.ledger, ending[1], ending[8]
+  if kind == MISSED then
+    books.reserve.missed = books.reserve.missed + ending[2]
+    return
+  end
   local charge = { cost = ending[2], answered = ending[3], granted_at = ending[4], lead = ending[5] }
   local told, answer = ending[7], nil
   if told then

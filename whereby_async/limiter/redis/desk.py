@@ -1,17 +1,8 @@
 """`Desk`: one event loop's place at the store: it makes the calls, and hands out what they bring.
 
-**Theory.** One call of the script is under way at a time. What comes meanwhile gathers and goes with the next, so the busier
-the loop, the fewer calls there are for each permit. A call is made
-
-- at once, when somebody wants points and nothing is known that would make him wait. With many calls in flight the next takes a
-  breath, the longer the more processes there are, a tenth of a second at most; and while points are short everywhere, calls keep a little more distance, since
-  whoever is quicker gains nothing but a longer wait for the next window. Not so for the interactive lane;
-- when the store has said to come again;
-- at once, when an answer has come that others wait for: that of a lead or a pilot, a 429, or evidence that opens a window;
-- a few milliseconds after any other permit has ended, to take others along;
-- every third of a lease while permits are out, so that they are not given up.
-
-Otherwise nothing happens: an idle loop makes no call and has no timer.
+One call of the script is under way at a time. What comes meanwhile gathers and goes with the next, so the busier the loop, the
+fewer calls there are for each permit. When a call is made stands in `agenda.py`, and how close to the last in `cadence.py`; what is
+said in it in `standing.py`, `hall.py` and `outbox.py`.
 """
 
 from __future__ import annotations
@@ -23,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from .. import refusals
 from ..protocol import Priority
 from .agenda import Agenda
+from .cadence import LINGER, distance
 from .hall import Hall
 from .outage import StoreAwayError
 from .outbox import Outbox
 from .permit import SharedPermit
 from .standing import Standing
-from .wire import Message, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -38,20 +29,11 @@ if TYPE_CHECKING:
     from .caller import Caller
     from .connection import Link
     from .hall import Sent
-    from .wire import Ending
+    from .wire import Ending, Message, Reply
 
 CHUNK: Final = 256
 """Calls that one message asks points for."""
 
-_LINGER: Final = 0.01
-"""Seconds that the end of a permit waits for others to go along."""
-_LONGEST_LINGER: Final = 0.1
-_MANY: Final = 32
-"""Points in flight in one loop from which on calls gather for a moment, be they short or not."""
-_BREATH: Final = 0.012
-"""Seconds, for each client of the store: so many busy ones together call it a hundred times a second at most."""
-_ROUNDS: Final = 60
-"""Calls per period of one loop while points are short."""
 _PATIENCE: Final = 2.0
 
 
@@ -69,8 +51,8 @@ class Desk:
     def __init__(self, branch: Branch, loop: asyncio.AbstractEventLoop, link: Link) -> None:
         self.branch: Branch = branch
         self.loop: asyncio.AbstractEventLoop = loop
-        self.hall: Hall = Hall(branch, loop)
         self.outbox: Outbox = Outbox(branch)
+        self.hall: Hall = Hall(branch, loop, self.outbox)
         self.closed: bool = False
         self._agenda = Agenda()
         self._standing = Standing()
@@ -104,7 +86,7 @@ class Desk:
 
     def _leave(self, caller: Caller) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
-        self.hall.leave(caller)
+        self.hall.give_up(caller)
         if caller.permit is not None:
             caller.permit.release()
             caller.permit = None
@@ -163,15 +145,11 @@ class Desk:
 
     def _distance(self) -> float:
         """Seconds that calls keep from each other."""
-        reply = self.branch.view.reply
-        longest = min(_LONGEST_LINGER, self.branch.plan.period / _ROUNDS)
-        if reply.busy:
-            return longest
-        return min(_BREATH * reply.clients, longest) if self.outbox.out >= _MANY else 0.0
+        return distance(self.branch.view.reply, self.branch.plan.period, self.outbox.out)
 
     def _linger(self) -> float:
         """Seconds that what is not urgent waits for others to go along."""
-        return max(_LINGER, self._distance())
+        return max(LINGER, self._distance())
 
     def _due(self, now: float) -> float:
         branch = self.branch
@@ -182,7 +160,7 @@ class Desk:
             sign_of_life=branch.plan.lease / 3 if self.outbox.out else None,
         )
         if branch.gone:
-            due = min(due, now + _LINGER)
+            due = min(due, now + LINGER)
         if branch.outage.since is not None:
             return branch.outage.retry_at if due < math.inf or branch.uses_loan(now) else due
         return due
@@ -230,32 +208,10 @@ class Desk:
 
     def _compose(self) -> tuple[Message, Sent]:
         now = self.loop.time()
-        branch, standing = self.branch, self._standing
         self._collect(now)
         self._agenda.said(now)
-        standing.seq += 1
-        spent_away, total_away = branch.away()
         sent, wants = self.hall.wanted(CHUNK)
-        message = Message(
-            id=standing.id,
-            seq=standing.seq,
-            confirmed=standing.confirmed,
-            epoch=standing.epoch,
-            generation=standing.record.generation,
-            out=self.outbox.out,
-            spent=branch.spent(now),
-            away=branch.outage.lasted(now),
-            outage=branch.outage.number,
-            spent_away=spent_away,
-            total_away=total_away,
-            again=list(standing.unheard),
-            ends=self.outbox.take(),
-            orphans=branch.take_orphans(),
-            lanes=wants,
-            prices=branch.tariff.version,
-            plan=branch.plan,
-        )
-        return message, sent
+        return self._standing.next_message(self.branch, self.outbox, wants, now), sent
 
     def _hear(self, message: Message, reply: Reply, sent: Sent) -> None:
         if not self._standing.heard(message, reply):

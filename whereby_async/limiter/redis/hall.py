@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from .branch import Branch
+    from .outbox import Outbox
 
 Sent: TypeAlias = list[list[tuple[Caller, int]]]
 """The calls that a message asks points for, by lane, each with the price that it named."""
@@ -29,10 +30,11 @@ class Hall:
         lanes: Who waits.
     """
 
-    def __init__(self, branch: Branch, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, branch: Branch, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self.lanes: Lanes = Lanes()
         self._branch = branch
         self._loop = loop
+        self._outbox = outbox
 
     # Coming
 
@@ -81,6 +83,7 @@ class Hall:
             return
         outlook = self.outlook()
         if left <= 0 or outlook.least(caller, now) > left:
+            self._outbox.misses(caller)
             likely = outlook.likely(caller, now)
             raise refusals.too_long(caller, self.ahead(caller), likely, caller.max_wait or 0.0)
 
@@ -102,8 +105,14 @@ class Hall:
             wants.append(Wants(costs=[caller.cost for caller in callers], points=lane.points, waited=waited, old=old))
         return sent, wants
 
+    def give_up(self, caller: Caller) -> None:
+        """Its task is gone."""
+        if caller.queued:
+            self._outbox.misses(caller)
+        self.leave(caller)
+
     def leave(self, caller: Caller) -> None:
-        """Its task is gone, or it has what it wanted."""
+        """It waits no longer."""
         caller.hush()
         self.lanes.discard(caller)
 
@@ -114,6 +123,7 @@ class Hall:
 
     def _late(self, caller: Caller) -> None:
         if caller.queued:
+            self._outbox.misses(caller)
             wait = self._branch.view.likely_wait(self._loop.time(), caller.cost)
             self._refuse(caller, refusals.too_late(caller, wait))
 

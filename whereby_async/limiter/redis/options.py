@@ -8,7 +8,7 @@ from ...errors import ConfigurationError
 from ...operation import unicode_text
 from ...redaction import shown
 from ..ageing import GRAIN
-from ..options import is_count, is_number
+from ..options import check_cost, is_number
 from .wire import Plan
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def check_call(cost: object, operation: object, max_wait: float | None) -> None:
         TypeError: The operation's name is no text.
         ValueError: The cost is no whole number from 1 on, the name is no Unicode text, or `max_wait` is negative.
     """
-    if not is_count(cost):
-        raise ValueError(f"cost must be a whole number of points from 1 on, not {cost!r}")
+    check_cost(cost)
     if not isinstance(operation, str):
         raise TypeError(f"operation must be a string, not {type(operation).__name__}")
     if not operation.isascii():

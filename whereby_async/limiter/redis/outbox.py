@@ -1,4 +1,4 @@
-"""`Outbox`: permits of one event loop that have ended, until the store is told.
+"""`Outbox`: permits of one event loop that have ended, and calls that went without one, until the store is told.
 
 A permit may end in any thread, even inside the garbage collector: `put` takes no lock. All else is done in the loop, or by whoever
 speaks for a loop that has gone.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .wire import RELEASED, SETTLED, Ending, Told
+from ..protocol import Priority
+from .wire import MISSED, RELEASED, SETTLED, Ending, Told
 
 if TYPE_CHECKING:
     from ...rate_limit import RateLimit
     from .branch import Branch
+    from .caller import Caller
     from .permit import SharedPermit
 
 
@@ -24,16 +26,25 @@ class Outbox:
         out: Points of permits that have not.
     """
 
-    __slots__ = ("_branch", "_ends", "_mailbox", "out")
+    __slots__ = ("_branch", "_ends", "_mailbox", "_missed", "out")
 
     def __init__(self, branch: Branch) -> None:
         self.out: int = 0
         self._branch = branch
         self._mailbox: deque[tuple[SharedPermit, int, RateLimit | None]] = deque()
         self._ends: list[tuple[SharedPermit, int, Told | None]] = []
+        self._missed = 0
 
     def __bool__(self) -> bool:
-        return bool(self._ends)
+        return bool(self._ends or self._missed)
+
+    def misses(self, caller: Caller) -> None:
+        """A call goes without the points that it asked for: the reserve is to know what its lane needs. In the loop.
+
+        Told with the next call that is made anyway, or when the loop ends.
+        """
+        if caller.priority is not Priority.BATCH:
+            self._missed += caller.cost
 
     def put(self, permit: SharedPermit, kind: int, answer: RateLimit | None) -> None:
         """A permit ends; from any thread."""
@@ -78,7 +89,11 @@ class Outbox:
     def take(self) -> list[Ending]:
         """What is to be told, once."""
         ends, self._ends = self._ends, []
-        return [self._ending(*each) for each in ends]
+        told = [self._ending(*each) for each in ends]
+        if self._missed:
+            told.append((MISSED, self._missed, None, 0.0, 0, "", None, 0))
+            self._missed = 0
+        return told
 
     def _ending(self, permit: SharedPermit, kind: int, told: Told | None) -> Ending:
         record = permit.record

@@ -152,22 +152,23 @@ end
 local Reserve = {}
 
 function Reserve.new(share, period)
-  return { share = share, period = period, rate = -1, reckoned_at = 0, lively = 0, batch = 0 }
+  return { share = share, period = period, rate = 0, unknown = 1, reckoned_at = -inf, needed = 0, batch = 0, missed = 0 }
 end
 
 function Reserve.reckon(r, limit, granted, now)
-  local lively = granted - r.batch
-  if r.rate < 0 then
-    r.rate = r.share * limit / r.period
-    r.reckoned_at, r.lively = now, lively
+  local needed = granted - r.batch + r.missed
+  if r.reckoned_at == -inf then
+    r.reckoned_at, r.needed = now, needed
   end
   local passed = now - r.reckoned_at
   if passed > r.period / 120 then
     local weight = math.exp(-passed / r.period)
-    r.rate = r.rate * weight + max(0, lively - r.lively) / passed * (1 - weight)
-    r.reckoned_at, r.lively = now, lively
+    local rate = r.rate * weight + max(0, needed - r.needed) / passed * (1 - weight)
+    r.rate = min(rate, limit / r.period)
+    r.unknown = r.unknown * weight
+    r.reckoned_at, r.needed = now, needed
   end
-  return r.rate
+  return r.rate + r.unknown * r.share * limit / r.period
 end
 
 function Reserve.points(r, s, now)

@@ -1,4 +1,4 @@
-"""`Standing`: where an event loop stands with the store: who it is there, what it has said, and what was surely heard. Pure.
+"""`Standing`: where an event loop stands with the store: who it is there, what it has said, and what was surely heard.
 
 Calls are numbered. What a call was to report and did not surely report is reported again, under its number, which the store
 compares with the last that it carried out; points that it may have granted then were never heard of, and it takes them back.
@@ -10,9 +10,12 @@ import secrets
 from typing import TYPE_CHECKING
 
 from .permit import Record
+from .wire import Message
 
 if TYPE_CHECKING:
-    from .wire import Ending, Message, Reply
+    from .branch import Branch
+    from .outbox import Outbox
+    from .wire import Ending, Reply, Wants
 
 
 class Standing:
@@ -37,6 +40,30 @@ class Standing:
         self.record: Record = Record(0)
         self.unheard: list[tuple[int, list[Ending]]] = []
         self._records: list[Record] = []
+
+    def next_message(self, branch: Branch, outbox: Outbox, wants: list[Wants], now: float) -> Message:
+        """The next call: who speaks, all that is to be reported, and what is wanted."""
+        self.seq += 1
+        spent_away, total_away = branch.away()
+        return Message(
+            id=self.id,
+            seq=self.seq,
+            confirmed=self.confirmed,
+            epoch=self.epoch,
+            generation=self.record.generation,
+            out=outbox.out,
+            spent=branch.spent(now),
+            away=branch.outage.lasted(now),
+            outage=branch.outage.number,
+            spent_away=spent_away,
+            total_away=total_away,
+            again=list(self.unheard),
+            ends=outbox.take(),
+            orphans=branch.take_orphans(),
+            lanes=wants,
+            prices=branch.tariff.version,
+            plan=branch.plan,
+        )
 
     def lost(self, message: Message) -> None:
         """No answer came: it may or may not have been carried out."""

@@ -9,6 +9,8 @@ import msgspec
 SETTLED: Final = 0
 RELEASED: Final = 1
 LOST: Final = 2
+MISSED: Final = 3
+"""No permit: points that calls asked for and went without, refused or cancelled."""
 
 Told: TypeAlias = tuple[int | None, int | None, float | None, float | None, bool]
 """What an answer said: limit, remaining, reset in, retry after, throttled."""
@@ -16,7 +18,7 @@ Told: TypeAlias = tuple[int | None, int | None, float | None, float | None, bool
 Ending: TypeAlias = tuple[int, int, float | None, float, int, str, Told | None, int]
 """How a permit ended: in which way, its points, what had been answered when it was granted (`None`: counted in books that the
 store has lost), when it was granted by the store's clock, its number as a lead, its operation, what was said, and the
-generation of the record that holds its points."""
+generation of the record that holds its points. Of what was missed only the points are told."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         spent_away: Points that were spent in it and may still count.
         total_away: All points that were spent in it.
         again: Ends of calls whose answers were never heard.
-        ends: Permits that have ended.
+        ends: Permits that have ended, and what was missed.
         orphans: Permits of clients that cannot speak for themselves any more.
         lanes: What is wanted, by lane.
         prices: The version of the price list that the client knows.
