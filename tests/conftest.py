@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _TESTS = Path(__file__).parent
 
-# They count on the processor, and what they run is measured by the tests beside each module: with the tracer they would take
-# three times as long, and the figure be the same.
-_UNMEASURED = (
+_UNTRACED = (
     "batch/test_goodput.py",
     "benchmarks",
     "faults",
@@ -19,6 +23,7 @@ _UNMEASURED = (
     "models/test_decoding_anything.py",
     "simulation",
 )
+"""They keep the processor busy, and what they run is measured by the tests beside each module; traced they take three times as long."""
 
 _VARIABLES = (
     "WHEREBY_API_KEY",
@@ -44,9 +49,23 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _traced_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not request.node.get_closest_marker("untraced"):
+        yield
+        return
+    # Not pytest-cov's `no_cover`: a worker of xdist is measured twice, and that ends only one of the two.
+    here, elsewhere = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]  # None turns it off, as with sys
+    yield
+    threading.settrace(elsewhere)  # type: ignore[arg-type]
+    sys.settrace(here)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Coverage is not measured where it would only take time."""
-    unmeasured = [_TESTS / name for name in _UNMEASURED]
+    """Mark what is not worth the tracer's time."""
+    untraced = [_TESTS / name for name in _UNTRACED]
     for item in items:
-        if any(item.path.is_relative_to(place) for place in unmeasured):
-            item.add_marker("no_cover")
+        if any(item.path.is_relative_to(place) for place in untraced):
+            item.add_marker("untraced")

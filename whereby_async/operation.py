@@ -120,10 +120,9 @@ class Request(Generic[T]):
         json: The JSON body, if there is one.
         files: The files of a multipart body.
         form: The fields beside them.
-        target: Path and query as they go on the wire.
     """
 
-    __slots__ = ("files", "form", "json", "operation", "path", "query", "target")
+    __slots__ = ("files", "form", "json", "operation", "path", "query")
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of an HTTP request
         self,
@@ -140,16 +139,24 @@ class Request(Generic[T]):
         self.json: SilentBytes | None = json
         self.files: tuple[FilePart, ...] = files
         self.form: tuple[tuple[str, str], ...] = form
-        self.target: str = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+
+    @property
+    def target(self) -> str:
+        """Path and query as they go on the wire."""
+        if not self.query:
+            return self.path
+        if all(_PLAIN_ID(name) and _PLAIN_ID(value) for name, value in self.query):
+            return self.path + "?" + "&".join([f"{name}={value}" for name, value in self.query])
+        return f"{self.path}?{urlencode(self.query, quote_via=quote, safe='')}"
 
     def __repr__(self) -> str:
         return f"<request {self.operation.name}>"
 
     def with_query(self, **changes: str | None) -> Request[T]:
         """The same call with some query values replaced, added, or (`None`) left out."""
-        kept = tuple((name, value) for name, value in self.query if name not in changes)
-        added = tuple((name, value) for name, value in changes.items() if value is not None)
-        return Request(self.operation, self.path, kept + added, self.json, self.files, self.form)
+        query = [pair for pair in self.query if pair[0] not in changes]
+        query += [(name, value) for name, value in changes.items() if value is not None]
+        return Request(self.operation, self.path, tuple(query), self.json, self.files, self.form)
 
 
 class Sender(Protocol):

@@ -126,45 +126,47 @@ class Paginator(Generic[T]):
 class _Pages(Generic[T]):
     """Walks the pages, one call at a time."""
 
-    __slots__ = ("_ahead", "_page_size", "_request", "_seen", "_sender", "_stuck_at", "_wanted")
+    __slots__ = ("_ahead", "_cursor", "_over", "_page_size", "_request", "_seen", "_sender", "_stuck", "_wanted")
 
     def __init__(
         self, sender: Sender, request: Request[Page[T]], first: Page[T] | None, page_size: int, wanted: float
     ) -> None:
         self._sender = sender
-        self._request: Request[Page[T]] | None = request
+        self._request = request
         self._ahead = first
         self._page_size = page_size
         self._wanted = wanted
-        self._stuck_at: str | None = None
+        self._cursor: str | None = None
         self._seen = {value for name, value in request.query if name == "cursor"}
+        self._stuck = self._over = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Page[T]:
-        request = self._request
-        if request is None:
+        if self._over:
             raise StopAsyncIteration
-        if self._stuck_at is not None:
-            name = request.operation.name
-            msg = f"{name}: the server gave the cursor {self._stuck_at!r} twice; its pages would never end"
+        if self._stuck:
+            name = self._request.operation.name
+            msg = f"{name}: the server gave the cursor {self._cursor!r} twice; its pages would never end"
             raise ResponseDecodeError(msg, body=b"", path="$.cursor", operation=name)
         page, self._ahead = self._ahead, None
         if page is None:
-            request = request.with_query(limit=str(int(min(self._page_size, self._wanted))))
-            page = await self._sender.send(request)
+            limit = str(int(min(self._page_size, self._wanted)))
+            asked = {"limit": limit} if self._cursor is None else {"limit": limit, "cursor": self._cursor}
+            page = await self._sender.send(self._request.with_query(**asked))
         self._wanted -= len(page.results)
-        self._request = self._following(request, page.cursor)
+        self._follow(page.cursor)
         return page
 
-    def _following(self, request: Request[Page[T]], cursor: str | None) -> Request[Page[T]] | None:
+    def _follow(self, cursor: str | None) -> None:
+        """Go on at the cursor of the page that has just come, if there is one."""
         if not cursor or self._wanted <= 0:
-            return None
-        if cursor in self._seen:
-            self._stuck_at = cursor  # told at the next step, so that this page is not lost
+            self._over = True
+            return
+        self._stuck = cursor in self._seen  # told at the next step, so that this page is not lost
         self._seen.add(cursor)
-        return request.with_query(cursor=cursor)
+        self._cursor = cursor
 
 
 class _Items(Generic[T]):

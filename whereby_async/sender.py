@@ -142,16 +142,21 @@ class SharedState:
 class ClientSender:
     """Sends requests as one view of the client would; what resources and paginators hold."""
 
-    __slots__ = ("_quick_grant", "options", "shared")
+    __slots__ = ("_pinned", "_quick_grant", "options", "shared")
 
     def __init__(self, shared: SharedState, options: SendOptions) -> None:
         self.shared: SharedState = shared
         self.options: SendOptions = options
         self._quick_grant = quick_grant(options.limiter)
+        self._pinned: dict[Priority, ClientSender] = {}
 
     def pinned(self) -> ClientSender:
         """The same sender, its lane fixed as it is now."""
-        return ClientSender(self.shared, self.options.replaced(pinned_priority=self.options.lane()))
+        lane = self.options.lane()
+        pinned = self._pinned.get(lane)
+        if pinned is None:
+            pinned = self._pinned[lane] = ClientSender(self.shared, self.options.replaced(pinned_priority=lane))
+        return pinned
 
     def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
         """Send a request until it is answered, refused or out of attempts."""

@@ -470,7 +470,7 @@ async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClien
                     break
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 async def test_million_item_index_stays_small(journal: Path) -> None:
     """Places of items take eight bytes by index, and some thirty by key."""
     from whereby_async.batch.places import IndexPlaces, KeyPlaces, Places

@@ -295,11 +295,11 @@ class Account:
 
     def _abandon(self, waiter: Waiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
-        if waiter.queued:
+        if waiter.outcome is None:
             self.reserve.misses(waiter)
+        if waiter.queued:
             self._turns.forget(waiter)
         elif waiter in waiter.station.parked:
-            self.reserve.misses(waiter)
             waiter.station.parked.remove(waiter)
             waiter.station.waiting -= 1
         elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.live:
