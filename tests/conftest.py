@@ -57,9 +57,9 @@ def _traced_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
     # Not pytest-cov's `no_cover`: a worker of xdist is measured twice, and that ends only one of the two.
     here, elsewhere = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]  # None turns it off, as with sys
+    threading.settrace(None)
     yield
-    threading.settrace(elsewhere)  # type: ignore[arg-type]
+    threading.settrace(elsewhere)
     sys.settrace(here)
 
 

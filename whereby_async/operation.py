@@ -6,6 +6,7 @@ Everything that can be wrong about a call is found while its request is made, be
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
@@ -143,11 +144,7 @@ class Request(Generic[T]):
     @property
     def target(self) -> str:
         """Path and query as they go on the wire."""
-        if not self.query:
-            return self.path
-        if all(_PLAIN_ID(name) and _PLAIN_ID(value) for name, value in self.query):
-            return self.path + "?" + "&".join([f"{name}={value}" for name, value in self.query])
-        return f"{self.path}?{urlencode(self.query, quote_via=quote, safe='')}"
+        return f"{self.path}?{_encoded(self.query)}" if self.query else self.path
 
     def __repr__(self) -> str:
         return f"<request {self.operation.name}>"
@@ -157,6 +154,12 @@ class Request(Generic[T]):
         query = [pair for pair in self.query if pair[0] not in changes]
         query += [(name, value) for name, value in changes.items() if value is not None]
         return Request(self.operation, self.path, tuple(query), self.json, self.files, self.form)
+
+
+@lru_cache(maxsize=256)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    """A query as it goes on the wire; most calls have one that others had before them."""
+    return urlencode(query, quote_via=quote, safe="")
 
 
 class Sender(Protocol):

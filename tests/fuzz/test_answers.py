@@ -170,7 +170,9 @@ def walked(following: dict[str | None, str | None]) -> tuple[list[str | None], b
 
 def collected(sender: Pages) -> list[Meeting]:
     """All rows."""
-    paginator: Paginator[Meeting] = Paginator(sender, operations.LIST_MEETINGS.bind(), page_size=7)
+    paginator: Paginator[Meeting] = Paginator(
+        sender, operations.LIST_MEETINGS.bind(query=[("limit", "7")]), page_size=7
+    )
     return asyncio.run(paginator.collect())
 
 

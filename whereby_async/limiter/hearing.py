@@ -24,6 +24,7 @@ def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -
         _refused(ledger, charge, answer, now)
         return
     ledger.gate.passed(charge.granted_at)
+    ledger.told = None if answer is None else answer.limit
     remaining = _usable(ledger, answer)
     if answer is None or remaining is None:
         ledger.cold.unheard(charge.granted_at)

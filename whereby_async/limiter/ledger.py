@@ -75,6 +75,7 @@ class Ledger(Horizon):
         crowded: Calls wait, so nothing is granted without a second thought.
         calm: All is as usual: nobody else spends, no call is ahead.
         heard_at: When the last answer came.
+        told: The limit that the last answer named.
         foretold: What `granted` and an answer's `remaining` add up to at least, while all is as usual; else `inf`.
         look_at: Until then a foretold answer needs no second look.
         low: The least `remaining` of the window, as prices are learned from it.
@@ -107,6 +108,7 @@ class Ledger(Horizon):
         self.floor: float = -math.inf
         self.heard_at = self.low_at = -math.inf
         self.low: int = -1
+        self.told: int | None = None
         self.foretold: float = math.inf
         self.passed: bool = False
         self.slowest: float = SHORTEST_FLIGHT

@@ -51,11 +51,12 @@ class LocalPermit(Charge, eq=False, gc=False):
                 and remaining + ledger.granted >= ledger.foretold
                 and remaining + cost + self.answered <= ledger.floor
                 and now < ledger.look_at
+                and answer.limit == ledger.told
                 and not answer.throttled
             ):
                 # The common case: what could be foretold. Neither less is left than what we hold explains, nor more than the
-                # evidence allows already (another limit would show in one or the other), so it teaches nothing that the
-                # last answer did not. This is `Ledger.settle`, written out for speed.
+                # evidence allows already, so it teaches nothing that the last answer did not. This is `Ledger.settle`,
+                # written out for speed.
                 ledger.answered += cost
                 ledger.heard_at = now
                 ledger.passed = True

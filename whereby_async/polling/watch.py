@@ -170,7 +170,7 @@ class Watch(Generic[J]):
         }
         if self._prices.by_list(len(soon)):
             self._search = Search(soon)
-            request = self._kind.list.bind(query=[_NEWEST_FIRST])
+            request = self._kind.list.bind(query=[_NEWEST_FIRST, ("limit", str(MAX_PAGE_SIZE))])
             self._pages = Paginator(self._caller, request, page_size=MAX_PAGE_SIZE).pages()
         else:
             await self._read_one(min(self._watched.values(), key=lambda each: each.due_at))

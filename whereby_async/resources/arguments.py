@@ -237,5 +237,6 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     rows = whole("page_size", size, 1, MAX_PAGE_SIZE)
     ahead = whole("prefetch", prefetch, 0, MAX_PAGE_SIZE)
     if cursor is not None:
-        pairs = [*pairs, ("cursor", required("cursor", cursor))]
+        pairs.append(("cursor", required("cursor", cursor)))
+    pairs.append(("limit", str(rows)))
     return Paginator(sender.pinned(), operation.bind(query=pairs), page_size=rows, prefetch=ahead)

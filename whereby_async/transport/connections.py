@@ -31,6 +31,7 @@ from .deadlines import Deadlines
 from .exchange import SUCCESS, Answer, Exchange
 from .failures import FAILURES, failure_of
 from .gate import Gate
+from .outgoing import MAKES_HEADERS, NoCookies, OutgoingRequest, WireHeaders
 from .storage import BUFFER, Departure
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Connections:
         self._proxied = proxies.any
         self._ssl = ssl
         self._max_body = max_body
+        self._wire_headers = WireHeaders()
         self._injected = injected is not None
         self._session = injected or self._new_session(keepalive)
         self._ask: Callable[[Exchange], Awaitable[aiohttp.ClientResponse]] = (
@@ -92,7 +94,8 @@ class Connections:
         connector = Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
         session = aiohttp.ClientSession(
             connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=NoCookies(),
+            request_class=OutgoingRequest,
             timeout=_UNTIMED,
             auto_decompress=False,
             trust_env=False,
@@ -168,12 +171,14 @@ class Connections:
 
     def _ask_own(self, exchange: Exchange) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         """The head of the answer, through a session of ours."""
-        request = exchange.request
+        request, url = exchange.request, URL(exchange.url, encoded=True)
         proxy = self._proxies(exchange.url) if self._proxied else None
+        if MAKES_HEADERS:
+            exchange.wire = self._wire_headers.of(exchange.headers, url)
         return self._session._request(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - `request` wraps it in a context
             request.operation.method,
-            URL(exchange.url, encoded=True),
-            headers=exchange.headers,
+            url,
+            headers=None if MAKES_HEADERS else exchange.headers,
             data=_body(request),
             allow_redirects=False,
             proxy=proxy.url if proxy else None,

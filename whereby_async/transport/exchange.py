@@ -9,6 +9,8 @@ from ..redaction import SilentBytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from multidict import CIMultiDict
+
     from ..operation import Request
 
 
@@ -28,9 +30,10 @@ class Exchange:
         late: Its time was over before it was done.
         left: The request may have reached the server: set when a connection is at hand and sending starts.
         heard: Status and headers of the answer, once they are there; its body may be still to come, or never come whole.
+        wire: The headers as they go on the wire.
     """
 
-    __slots__ = ("headers", "heard", "late", "left", "priority", "request", "timeout", "url")
+    __slots__ = ("headers", "heard", "late", "left", "priority", "request", "timeout", "url", "wire")
 
     def __init__(
         self, request: Request[Any], base_url: str, headers: Mapping[str, str], timeout: float, priority: int
@@ -43,6 +46,7 @@ class Exchange:
         self.late: bool = False
         self.left: bool = False
         self.heard: tuple[int, Mapping[str, str]] | None = None
+        self.wire: CIMultiDict[str] | None = None
 
     def __repr__(self) -> str:
         return f"<exchange {self.request.operation.name}>"
