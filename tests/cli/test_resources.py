@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from cli.commands import SECRET, command_lines
@@ -16,7 +19,7 @@ from whereby_async.cli.catalogue import CATALOGUE
 from whereby_async.operation import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
 LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]
@@ -42,10 +45,12 @@ def _on_terminal(words: list[str], variables: Mapping[str, str]) -> Ended:
         return terminal.end()
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+Kept: TypeAlias = dict[str, tuple[dict[str, list[str]], dict[str, tuple[int, str, str]], set[tuple[str, int]]]]
+
+
+def _run_all(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     """All command lines, in pipes against one server and on terminals against another, a few at a time."""
-    found: dict[str, Outcome] = {}
+    found: Kept = {}
     places = {"pipe": _piped, "terminal": _on_terminal}
     with Served() as for_pipes, Served() as for_terminals, ThreadPoolExecutor(4) as pool:
         running = {
@@ -62,8 +67,25 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
         for place, (served, lines, futures) in running.items():
             ended = {name: future.result() for name, future in futures.items()}
             answered = {(request.operation, request.status) for request in served.fake.requests}
-            found[place] = Outcome(lines, ended, answered)
-        yield found
+            found[place] = (lines, {name: (one.code, one.out, one.err) for name, one in ended.items()}, answered)
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What became of them; run once for all workers of a test run, since it takes a minute of processor time."""
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    kept = place / "outcomes.pickle"
+    with (place / "outcomes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(_run_all(tmp_path_factory)))
+    found: Kept = pickle.loads(kept.read_bytes())
+    return {
+        place: Outcome(lines, {name: Ended(*one) for name, one in ended.items()}, answered)
+        for place, (lines, ended, answered) in found.items()
+    }
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ class Charge(msgspec.Struct, eq=False, gc=False):
     Attributes:
         cost: Points.
         granted_at: When.
-        answered: Points of calls that had ended by then, ever.
+        arrived: Points of calls that had ended by then and surely reached the server before it, ever.
     """
 
     cost: int
     granted_at: float
-    answered: int
+    arrived: int

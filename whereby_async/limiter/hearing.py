@@ -55,7 +55,7 @@ def _usable(ledger: Ledger, answer: RateLimit | None) -> int | None:
 
 def _remaining_said(ledger: Ledger, charge: Charge, remaining: int, now: float, *, alone: bool) -> None:
     others = ledger.others
-    floor = charge.answered + charge.cost + remaining
+    floor = charge.arrived + charge.cost + remaining
     if 4 * (floor - ledger.floor) > ledger.limit:
         ledger.lead.turned_at = now
     ledger.floor = max(ledger.floor, floor)

@@ -68,15 +68,16 @@ class Ledger(Horizon):
     Attributes:
         period: Seconds.
         granted: Points granted ever, less those that came back.
-        answered: Points of calls that ended, ever.
-        adrift: Points of lost calls among them that may still arrive.
+        arrived: Points of calls that ended and surely reached the server by now, or never will, ever.
+        adrift: Points of lost calls that may still arrive.
         floor: The evidence: `granted` may surely rise to here.
         open_to: `granted` may rise to here without a second thought until `open_until`.
         crowded: Calls wait, so nothing is granted without a second thought.
         calm: All is as usual: nobody else spends, no call is ahead.
         heard_at: When the last answer came.
         told: The limit that the last answer named.
-        foretold: What `granted` and an answer's `remaining` add up to at least, while all is as usual; else `inf`.
+        steady: All is so much as usual that answers can be foretold.
+        foretold: What `granted` and an answer's `remaining` then add up to at least.
         look_at: Until then a foretold answer needs no second look.
         low: The least `remaining` of the window, as prices are learned from it.
         low_at: When it was heard.
@@ -92,7 +93,7 @@ class Ledger(Horizon):
         again_at: When to ask again, if nothing happens before.
     """
 
-    answered: int
+    arrived: int
     granted: int
     heard_at: float
     look_at: float
@@ -102,14 +103,17 @@ class Ledger(Horizon):
 
     def __init__(self, limit: int | None, period: float) -> None:
         self.period = period
-        self.granted = self.answered = self.open_to = 0
+        self.granted = self.arrived = self.open_to = 0
+        # `answered` as it was when the last answer was heard: where it is more now, foretold ones have passed by.
+        self._settled = 0
         self.adrift: int = 0
         self._adrift: deque[tuple[float, int]] = deque()
         self.floor: float = -math.inf
         self.heard_at = self.low_at = -math.inf
         self.low: int = -1
         self.told: int | None = None
-        self.foretold: float = math.inf
+        self.steady: bool = False
+        self.foretold: int = 0
         self.passed: bool = False
         self.slowest: float = SHORTEST_FLIGHT
         self.gate: Gate = Gate(period)
@@ -134,6 +138,11 @@ class Ledger(Horizon):
         return self.quota.limit
 
     @property
+    def answered(self) -> int:
+        """Points of calls that ended, ever."""
+        return self.arrived + self.adrift
+
+    @property
     def pending(self) -> int:
         """Points in flight."""
         return self.granted - self.answered
@@ -149,8 +158,10 @@ class Ledger(Horizon):
         """Deduct a call that `room` allowed."""
         charge.granted_at = now
         while self._adrift and self._adrift[0][0] <= now:
-            self.adrift -= self._adrift.popleft()[1]
-        charge.answered = self.answered - self.adrift
+            cost = self._adrift.popleft()[1]
+            self.adrift -= cost
+            self.arrived += cost
+        charge.arrived = self.arrived
         if self.piloting:
             self.piloting = False
             self.piloted_end = self.window.end
@@ -218,7 +229,7 @@ class Ledger(Horizon):
         """Nothing is as usual: every grant and every answer is looked at."""
         self.calm = False
         self.open_to = 0
-        self.foretold = math.inf
+        self.steady = False
 
     def reopen(self) -> None:
         """What may be granted without asking: nothing that needs a lead."""
@@ -240,10 +251,12 @@ class Ledger(Horizon):
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         """An answer came."""
-        self.foretold = math.inf
-        if self.passed:
+        self.steady = False
+        if self.answered != self._settled:
+            self.passed = True
             self.low_at = self.heard_at
-        self.answered += charge.cost
+        self.arrived += charge.cost
+        self._settled = self.answered
         self.ageing.answered(charge.cost, now)
         self.heard_at = now
         hear(self, charge, answer, now)
@@ -251,16 +264,14 @@ class Ledger(Horizon):
     def lowest(self, low: int, low_at: float) -> None:
         """The least `remaining` of the window, now that prices have learned from it."""
         self.low, self.low_at = low, low_at
-        self.passed = False
         usual = self.calm and not self.cold.on and not self.lead.probation
-        usual = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
-        if usual:
-            self.foretold = self.quota.limit + self.ageing.released
+        self.steady = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
+        self.foretold = self.quota.limit + self.ageing.released
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""
-        self.answered += charge.cost
         self.adrift += charge.cost
+        self._settled += charge.cost
         self._adrift.append((now + self.slowest, charge.cost))
         self.ageing.unanswered(charge.cost, self.slowest, now)
         self.lead.gone(charge)

@@ -36,6 +36,7 @@ class Lessons:
         """An answer came that the ledger has heard; the prices that it moves."""
         ledger, prices, trail = self._ledger, self._prices, self._trail
         if ledger.passed:
+            ledger.passed = False
             trail.passed(ledger.low, ledger.low_at)
         samples: list[Sample] = []
         if not answer.throttled and answer.remaining is not None and answer.remaining < ledger.limit:

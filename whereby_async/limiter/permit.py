@@ -46,20 +46,25 @@ class LocalPermit(Charge, eq=False, gc=False):
             ledger = account.ledger
             cost = self.cost
             if (
-                answer is not None
+                ledger.steady
+                and answer is not None
                 and (remaining := answer.remaining) is not None
-                and remaining + ledger.granted >= ledger.foretold
-                and remaining + cost + self.answered <= ledger.floor
+                and (
+                    remaining + cost == ledger.low
+                    or (
+                        remaining + ledger.granted >= ledger.foretold
+                        and remaining + cost + self.arrived <= ledger.floor
+                    )
+                )
                 and now < ledger.look_at
                 and answer.limit == ledger.told
                 and not answer.throttled
             ):
-                # The common case: what could be foretold. Neither less is left than what we hold explains, nor more than the
-                # evidence allows already, so it teaches nothing that the last answer did not. This is `Ledger.settle`,
-                # written out for speed.
-                ledger.answered += cost
+                # The common case: what could be foretold. It is the next after the lowest; or neither less is left than what
+                # we hold explains, nor more than the evidence allows already. So it teaches nothing that the last answer did
+                # not. This is `Ledger.settle`, written out for speed.
+                ledger.arrived += cost
                 ledger.heard_at = now
-                ledger.passed = True
                 if remaining < ledger.low:
                     ledger.low = remaining
                 ageing = ledger.ageing
@@ -90,7 +95,7 @@ class LocalPermit(Charge, eq=False, gc=False):
             heir = LocalPermit(
                 self.cost,
                 self.granted_at,
-                self.answered,
+                self.arrived,
                 self.account,
                 self.operation,
                 self.order,

@@ -121,7 +121,7 @@ class ProcessLimiter:
                 # Points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                 ledger.granted = mark
                 return LocalPermit(
-                    mark - granted, now, ledger.answered - ledger.adrift, account, operation, account.arrivals
+                    mark - granted, now, ledger.arrived, account, operation, account.arrivals
                 )
             return None
         finally:
@@ -168,7 +168,7 @@ class ProcessLimiter:
                     if granted < mark <= ledger.open_to and now < ledger.open_until:
                         ledger.granted = mark
                         return LocalPermit(
-                            mark - granted, now, ledger.answered - ledger.adrift, account, operation, account.arrivals
+                            mark - granted, now, ledger.arrived, account, operation, account.arrivals
                         )
                 finally:
                     leave()

@@ -37,7 +37,7 @@ class _FreezeOnly(Ledger):
         return UNMETERED
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
-        self.answered += charge.cost
+        self.arrived += charge.cost
         self.heard_at = now
         if answer is not None and answer.throttled:
             self.gate.refused(answer.retry_after, charge.granted_at, now)
@@ -45,7 +45,7 @@ class _FreezeOnly(Ledger):
             self.gate.passed(charge.granted_at)
 
     def lost(self, charge: Charge, now: float) -> None:  # noqa: ARG002 - spent points do not matter
-        self.answered += charge.cost
+        self.arrived += charge.cost
 
     def least_wait(self, now: float, points: int, cheapest: float = math.inf) -> float:  # noqa: ARG002 - everything fits
         return max(0.0, self.gate.opens_at - now)
