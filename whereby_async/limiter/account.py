@@ -55,6 +55,27 @@ Ending: TypeAlias = Literal["settled", "released", "lost", "abandoned"]
 class Account:
     """One budget by one clock, shared by all loops on that clock."""
 
+    __slots__ = (
+        "__weakref__",
+        "_board",
+        "_lock",
+        "_turns",
+        "arrivals",
+        "clock",
+        "closed",
+        "enter",
+        "lanes",
+        "leave",
+        "ledger",
+        "lessons",
+        "mailbox",
+        "news",
+        "outlook",
+        "prices",
+        "reserve",
+        "table",
+    )
+
     enter: Callable[..., bool]
     leave: Callable[[], None]
 

@@ -24,6 +24,8 @@ class Horizon(ABC):
         quota: The limit.
     """
 
+    __slots__ = ()
+
     period: float
     gate: Gate
     quota: Quota

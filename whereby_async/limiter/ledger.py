@@ -93,6 +93,42 @@ class Ledger(Horizon):
         again_at: When to ask again, if nothing happens before.
     """
 
+    # Without them a ledger, which has so many attributes, would be slower to read.
+    __slots__ = (
+        "_adrift",
+        "_settled",
+        "adrift",
+        "again_at",
+        "ageing",
+        "arrived",
+        "calm",
+        "cold",
+        "crowded",
+        "floor",
+        "foretold",
+        "gate",
+        "granted",
+        "heard_at",
+        "lead",
+        "look_at",
+        "low",
+        "low_at",
+        "open_to",
+        "open_until",
+        "others",
+        "pace",
+        "passed",
+        "period",
+        "piloted_end",
+        "piloting",
+        "quota",
+        "slowest",
+        "steady",
+        "told",
+        "why",
+        "window",
+    )
+
     arrived: int
     granted: int
     heard_at: float

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .storage import Departure
 
+_READ: Final = 64 * 1024
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 sending: Final[ContextVar[Exchange | Departure]] = ContextVar("whereby_async_sending")
@@ -40,6 +41,8 @@ class Connector(aiohttp.TCPConnector):
     async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
         protocol = await super()._create_connection(*args, **options)
         self._fresh.add(protocol)
+        if hasattr(protocol.transport, "max_size"):
+            protocol.transport.max_size = _READ
         return protocol
 
     async def connect(self, req: ClientRequest, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
