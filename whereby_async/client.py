@@ -20,7 +20,8 @@ from .limiter.shared import shared_budget
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
 from .scopes import as_priority
-from .sender import ClientSender, SendOptions, SharedState
+from .send_options import SendOptions
+from .sender import ClientSender, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:

@@ -71,6 +71,13 @@ def _count(text: str) -> int | None:
     return points if points <= MOST_POINTS else None
 
 
+def _points(text: str) -> int | None:
+    """The same, for a number that differs from answer to answer, so that no cache would hold it."""
+    if len(text) < _MANY_DIGITS and text.isdecimal() and text.isascii():
+        return int(text)
+    return _count(text)
+
+
 @lru_cache(maxsize=512)
 def _moment(text: str) -> tuple[float | None, float | None]:
     """What a time says: seconds from now, or seconds since 1970; one of them is `None`, or both."""
@@ -197,11 +204,10 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             after = get("retry-after")
         date = get("Date") or get("date") if reset or after else None
         if status != THROTTLED and not after:
-            # The common case. What is left differs from answer to answer, so it is the one that no cache would hold.
-            plain = remaining and len(remaining) < _MANY_DIGITS and remaining.isdecimal() and remaining.isascii()
+            # The common case.
             return cls(
                 limit=(_count(limit) or None) if limit else None,
-                remaining=int(remaining) if plain else _count(remaining) if remaining else None,
+                remaining=_points(remaining) if remaining else None,
                 reset_in=_window_left(reset, date) if reset else None,
             )
         reset_in = _window_left(reset, date) if reset else None
@@ -211,7 +217,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             retry_after = left if left is not None else retry_after if retry_after is not None else reset_in
         return cls(
             limit=(_count(limit) or None) if limit else None,
-            remaining=_count(remaining) if remaining else None,
+            remaining=_points(remaining) if remaining else None,
             reset_in=reset_in,
             retry_after=retry_after,
             throttled=status == THROTTLED,

@@ -9,7 +9,6 @@ On cancel, at any await: a permit whose request never left goes back, one whose 
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,91 +24,27 @@ from .errors import (
     WherebyError,
 )
 from .hooks import logger
-from .limiter.process import quick_grant
-from .limiter.protocol import Priority
+from .limiter.process import never, quick_grant
 from .polling import Watches
 from .rate_limit import RateLimit
-from .scopes import current_answers, current_batch, current_priority
+from .scopes import current_answers, current_batch
 from .subscriptions import Subscriptions
 from .telling import Audience, Call
 from .transport import SUCCESS, Exchange, RetryBudget
 from .waiting import WaitingCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
 
     from .hooks import Hook
-    from .limiter.protocol import Limiter, Permit
+    from .limiter.protocol import Permit, Priority
     from .operation import Operation, Request
-    from .redaction import Secret
-    from .transport import Answer, RetryPolicy, SessionPool
-
-_BATCH = Priority.BATCH
-_NORMAL = Priority.NORMAL
+    from .scopes import BatchedCalls
+    from .send_options import SendOptions
+    from .transport import Answer, SessionPool
 
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
-
-
-class SendOptions:
-    """What a view of the client may replace.
-
-    Attributes:
-        headers: Sent with every request; the bearer among them, as a `Secret`.
-        key: The API key, to be masked should the server repeat it.
-        key_source: Where the key came from, for the advice after a 401.
-        limiter: The point budget.
-        retry: The retry policy.
-        timeout: Seconds for one attempt.
-        max_wait: Seconds that one call may wait for points, or `None`.
-        priority: The client's lane, which `use_priority` overrides, or `None`.
-        pinned_priority: The lane of `with_options`, which nothing overrides, or `None`.
-    """
-
-    __slots__ = (
-        "headers", "key", "key_source", "limiter", "max_wait", "pinned_priority", "priority", "retry", "timeout",
-    )  # fmt: skip
-
-    def __init__(  # noqa: PLR0913 - as many as there are options
-        self,
-        *,
-        headers: Mapping[str, str],
-        key: Secret,
-        key_source: str,
-        limiter: Limiter,
-        retry: RetryPolicy,
-        timeout: float,
-        max_wait: float | None,
-        priority: Priority | None,
-        pinned_priority: Priority | None = None,
-    ) -> None:
-        self.headers: Mapping[str, str] = headers
-        self.key: Secret = key
-        self.key_source: str = key_source
-        self.limiter: Limiter = limiter
-        self.retry: RetryPolicy = retry
-        self.timeout: float = timeout
-        self.max_wait: float | None = max_wait
-        self.priority: Priority | None = priority
-        self.pinned_priority: Priority | None = pinned_priority
-
-    def replaced(self, **changes: object) -> SendOptions:
-        """A copy with some of them replaced."""
-        other = copy.copy(self)
-        for name, value in changes.items():
-            setattr(other, name, value)
-        return other
-
-    def lane(self) -> Priority:
-        """The lane of a call made now: a batch's > `with_options` > `use_priority` > client > `NORMAL`."""
-        if current_batch.get() is not None:
-            return _BATCH
-        lane = self.pinned_priority
-        if lane is None:
-            lane = current_priority.get()
-        if lane is None:
-            lane = self.priority
-        return _NORMAL if lane is None else lane
 
 
 class SharedState:
@@ -168,6 +103,7 @@ class ClientSender:
         call = Call(audience, request.operation, self.options.lane())
         try:
             call.begin(request, self.shared.base_url)
+            call.asks()
             result = await self._send(request, call)
         except BaseException as error:
             call.end(error)
@@ -179,32 +115,16 @@ class ClientSender:
         shared, options, operation = self.shared, self.options, request.operation
         priority = options.lane()
         batch = current_batch.get()
-        quick = self._quick_grant
-        limiter = options.limiter
-        if batch is not None:
-            quick, limiter = None, batch.limiter(limiter, operation)
+        quick = self._quick_grant  # never for a batch's lane
         permit: Permit | None = None
         error: WherebyError | None = None
         attempt = failures = 0
         while not shared.closed:
             attempt += 1
-            if call:
-                call.asks()
-            earlier = permit
-            permit = quick(operation.cost, operation.name, priority) if quick and earlier is None else None
+            earlier, permit = permit, quick(operation.cost, operation.name, priority)
             if permit is None:
-                try:
-                    permit = await shared.waiting.acquire(
-                        limiter,
-                        operation.cost,
-                        operation=operation.name,
-                        priority=priority,
-                        max_wait=options.max_wait,
-                        after=earlier,
-                    )
-                except (BudgetError, ClientClosedError) as refusal:
-                    error = _refused(refusal, error)
-                    break
+                permit = await self._points(operation, batch, priority, earlier, error)
+            quick = never  # from the second attempt on a call has a place to keep
             exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
             try:
                 if call:
@@ -215,10 +135,8 @@ class ClientSender:
             else:
                 rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
                 permit.settle(rate_limit)
-                if (answers := current_answers.get()) is not None:
-                    answers.append(answer)
-                if call:
-                    call.answered(answer, rate_limit)
+                if (answers := current_answers.get()) is not None or call:
+                    _show(answer, rate_limit, answers, call)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
@@ -226,6 +144,29 @@ class ClientSender:
             failures += not isinstance(error, RateLimitError)
             await self._before_retry(operation, error, attempt, failures, call)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
+
+    async def _points(
+        self,
+        operation: Operation[Any],
+        batch: BatchedCalls | None,
+        priority: Priority,
+        earlier: Permit | None,
+        error: WherebyError | None,
+    ) -> Permit:
+        """Points that were not to be had at once, or whatever the call ends with if there are none."""
+        options = self.options
+        try:
+            return await self.shared.waiting.acquire(
+                options.limiter if batch is None else batch.limiter(options.limiter, operation),
+                operation.cost,
+                operation=operation.name,
+                priority=priority,
+                max_wait=options.max_wait,
+                after=earlier,
+            )
+        except (BudgetError, ClientClosedError) as refusal:
+            failure = _refused(refusal, error)
+        raise failure
 
     async def _before_retry(
         self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int, call: Call | None
@@ -248,6 +189,16 @@ class ClientSender:
             call.retries(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
+        if call:
+            call.asks()
+
+
+def _show(answer: Answer, rate_limit: RateLimit, answers: list[Answer] | None, call: Call | None) -> None:
+    """Show an answer to whoever asked to see it."""
+    if answers is not None:
+        answers.append(answer)
+    if call:
+        call.answered(answer, rate_limit)
 
 
 def _remember(error: E, earlier: WherebyError | None) -> E:

@@ -56,25 +56,9 @@ class Account:
     """One budget by one clock, shared by all loops on that clock."""
 
     __slots__ = (
-        "__weakref__",
-        "_board",
-        "_lock",
-        "_turns",
-        "arrivals",
-        "clock",
-        "closed",
-        "enter",
-        "lanes",
-        "leave",
-        "ledger",
-        "lessons",
-        "mailbox",
-        "news",
-        "outlook",
-        "prices",
-        "reserve",
-        "table",
-    )
+        "__weakref__", "_board", "_lock", "_turns", "arrivals", "clock", "closed", "enter", "lanes", "leave",
+        "ledger", "lessons", "mailbox", "news", "outlook", "prices", "reserve", "table",
+    )  # fmt: skip
 
     enter: Callable[..., bool]
     leave: Callable[[], None]

@@ -95,39 +95,11 @@ class Ledger(Horizon):
 
     # Without them a ledger, which has so many attributes, would be slower to read.
     __slots__ = (
-        "_adrift",
-        "_settled",
-        "adrift",
-        "again_at",
-        "ageing",
-        "arrived",
-        "calm",
-        "cold",
-        "crowded",
-        "floor",
-        "foretold",
-        "gate",
-        "granted",
-        "heard_at",
-        "lead",
-        "look_at",
-        "low",
-        "low_at",
-        "open_to",
-        "open_until",
-        "others",
-        "pace",
-        "passed",
-        "period",
-        "piloted_end",
-        "piloting",
-        "quota",
-        "slowest",
-        "steady",
-        "told",
-        "why",
+        "_adrift", "_settled", "adrift", "again_at", "ageing", "arrived", "calm", "cold", "crowded", "floor",
+        "foretold", "gate", "granted", "heard_at", "lead", "look_at", "low", "low_at", "open_to", "open_until",
+        "others", "pace", "passed", "period", "piloted_end", "piloting", "quota", "slowest", "steady", "told", "why",
         "window",
-    )
+    )  # fmt: skip
 
     arrived: int
     granted: int
@@ -288,7 +260,7 @@ class Ledger(Horizon):
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         """An answer came."""
         self.steady = False
-        if self.answered != self._settled:
+        if self.answered != self._settled and self.low >= 0:
             self.passed = True
             self.low_at = self.heard_at
         self.arrived += charge.cost

@@ -65,7 +65,7 @@ class LocalPermit(Charge, eq=False, gc=False):
                 # not. This is `Ledger.settle`, written out for speed.
                 ledger.arrived += cost
                 ledger.heard_at = now
-                if remaining < ledger.low:
+                if remaining < ledger.low:  # noqa: PLR1730 - a call of `min` costs more
                     ledger.low = remaining
                 ageing = ledger.ageing
                 if now <= ageing.merge_until:

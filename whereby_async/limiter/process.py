@@ -120,9 +120,7 @@ class ProcessLimiter:
             if granted < mark <= ledger.open_to and now < ledger.open_until:
                 # Points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                 ledger.granted = mark
-                return LocalPermit(
-                    mark - granted, now, ledger.arrived, account, operation, account.arrivals
-                )
+                return LocalPermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
             return None
         finally:
             leave()
@@ -153,7 +151,10 @@ class ProcessLimiter:
             ClientClosedError: The limiter is closed.
             ConfigurationError: No asyncio loop runs here.
         """
-        loop = _running_loop()
+        if (loop := _running_loop()) is None:
+            raise ConfigurationError(
+                "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
+            )
         if loop is self._loop:
             account = self._account
             ledger = account.ledger
@@ -167,17 +168,11 @@ class ProcessLimiter:
                     mark = granted + (account.table.get(operation, cost) if account.table else cost)
                     if granted < mark <= ledger.open_to and now < ledger.open_until:
                         ledger.granted = mark
-                        return LocalPermit(
-                            mark - granted, now, ledger.arrived, account, operation, account.arrivals
-                        )
+                        return LocalPermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
                 finally:
                     leave()
                     if account.mailbox:
                         account.look()
-        elif loop is None:
-            raise ConfigurationError(
-                "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
-            )
         else:
             account = self._account_of(loop)
         outcome = account.admit(cost, operation, priority, max_wait, after, loop)
@@ -273,15 +268,20 @@ class ProcessLimiter:
             account.close(here)
 
 
-def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], LocalPermit | None] | None:
+def never(cost: int, operation: str, priority: Priority) -> LocalPermit | None:  # noqa: ARG001 - as `quick_grant`'s
+    """`None`: nothing is granted at once."""
+    return None
+
+
+def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], LocalPermit | None]:
     """A function that gives a permit at once if that takes no second thought, as nearly always while there are points.
 
     It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has to be
-    asked. There is none (`None`) for a limiter that grants otherwise than this module does.
+    asked, as always for a limiter that grants otherwise than this module does.
     """
     if isinstance(limiter, ProcessLimiter) and type(limiter).acquire is ProcessLimiter.acquire:
         return limiter._at_once  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the module's own
-    return None
+    return never
 
 
 def _reset_in(ledger: Ledger, now: float) -> float | None:

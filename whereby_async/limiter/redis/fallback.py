@@ -81,7 +81,7 @@ class Loan:
         def open_account(clock: Callable[[], float], _: Listeners) -> Account:
             ledger = Ledger(limit, branch.plan.period)
             ledger.ageing = copy.deepcopy(spent)
-            ledger.granted = ledger.answered = self._before
+            ledger.granted = ledger.arrived = self._before
             if flying + taken:
                 ledger.ageing.unanswered(flying + taken, ledger.slowest, clock())
             prices, reserve = Prices(branch.tariff.costs()), Reserve(branch.plan.reserve, branch.plan.period)
