@@ -23,6 +23,13 @@ class PointBudget(ProcessLimiter):
     One object serves all threads and loops of the process and a forked child, which starts cold; it is made without a loop.
     It believes the server's headers, needs none of them to be safe, and tells who else spends from the same budget.
 
+    `snapshot().limit` shows 100, the smallest plan, until two answers in a row agree on a higher limit, since headers get
+    garbled; a lower one counts at once. `limit=` starts from what you know.
+
+    A batch leaves a reserve: of each window as many points as calls of the other lanes are likely to want until its end, a
+    tenth of the limit at most (`reserve=`), are kept from the `BATCH` lane, and given to it towards the end. So people hardly
+    wait while a batch spends.
+
     Prices belong to operations. A list whose price depends on its page size is charged what its dearer calls were seen to
     cost; pin it with `costs` if you know better.
     """

@@ -33,7 +33,8 @@ class BudgetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A budget at one moment.
 
     Attributes:
-        limit: Points per period that the budget goes by.
+        limit: Points per period that the budget goes by: 100, the smallest plan, until two answers in a row agree on a higher
+            one, unless the budget was made with another.
         remaining: Points that the server was last known to have left, less what was granted since; `None` if unknown.
         available: Points that a `NORMAL` call could have at once.
         in_flight: Points granted and not yet answered.

@@ -146,7 +146,9 @@ class Recordings:
         and on the disk. When the transfer breaks off or stalls it is taken up where it was; it is given up after
         `RetryPolicy.attempts` breaks in a row that brought nothing. What an error, a cancel or a killed program leaves of
         it stays as a part (with a note, `NAME.part.json`, of the version that it belongs to), and the next call goes on there.
-        A file that changed on the server meanwhile is begun anew. Several downloads may run at once, but only one to a path.
+        A file that changed on the server meanwhile is begun anew. Several downloads may run at once, but only one to a path:
+        up to 16 files come in together (`SessionPool(downloads=…)`), over connections of their own; memory does not grow with
+        the file.
 
         An object that is written to is resumed within this call only, and neither flushed nor closed; what a cancel interrupts
         is written to its end first.

@@ -25,6 +25,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     The delay before retry *n* is drawn evenly from 0 to `min(cap, base * 2 ** (n - 1))` ("full jitter"), and is never
     shorter than a `Retry-After` that the server gave. Each attempt pays its points again.
 
+    Reads, PUTs and deletes are retried. A `create` whose outcome is unknown is never sent twice: it raises with
+    `may_have_happened=True`. After a 429, which did nothing, every call waits until the time that the server named, and goes
+    again.
+
     Attributes:
         attempts: The most attempts of one call, the first included; a 429 does not count. `1` turns retries off.
         base: Seconds: the widest delay before the first retry.

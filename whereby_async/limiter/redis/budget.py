@@ -47,6 +47,16 @@ class RedisPointBudget:
 
     While the store is away, each process goes by its own share of the limit and returns by itself; log and hooks
     (`on_outage`) are told once when it goes and once when it is back.
+
+    Make it at import time, before gunicorn or Celery fork.
+
+    - *What a call costs:* an acquire on an idle loop takes one round trip to the store; under load one serves dozens of calls
+      (group commit). An idle process makes none.
+    - *A process dies:* its points come back a window after its lease (a quarter of the period, 2 to 15 s) has run out.
+    - *The store forgets:* after a flush, an eviction or a failover the processes tell it what they hold before anybody gets
+      points. Turn off eviction of the key (`maxmemory-policy noeviction`) to save the moment that this takes.
+    - *Which clock:* the store's. Nobody else's is looked at.
+    - *A process that cannot reach the store while others can* is a stranger to them: expect a few 429s, which are waited out.
     """
 
     def __init__(  # noqa: PLR0913 - options, all but one of them keywords
