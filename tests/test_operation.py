@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
 from hypothesis import given, strategies as st
 
 from whereby_async.operation import FilePart, Operation
@@ -51,3 +52,41 @@ def test_a_query_arrives_as_it_was_given(pairs: list[tuple[str, str]]) -> None:
     assert "#" not in query
     assert "/" not in query
     assert parse_qsl(query, keep_blank_values=True) == pairs
+
+
+def test_an_encoded_query_is_not_taken_for_another() -> None:
+    """What was encoded before is used again only for the very same pairs, in the same order."""
+    queries = [
+        [("a", "b"), ("c", "d")],
+        [("c", "d"), ("a", "b")],
+        [("a", "b&c=d")],
+        [("a", "b"), ("a", "b")],
+        [("ab", "")],
+        [("a", "\u00e9")],
+        [("a", "e\u0301")],
+        [("a", "\U0001f600 \x00\x7f\r\n%41+")],
+    ]
+    for _ in range(2):
+        for pairs in queries:
+            _, _, query = GET.bind({"thing_id": "1"}, query=pairs).target.partition("?")
+            assert parse_qsl(query, keep_blank_values=True) == pairs
+    one, two = (GET.bind({"thing_id": each}, query=[("a", "b")]) for each in ("1", "2"))
+    assert (one.target, two.target) == ("/things/1?a=b", "/things/2?a=b")
+
+
+def test_placeholders_are_filled_wherever_they_stand() -> None:
+    """One or several, at the end or within, and a value that looks like a placeholder stays as it is."""
+    paths = {
+        "/a/{x}": "/a/{y}",
+        "/a/{x}/b": "/a/{y}/b",
+        "{x}/b": "{y}/b",
+        "/a/{x}/b/{y}": "/a/{y}/b/{x}",
+        "/a/{x}/{x}": "/a/{y}/{y}",
+        "/a": "/a",
+    }
+    for path, filled in paths.items():
+        operation = Operation("x", "GET", path, bytes)
+        assert operation.bind({"x": "{y}", "y": "{x}"}).path == filled
+        assert operation.bind().path == path
+    with pytest.raises(KeyError):
+        GET.bind({"other": "1"})

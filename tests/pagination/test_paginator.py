@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pagination.reading import answer, ids_of, limits, read_in_block, readers, round_trips
+from transport.wire_server import WireServer
 
-from whereby_async import NotFoundError, Page, Paginator, Priority, ResponseDecodeError, use_priority
+from whereby_async import NotFoundError, Page, Paginator, Priority, ResponseDecodeError, WherebyClient, use_priority
+from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
+    import asyncio
+
     from recording_limiter import RecordingLimiter
 
-    from whereby_async import WherebyClient
+    from whereby_async.models import Recording
 
 pytestmark = pytest.mark.anyio
 
@@ -186,3 +190,75 @@ async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: R
     with use_priority(Priority.INTERACTIVE):
         await normal.collect()
     assert [permit.priority for permit in limiter.permits] == [Priority.BATCH] * 3 + [Priority.NORMAL] * 3
+
+
+async def test_every_page_is_asked_for_with_all_that_the_list_was(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Filters and `extra` go along to the last page, with one `limit` and one cursor: the server's, letter for letter."""
+    cursors = ["a&limit=1", "\u00fc/%2F+ \u200b", "=?#", None]
+    fake.faults.add(*(Fault(body=answer([str(i)], cursor)) for i, cursor in enumerate(cursors)))
+    found = await whereby.recordings.list(
+        room_name="/d&d", extra={"some": "thing"}, cursor="begin", page_size=7
+    ).collect()
+    assert ids_of(found) == ["0", "1", "2", "3"]
+    for request, cursor in zip(fake.requests, ["begin", *cursors], strict=False):
+        assert sorted(request.query) == sorted(
+            [("roomName", "/d&d"), ("some", "thing"), ("limit", "7"), ("cursor", cursor)]
+        )
+    assert len(fake.requests) == 4
+
+
+async def test_a_smaller_first_page_keeps_the_cursor_it_begins_at(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Who wants three from a cursor on gets them from there, and the list can be read again from the same place."""
+    begin = (await whereby.recordings.list(page_size=10)).cursor
+    items = whereby.recordings.list(cursor=begin)
+    for _ in range(2):
+        assert ids_of(await items.collect(max_items=3)) == list(fake.recordings)[10:13]
+    assert [sorted(request.query) for request in fake.requests[1:]] == [[("cursor", begin), ("limit", "3")]] * 2
+
+
+async def test_a_cursor_that_no_url_can_carry_costs_nothing(fake: FakeWhereby) -> None:
+    """Half a surrogate pair is refused when the list is made, not when its points are taken."""
+    limiter = PointBudget()
+    async with fake.client(limiter=limiter) as whereby:
+        await whereby.recordings.list(page_size=1)
+        before = limiter.snapshot()
+        with pytest.raises(ValueError, match=r"cursor=.* holds half a surrogate pair"):
+            await whereby.recordings.list(cursor="\ud800")
+        assert limiter.snapshot().in_flight == 0
+        assert limiter.snapshot().available == before.available
+    assert len(fake.requests) == 1
+
+
+async def test_lanes_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """Lists made one after another in different lanes, of a client and of a view, are each read in their own."""
+    view = whereby.with_options(priority=Priority.INTERACTIVE)
+    lanes = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
+    lists: list[Paginator[Recording]] = []
+    for lane in lanes:
+        with use_priority(lane):
+            lists += [whereby.recordings.list(), view.recordings.list()]
+    with use_priority(Priority.BATCH):
+        for each in lists:
+            await each
+    found = [permit.priority for permit in limiter.permits]
+    assert found == [lane for each in lanes for lane in (each, Priority.INTERACTIVE)]
+
+
+async def test_a_view_s_lists_go_with_the_view_s_key() -> None:
+    """Whichever of client and view made a list before."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await server.next_request(reader)
+            page = answer([], None)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+
+    async with (
+        WireServer(script) as server,
+        WherebyClient("first-key", base_url=server.url, limiter=Unlimited()) as whereby,
+    ):
+        view = whereby.with_options(api_key="other-key")
+        for each in (whereby, view, whereby, view):
+            await each.recordings.list()
+        assert [b"first-key" in request for request in server.requests] == [True, False, True, False]
+        assert [b"other-key" in request for request in server.requests] == [False, True, False, True]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sender.calls import AT_ONCE, PERHAPS_DONE, UNTIL, statuses
+from transport.wire_server import WireServer, answering
 
 from whereby_async import (
     BudgetError,
@@ -17,9 +18,10 @@ from whereby_async import (
     Priority,
     RateLimitError,
     ResponseDecodeError,
+    SessionPool,
     WherebyClient,
 )
-from whereby_async.limiter import Unlimited
+from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -182,3 +184,74 @@ async def test_closing_while_a_retry_waits_for_points(fake: FakeWhereby) -> None
         with pytest.raises(ClientClosedError, match="it was not sent again") as caught:
             await call
     assert caught.value.may_have_happened is True
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_too_large_an_answer_in_one_piece_settles_its_permit(limiter: RecordingLimiter, status: int) -> None:
+    """Its body is refused, but what its head said of the budget is true."""
+    raw = b"HTTP/1.1 %d X\r\nX-RateLimit-Limit: 500\r\nX-RateLimit-Remaining: 7\r\nContent-Length: 200\r\n\r\n" % status
+    pool = SessionPool(max_body=100)
+    async with (
+        WireServer(answering(raw + b"x" * 200)) as server,
+        WherebyClient("key", base_url=server.url, pool=pool, limiter=limiter) as whereby,
+    ):
+        with pytest.raises((ResponseDecodeError, NotFoundError)):
+            await whereby.meetings.get("1")
+    await pool.aclose()
+    assert limiter.ends == [["settle"]]
+    (said,) = limiter.permits[0].answers
+    assert said is not None
+    assert (said.limit, said.remaining) == (500, 7)
+
+
+async def test_points_granted_at_once_go_back_if_nothing_was_sent(fake: FakeWhereby) -> None:
+    """Calls that are cancelled before they had a connection cost nothing, one on the wire stays paid for."""
+    budget, pool = PointBudget(), SessionPool(connections=1)
+    async with fake.client(limiter=budget, pool=pool) as whereby:
+        for _ in range(20):  # until the budget is known
+            await whereby.meetings.list()
+        before = budget.snapshot().available
+        fake.faults.add(Fault(delay=60.0))
+        calls = [asyncio.create_task(_gotten(whereby)) for _ in range(5)]
+        async with asyncio.timeout(5):
+            while len(fake.requests) < 21 or pool.waiting < 4:
+                await asyncio.sleep(0)
+        assert budget.snapshot().in_flight == 5
+        for call in calls[1:]:
+            call.cancel()
+        await asyncio.gather(*calls[1:], return_exceptions=True)
+        assert budget.snapshot().in_flight == 1
+        calls[0].cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert budget.snapshot().in_flight == 0
+        assert budget.snapshot().available == before - 1
+    await pool.aclose()
+
+
+async def test_a_second_attempt_is_no_newcomer(fake: FakeWhereby) -> None:
+    """A call that failed asks in its place, and its wait counts on: `max_wait=0` is not granted at once after a 429."""
+    budget = PointBudget()
+    async with fake.client(limiter=budget, retry=AT_ONCE, max_wait=0) as whereby:
+        await whereby.meetings.list()
+        fake.faults.add(Fault(status=503), Fault(status=429, headers={"Retry-After": "30"}))
+        with pytest.raises(RateLimitError):
+            await whereby.meetings.list()
+        with pytest.raises(BudgetError):
+            await whereby.meetings.list()
+        assert budget.snapshot().in_flight == 0
+    assert statuses(fake) == [200, 503, 429]
+
+
+async def test_a_closed_budget_grants_nothing_any_more(fake: FakeWhereby) -> None:
+    """Though it had points for everybody a moment before."""
+    budget = PointBudget()
+    async with fake.client(limiter=budget) as whereby:
+        await whereby.meetings.list()
+        await budget.aclose()
+        with pytest.raises(ClientClosedError, match="limiter was closed"):
+            await whereby.meetings.list()
+    assert len(fake.requests) == 1
+
+
+async def _gotten(whereby: WherebyClient) -> object:
+    return await whereby.meetings.list()

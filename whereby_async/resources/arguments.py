@@ -227,8 +227,8 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     """The paginator of a list, its lane fixed as it is now.
 
     Raises:
-        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, the cursor is empty, or `extra` holds what
-            these say.
+        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, the cursor is empty or no
+            Unicode text, or `extra` holds what these say.
     """
     for name, _ in pairs:
         if name in _KEYWORDS:
@@ -237,6 +237,6 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     rows = whole("page_size", size, 1, MAX_PAGE_SIZE)
     ahead = whole("prefetch", prefetch, 0, MAX_PAGE_SIZE)
     if cursor is not None:
-        pairs.append(("cursor", required("cursor", cursor)))
+        pairs.append(("cursor", unicode_text("cursor", required("cursor", cursor))))
     pairs.append(("limit", str(rows)))
     return Paginator(sender.pinned(), operation.bind(query=pairs), page_size=rows, prefetch=ahead)

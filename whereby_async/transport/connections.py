@@ -154,6 +154,7 @@ class Connections:
                 body = SilentBytes(content.read_nowait())
                 if len(body) <= self._max_body:
                     return Answer(response.status, response.headers, body)
+                exchange.heard = response.status, response.headers
                 return self._oversized(response, exchange, body)
             exchange.heard = response.status, response.headers
             return await self._answer(response, exchange, deadlines)

@@ -1,0 +1,192 @@
+"""Answers come out the same however they come in: in one piece, which is read at once, or apart."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+from transport.attempts import attempt
+from transport.wire_server import WireServer, answering
+
+from whereby_async.errors import APIConnectionError, ResponseDecodeError
+from whereby_async.transport import SessionPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.anyio
+
+PACKED = gzip.compress(b'{"a": 1}', mtime=0)
+FRAMINGS: dict[str, tuple[bytes, int, bytes]] = {
+    "length": (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n" + b'{"a": 1}', 200, b'{"a": 1}'),
+    "no body": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b""),
+    "204": (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+    "chunked": (
+        b'HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n',
+        201,
+        b'{"a": 1}',
+    ),
+    "gzip": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(PACKED), PACKED),
+        200,
+        b'{"a": 1}',
+    ),
+    "interim": (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
+        404,
+        b"{}",
+    ),
+}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[SessionPool]:
+    pool = SessionPool()
+    yield pool
+    await pool.aclose()
+
+
+async def seen() -> None:
+    """Let the other side of a connection see what was written."""
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_where_an_answer_is_cut_does_not_matter(pool: SessionPool, framing: str) -> None:
+    """Cut at every byte, and not at all: the same status and body, and the connection serves the next call."""
+    raw, status, body = FRAMINGS[framing]
+    cuts = [*range(1, len(raw)), len(raw)]
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for cut in cuts:
+            await server.next_request(reader)
+            writer.write(raw[:cut])
+            await writer.drain()
+            await seen()
+            writer.write(raw[cut:])
+            await writer.drain()
+
+    async with WireServer(script) as server:
+        for cut in cuts:
+            answer = await pool.send(attempt(server.url))
+            assert (cut, answer.status, bytes(answer.body)) == (cut, status, body)
+        assert (server.connections, len(server.requests), pool.in_use) == (1, len(cuts), 0)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_body_that_ends_with_its_connection_is_whole(pool: SessionPool, version: bytes, *, apart: bool) -> None:
+    """Its length was not told: the connection's end is the body's, and the next call takes another."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(b"HTTP/%s 200 OK\r\n\r\n" % version)
+        if apart:
+            await seen()
+        writer.write(b'{"a": 1}')
+
+    async with WireServer(script) as server:
+        for _ in range(3):
+            assert (await pool.send(attempt(server.url, "POST", json=b"{}"))).body == b'{"a": 1}'
+        assert server.connections == len(server.requests) == 3
+
+
+async def test_the_answer_to_a_head_has_no_body_whatever_its_length(pool: SessionPool) -> None:
+    """The length is that of what a GET would give."""
+    async with WireServer(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")) as server:
+        for _ in range(2):
+            answer = await pool.send(attempt(server.url, "HEAD"))
+            assert (answer.status, answer.body, answer.headers["Content-Length"]) == (200, b"", "500")
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("status", [200, 404])
+async def test_too_large_a_body_leaves_what_its_head_said(status: int, *, apart: bool) -> None:
+    """With its head or behind it: a result is refused, a refusal keeps its beginning, and of both the budget can be told."""
+    pool = SessionPool(max_body=5000)
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(b"HTTP/1.1 %d X\r\nX-RateLimit-Remaining: 7\r\nContent-Length: 5001\r\n\r\n" % status)
+        if apart:
+            await writer.drain()
+            await seen()
+        writer.write(b"x" * 5001)
+        await reader.read()
+
+    async with WireServer(script) as server:
+        once = attempt(server.url)
+        if status == 404:
+            answer = await pool.send(once)
+            assert (answer.headers["X-RateLimit-Remaining"], answer.body) == ("7", b"x" * 4096)
+        else:
+            with pytest.raises(ResponseDecodeError, match="larger than 5000 bytes") as caught:
+                await pool.send(once)
+            assert caught.value.body == b"x" * 4096
+            assert once.heard is not None
+            assert (once.heard[0], once.heard[1]["X-RateLimit-Remaining"]) == (200, "7")
+        assert pool.in_use == 0
+    await pool.aclose()
+
+
+@pytest.mark.parametrize("gone", ["closed", "aborted"])
+async def test_an_answer_in_the_same_breath_as_the_connection_s_end_is_had(pool: SessionPool, gone: str) -> None:
+    """A server that answers and goes has answered; the next call takes another connection and is sent once."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        if gone == "aborted":
+            await seen()
+            writer.transport.abort()
+
+    async with WireServer(script) as server:
+        for _ in range(20):
+            assert (await pool.send(attempt(server.url, "POST", json=b"{}"))).body == b"{}"
+            await seen()
+        assert server.connections == len(server.requests) == 20
+
+
+async def test_an_answer_before_the_request_is_out_ends_the_upload(pool: SessionPool) -> None:
+    """The refusal is told, the rest is not sent, and the half-used connection serves nobody else."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        server.requests.append(head)
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}")
+        await ended.wait()
+
+    ended = asyncio.Event()
+    async with WireServer(script) as server:
+        for _ in range(3):
+            answer = await pool.send(attempt(server.url, "POST", json=b"x" * 20_000_000))
+            assert (answer.status, answer.body) == (413, b"{}")
+        assert server.connections == 3
+        assert pool.in_use == 0
+        ended.set()
+    gc.collect()  # a response that holds on to its connection would warn here
+
+
+async def test_a_body_that_breaks_off_behind_its_head_is_not_whole(pool: SessionPool) -> None:
+    """At whatever byte the connection ends, half a body is never taken for one."""
+    raw = FRAMINGS["chunked"][0]
+    start = raw.index(b"\r\n\r\n") + 4
+    cuts = iter(range(start, len(raw) - 2))
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(raw[: next(cuts)])
+
+    async with WireServer(script) as server:
+        for _ in range(start, len(raw) - 2):
+            once = attempt(server.url)
+            with pytest.raises(APIConnectionError):
+                await pool.send(once)
+            assert once.heard is not None
+    assert pool.in_use == 0
