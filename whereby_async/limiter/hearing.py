@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _LONGEST_FLIGHT: Final = 10.0
 _LOOK: Final = 0.2
+_LOOK_ON: Final = 64
+"""Points beyond those in flight."""
 
 
 def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -> None:
@@ -58,7 +60,9 @@ def _remaining_said(ledger: Ledger, charge: Charge, remaining: int, now: float, 
     floor = charge.arrived + charge.cost + remaining
     if 4 * (floor - ledger.floor) > ledger.limit:
         ledger.lead.turned_at = now
-    ledger.floor = max(ledger.floor, floor)
+    if floor > ledger.floor:
+        ledger.floor = floor
+        ledger.look_to = ledger.granted + _LOOK_ON
     foreign = remaining + ledger.held < ledger.limit
     majority = others.vote(foreign=foreign)
     if foreign and (majority or (alone and others.twice)):

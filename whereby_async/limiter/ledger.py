@@ -79,6 +79,7 @@ class Ledger(Horizon):
         steady: All is so much as usual that answers can be foretold.
         foretold: What `granted` and an answer's `remaining` then add up to at least.
         look_at: Until then a foretold answer needs no second look.
+        look_to: Nor before so many points are answered: evidence has risen, perhaps since prices are too high.
         low: The least `remaining` of the window, as prices are learned from it.
         low_at: When it was heard.
         passed: Foretold answers have passed by since, from which nothing was learned.
@@ -96,7 +97,7 @@ class Ledger(Horizon):
     # Without them a ledger, which has so many attributes, would be slower to read.
     __slots__ = (
         "_adrift", "_settled", "adrift", "again_at", "ageing", "arrived", "calm", "cold", "crowded", "floor",
-        "foretold", "gate", "granted", "heard_at", "lead", "look_at", "low", "low_at", "open_to", "open_until",
+        "foretold", "gate", "granted", "heard_at", "lead", "look_at", "look_to", "low", "low_at", "open_to", "open_until",
         "others", "pace", "passed", "period", "piloted_end", "piloting", "quota", "slowest", "steady", "told", "why",
         "window",
     )  # fmt: skip
@@ -121,6 +122,7 @@ class Ledger(Horizon):
         self.low: int = -1
         self.told: int | None = None
         self.steady: bool = False
+        self.look_to: int = 0
         self.foretold: int = 0
         self.passed: bool = False
         self.slowest: float = SHORTEST_FLIGHT
@@ -272,7 +274,7 @@ class Ledger(Horizon):
     def lowest(self, low: int, low_at: float) -> None:
         """The least `remaining` of the window, now that prices have learned from it."""
         self.low, self.low_at = low, low_at
-        usual = self.calm and not self.cold.on and not self.lead.probation
+        usual = self.calm and not self.cold.on and not self.lead.probation and self.answered >= self.look_to
         self.steady = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
         self.foretold = self.quota.limit + self.ageing.released
 

@@ -54,6 +54,7 @@ class LocalPermit(Charge, eq=False, gc=False):
                     or (
                         remaining + ledger.granted >= ledger.foretold
                         and remaining + cost + self.arrived <= ledger.floor
+                        and now - self.granted_at <= ledger.slowest
                     )
                 )
                 and now < ledger.look_at

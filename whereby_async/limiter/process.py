@@ -279,9 +279,11 @@ def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], LocalPermit 
     It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has to be
     asked, as always for a limiter that grants otherwise than this module does.
     """
-    if isinstance(limiter, ProcessLimiter) and type(limiter).acquire is ProcessLimiter.acquire:
-        return limiter._at_once  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the module's own
-    return never
+    if not isinstance(limiter, ProcessLimiter) or "acquire" in vars(limiter):
+        return never
+    if type(limiter).acquire is not ProcessLimiter.acquire:
+        return never
+    return limiter._at_once  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the module's own
 
 
 def _reset_in(ledger: Ledger, now: float) -> float | None:

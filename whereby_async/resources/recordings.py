@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .. import downloads, operations
+from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from . import arguments
@@ -181,6 +181,8 @@ class Recordings:
             InternalServerError: The storage fails again and again.
             ClientClosedError: The client was closed meanwhile.
         """
+        from ..downloads import download  # who downloads nothing does not load it
+
         arguments.whole("valid_for", valid_for, 1, 43_200)
         segment("recording_id", recording_id)
 
@@ -190,7 +192,7 @@ class Recordings:
         async def fetch_name() -> str | None:
             return (await self.get(recording_id)).filename
 
-        return await downloads.download(
+        return await download(
             self._sender,
             "recordings.download",
             recording_id,

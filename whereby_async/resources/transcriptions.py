@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import downloads, operations
+from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..polling import Kind, wait_for
@@ -199,6 +199,8 @@ class Transcriptions:
             InternalServerError: The storage fails again and again.
             ClientClosedError: The client was closed meanwhile.
         """
+        from ..downloads import download  # who downloads nothing does not load it
+
         arguments.whole("valid_for", valid_for, 1, 43_200)
         segment("transcription_id", transcription_id)
 
@@ -208,7 +210,7 @@ class Transcriptions:
         async def fetch_name() -> str | None:
             return (await self.get(transcription_id)).filename
 
-        return await downloads.download(
+        return await download(
             self._sender,
             "transcriptions.download",
             transcription_id,
