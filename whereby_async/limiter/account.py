@@ -66,11 +66,11 @@ class Account:
     def __init__(
         self, ledger: Ledger, prices: Prices, reserve: Reserve, clock: Callable[[], float], listeners: Listeners
     ) -> None:
-        self.ledger = ledger
-        self.prices = prices
+        self.ledger: Ledger = ledger
+        self.prices: Prices = prices
         self.table: dict[str, int] = prices.table
-        self.reserve = reserve
-        self.clock = clock
+        self.reserve: Reserve = reserve
+        self.clock: Callable[[], float] = clock
         self.lanes: Lanes = Lanes()
         self.outlook: Outlook = Outlook(ledger, self.lanes)
         self.lessons: Lessons = Lessons(ledger, prices)

@@ -111,7 +111,7 @@ class Ledger(Horizon):
     piloted_end: float
 
     def __init__(self, limit: int | None, period: float) -> None:
-        self.period = period
+        self.period: float = period
         self.granted = self.arrived = self.open_to = 0
         # `answered` as it was when the last answer was heard: where it is more now, foretold ones have passed by.
         self._settled = 0
@@ -139,7 +139,7 @@ class Ledger(Horizon):
         self.calm: bool = False
         self.look_at = self.piloted_end = -math.inf
         self.piloting: bool = False
-        self.crowded = False
+        self.crowded: bool = False
         self.open_until: float = -math.inf
 
     @property
