@@ -75,7 +75,7 @@ class Paginator(Generic[T]):
 
     async def _first_page(self) -> Page[T]:
         if self._first is None:
-            self._first = await self._walk().__anext__()  # `anext` costs as much again
+            self._first = await self._sender.send(self._request)
         return self._first
 
     def __aiter__(self) -> AsyncIterator[T]:

@@ -67,8 +67,9 @@ class Insights:
             "roomName[contains]": name_contains,
             "createdAt[from]": arguments.date("created_from", created_from),
             "createdAt[to]": arguments.date("created_to", created_to),
+            "sortBy": arguments.sort_by(sort_by),
         }
-        query = arguments.query(extra, **filters, sortBy=arguments.sort_by(sort_by))
+        query = arguments.query(extra, **filters)
         return arguments.paginator(self._sender, operations.INSIGHTS_ROOMS, query, page_size, cursor, prefetch)
 
     def room_sessions(  # noqa: PLR0913 - as many filters as the API has

@@ -26,7 +26,7 @@ from yarl import URL
 from ..errors import ClientClosedError, ConfigurationError, ResponseDecodeError
 from ..redaction import SilentBytes
 from .body import Body
-from .connector import Connector, sending
+from .connector import Connector, accustom_allocator, sending
 from .deadlines import Deadlines
 from .exchange import SUCCESS, Answer, Exchange
 from .failures import FAILURES, failure_of
@@ -91,6 +91,7 @@ class Connections:
         self.ended: Future[None] = Future()
 
     def _new_session(self, keepalive: float) -> aiohttp.ClientSession:
+        accustom_allocator()
         connector = Connector(keepalive_timeout=keepalive, ttl_dns_cache=_DNS_TTL, ssl=self._ssl)
         session = aiohttp.ClientSession(
             connector=connector,
