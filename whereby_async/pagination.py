@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-import anyio
-
 from .errors import ResponseDecodeError
 
 if TYPE_CHECKING:
@@ -85,6 +83,8 @@ class Paginator(Generic[T]):
         """The pages, one call each, from the first (or from the `cursor=` that the list was asked for)."""
         if self._tasks is None or not self._prefetch:
             return self._walk()
+        import anyio  # who reads no pages ahead does not load it
+
         send, receive = anyio.create_memory_object_stream["Page[T] | Exception"](self._prefetch - 1)
         self._ahead.append(receive)
         self._tasks.start_soon(_read_ahead, self._walk(), send)
@@ -113,6 +113,8 @@ class Paginator(Generic[T]):
         if self._tasks is not None:
             msg = "this paginator is entered already: make another one"
             raise RuntimeError(msg)
+        import anyio
+
         self._tasks = await anyio.create_task_group().__aenter__()
         return self
 
@@ -211,6 +213,8 @@ class _PagesAhead(Generic[T]):
         return self
 
     async def __anext__(self) -> Page[T]:
+        import anyio
+
         try:
             page = await self._stream.receive()
         except anyio.EndOfStream:

@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
-import anyio
-import anyio.to_thread
-
 from ..operation import FilePart
 from ..redaction import SilentBytes
 
@@ -32,6 +29,8 @@ async def read_file(name: str, source: FileSource, *, max_bytes: int | None = No
         OSError: It can not be read.
     """
     if max_bytes is not None and isinstance(source, str | os.PathLike):
+        import anyio  # who uploads nothing does not load it
+
         _check_size(name, (await anyio.Path(source).stat()).st_size, max_bytes)
     content = SilentBytes(await _read(name, source, -1 if max_bytes is None else max_bytes + 1))
     _check_size(name, len(content), max_bytes)
@@ -42,6 +41,9 @@ async def _read(name: str, source: FileSource, most: int) -> bytes:
     """Up to `most` bytes, -1 for all: a device or a file much too large is not read to its end."""
     if isinstance(source, bytes | bytearray | memoryview):
         return SilentBytes(source)
+    import anyio
+    import anyio.to_thread
+
     if isinstance(source, str | os.PathLike):
         async with await anyio.open_file(source, "rb") as file:
             return await file.read(most)
