@@ -121,11 +121,12 @@ class ClientSender:
         attempt = failures = 0
         while not shared.closed:
             attempt += 1
+            # Made before points are granted: whatever is wrong with a request costs none.
+            exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
             earlier, permit = permit, quick(operation.cost, operation.name, priority)
             if permit is None:
                 permit = await self._points(operation, batch, priority, earlier, error)
             quick = never  # from the second attempt on a call has a place to keep
-            exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
             try:
                 if call:
                     call.attempt(permit.cost)

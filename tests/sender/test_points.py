@@ -15,11 +15,13 @@ from whereby_async import (
     ClientClosedError,
     InternalServerError,
     NotFoundError,
+    Paginator,
     Priority,
     RateLimitError,
     ResponseDecodeError,
     SessionPool,
     WherebyClient,
+    operations,
 )
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault
@@ -250,6 +252,19 @@ async def test_a_closed_budget_grants_nothing_any_more(fake: FakeWhereby) -> Non
         await budget.aclose()
         with pytest.raises(ClientClosedError, match="limiter was closed"):
             await whereby.meetings.list()
+    assert len(fake.requests) == 1
+
+
+async def test_a_request_that_cannot_be_written_takes_no_points(fake: FakeWhereby) -> None:
+    """Should one get past all checks, it fails before points are granted, not with them in hand."""
+    unwritable = operations.LIST_MEETINGS.bind(query=[("cursor", "\ud800")])
+    budget = PointBudget()
+    async with fake.client(limiter=budget) as whereby:
+        await whereby.meetings.list()
+        with pytest.raises(UnicodeEncodeError) as kept:  # and with it the frames, and what they hold
+            await Paginator(whereby._sender, unwritable, page_size=100)  # pyright: ignore[reportPrivateUsage] - all public ways check
+        assert budget.snapshot().in_flight == 0
+    assert kept.value is not None
     assert len(fake.requests) == 1
 
 

@@ -31,6 +31,8 @@ UNMETERED: Final = 2_000_000_000
 
 _running_loop: Final = asyncio._get_running_loop  # noqa: SLF001 - documented, and does not raise
 
+_NO_LOOP: Final = object()
+
 _APART: Final = 1.0
 """Seconds by which a loop's clock must differ from the process's to be another clock."""
 
@@ -83,7 +85,7 @@ class ProcessLimiter:
         self._listeners.unlock()
         self._account = self._opened(time.monotonic)
         # The real loop that was seen last, so that it is recognised at once; at first something that is none.
-        self._loop: object = self
+        self._loop: object = _NO_LOOP
         self._apart: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Account] = weakref.WeakKeyDictionary()
 
     def _opened(self, clock: Callable[[], float]) -> Account:
