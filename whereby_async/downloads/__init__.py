@@ -84,7 +84,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
 
 def _check(stall_timeout: object, on_progress: object) -> None:
     is_number = isinstance(stall_timeout, int | float) and not isinstance(stall_timeout, bool)
-    if not (is_number and 0 < stall_timeout < math.inf):  # type: ignore[operator]
+    if not (is_number and 0 < stall_timeout < math.inf):  # type: ignore[operator]  # a number, as asked
         msg = f"stall_timeout={shown(stall_timeout)}: pass seconds above 0; a deadline over all of it is asyncio.timeout(…)"
         raise ValueError(msg)
     if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):

@@ -35,7 +35,7 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
         ValueError: They are none, out of bounds, or without an end.
     """
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not least <= seconds < math.inf or seconds == -math.inf or (above and seconds == least):  # type: ignore[operator]
+    if not is_number or not least <= seconds < math.inf or seconds == -math.inf or (above and seconds == least):  # type: ignore[operator]  # a number, as asked
         bounds = f" above {least:g}" if above else f" from {least:g}" if math.isfinite(least) else ""
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
 

@@ -235,7 +235,7 @@ def _body(event: object) -> bytes:
 
 def _require(name: str, number: object, what: str, *, least: float = -math.inf, fits: bool = True) -> None:
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if not (fits and is_number and least <= number < math.inf and number > -math.inf):  # type: ignore[operator]
+    if not (fits and is_number and least <= number < math.inf and number > -math.inf):  # type: ignore[operator]  # a number, as asked
         raise ValueError(f"{name}={number!r}: pass {what}")
 
 
