@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .hooks import Hook
     from .limiter.protocol import Permit, Priority
     from .operation import Operation, Request
-    from .scopes import BatchedCalls
     from .send_options import SendOptions
     from .transport import Answer, SessionPool
 
@@ -103,7 +102,6 @@ class ClientSender:
         call = Call(audience, request.operation, self.options.lane())
         try:
             call.begin(request, self.shared.base_url)
-            call.asks()
             result = await self._send(request, call)
         except BaseException as error:
             call.end(error)
@@ -114,7 +112,6 @@ class ClientSender:
     async def _send(self, request: Request[T], call: Call | None = None) -> T:
         shared, options, operation = self.shared, self.options, request.operation
         priority = options.lane()
-        batch = current_batch.get()
         quick = self._quick_grant  # never for a batch's lane
         permit: Permit | None = None
         error: WherebyError | None = None
@@ -125,11 +122,11 @@ class ClientSender:
             exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
             earlier, permit = permit, quick(operation.cost, operation.name, priority)
             if permit is None:
-                permit = await self._points(operation, batch, priority, earlier, error)
+                permit = await self._points(operation, priority, earlier, error, call)
             quick = never  # from the second attempt on a call has a place to keep
             try:
                 if call:
-                    call.attempt(permit.cost)
+                    call.attempt(permit, earlier)
                 answer = await shared.pool.send(exchange)
             except BaseException as failure:  # noqa: BLE001 - goes on its way in there, once the permit has ended
                 error = _unanswered(failure, exchange, permit, error, call)
@@ -149,13 +146,15 @@ class ClientSender:
     async def _points(
         self,
         operation: Operation[Any],
-        batch: BatchedCalls | None,
         priority: Priority,
         earlier: Permit | None,
         error: WherebyError | None,
+        call: Call | None,
     ) -> Permit:
         """Points that were not to be had at once, or whatever the call ends with if there are none."""
-        options = self.options
+        options, batch = self.options, current_batch.get()
+        if call:
+            call.waits()
         try:
             return await self.shared.waiting.acquire(
                 options.limiter if batch is None else batch.limiter(options.limiter, operation),
@@ -190,8 +189,6 @@ class ClientSender:
             call.retries(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
-        if call:
-            call.asks()
 
 
 def _show(answer: Answer, rate_limit: RateLimit, answers: list[Answer] | None, call: Call | None) -> None:

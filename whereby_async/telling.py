@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .errors import WherebyError
     from .hooks import Hook
-    from .limiter.protocol import Priority
+    from .limiter.protocol import Permit, Priority
     from .operation import Operation, Request
     from .rate_limit import RateLimit
     from .transport import Answer, Exchange
@@ -98,13 +98,13 @@ class Audience:
 class Call:
     """One call, as its audience is told of it.
 
-    It is told in the order `begin`; for each attempt `asks`, `attempt`, then `answered` or `unanswered`, and `retries` if another
-    follows; and `end`.
+    It is told in the order `begin`; for each attempt `waits` if its points were not there, `attempt`, then `answered` or
+    `unanswered`, and `retries` if another follows; and `end`.
     """
 
     __slots__ = (
-        "_asked_at", "_attempt", "_audience", "_began_at", "_number", "_operation", "_paid", "_points", "_priority", "_sent_at",
-        "_status", "_waited",
+        "_asked_at", "_attempt", "_audience", "_began_at", "_number", "_operation", "_points", "_priority", "_sent_at", "_status",
+        "_waited",
     )  # fmt: skip
 
     def __init__(self, audience: Audience, operation: Operation[Any], priority: Priority) -> None:
@@ -116,7 +116,6 @@ class Call:
         self._asked_at: float | None = None
         self._sent_at = 0.0
         self._attempt = 0
-        self._paid = 0
         self._points = 0
         self._waited = 0.0
         self._status: int | None = None
@@ -136,24 +135,27 @@ class Call:
             )
             tell(hooks, "on_call", details)
 
-    def asks(self) -> None:
-        """It asks for the points of its next attempt."""
-        self._attempt += 1
+    def waits(self) -> None:
+        """It asks for points that were not to be had at once."""
         self._asked_at = monotonic()
 
-    def attempt(self, cost: int) -> None:
-        """It has them, and goes out."""
+    def attempt(self, permit: Permit, earlier: Permit | None) -> None:
+        """It has its points, and goes out; `earlier` is what its last attempt had."""
+        if getattr(permit, "waited", None) == getattr(earlier, "waited", 0.0):
+            self._asked_at = (
+                None  # by the limiter's own word; on a busy machine any two readings of a clock may lie apart
+            )
         waited = self._end_wait()
         self._sent_at = monotonic()
         self._status = None
-        self._paid += 1
-        self._points += cost
+        self._attempt += 1
+        self._points += permit.cost
         if hooks := self._audience.on_attempt:
             details = AttemptDetails(
                 operation=self._operation.name,
                 method=self._operation.method,
                 attempt=self._attempt,
-                cost=cost,
+                cost=permit.cost,
                 priority=self._priority,
                 waited=waited,
                 call=self._number,
@@ -213,7 +215,7 @@ class Call:
                 error=None if error is None else type(error).__name__,
                 cancelled=not isinstance(error, Exception | None),
                 status=error.status if isinstance(error, APIStatusError) else self._status,
-                attempts=self._paid,
+                attempts=self._attempt,
                 points=self._points,
                 waited=self._waited,
                 elapsed=monotonic() - self._began_at,

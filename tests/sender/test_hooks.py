@@ -7,6 +7,7 @@ import gc
 import inspect
 import logging
 import pydoc
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,12 @@ from whereby_async import (
     RetryPolicy,
     WherebyClient,
 )
+from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
     from whereby_async.hooks import AttemptDetails, EndDetails, ResponseDetails, RetryDetails
+    from whereby_async.limiter import Permit
 
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +76,41 @@ async def test_hooks_are_told_of_attempts_retries_and_answers(fake: FakeWhereby,
     assert attempt.waited >= 0
     with pytest.raises(AttributeError):
         attempt.cost = 5
+
+
+class Lagging:
+    """A limiter on a busy machine: it has the points, but the process is put to sleep before they are asked for."""
+
+    async def acquire(self, cost: int, **how: Any) -> Permit:
+        time.sleep(0.01)  # noqa: ASYNC251 - stands for the machine's scheduler
+        ask: Any = super()
+        permit: Permit = await ask.acquire(cost, **how)
+        return permit
+
+
+class LaggingBudget(Lagging, PointBudget):
+    """It says of each permit how long the call has waited."""
+
+
+class LaggingRecorder(Lagging, RecordingLimiter):
+    """It says nothing of that."""
+
+
+@pytest.mark.parametrize(("kind", "says"), [(LaggingBudget, True), (LaggingRecorder, False)])
+async def test_points_that_were_there_were_not_waited_for(
+    fake: FakeWhereby, kind: type[LaggingBudget | LaggingRecorder], says: bool
+) -> None:
+    """However long the machine takes over it, if the limiter says so; if it says nothing, the clock has to do."""
+    told: list[AttemptDetails | EndDetails] = []
+
+    class Everything:
+        on_attempt = on_end = staticmethod(told.append)
+
+    fake.faults.add(Fault(status=503))
+    async with fake.client(limiter=kind(), retry=AT_ONCE, hooks=[Everything()]) as whereby:
+        await whereby.meetings.list()
+    assert [each.waited == 0.0 for each in told] == [says] * 3
+    assert says or told[2].waited >= 0.02
 
 
 async def test_the_last_failure_is_no_retry(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
