@@ -64,7 +64,7 @@ class Desk:
         for _ in range(100):
             self.now += 0.01
             self.call()
-        assert self.ledger.steady
+        assert self.ledger.foresight.steady
 
     def burst(self, count: int, charged: int, cost: int, *, strangers: int = 0) -> None:
         """So many calls of one operation at once, answered in order in a tenth of a second."""
@@ -139,7 +139,7 @@ def test_right_prices_stay() -> None:
     for _ in range(20):
         desk.burst(5, 3, 3)
     assert desk.prices.table == {}
-    assert desk.ledger.steady
+    assert desk.ledger.foresight.steady
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -165,7 +165,7 @@ def test_unusual_answer_is_judged_as_if_all_had_gone_the_long_way(seed: int) -> 
                 desk.settle(*flying.pop(dice.randrange(len(flying))))
         for permit, answer in flying:
             desk.settle(permit, answer)
-        assert not desk.shortly or desk.ledger.passed or desk.ledger.steady
+        assert not desk.shortly or desk.ledger.foresight.passed or desk.ledger.foresight.steady
         desk.now += 0.05
         surprise = dice.choice((says(3, limit=LIMIT), says(120, limit=200), refuses(5.0), RateLimit()))
         desk.settle(desk.grant(), surprise)
@@ -210,8 +210,8 @@ def test_new_window_is_noted_under_an_endless_stream(*, straggler: bool) -> None
         if late and desk.now > turn + 5:
             straggler = False
             desk.settle(*late.pop())
-            assert desk.ledger.low < LIMIT - 200
-    assert desk.ledger.low == desk.limit - desk.spent + len(flying)
+            assert desk.ledger.foresight.low < LIMIT - 200
+    assert desk.ledger.foresight.low == desk.limit - desk.spent + len(flying)
 
 
 @pytest.mark.parametrize("flying", [1, 5, 50])
@@ -227,7 +227,7 @@ def test_others_that_begin_in_mid_burst_are_seen_within_a_moment(flying: int) ->
     desk.now += 0.2
     desk.call()
     assert desk.ledger.others.votes
-    assert not desk.ledger.steady
+    assert not desk.ledger.foresight.steady
 
 
 @pytest.mark.parametrize("limit", [500, LIMIT - 4, 2000])

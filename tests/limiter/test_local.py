@@ -654,7 +654,7 @@ async def test_served_waits_do_not_pile_up_behind_their_deadlines() -> None:
     held.lost()
     patient.cancel()
     account = budget._account_here()  # pyright: ignore[reportPrivateUsage] - what it keeps
-    assert len(account._board._deadlines) < 100  # pyright: ignore[reportPrivateUsage]
+    assert len(account.hall.board._deadlines) < 100  # pyright: ignore[reportPrivateUsage]
 
 
 @simulated

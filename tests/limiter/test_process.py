@@ -293,9 +293,8 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     held = loop.run_until_complete(hold())
     task = loop.create_task(hold())
     loop.run_until_complete(turns())
-    waiter = next(iter(account.lanes))
-    waiter.outcome = account._grant(waiter, time.monotonic())  # pyright: ignore[reportPrivateUsage]
-    account._hand(waiter)  # pyright: ignore[reportPrivateUsage]
+    waiter = next(iter(account.hall.lanes))
+    account.hall.hand(waiter, account._grant(waiter, time.monotonic()))  # pyright: ignore[reportPrivateUsage]
     loop.close()
     held.release()
     account.follow_up(None)

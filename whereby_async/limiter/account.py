@@ -22,17 +22,13 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ..errors import BudgetTimeoutError
 from . import refusals
+from .hall import Hall
 from .lessons import Lessons
 from .news import News
 from .options import check_cost
-from .outlook import Outlook
 from .permit import LocalPermit
 from .protocol import Priority
-from .queue import Lanes
-from .switchboard import Switchboard
-from .turns import Turns
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -56,8 +52,8 @@ class Account:
     """One budget by one clock, shared by all loops on that clock."""
 
     __slots__ = (
-        "__weakref__", "_board", "_lock", "_turns", "arrivals", "clock", "closed", "enter", "lanes", "leave",
-        "ledger", "lessons", "mailbox", "news", "outlook", "prices", "reserve", "table",
+        "__weakref__", "_lock", "arrivals", "clock", "closed", "enter", "hall", "leave", "ledger", "lessons", "mailbox",
+        "news", "prices", "reserve", "table",
     )  # fmt: skip
 
     enter: Callable[..., bool]
@@ -71,15 +67,12 @@ class Account:
         self.table: dict[str, int] = prices.table
         self.reserve: Reserve = reserve
         self.clock: Callable[[], float] = clock
-        self.lanes: Lanes = Lanes()
-        self.outlook: Outlook = Outlook(ledger, self.lanes)
+        self.hall: Hall = Hall(ledger, prices, reserve, self.tick)
         self.lessons: Lessons = Lessons(ledger, prices)
         self.news: News = News(listeners)
         self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
         self.closed: bool = False
         self.arrivals: int = 0
-        self._turns = Turns(ledger, self.lanes, reserve)
-        self._board = Switchboard(self.tick)
         self.unlock()
 
     def unlock(self) -> None:
@@ -137,38 +130,12 @@ class Account:
             raise refusals.closed()
         if waiter.cost > self.ledger.quota.whole:
             raise refusals.too_dear(waiter, self.ledger.quota.whole)
-        head = self.lanes.head()
-        self.ledger.crowded = head is not None
-        if (head is None or (waiter.priority, waiter.order) < (head.priority, head.order)) and self._turns.affords(
-            waiter, now
-        ):
+        if self.hall.lets_pass(waiter, now):
             return self._grant(waiter, now)
-        ahead = self.lanes.ahead_of(waiter.priority, waiter.order)
-        deadline = None if max_wait is None else self._deadline(waiter, max_wait, ahead, now)
-        self._board.seat(waiter, loop, deadline)
-        self._queue(waiter)
+        ahead = self.hall.seat(waiter, max_wait, loop, now)
         if self.news.wanted:
-            self.news.waits(waiter, self._reason(waiter, ahead, now), self.outlook.likely(waiter, now), ahead)
+            self.news.waits(waiter, self.hall.reason(waiter, ahead, now), self.hall.outlook.likely(waiter, now), ahead)
         return waiter
-
-    def _deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
-        try:
-            return self.outlook.deadline(waiter, max_wait, ahead, now)
-        except BudgetTimeoutError:
-            self.reserve.misses(waiter)
-            raise
-
-    def _queue(self, waiter: Waiter) -> None:
-        """From now on nobody goes without asking."""
-        self.ledger.crowded = True
-        self.ledger.open_to = 0
-        self.lanes.push(waiter)
-
-    def _reason(self, waiter: Waiter, ahead: int, now: float) -> str:
-        """What a call that begins to wait waits for."""
-        if self.ledger.room(now, waiter.cost) < waiter.cost:
-            return self.ledger.why
-        return "reserve" if not ahead and waiter.priority is Priority.BATCH else "queue"
 
     # Granting
 
@@ -183,48 +150,21 @@ class Account:
 
     def _pump(self, now: float, here: asyncio.AbstractEventLoop | None) -> bool:
         """Grant what can be granted, up to a chunk; whether there is perhaps more."""
-        if self._board.hurried:
-            # Whose deadline lies before the next moment at which anything can be granted need not wait for it.
-            while late := self._board.overdue(self.outlook.next_at(now)):
-                self.reserve.misses(late)
-                self._refuse(late, refusals.too_late(late, self.ledger.likely_wait(now, late.cost)))
+        hall = self.hall
+        hall.refuse_overdue(now)
         for _ in range(CHUNK):
-            waiter = self._turns.next(now, here)
+            waiter = hall.next(now, here)
             if waiter is None:
                 return False
-            waiter.outcome = self._grant(waiter, now)
-            self._hand(waiter)
-        return self.lanes.count > 0
-
-    def _refuse(self, waiter: Waiter, error: Exception) -> None:
-        waiter.outcome = error
-        self._hand(waiter)
-
-    def _refuse_unpayable(self) -> None:
-        """The limit has fallen or prices have risen: some of those that wait can never be paid for."""
-        whole = self.ledger.quota.whole
-        for waiter in [waiter for waiter in self.lanes if waiter.cost > whole]:
-            self._refuse(waiter, refusals.too_dear(waiter, whole))
-
-    def _hand(self, waiter: Waiter) -> None:
-        """Its outcome stands: let its station tell it."""
-        self._turns.forget(waiter)
-        self._board.hand(waiter)
+            hall.hand(waiter, self._grant(waiter, now))
+        return hall.lanes.count > 0
 
     def tick(self, station: Station) -> None:
         """A station's timer, or its turn to go on. Runs in its loop."""
         self.enter()
         try:
             now = self.clock()
-            for waiter in station.parked:
-                if not waiter.future.done():
-                    waiter.cost = self.prices.price(waiter.operation, waiter.seed)
-                    self._queue(waiter)
-                else:
-                    station.waiting -= 1
-            if station.parked:
-                station.parked.clear()
-                self._refuse_unpayable()
+            self.hall.recall(station)
             self._collect(now)
             more = self._pump(now, station.loop)
         finally:
@@ -250,7 +190,7 @@ class Account:
             try:
                 now = self.clock()
                 self._collect(now)
-                if self.lanes.count:
+                if self.hall.lanes.count:
                     here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
                     more = self._pump(now, here)
             finally:
@@ -262,7 +202,7 @@ class Account:
         while mailbox:
             thing, ending, answer = mailbox.popleft()
             if isinstance(thing, Waiter):
-                self._abandon(thing)
+                self.hall.abandon(thing)
             elif thing is not None and thing.live:
                 thing.live = False
                 self.book(thing, ending, answer, now)
@@ -282,34 +222,16 @@ class Account:
         whole = self.ledger.quota.whole
         self.ledger.settle(permit, answer, now)
         if self.ledger.quota.whole < whole:
-            self._refuse_unpayable()
+            self.hall.refuse_unpayable()
         if answer is not None:
             if answer.throttled:
                 self.news.throttled(answer, max(0.0, self.ledger.gate.opens_at - now))
             if changes := self.lessons.learn(permit, answer, now):
-                self._reprice()
+                self.hall.reprice()
                 self.news.moved(changes)
         self.news.settled(self.ledger)
-        if self.news or self._board.ringing:
+        if self.news or self.hall.board.ringing:
             self.mailbox.append((None, "settled", None))
-
-    def _reprice(self) -> None:
-        """Prices have moved: those who wait pay the new ones, or are told that they never can."""
-        self.lanes.reprice(lambda waiter: self.prices.price(waiter.operation, waiter.seed))
-        self._refuse_unpayable()
-
-    def _abandon(self, waiter: Waiter) -> None:
-        """Its task is gone: out of the lane with it, or back with the points."""
-        if waiter.outcome is None:
-            self.reserve.misses(waiter)
-        if waiter.queued:
-            self._turns.forget(waiter)
-        elif waiter in waiter.station.parked:
-            waiter.station.parked.remove(waiter)
-            waiter.station.waiting -= 1
-        elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.live:
-            waiter.outcome.live = False
-            self.ledger.refund(waiter.outcome)
 
     def close(self, here: asyncio.AbstractEventLoop | None) -> None:
         """Let go of all that wait."""
@@ -318,8 +240,7 @@ class Account:
             self.closed = True
             # From now on nothing is granted without a second thought.
             self.ledger.grow_cold(math.inf)
-            for waiter in [*self.lanes, *self._board.parked()]:
-                self._refuse(waiter, refusals.closed_meanwhile())
+            self.hall.dismiss()
         finally:
             self.leave()
         self.follow_up(here)
@@ -328,8 +249,8 @@ class Account:
 
     def follow_up(self, here: asyncio.AbstractEventLoop | None, *, more: bool = False) -> None:
         """After the lock was given back: wake, arm timers, tell hooks, and look whether an end came in meanwhile."""
-        if self._board.ringing or self.lanes.count:
-            self._board.wake(here, self.ledger.again_at, self.clock(), more=more)
+        if self.hall.board.ringing or self.hall.lanes.count:
+            self.hall.board.wake(here, self.ledger.again_at, self.clock(), more=more)
         if self.news:
             self.news.tell(self.ledger)
         if self.mailbox:

@@ -26,7 +26,7 @@ def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -
         _refused(ledger, charge, answer, now)
         return
     ledger.gate.passed(charge.granted_at)
-    ledger.told = None if answer is None else answer.limit
+    ledger.foresight.limit = None if answer is None else answer.limit
     remaining = _usable(ledger, answer)
     if answer is None or remaining is None:
         ledger.cold.unheard(charge.granted_at)
@@ -35,10 +35,10 @@ def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -
             young = 4 * ledger.ageing.younger(TURN, now) >= ledger.limit
             ledger.lead.back(everything=remaining + charge.cost >= ledger.limit, young=young)
         _remaining_said(ledger, charge, remaining, now, alone=led or ledger.cold.on)
-        ledger.look_at = now + _LOOK
+        ledger.foresight.until = now + _LOOK
         if answer.reset_in is not None:
             ledger.window.note(answer.reset_in, now)
-            ledger.look_at = now + _LOOK if ledger.window.settled else now
+            ledger.foresight.until = now + _LOOK if ledger.window.settled else now
     ledger.reopen()
 
 
@@ -62,7 +62,7 @@ def _remaining_said(ledger: Ledger, charge: Charge, remaining: int, now: float, 
         ledger.lead.turned_at = now
     if floor > ledger.floor:
         ledger.floor = floor
-        ledger.look_to = ledger.granted + _LOOK_ON
+        ledger.foresight.look_to = ledger.granted + _LOOK_ON
     foreign = remaining + ledger.held < ledger.limit
     majority = others.vote(foreign=foreign)
     if foreign and (majority or (alone and others.twice)):

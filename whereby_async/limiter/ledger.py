@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .ageing import Ageing
 from .caution import room_among_others, room_at_turn, room_cold, room_on_probation
 from .cold import Cold
+from .foresight import Foresight
 from .gate import Gate
 from .hearing import hear
 from .horizon import Horizon
@@ -75,15 +76,8 @@ class Ledger(Horizon):
         crowded: Calls wait, so nothing is granted without a second thought.
         calm: All is as usual: nobody else spends, no call is ahead.
         heard_at: When the last answer came.
-        told: The limit that the last answer named.
-        steady: All is so much as usual that answers can be foretold.
-        foretold: What `granted` and an answer's `remaining` then add up to at least.
-        look_at: Until then a foretold answer needs no second look.
-        look_to: Nor before so many points are answered: evidence has risen, perhaps since prices are too high.
-        low: The least `remaining` of the window, as prices are learned from it.
-        low_at: When it was heard.
-        passed: Foretold answers have passed by since, from which nothing was learned.
         gate: Shut until the moment that a 429 has named.
+        foresight: Which answers can be foretold.
         slowest: The longest round trip seen, within reason.
         quota: The limit.
         ageing: What is spent, and when it is released.
@@ -96,36 +90,26 @@ class Ledger(Horizon):
 
     # Without them a ledger, which has so many attributes, would be slower to read.
     __slots__ = (
-        "_adrift", "_settled", "adrift", "again_at", "ageing", "arrived", "calm", "cold", "crowded", "floor",
-        "foretold", "gate", "granted", "heard_at", "lead", "look_at", "look_to", "low", "low_at", "open_to", "open_until",
-        "others", "pace", "passed", "period", "piloted_end", "piloting", "quota", "slowest", "steady", "told", "why",
-        "window",
+        "_adrift", "adrift", "again_at", "ageing", "arrived", "calm", "cold", "crowded", "floor", "foresight", "gate",
+        "granted", "heard_at", "lead", "open_to", "open_until", "others", "pace", "period", "piloted_end", "piloting",
+        "quota", "slowest", "why", "window",
     )  # fmt: skip
 
     arrived: int
     granted: int
     heard_at: float
-    look_at: float
-    low_at: float
     open_to: int
     piloted_end: float
 
     def __init__(self, limit: int | None, period: float) -> None:
         self.period: float = period
         self.granted = self.arrived = self.open_to = 0
-        # `answered` as it was when the last answer was heard: where it is more now, foretold ones have passed by.
-        self._settled = 0
         self.adrift: int = 0
         self._adrift: deque[tuple[float, int]] = deque()
         self.floor: float = -math.inf
-        self.heard_at = self.low_at = -math.inf
-        self.low: int = -1
-        self.told: int | None = None
-        self.steady: bool = False
-        self.look_to: int = 0
-        self.foretold: int = 0
-        self.passed: bool = False
+        self.heard_at = -math.inf
         self.slowest: float = SHORTEST_FLIGHT
+        self.foresight: Foresight = Foresight()
         self.gate: Gate = Gate(period)
         self.quota: Quota = Quota(limit)
         self.ageing: Ageing = Ageing(period)
@@ -137,7 +121,7 @@ class Ledger(Horizon):
         self.lead: Lead = Lead()
         self.cold: Cold = Cold()
         self.calm: bool = False
-        self.look_at = self.piloted_end = -math.inf
+        self.piloted_end = -math.inf
         self.piloting: bool = False
         self.crowded: bool = False
         self.open_until: float = -math.inf
@@ -233,13 +217,13 @@ class Ledger(Horizon):
             self.lead.due = True
         released = self.ageing.released
         self.ageing.release(now)
-        self.foretold += self.ageing.released - released
+        self.foresight.points += self.ageing.released - released
 
     def disturb(self) -> None:
         """Nothing is as usual: every grant and every answer is looked at."""
         self.calm = False
         self.open_to = 0
-        self.steady = False
+        self.foresight.steady = False
 
     def reopen(self) -> None:
         """What may be granted without asking: nothing that needs a lead."""
@@ -261,27 +245,22 @@ class Ledger(Horizon):
 
     def settle(self, charge: Charge, answer: RateLimit | None, now: float) -> None:
         """An answer came."""
-        self.steady = False
-        if self.answered != self._settled and self.low >= 0:
-            self.passed = True
-            self.low_at = self.heard_at
+        self.foresight.look(charge.cost, self.answered, self.heard_at)
         self.arrived += charge.cost
-        self._settled = self.answered
         self.ageing.answered(charge.cost, now)
         self.heard_at = now
         hear(self, charge, answer, now)
 
     def lowest(self, low: int, low_at: float) -> None:
         """The least `remaining` of the window, now that prices have learned from it."""
-        self.low, self.low_at = low, low_at
-        usual = self.calm and not self.cold.on and not self.lead.probation and self.answered >= self.look_to
-        self.steady = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
-        self.foretold = self.quota.limit + self.ageing.released
+        usual = self.calm and not self.cold.on and not self.lead.probation and self.answered >= self.foresight.look_to
+        steady = usual and self.quota.agreed and self.others.unseen and self.gate.untroubled
+        self.foresight.learned(low, low_at, steady=steady, points=self.quota.limit + self.ageing.released)
 
     def lost(self, charge: Charge, now: float) -> None:
         """No answer will come: the call may have counted, and may even arrive yet."""
         self.adrift += charge.cost
-        self._settled += charge.cost
+        self.foresight.unanswered(charge.cost)
         self._adrift.append((now + self.slowest, charge.cost))
         self.ageing.unanswered(charge.cost, self.slowest, now)
         self.lead.gone(charge)

@@ -35,9 +35,10 @@ class Lessons:
     def learn(self, permit: LocalPermit, answer: RateLimit, now: float) -> list[Change]:
         """An answer came that the ledger has heard; the prices that it moves."""
         ledger, prices, trail = self._ledger, self._prices, self._trail
-        if ledger.passed:
-            ledger.passed = False
-            trail.passed(ledger.low, ledger.low_at)
+        foresight = ledger.foresight
+        if foresight.passed:
+            foresight.passed = False
+            trail.passed(foresight.low, foresight.low_at)
         samples: list[Sample] = []
         if not answer.throttled and answer.remaining is not None and answer.remaining < ledger.limit:
             samples = trail.note(answer.remaining, permit.operation, permit.cost, permit.granted_at, now)

@@ -44,21 +44,22 @@ class LocalPermit(Charge, eq=False, gc=False):
             self.live = False
             now = clock()
             ledger = account.ledger
+            foresight = ledger.foresight
             cost = self.cost
             if (
-                ledger.steady
+                foresight.steady
                 and answer is not None
                 and (remaining := answer.remaining) is not None
                 and (
-                    remaining + cost == ledger.low
+                    remaining + cost == foresight.low
                     or (
-                        remaining + ledger.granted >= ledger.foretold
+                        remaining + ledger.granted >= foresight.points
                         and remaining + cost + self.arrived <= ledger.floor
                         and now - self.granted_at <= ledger.slowest
                     )
                 )
-                and now < ledger.look_at
-                and answer.limit == ledger.told
+                and now < foresight.until
+                and answer.limit == foresight.limit
                 and not answer.throttled
             ):
                 # The common case: what could be foretold. It is the next after the lowest; or neither less is left than what
@@ -66,8 +67,8 @@ class LocalPermit(Charge, eq=False, gc=False):
                 # not. This is `Ledger.settle`, written out for speed.
                 ledger.arrived += cost
                 ledger.heard_at = now
-                if remaining < ledger.low:  # noqa: PLR1730 - a call of `min` costs more
-                    ledger.low = remaining
+                if remaining < foresight.low:  # noqa: PLR1730 - a call of `min` costs more
+                    foresight.low = remaining
                 ageing = ledger.ageing
                 if now <= ageing.merge_until:
                     ageing.newest[1] += cost

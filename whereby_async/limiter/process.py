@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ClientClosedError, ConfigurationError
+from .clocks import LoopClock, is_monotonic
 from .listeners import Listeners
 from .permit import LocalPermit
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
@@ -33,41 +34,10 @@ _running_loop: Final = asyncio._get_running_loop  # noqa: SLF001 - documented, a
 
 _NO_LOOP: Final = object()
 
-_APART: Final = 1.0
-"""Seconds by which a loop's clock must differ from the process's to be another clock."""
-
 _BATCH: Final = Priority.BATCH
 _NORMAL: Final = Priority.NORMAL
-_monotonic_loops: set[type[asyncio.AbstractEventLoop]] = set()
 _limiters: weakref.WeakSet[ProcessLimiter] = weakref.WeakSet()
 _accounts: weakref.WeakSet[Account] = weakref.WeakSet()
-
-
-class _LoopClock:
-    """A loop's time, without keeping the loop alive."""
-
-    __slots__ = ("_last", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._last = loop.time()
-
-    def __call__(self) -> float:
-        loop = self._loop()
-        if loop is not None:
-            self._last = loop.time()
-        return self._last
-
-
-def _is_monotonic(loop: asyncio.AbstractEventLoop) -> bool:
-    """Does this loop run on the process's monotonic clock?"""
-    kind = type(loop)
-    if kind in _monotonic_loops:
-        return True
-    if kind.time is asyncio.BaseEventLoop.time or kind.__module__.partition(".")[0] == "uvloop":
-        _monotonic_loops.add(kind)
-        return True
-    return not getattr(loop, "simulated", False) and abs(loop.time() - time.monotonic()) < _APART
 
 
 class ProcessLimiter:
@@ -94,14 +64,14 @@ class ProcessLimiter:
         return account
 
     def _account_of(self, loop: asyncio.AbstractEventLoop) -> Account:
-        if _is_monotonic(loop):
+        if is_monotonic(loop):
             self._loop = loop
             return self._account
         account = self._apart.get(loop)
         if account is None:
             if self._closed:
                 raise ClientClosedError("the limiter was closed: make a new one")
-            account = self._apart[loop] = self._opened(_LoopClock(loop))
+            account = self._apart[loop] = self._opened(LoopClock(loop))
         return account
 
     def _at_once(self, cost: int, operation: str, priority: Priority) -> LocalPermit | None:
@@ -197,7 +167,7 @@ class ProcessLimiter:
         """Nothing is in flight, nobody waits, and nothing was heard for two periods."""
         for account in (self._account, *self._apart.values()):
             ledger = account.ledger
-            if ledger.pending or account.lanes.count or account.clock() - ledger.heard_at < 2 * ledger.period:
+            if ledger.pending or account.hall.lanes.count or account.clock() - ledger.heard_at < 2 * ledger.period:
                 return False
         return True
 
@@ -208,14 +178,14 @@ class ProcessLimiter:
         try:
             now = account.clock()
             ledger = account.ledger
-            available = 0 if account.lanes.count else max(0, ledger.room(now))
+            available = 0 if account.hall.lanes.count else max(0, ledger.room(now))
             return BudgetSnapshot(
                 limit=ledger.limit,
                 remaining=ledger.remaining(),
                 available=available,
                 in_flight=ledger.pending,
-                waiting={priority: account.lanes[priority].count for priority in Priority},
-                waiting_points=account.lanes.points,
+                waiting={priority: account.hall.lanes[priority].count for priority in Priority},
+                waiting_points=account.hall.lanes.points,
                 reset_in=_reset_in(ledger, now),
                 foreign_rate=ledger.others.rate if now < ledger.others.until else 0.0,
                 costs=dict(account.prices.table),
@@ -244,7 +214,7 @@ class ProcessLimiter:
             now = account.clock()
             ledger = account.ledger
             room = ledger.room(now)
-            total = account.lanes.points + points
+            total = account.hall.lanes.points + points
             windows = 1 if total <= room else 1 - (room - total) // ledger.limit
             return Forecast(windows=windows, seconds=ledger.likely_wait(now, total) if points > 0 else 0.0)
         finally:
