@@ -30,8 +30,8 @@ HELD_UP = 230
 AT_ONCE = 200
 LATER = 100
 """People, over two windows. What comes into a window is within the share of it that the recipe reserves for people: 300 points."""
-SMALL = 0.1
-"""The part of a window that is a small one."""
+SMALL = 1 / 3
+"""The part of a window that is a small one, even where a machine is busy with other tests: without lanes it would be several."""
 
 
 def _waits(program: Program, operation: str) -> list[float]:

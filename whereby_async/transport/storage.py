@@ -83,7 +83,7 @@ class Storage:
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
         url = checked_link(link, operation=self.operation)
         for _ in range(_MOST_REDIRECTS):
-            answer = StorageAnswer(self, await self._connections.fetch(url, headers), stall)
+            answer = StorageAnswer(self, await self._connections.sessions.fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()

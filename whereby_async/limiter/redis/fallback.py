@@ -104,7 +104,7 @@ class Loan:
         """Is there anybody whom the store's return would concern?"""
         if now < self.used_at + self._period:
             return True
-        return any(account.lanes.count for account in self._accounts) or self.spent() > 0
+        return any(account.hall.lanes.count for account in self._accounts) or self.spent() > 0
 
     def end(self) -> None:
         """The store is there again, or nobody needs either any more: those who wait here are sent away."""
