@@ -14,7 +14,7 @@ from whereby_async.limiter.account import Account
 from whereby_async.limiter.costs import Prices
 from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.listeners import Listeners
-from whereby_async.limiter.permit import LocalPermit
+from whereby_async.limiter.permit import LivePermit
 from whereby_async.limiter.process import never, quick_grant
 from whereby_async.limiter.reserve import Reserve
 
@@ -32,11 +32,11 @@ class Desk:
         self.limit, self.spent, self.ends = LIMIT, 0, 0.0
         self.shortly = shortly
 
-    def grant(self, cost: int = 1, operation: str = "") -> LocalPermit:
+    def grant(self, cost: int = 1, operation: str = "") -> LivePermit:
         """A call goes, if there is room."""
         price = self.prices.price(operation, cost)
         assert self.ledger.room(self.now, price) >= price
-        permit = LocalPermit(price, self.now, 0, self.account, operation, 0)
+        permit = LivePermit(price, self.now, 0, self.account, operation, 0)
         self.ledger.charge(permit, self.now)
         return permit
 
@@ -47,12 +47,12 @@ class Desk:
         self.spent += cost
         return says(self.limit - self.spent, limit=self.limit, reset_in=self.ends - self.now + 0.25)
 
-    def settle(self, permit: LocalPermit, answer: RateLimit) -> None:
+    def settle(self, permit: LivePermit, answer: RateLimit) -> None:
         """The answer comes."""
         if self.shortly:
             permit.settle(answer)
         else:
-            permit.live = False
+            permit.retire()
             self.account.settle(permit, answer, self.now)
 
     def call(self, cost: int = 1) -> None:
@@ -149,7 +149,7 @@ def test_unusual_answer_is_judged_as_if_all_had_gone_the_long_way(seed: int) -> 
     for shortly in (True, False):
         dice, desk = random.Random(seed), Desk(shortly=shortly)
         desk.warm()
-        flying: list[tuple[LocalPermit, RateLimit]] = []
+        flying: list[tuple[LivePermit, RateLimit]] = []
         for _ in range(150):
             desk.now += dice.uniform(0.0, 0.05)
             fate = dice.random()
@@ -198,8 +198,8 @@ def test_new_window_is_noted_under_an_endless_stream(*, straggler: bool) -> None
     desk = Desk()
     desk.ends = turn = desk.now + 30.0
     desk.warm()
-    late: list[tuple[LocalPermit, RateLimit]] = []
-    flying: list[tuple[LocalPermit, RateLimit]] = []
+    late: list[tuple[LivePermit, RateLimit]] = []
+    flying: list[tuple[LivePermit, RateLimit]] = []
     while desk.now < turn + 8:
         desk.now += 0.05
         if straggler and not late and desk.now > turn - 1:

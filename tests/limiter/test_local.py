@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from whereby_async.errors import (
     Throttled,
 )
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
+from whereby_async.limiter.permit import LivePermit, LocalPermit
 
 if TYPE_CHECKING:
     from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
@@ -299,6 +301,25 @@ async def test_permit_collected_without_an_end_is_lost() -> None:
     gc.collect()
     snapshot = budget.snapshot()
     assert (snapshot.in_flight, snapshot.available) == (0, 7)
+
+
+@pytest.mark.parametrize("end", ["settle", "release", "lost", "dropped"])
+@simulated
+async def test_ended_permits_leave_no_trace_in_their_classes(end: str) -> None:
+    """A permit changes its class when it ends; Python's own count of what refers to the two must come out even."""
+    budget = PointBudget(1_000_000)
+    classes = (LivePermit, LocalPermit)
+    (await budget.acquire(1)).settle(says(999_999, limit=1_000_000))
+    before = [sys.getrefcount(kind) for kind in classes]
+    for left in range(999_998, 999_000, -1):
+        permit = await budget.acquire(1)
+        if end == "settle":
+            permit.settle(says(left, limit=1_000_000))
+        elif end != "dropped":
+            getattr(permit, end)()
+        del permit
+    assert budget.snapshot().in_flight == 0
+    assert [sys.getrefcount(kind) for kind in classes] == before
 
 
 @simulated

@@ -27,7 +27,7 @@ from .hall import Hall
 from .lessons import Lessons
 from .news import News
 from .options import check_cost
-from .permit import LocalPermit
+from .permit import LivePermit, LocalPermit
 from .protocol import Priority
 from .waiter import Waiter
 
@@ -140,7 +140,7 @@ class Account:
     # Granting
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
-        permit = LocalPermit(
+        permit = LivePermit(
             waiter.cost, now, 0, self, waiter.operation, waiter.order, waiter.waited + now - waiter.asked_at
         )
         self.ledger.charge(permit, now)
@@ -203,8 +203,7 @@ class Account:
             thing, ending, answer = mailbox.popleft()
             if isinstance(thing, Waiter):
                 self.hall.abandon(thing)
-            elif thing is not None and thing.live:
-                thing.live = False
+            elif thing is not None and thing.retire():
                 self.book(thing, ending, answer, now)
 
     def book(self, permit: LocalPermit, ending: Ending, answer: RateLimit | None, now: float) -> None:

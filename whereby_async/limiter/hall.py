@@ -141,8 +141,7 @@ class Hall:
         elif waiter in waiter.station.parked:
             waiter.station.parked.remove(waiter)
             waiter.station.waiting -= 1
-        elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.live:
-            waiter.outcome.live = False
+        elif isinstance(waiter.outcome, LocalPermit) and waiter.outcome.retire():
             self._ledger.refund(waiter.outcome)
 
     def dismiss(self) -> None:

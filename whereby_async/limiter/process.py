@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ClientClosedError, ConfigurationError
 from .clocks import LoopClock, is_monotonic
 from .listeners import Listeners
-from .permit import LocalPermit
+from .permit import LivePermit, LocalPermit
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class ProcessLimiter:
             if granted < mark <= ledger.open_to and now < ledger.open_until:
                 # Points are there, nobody waits. This is `Ledger.charge`, written out for speed.
                 ledger.granted = mark
-                return LocalPermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
+                return LivePermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
             return None
         finally:
             leave()
@@ -140,7 +140,7 @@ class ProcessLimiter:
                     mark = granted + (account.table.get(operation, cost) if account.table else cost)
                     if granted < mark <= ledger.open_to and now < ledger.open_until:
                         ledger.granted = mark
-                        return LocalPermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
+                        return LivePermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
                 finally:
                     leave()
                     if account.mailbox:
