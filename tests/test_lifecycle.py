@@ -14,6 +14,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pytest
+from limiter.serving import until
 
 from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
@@ -25,32 +26,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-class ServerThread:
-    """A `FakeWhereby` in a thread with a loop of its own, for clients in other loops, threads and processes."""
-
-    def __init__(self) -> None:
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
-        self._thread.start()
-        self._started.wait()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with FakeWhereby(limit=100_000) as self.fake:
-            self.url = self.fake.url
-            self._started.set()
-            await self._stop.wait()
-
-    def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-
 @pytest.fixture
-def server() -> Iterator[ServerThread]:
-    server = ServerThread()
-    yield server
-    server.close()
+def server() -> Iterator[FakeWhereby]:
+    """A server in a thread with a loop of its own, for clients in other loops, threads and processes."""
+    with FakeWhereby(limit=100_000).in_thread() as fake:
+        yield fake
 
 
 def run_program(code: str, url: str, *, uvloop: bool = False) -> subprocess.CompletedProcess[str]:
@@ -75,7 +55,7 @@ def run_program(code: str, url: str, *, uvloop: bool = False) -> subprocess.Comp
 
 
 @pytest.mark.parametrize("uvloop", [False, True])
-def test_a_module_level_client_works_under_three_loops_in_a_row(server: ServerThread, uvloop: bool) -> None:
+def test_a_module_level_client_works_under_three_loops_in_a_row(server: FakeWhereby, uvloop: bool) -> None:
     """Each loop's session closes quietly with its loop; nothing is printed, nothing warned of."""
     code = """
         client = WherebyClient()
@@ -89,7 +69,7 @@ def test_a_module_level_client_works_under_three_loops_in_a_row(server: ServerTh
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")
 
 
-def test_a_loop_that_is_closed_without_ceremony_makes_no_noise(server: ServerThread) -> None:
+def test_a_loop_that_is_closed_without_ceremony_makes_no_noise(server: FakeWhereby) -> None:
     """Even a loop that never finished its async generators ends without "Event loop is closed" or "Unclosed session"."""
     code = """
         warnings.simplefilter("default")
@@ -108,7 +88,7 @@ def test_a_loop_that_is_closed_without_ceremony_makes_no_noise(server: ServerThr
     assert "WherebyClient" not in ran.stderr
 
 
-def test_a_client_left_unclosed_is_named_in_one_warning(server: ServerThread) -> None:
+def test_a_client_left_unclosed_is_named_in_one_warning(server: FakeWhereby) -> None:
     """Exactly one `ResourceWarning`, which names the client, and nothing else on stderr."""
     code = """
         warnings.simplefilter("always")
@@ -137,7 +117,7 @@ def test_a_client_that_was_never_used_warns_of_nothing() -> None:
         gc.collect()
 
 
-def test_threads_with_loops_of_their_own_share_one_client(server: ServerThread) -> None:
+def test_threads_with_loops_of_their_own_share_one_client(server: FakeWhereby) -> None:
     """One client, six threads: every call is answered, and one account has counted them all."""
     client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=PointBudget(100_000))
     counts: list[int] = []
@@ -155,12 +135,12 @@ def test_threads_with_loops_of_their_own_share_one_client(server: ServerThread) 
     for thread in threads:
         thread.join()
     assert counts == [30] * 6
-    assert server.fake.points_spent == 180
+    assert server.points_spent == 180
     assert client.limiter.snapshot().in_flight == 0
     asyncio.run(client.aclose())
 
 
-def test_closing_closes_the_sessions_of_other_running_loops(server: ServerThread) -> None:
+def test_closing_closes_the_sessions_of_other_running_loops(server: FakeWhereby) -> None:
     """`aclose` in one loop ends the connections that a loop in another thread holds, on that loop."""
     client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=Unlimited())
     called, stop = threading.Event(), threading.Event()
@@ -187,7 +167,7 @@ def test_closing_closes_the_sessions_of_other_running_loops(server: ServerThread
     assert isinstance(outcome[0], ClientClosedError)
 
 
-def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hangs(server: ServerThread) -> None:
+def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hangs(server: FakeWhereby) -> None:
     """The other loop may end by itself, or stop without being closed, at any moment of it."""
 
     def run_and_end(client: WherebyClient, called: threading.Event, *, tidy: bool) -> None:
@@ -221,7 +201,7 @@ def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hang
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_a_forked_child_starts_cold_and_leaves_the_parents_connections_alone(server: ServerThread) -> None:
+def test_a_forked_child_starts_cold_and_leaves_the_parents_connections_alone(server: FakeWhereby) -> None:
     """Parent and child both go on calling after a fork; the parent's connection is the one it had before."""
     code = """
         client = WherebyClient()
@@ -353,6 +333,31 @@ def test_without_an_asyncio_loop_a_call_says_what_it_runs_on() -> None:
     call = WherebyClient("k" * 20).meetings.get("1")
     with pytest.raises(ConfigurationError, match="asyncio or uvloop"):
         call.send(None)
+
+
+def test_without_an_asyncio_loop_a_client_closes() -> None:
+    """So that the error is seen which says what it runs on, and none of the closing's."""
+
+    async def block() -> None:
+        async with WherebyClient("k" * 20) as client:
+            await client.meetings.get("1")
+
+    with pytest.raises(ConfigurationError, match="asyncio or uvloop") as error:
+        block().send(None)
+    assert error.value.__context__ is None
+
+
+def test_a_client_of_other_loops_closes_without_one() -> None:
+    """Its sessions are closed by the loops that they belong to, when those run again."""
+    with FakeWhereby().in_thread() as fake, asyncio.Runner() as runner:
+        client = WherebyClient(FAKE_API_KEY, base_url=fake.url)
+        runner.run(client.meetings.list().collect())
+        [connections] = client._shared.pool._by_loop.values()  # pyright: ignore[reportPrivateUsage] - nothing else shows it
+        with pytest.raises(StopIteration):
+            client.aclose().send(None)
+        assert client.closed
+        assert not connections.ended.done()
+        runner.run(until(connections.ended.done))
 
 
 async def test_clients_made_per_request_share_one_account() -> None:

@@ -154,7 +154,7 @@ class ClientSender:
         """Points that were not to be had at once, or whatever the call ends with if there are none."""
         options, batch = self.options, current_batch.get()
         if call:
-            call.waits()
+            call.asks()
         try:
             return await self.shared.waiting.acquire(
                 options.limiter if batch is None else batch.limiter(options.limiter, operation),

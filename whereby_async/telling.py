@@ -98,7 +98,7 @@ class Audience:
 class Call:
     """One call, as its audience is told of it.
 
-    It is told in the order `begin`; for each attempt `waits` if its points were not there, `attempt`, then `answered` or
+    It is told in the order `begin`; for each attempt `asks` if no points were at hand, `attempt`, then `answered` or
     `unanswered`, and `retries` if another follows; and `end`.
     """
 
@@ -135,17 +135,13 @@ class Call:
             )
             tell(hooks, "on_call", details)
 
-    def waits(self) -> None:
-        """It asks for points that were not to be had at once."""
+    def asks(self) -> None:
+        """It asks the limiter for points, and perhaps waits for them."""
         self._asked_at = monotonic()
 
     def attempt(self, permit: Permit, earlier: Permit | None) -> None:
         """It has its points, and goes out; `earlier` is what its last attempt had."""
-        if getattr(permit, "waited", None) == getattr(earlier, "waited", 0.0):
-            self._asked_at = (
-                None  # by the limiter's own word; on a busy machine any two readings of a clock may lie apart
-            )
-        waited = self._end_wait()
+        waited = self._end_wait(permit, earlier)
         self._sent_at = monotonic()
         self._status = None
         self._attempt += 1
@@ -162,11 +158,17 @@ class Call:
             )
             tell(hooks, "on_attempt", details)
 
-    def _end_wait(self) -> float:
+    def _end_wait(self, permit: Permit | None = None, earlier: Permit | None = None) -> float:
+        """The wait is over; its seconds by the limiter's own word, or by our clock.
+
+        The limiter's is better: on a busy machine our clock goes on between a grant and its being heard of.
+        """
         if self._asked_at is None:
             return 0.0
         waited = monotonic() - self._asked_at
         self._asked_at = None
+        if (said := getattr(permit, "waited", None)) is not None:
+            waited = max(0.0, said - getattr(earlier, "waited", 0.0))
         self._waited += waited
         return waited
 

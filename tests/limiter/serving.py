@@ -45,3 +45,11 @@ async def call(budget: Limiter, server: Server, cost: int = 1, flight: float = 0
     await asyncio.sleep(flight)
     permit.settle(server.serve(permit.cost))
     return granted_at
+
+
+async def until(condition: Callable[[], object], patience: float = 10.0) -> None:
+    """Wait for something to come true that happens elsewhere."""
+    ends = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < ends, "it did not come true"
+        await asyncio.sleep(0.005)

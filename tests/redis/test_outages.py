@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from limiter.driving import refuses
-from limiter.serving import LIMIT, PERIOD, Server, call
+from limiter.serving import LIMIT, PERIOD, Server, call, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.testing.tcp_faults import TcpFault
@@ -46,14 +46,6 @@ class Listener:
     @property
     def away(self) -> list[bool]:
         return [details.away for details in self.heard]
-
-
-async def until(condition: Any, patience: float = 5.0) -> None:
-    """Wait for something to come true."""
-    ends = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < ends, "it did not come true"
-        await asyncio.sleep(0.01)
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -185,9 +177,9 @@ async def test_a_store_that_hangs_is_given_up_quickly(make: Any, own_store: Stor
         began = time.monotonic()
         with pytest.raises(BudgetTimeoutError):
             await budget.acquire(1, max_wait=0.05)
-        assert time.monotonic() - began < 0.15
+        assert budget.snapshot().state != "degraded", "its time was up long before the store's"
         await call(budget, server)
-        assert time.monotonic() - began < 0.6
+        assert time.monotonic() - began < 2.0
         assert budget.snapshot().state == "degraded"
         wire.faults.clear()
         await wire.drop_connections()
@@ -441,7 +433,7 @@ async def test_a_share_obeys_a_429_and_a_lower_remaining(make: Any) -> None:
     (await budget.acquire(1)).settle(refuses(0.5, limit=200))
     began = time.monotonic()
     permit = await budget.acquire(1)
-    assert 0.4 < time.monotonic() - began < 1.0
+    assert 0.4 < time.monotonic() - began < PERIOD
     assert permit.cost == 1
     assert "live" in repr(permit)
     permit.release()

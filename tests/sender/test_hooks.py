@@ -23,7 +23,7 @@ from whereby_async import (
     WherebyClient,
 )
 from whereby_async.limiter import PointBudget
-from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
     from whereby_async.hooks import AttemptDetails, EndDetails, ResponseDetails, RetryDetails
@@ -111,6 +111,34 @@ async def test_points_that_were_there_were_not_waited_for(
         await whereby.meetings.list()
     assert [each.waited == 0.0 for each in told] == [says] * 3
     assert says or told[2].waited >= 0.02
+
+
+@pytest.mark.parametrize("batched", [False, True], ids=["alone", "in-a-batch"])
+def test_waits_are_told_in_the_time_of_the_loop(batched: bool) -> None:
+    """A call waits a minute for its window; its second attempt finds a point there, and has not waited."""
+    told: list[AttemptDetails | EndDetails] = []
+
+    class Everything:
+        on_attempt = on_end = staticmethod(told.append)
+
+    async def wait_and_fail() -> None:
+        options: Any = {"limiter": PointBudget(2, reserve=0), "retry": AT_ONCE, "hooks": [Everything()]}
+        async with FakeWhereby(limit=2, period=60.0) as fake, fake.client(**options) as whereby:
+            for _ in range(2):
+                await whereby.meetings.list()
+            told.clear()
+            fake.faults.add(Fault(status=503))
+            if batched:
+                async with whereby.batch(whereby.meetings.list().collect, [{}]) as outcomes:
+                    assert [outcome.ok async for outcome in outcomes] == [True]
+            else:
+                await whereby.meetings.list()
+
+    run_simulated(wait_and_fail())
+    waited, again, all_together = (each.waited for each in told)
+    assert 59.0 < waited < 61.0
+    assert again == 0.0
+    assert all_together == waited
 
 
 async def test_the_last_failure_is_no_retry(fake: FakeWhereby, limiter: RecordingLimiter) -> None:

@@ -118,6 +118,11 @@ class _CountedPermit:
         self._tally = tally
         tally.points += self.cost
 
+    @property
+    def waited(self) -> float | None:
+        """Seconds that the call has waited for points, if the limiter says so."""
+        return getattr(self.inner, "waited", None)
+
     def settle(self, answer: RateLimit | None) -> None:
         self.inner.settle(answer)
 

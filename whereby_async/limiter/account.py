@@ -141,7 +141,7 @@ class Account:
 
     def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
         permit = LivePermit(
-            waiter.cost, now, 0, self, waiter.operation, waiter.order, waiter.waited + now - waiter.asked_at
+            waiter.cost, now, 0, self, waiter.operation, waiter.order, waiter.waited + (now - waiter.asked_at)
         )
         self.ledger.charge(permit, now)
         if waiter.priority is Priority.BATCH:

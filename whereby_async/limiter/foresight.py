@@ -1,4 +1,4 @@
-"""`Foresight`: which answers could be foretold, and so need no second look. Pure.
+"""`Foresight`: which answers could be foretold, and so need no second look. (Waits are foreseen by `Outlook`.) Pure.
 
 While nobody else spends, prices are right and no window is about to turn, an answer says what was known before: that its own
 call was counted. Such an answer teaches nothing; to book it in a few lines is what makes a call cheap. Once in a while one is
@@ -20,7 +20,7 @@ class Foresight:
         low: The least `remaining` of the window, as prices are learned from it.
         low_at: When it was heard.
         until: Until then a foretold answer needs no second look.
-        look_to: Nor before so many points are answered: evidence has risen, perhaps since prices are too high.
+        look_to: Until so many points are answered every answer is looked at: evidence has risen, perhaps since prices are too high.
         passed: Foretold answers have passed by since `low` was learned from, and nothing was learned from them.
     """
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Hall:
-    """Those who wait. Under the account's lock, but for `board.wake`.
+    """Those who wait. Under the account's lock, but for `board.wake`, and to see whether anybody waits or is to be told.
 
     Attributes:
         lanes: They themselves.

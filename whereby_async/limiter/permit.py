@@ -1,7 +1,7 @@
 """`LocalPermit`: leave to send one request, given by an in-process account; `LivePermit`, one that has not ended.
 
 A permit that is dropped must not be lost, so a live one has `__del__`. One that ends changes its class to one without: Python
-then has nothing to call when it goes, which makes acquire and settle together a thirtieth cheaper. Never in `__del__` itself:
+then has nothing to call when it goes, which makes acquire and settle together a twentieth cheaper. Never in `__del__` itself:
 whoever frees an object gives up its hold on the class that it had before.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LocalPermit(Charge, eq=False, gc=False):
-    """A charge in an account's ledger that ends in one of three ways, once.
+    """A charge in an account's ledger that ends in one of three ways, once. Granted as a `LivePermit`; itself one that has ended.
 
     It is in no cycle (nothing that its account keeps refers to it while it is out), so the collector need not look at it.
 

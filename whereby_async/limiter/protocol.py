@@ -75,6 +75,9 @@ class Permit(Protocol):
 
     It ends in exactly one of `settle`, `release` and `lost`, from any thread, with or without a running loop; a second call
     does nothing. One that is collected without an end counts as `lost()`.
+
+    It may also have `waited`, the seconds that the call has waited for points, all its attempts together: hooks are told by it
+    how long a wait was, else by the clock.
     """
 
     @property

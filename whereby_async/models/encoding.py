@@ -91,7 +91,7 @@ def _from_int(value: int, path: str) -> int:
 
 def _from_text(value: str, path: str) -> str:
     text = str.__str__(value)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         message = f"{_place(path)} holds half a surrogate pair, which is not Unicode text"
         raise _RefusedError(ValueError(message))
     return text

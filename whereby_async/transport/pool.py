@@ -200,9 +200,10 @@ class SessionPool:
 
     async def aclose(self) -> None:
         """Close the sessions of all loops, each on its own loop. Calls that wait for a slot get `ClientClosedError`; calls
-        on the wire fail with `APIConnectionError`. An injected session stays open. A second call does nothing.
+        on the wire fail with `APIConnectionError`. An injected session stays open. A second call does nothing. Where no asyncio
+        loop runs, as under trio, it only asks the others' loops to close theirs.
         """
-        here = asyncio.get_running_loop()
+        here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
         with self._lock:
             self._closed = True
             opened = list(self._by_loop.values())
@@ -215,6 +216,8 @@ class SessionPool:
                 connections.let_go()
             elif connections.ask_to_close():
                 elsewhere.append(connections)
+        if here is None:
+            return
         # Not for ever: a loop that is blocked, or stands still, closes its session when it runs again.
         patient_until = here.time() + _PATIENCE
         while elsewhere and here.time() < patient_until:

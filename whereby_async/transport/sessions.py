@@ -36,7 +36,7 @@ _UNTIMED = aiohttp.ClientTimeout(total=None)
 
 
 class Sessions(ABC):
-    """What is asked through aiohttp in one loop.
+    """What is asked through aiohttp in one loop. The session for files is always ours; `OwnSession` has one for both.
 
     Attributes:
         own: The session for calls is closed with its loop; who still reads from it has to be told of that.

@@ -60,16 +60,16 @@ def test_a_process_with_one_call_is_not_kept_behind_a_process_with_many(fleet: C
     assert crew.look()["throttled"] == 0
 
 
-def test_a_wait_that_is_too_long_is_refused_at_once_for_a_queue_elsewhere(fleet: Callable[..., Fleet]) -> None:
-    """Others have spent the window and wait for the next two: whoever may wait less is told so without waiting."""
-    crew = fleet(2, limit=60, period=PERIOD)
+def test_a_wait_that_is_too_long_is_refused_at_once(fleet: Callable[..., Fleet]) -> None:
+    """Others have spent the window: whoever may not wait for its end is told so without waiting."""
+    crew = fleet(2, limit=60, period=4.0)
     many, hasty = crew.workers
     hasty.ask("call")
     many.ask("call", count=19, cost=3, together=True)
     many.begin("call", count=150, together=True)
     crew.until(lambda said: said[0]["waiting"] >= 140 and said[0]["in_flight"] == 0)
     began = time.monotonic()
-    (call,) = hasty.ask("call", cost=3, max_wait=0.5, lane="BATCH")
+    (call,) = hasty.ask("call", cost=3, max_wait=1.0, lane="BATCH")
     assert call["error"] == "BudgetTimeoutError"
-    assert time.monotonic() - began < 0.4
-    assert call["retry_after"] > 0.5
+    assert time.monotonic() - began < 0.9
+    assert call["retry_after"] > 1.0

@@ -173,7 +173,7 @@ class RedisPointBudget:
         loan.used_at = branch.clock()
         desk.ring()
         left = None if caller.max_wait is None else max(0.0, caller.max_wait - caller.waited)
-        began = desk.loop.time()
+        began, earlier = desk.loop.time(), caller.waited
         try:
             local = await loan.limiter.acquire(
                 caller.seed, operation=caller.operation, priority=caller.priority, max_wait=left
@@ -184,7 +184,7 @@ class RedisPointBudget:
             return None
         finally:
             caller.waited += desk.loop.time() - began
-        return LoanedPermit(local, branch, caller.order, caller.waited)
+        return LoanedPermit(local, branch, caller.order, earlier)
 
     def snapshot(self) -> BudgetSnapshot:
         """The budget as the store last told it; calls that wait are those of this process. Costs nothing."""
@@ -244,13 +244,15 @@ class RedisPointBudget:
         """
         branch = self._branch
         branch.close()
-        here = get_running_loop()
+        here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
         elsewhere: list[Any] = []
         for desk in branch.desks:
             if desk.loop is here:
                 await desk.aclose()
             elif desk.loop.is_running():
                 elsewhere.append(asyncio.run_coroutine_threadsafe(desk.aclose(), desk.loop))
+        if here is None:
+            return
         until = time.monotonic() + _PATIENCE
         while elsewhere and time.monotonic() < until:
             elsewhere = [future for future in elsewhere if not future.done()]

@@ -136,11 +136,11 @@ class LoanedPermit:
 
     __slots__ = ("branch", "local", "order", "waited")
 
-    def __init__(self, local: Permit, branch: Branch, order: int, waited: float) -> None:
+    def __init__(self, local: Permit, branch: Branch, order: int, earlier: float) -> None:
         self.local: LocalPermit = local  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue] - a local budget gives no others
         self.branch: Branch = branch
         self.order: int = order
-        self.waited: float = waited
+        self.waited: float = earlier + self.local.waited
 
     @property
     def cost(self) -> int:
