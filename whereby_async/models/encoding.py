@@ -61,6 +61,9 @@ def encode(body: object) -> SilentBytes:
 def _wire(value: object, path: str) -> object:
     if value is None:
         return None
+    plain = _PLAIN.get(type(value))
+    if plain is not None:
+        return plain(value, path)
     for kind, wire in _WIRES:
         if isinstance(value, kind):
             return wire(value, path)
@@ -149,3 +152,11 @@ _WIRES: Final = cast(
         (UUID, _from_uuid),
     ),
 )
+
+_PLAIN: Final[dict[type, _Wire]] = {
+    kind: wire
+    for kinds, wire in _WIRES
+    for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
+    if kind not in {Enum, msgspec.Struct, Mapping}
+} | {dict: _from_mapping}
+"""The same for values that are of just that class, as nearly all are."""
