@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_another_missing_module_is_no_missing_extra() -> None:
     """A broken installation is told as what it is."""
     ended = _without("aiohttp", "meetings", "list")
     assert ended.returncode == 70
-    assert ended.stderr == "whereby: the installation is broken: import of aiohttp halted; None in sys.modules\n"
+    assert re.fullmatch(r"whereby: the installation is broken: .*\baiohttp\b.*\n", ended.stderr)
 
 
 def test_python_dash_m_is_the_same() -> None:
