@@ -20,7 +20,7 @@ from .storage import BUFFER, Departure
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable, Coroutine, Mapping
 
     from ..operation import Request
     from ..redaction import Secret
@@ -67,9 +67,15 @@ class Sessions(ABC):
         It has neither the bearer nor a time limit; what it raises is aiohttp's.
         """
         sending.set(Departure())
+        return await self._request(self._files, "GET", url, headers, read_bufsize=BUFFER)
+
+    def _request(
+        self, session: aiohttp.ClientSession, method: str, url: str, headers: Mapping[str, str], **more: Any
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        """A request through a session whose own settings must not matter."""
         proxy = self._proxies(url)
-        return await self._files.request(
-            "GET",
+        return session.request(
+            method,
             URL(url, encoded=True),
             headers=headers,
             timeout=_UNTIMED,
@@ -79,7 +85,7 @@ class Sessions(ABC):
             proxy_headers=proxy.headers if proxy else None,
             ssl=self._ssl,
             auto_decompress=False,
-            read_bufsize=BUFFER,
+            **more,
         )
 
     async def aclose(self) -> None:
@@ -147,20 +153,8 @@ class InjectedSession(Sessions):
             msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
             raise ConfigurationError(msg)
         exchange.left = True  # a session that is not ours cannot tell when it sends
-        proxy = self._proxies(exchange.url)
-        return self._calls.request(
-            exchange.request.operation.method,
-            URL(exchange.url, encoded=True),
-            headers=exchange.headers,
-            data=_body(exchange.request),
-            timeout=_UNTIMED,
-            allow_redirects=False,
-            raise_for_status=False,
-            proxy=proxy.url if proxy else None,
-            proxy_headers=proxy.headers if proxy else None,
-            ssl=self._ssl,
-            auto_decompress=False,
-        )
+        request = exchange.request
+        return self._request(self._calls, request.operation.method, exchange.url, exchange.headers, data=_body(request))
 
 
 def _new_session(ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint, keepalive: float) -> aiohttp.ClientSession:
