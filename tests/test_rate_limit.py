@@ -351,8 +351,10 @@ def test_retry_after_wins_over_the_ietf_reset(headers: dict[str, str], kind: Any
     refusal = RateLimit.from_response(429, kind(headers))
     assert (refusal.retry_after, refusal.reset_in, refusal.throttled) == (30, 30, True)
     headers = headers | {"Date": DATE, "Retry-After": "Tue, 05 Mar 2024 10:00:38 GMT"}
-    assert RateLimit.from_response(429, kind(headers)).retry_after == 38
-    assert RateLimit.from_response(503, kind(headers)).retry_after == 38
+    refusal = RateLimit.from_response(429, kind(headers))
+    assert (refusal.retry_after, refusal.remaining, refusal.reset_in, refusal.throttled) == (38, 0, 30, True)
+    answer = RateLimit.from_response(503, kind(headers))
+    assert (answer.retry_after, answer.remaining, answer.reset_in, answer.throttled) == (38, 0, 30, False)
     assert RateLimit.from_response(429, kind(headers), body(2500)).retry_after == 2.5
 
 
