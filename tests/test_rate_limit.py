@@ -185,6 +185,179 @@ def test_spoilt_body_falls_back_to_the_headers(spoilt: bytes) -> None:
     assert RateLimit.from_response(429, {"Retry-After": "5"}, spoilt).retry_after == 5
 
 
+def test_either_spelling_of_milliseconds_left_is_read() -> None:
+    """`msLeft` first; `ms_left` where that is missing or spoilt."""
+
+    def left(**data: object) -> float | None:
+        return RateLimit.from_response(429, {"Retry-After": "5"}, json.dumps({"data": data}).encode()).retry_after
+
+    assert left(ms_left=38689) == 38.689
+    assert left(ms_left="38689") == 38.689
+    assert left(ms_left=1000, msLeft=2000) == 2
+    assert left(ms_left=1000, msLeft=-1) == 1
+    assert left(ms_left=-1) == 5
+
+
+# The IETF's fields
+
+
+def said(
+    limit: int | None = None, remaining: int | None = None, reset_in: float | None = None, period: float | None = None
+) -> RateLimit:
+    return RateLimit(limit=limit, remaining=remaining, reset_in=reset_in, period=period)
+
+
+def fields(now: str = "", policy: str = "") -> dict[str, str]:
+    return {name: value for name, value in (("RateLimit", now), ("RateLimit-Policy", policy)) if value}
+
+
+def draft_6(limit: str = "", remaining: str = "", reset: str = "", policy: str = "") -> dict[str, str]:
+    values = {"Limit": limit, "Remaining": remaining, "Reset": reset, "Policy": policy}
+    return {f"RateLimit-{name}": value for name, value in values.items() if value}
+
+
+IETF = {
+    # Drafts 8 to 11.
+    "draft 10": (fields('"default";r=50;t=30', '"default";q=100;w=60'), said(100, 50, 30, 60)),
+    "spaces after semicolons": (fields('"a"; r=50; t=30', '"a"; q=100; w=60; pk=:MDZj:'), said(100, 50, 30, 60)),
+    "the times are strings": (fields('"a";r=50;t="30"', '"a";q=100;w="60"'), said(100, 50)),
+    "names are tokens": (fields("default;r=50;t=30", "default;q=100;w=60"), said(100, 50, 30, 60)),
+    "other parameters": (
+        fields('"a";pk=:cHs=:;r=50;new;t=30;ok=?1;x=-1.5', '"a";qu="requests";q=100;w=60;note="a;b, \\"c\\""'),
+        said(100, 50, 30, 60),
+    ),
+    "a name means nothing": (fields('"r=1, 2";r=50;t=30', '"r=1, 2";q=100;w=60'), said(100, 50, 30, 60)),
+    "no t": (fields('"a";r=50', '"a";q=100;w=60'), said(100, 50, None, 60)),
+    "no w": (fields('"a";r=50;t=30', '"a";q=100'), said(100, 50, 30)),
+    "no policy": (fields('"a";r=50;t=30'), said(None, 50, 30)),
+    "no policy of the name": (fields('"a";r=50;t=30', '"b";q=100;w=60'), said(None, 50, 30)),
+    "policy alone": (fields(policy='"a";q=100;w=60'), said(100, period=60)),
+    "policies alone": (fields(policy='"day";q=5000;w=86400, "a";q=100;w=60'), said(100, period=60)),
+    "the least remaining": (
+        fields('"day";r=400;t=3000, "a";r=5;t=30', '"day";q=5000;w=86400,"a";q=100;w=60'),
+        said(100, 5, 30, 60),
+    ),
+    "the least remaining is of a day": (
+        fields('"day";r=4;t=40000, "a";r=5;t=30', '"day";q=5000;w=86400, "a";q=100;w=60'),
+        said(5000, 4, None, 86400),
+    ),
+    "of equals the one that ends last": (
+        fields('"a";r=0;t=3, "b";r=0;t=9', '"a";q=10;w=5, "b";q=20;w=10'),
+        said(20, 0, 9, 10),
+    ),
+    "one name twice": (fields('"a";r=9;t=3, "a";r=5;t=4', '"a";q=10;w=5, "a";q=20;w=10'), said(10, 5, 4, 5)),
+    "other units than points": (
+        fields('"b";r=1;t=9, "a";r=50;t=30', '"b";q=5;qu="concurrent-requests", "a";q=100;w=60;qu="points"'),
+        said(100, 50, 30, 60),
+    ),
+    "nothing but other units": (fields('"b";r=1;t=9', '"b";q=5;qu="content-bytes";w=60'), said()),
+    "nothing left": (fields('"a";r=0;t=0', '"a";q=100;w=60'), said(100, 0, 0, 60)),
+    "a parameter twice": (fields('"a";r=1;r=50;t=30'), said(None, 50, 30)),
+    "one item is invalid": (fields('"a", "b";r="7", "c";r=-1, "d";r=50;t=30'), said(None, 50, 30)),
+    "a quota of nothing": (fields('"a";r=50;t=30', '"a";q=0;w=60'), said(None, 50, 30)),
+    "a window of nothing": (fields('"a";r=50;t=30', '"a";q=100;w=0'), said(100, 50, 30)),
+    "a window of a year": (fields('"a";r=50;t=30', '"a";q=100;w=31536000'), said(100, 50, 30)),
+    "a window with a fraction": (fields('"a";r=50;t=30', '"a";q=100;w=60.5'), said(100, 50, 30)),
+    "a reset that is no distance": (fields('"a";r=50;t=1709632838'), said(None, 50)),
+    "a negative reset": (fields('"a";r=50;t=-1'), said(None, 50)),
+    "too many points": (fields(f'"a";r={MOST_POINTS + 1};t=30', f'"a";q={MOST_POINTS + 1};w=60'), said()),
+    "the numbers are strings": (fields('"a";r="50";t="30"', '"a";q="100";w="60"'), said()),
+    # Syntax errors: the whole field is void.
+    "comma at the end": (fields('"a";r=50;t=30,', '"a";q=100;w=60'), said(100, period=60)),
+    "nothing between commas": (fields('"a";r=50;t=30', '"a";q=100;w=60,, "b";q=9'), said(None, 50, 30)),
+    "no end of the string": (fields('"a;r=50;t=30', '"a";q=100;w=60'), said(100, period=60)),
+    "space before semicolon": (fields('"a" ;r=50;t=30'), said()),
+    "upper case": (fields('"a";R=50;T=30'), said()),
+    "no number": (fields('"a";r=;t=30'), said()),
+    "no ASCII": (fields('"a";r=\u0663;t=30'), said()),
+    "16 digits": (fields('"a";r=0000000000000050;t=30'), said()),
+    "inner list": (fields('("a" "b");r=50;t=30'), said()),
+    "list and dictionary in one": (fields('"a";r=50, remaining=7'), said()),
+    "too long": (fields('"a";r=50;t=30' + ', "a";r=5' * 200), said()),
+    "JSON": (fields('{"remaining": 50, "reset": 30}'), said()),
+    "text": (fields("unlimited, for you!", "see https://example.org/limits"), said()),
+    # Draft 7.
+    "draft 7": (fields("limit=100, remaining=50, reset=30", "100;w=60"), said(100, 50, 30, 60)),
+    "draft 7, no spaces": (fields("limit=100,remaining=50,reset=30", "100;w=60"), said(100, 50, 30, 60)),
+    "draft 7, other order": (fields("reset=30, remaining=50, new=?0, limit=100;x=1"), said(100, 50, 30)),
+    "draft 7, several policies": (
+        fields("limit=100, remaining=50, reset=30", '10;w=1, 100;w=60;burst=9;comment="sliding window", 1000;w=3600'),
+        said(100, 50, 30, 60),
+    ),
+    "draft 7, no policy of the limit": (
+        fields("limit=100, remaining=50, reset=30", "10;w=1, 50;w=60"),
+        said(100, 50, 30),
+    ),
+    "draft 7, no limit": (fields("remaining=50, reset=30", "100;w=60"), said(100, 50, 30, 60)),
+    "draft 7, no limit, policies": (fields("remaining=50, reset=30", "100;w=60, 1000;w=3600"), said(None, 50, 30)),
+    "draft 7, a key twice": (fields("limit=100, remaining=7, reset=30, remaining=50"), said(100, 50, 30)),
+    "draft 7, negative": (fields("limit=-100, remaining=-50, reset=30"), said(reset_in=30)),
+    "draft 7, fraction": (fields("limit=100, remaining=50, reset=30.5"), said(100, 50)),
+    "draft 7, a limit of nothing": (fields("limit=0, remaining=0, reset=30"), said(None, 0, 30)),
+    "draft 7, syntax error": (fields("limit=100; remaining=50; reset=30 s", "100;w=60"), said(100, period=60)),
+    "draft 7, only separators are wrong": (fields("limit=100;remaining=50;reset=30"), said(100)),
+    # Up to draft 6.
+    "draft 6": (draft_6("100", "50", "30", "100;w=60"), said(100, 50, 30, 60)),
+    "draft 6, policies in the limit": (draft_6("100, 10;w=1, 100;w=60", "50", "30"), said(100, 50, 30, 60)),
+    "draft 6, no policy": (draft_6(" 100 ", " 50 ", " 30 "), said(100, 50, 30)),
+    "draft 6, one field": (draft_6(remaining="50"), said(None, 50)),
+    "draft 6, lists": (draft_6("100, 100;w=60", "50, 50", "30, 30"), said(100, None, None, 60)),
+    "draft 6, a date": (draft_6("100", "50", "Tue, 05 Mar 2024 10:00:38 GMT"), said(100, 50)),
+    "draft 6, epoch": (draft_6("100", "50", "1709632838"), said(100, 50)),
+    "draft 6, nonsense": (draft_6("1e3", "NaN", "-1", "null"), said()),
+    # More than one.
+    "newest draft first": (fields('"a";r=50;t=30') | draft_6("90", "40", "20"), said(None, 50, 30)),
+    "older draft where that is void": (fields('"a";r') | draft_6("90", "40", "20", "90;w=60"), said(90, 40, 20, 60)),
+}
+
+
+@pytest.mark.parametrize(("headers", "budget"), IETF.values(), ids=IETF)
+@pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers, email_headers])
+def test_ietf_fields_are_read(headers: dict[str, str], budget: RateLimit, kind: Any) -> None:
+    """Drafts 6 to 11 of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/; what is malformed is ignored."""
+    assert RateLimit.from_response(200, kind(headers | {"Date": DATE})) == budget
+
+
+def test_ietf_list_may_be_spread_over_lines() -> None:
+    """As one line with a comma between."""
+    lines = CIMultiDict(fields('"a";r=50;t=30', '"a";q=100;w=60'))
+    lines.add("RateLimit", '"b";r=5;t=20')
+    lines.add("ratelimit-policy", '"b";q=10;w=50')
+    assert RateLimit.from_response(200, CIMultiDictProxy(lines)) == said(10, 5, 20, 50)
+
+
+@pytest.mark.parametrize("name", ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"])
+@pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers])
+def test_ietf_fields_are_ignored_beside_any_other(name: str, kind: Any) -> None:
+    """A server that sends both means the same by both, or something that this client does not know."""
+    headers = kind(fields('"a";r=50;t=30', '"a";q=100;w=60') | draft_6("90", "40", "20") | {name: "7"})
+    expected = {
+        "X-RateLimit-Limit": said(7),
+        "X-RateLimit-Remaining": said(None, 7),
+        "X-RateLimit-Reset": said(None, None, 7),
+    }
+    assert RateLimit.from_response(200, headers) == expected[name]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [fields('"a";r=0;t=30'), fields("limit=100, remaining=0, reset=30"), draft_6("100", "0", "30")],
+    ids=["draft 10", "draft 7", "draft 6"],
+)
+@pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers])
+def test_retry_after_wins_over_the_ietf_reset(headers: dict[str, str], kind: Any) -> None:
+    """Of a 429 the body, then `Retry-After`, then the end of the window; of any other answer `Retry-After` alone."""
+    assert RateLimit.from_response(200, kind(headers)).retry_after is None
+    refusal = RateLimit.from_response(429, kind(headers))
+    assert (refusal.retry_after, refusal.reset_in, refusal.throttled) == (30, 30, True)
+    headers = headers | {"Date": DATE, "Retry-After": "Tue, 05 Mar 2024 10:00:38 GMT"}
+    refusal = RateLimit.from_response(429, kind(headers))
+    assert (refusal.retry_after, refusal.remaining, refusal.reset_in, refusal.throttled) == (38, 0, 30, True)
+    answer = RateLimit.from_response(503, kind(headers))
+    assert (answer.retry_after, answer.remaining, answer.reset_in, answer.throttled) == (38, 0, 30, False)
+    assert RateLimit.from_response(429, kind(headers), body(2500)).retry_after == 2.5
+
+
 NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After"]
 
 

@@ -10,6 +10,15 @@ Nothing is believed that cannot be true: a count that is negative, not a number,
 matter: it is believed up to a day, and cut to a day beyond, since "too long" must not become "at once". A date means nothing
 by itself, since nobody's wall clock can be trusted: only the distance between the answer's own `Date` and its `X-RateLimit-Reset` counts, both by the server's
 clock. A date without a `Date` beside it is no information.
+
+An answer without any `X-RateLimit-*` field may have the fields of the IETF's drafts "RateLimit header fields for HTTP"
+(https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/), which are then read instead:
+
+- drafts 8 to 11: `RateLimit: "default";r=50;t=30` and `RateLimit-Policy: "default";q=100;w=60`;
+- draft 7: `RateLimit: limit=100, remaining=50, reset=30` and `RateLimit-Policy: 100;w=60`;
+- up to draft 6: `RateLimit-Limit: 100, 100;w=60`, `RateLimit-Remaining: 50` and `RateLimit-Reset: 30`.
+
+All times in them are whole seconds, from now on. They are Structured Fields (RFC 9651): one syntax error voids the field.
 """
 
 from __future__ import annotations
@@ -17,12 +26,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 THROTTLED: Final = 429
 MOST_POINTS: Final = 2_000_000_000
@@ -41,6 +50,11 @@ _LONGEST_TEXT: Final = 100
 _MANY_DIGITS: Final = 10
 """With fewer, a number is surely no more than `MOST_POINTS`."""
 _LONGEST_BODY: Final = 65_536
+_LONGEST_FIELD: Final = 1000
+_IETF_FIELDS: Final = frozenset(
+    ("ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
+)
+_UNITS_OTHER_THAN_POINTS: Final = frozenset(("content-bytes", "concurrent-requests"))
 _TWO_DIGIT_PIVOT: Final = 70
 
 _NUMBER = re.compile(r"\s*\d{1,16}(?:\.\d{0,16})?\s*", re.ASCII)
@@ -60,6 +74,15 @@ _DATES = (
         re.IGNORECASE | re.ASCII,
     ),
 )
+
+# A member of a Structured Field's list or dictionary (RFC 9651, sections 3.1 and 3.2), without inner lists.
+_KEY = r"[a-z*][a-z0-9_.*-]*"
+_VALUE = (
+    r"""(?:"(?:[ !#-\[\]-~]|\\["\\])*"|[A-Za-z*][\w!#$%&'*+.^`|~:/-]*|-?\d{1,15}(?:\.\d{1,3})?"""
+    r"|:[A-Za-z0-9+/=]*:|\?[01])"
+)
+_PARAMETER = re.compile(rf"; *({_KEY})(?:=({_VALUE}))?", re.ASCII)
+_MEMBER = re.compile(rf"[ \t]*(?:({_KEY})=)?({_VALUE})((?:; *{_KEY}(?:={_VALUE})?)*)[ \t]*(,|\Z)", re.ASCII)
 
 
 @lru_cache(maxsize=128)
@@ -144,7 +167,7 @@ def _cut(wait: float | None) -> float | None:
 
 
 def _milliseconds_left(body: bytes) -> float | None:
-    """`data.msLeft` of a 429's body, in seconds."""
+    """`data.msLeft` or `data.ms_left` of a 429's body, in seconds."""
     if not body or len(body) > _LONGEST_BODY:
         return None
     try:
@@ -152,7 +175,15 @@ def _milliseconds_left(body: bytes) -> float | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     data: Any = cast("dict[str, Any]", answer).get("data") if isinstance(answer, dict) else None
-    left: Any = cast("dict[str, Any]", data).get("msLeft") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return None
+    fields = cast("dict[str, Any]", data)
+    left = _milliseconds(fields.get("msLeft"))
+    return left if left is not None else _milliseconds(fields.get("ms_left"))
+
+
+def _milliseconds(left: Any) -> float | None:
+    """A wait that a body states in milliseconds, in seconds."""
     if isinstance(left, str):
         left = float(left) if len(left) <= _LONGEST_TEXT and _NUMBER.fullmatch(left) else None
     if left is None or isinstance(left, bool) or not isinstance(left, int | float):
@@ -161,20 +192,166 @@ def _milliseconds_left(body: bytes) -> float | None:
     return _cut(left / 1000) if 0 <= left <= _ABSURD else None
 
 
+class _Member(NamedTuple):
+    """A member of a Structured Field. `key` is empty in a list; the value of a string has its quotes."""
+
+    key: str
+    value: str
+    parameters: dict[str, str]
+
+
+class _Policy(NamedTuple):
+    """A policy of `RateLimit-Policy`. `period` is in seconds."""
+
+    name: str
+    quota: int
+    period: float | None
+    of_points: bool
+
+
+class _Budget(NamedTuple):
+    """What the IETF fields of an answer say. Times are in seconds."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_in: float | None = None
+    period: float | None = None
+
+
+def _members(text: str | None) -> list[_Member]:
+    """The members of a Structured Field; none if there is a syntax error anywhere in it."""
+    members: list[_Member] = []
+    at, more = 0, ","
+    if not text or len(text) > _LONGEST_FIELD:
+        return members
+    while more:
+        found = _MEMBER.match(text, at)
+        if not found:
+            return []
+        key, value, behind, more = found.groups("")
+        members.append(_Member(key, value, dict(_PARAMETER.findall(behind))))
+        at = found.end()
+    # A list or a dictionary, but no mixture of the two.
+    return members if len({not member.key for member in members}) == 1 else []
+
+
+def _whole(text: str | None, most: float) -> int | None:
+    """A whole number from 0 to `most`, or `None`."""
+    if not text or not text.isdecimal() or not text.isascii() or len(text) > _LONGEST_TEXT:
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
+def _seconds(text: str | None, most: float) -> float | None:
+    """A whole number of seconds from 0 to `most`, or `None`."""
+    seconds = _whole(text, most)
+    return None if seconds is None else float(seconds)
+
+
+def _policies(members: Iterable[_Member]) -> list[_Policy]:
+    """`"default";q=100;w=60`, or `100;w=60` as up to draft 7. Those without a quota are left out."""
+    return [
+        _Policy(
+            member.value.strip('"'),
+            quota,
+            _seconds(member.parameters.get("w"), LONGEST_WAIT) or None,
+            member.parameters.get("qu", "").strip('"') not in _UNITS_OTHER_THAN_POINTS,
+        )
+        for member in members
+        if (quota := _whole(member.parameters.get("q", member.value), MOST_POINTS))
+    ]
+
+
+def _ietf_budget(headers: Mapping[str, str]) -> _Budget:
+    """What the IETF fields say: those of the newest draft that say anything of the present, else the policies alone."""
+    texts: dict[str, str] = {}
+    for name, value in headers.items():
+        if (name := name.lower()) in _IETF_FIELDS:
+            # A list may be spread over several lines.
+            texts[name] = f"{texts[name]}, {value}" if name in texts else value
+    policies = _policies(_members(texts.get("ratelimit-policy")))
+    of_points = [policy for policy in policies if policy.of_points]
+    now = _members(texts.get("ratelimit"))
+    if not now or now[0].key:
+        budget = _by_numbers({member.key: member.value for member in now}, of_points)
+    else:
+        budget = _by_items(now, policies)
+    if budget is None:
+        limits = _members(texts.get("ratelimit-limit"))
+        numbers = {"limit": limits[0].value} if limits else {}
+        for name in ("remaining", "reset"):
+            if len(members := _members(texts.get(f"ratelimit-{name}"))) == 1:
+                numbers[name] = members[0].value
+        budget = _by_numbers(numbers, [*_policies(limits[1:]), *of_points])
+    if budget is None:
+        smallest = min(of_points, key=lambda policy: policy.quota, default=None)
+        budget = _Budget(smallest.quota, period=smallest.period) if smallest else _Budget()
+    return budget
+
+
+def _by_items(items: list[_Member], policies: list[_Policy]) -> _Budget | None:
+    """`"default";r=50;t=30`: the item with the least remaining and the policy of its name; `None` if no item is valid."""
+    by_name = {policy.name: policy for policy in reversed(policies)}
+    least: _Budget | None = None
+    for item in items:
+        policy = by_name.get(item.value.strip('"'))
+        remaining = _whole(item.parameters.get("r"), MOST_POINTS)
+        if remaining is None or (policy and not policy.of_points):
+            continue
+        reset_in = _seconds(item.parameters.get("t"), LONGEST_WINDOW)
+        budget = _Budget(policy and policy.quota, remaining, reset_in, policy and policy.period)
+        if least is None or (remaining, -(reset_in or 0)) < (least.remaining or 0, -(least.reset_in or 0)):
+            least = budget
+    return least
+
+
+def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> _Budget | None:
+    """`limit`, `remaining` and `reset` of draft 7 and before, and the policy whose quota is the limit; `None` if all are void."""
+    limit = _whole(numbers.get("limit"), MOST_POINTS) or None
+    remaining = _whole(numbers.get("remaining"), MOST_POINTS)
+    reset_in = _seconds(numbers.get("reset"), LONGEST_WINDOW)
+    if limit is remaining is reset_in is None:
+        return None
+    policy = next((policy for policy in policies if policy.quota == limit), None)
+    if limit is None and len(policies) == 1:
+        policy = policies[0]
+    return _Budget(limit or (policy and policy.quota), remaining, reset_in, policy and policy.period)
+
+
+def _retry_after(status: int, after: str | None, date: str | None, reset_in: float | None, body: bytes) -> float | None:
+    """Seconds until the server takes calls again: of a 429 by its body, `Retry-After` or the window's end."""
+    retry_after = _wait(after, date) if after else None
+    if status == THROTTLED:
+        left = _milliseconds_left(body)
+        retry_after = left if left is not None else retry_after if retry_after is not None else reset_in
+    return retry_after
+
+
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one answer said about the budget.
 
     Documented at https://docs.whereby.com/reference/whereby-rest-api-reference ("Rate limiting").
 
+    Where an answer has no `X-RateLimit-*` field at all, the fields of the IETF's drafts are read, whichever of drafts 6 to 11
+    the server follows: `RateLimit` and `RateLimit-Policy`, or `RateLimit-Limit`, `-Remaining` and `-Reset`
+    (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). Of several items in `RateLimit` the one with
+    the least remaining counts, of equal ones the one that ends last, together with the policy of the same name. Drafts up
+    to 7 name no policy: there it is the one whose quota is the limit. Policies alone say the limit, by the smallest quota.
+    Policies that count bytes or concurrent requests are not read.
+
     Attributes:
-        limit: Points per period (`X-RateLimit-Limit`), or `None`.
-        remaining: Points left in the window (`X-RateLimit-Remaining`), or `None`.
+        limit: Points per period (`X-RateLimit-Limit`; in the drafts `q`, `limit` or `RateLimit-Limit`), or `None`.
+        remaining: Points left in the window (`X-RateLimit-Remaining`; in the drafts `r`, `remaining` or
+            `RateLimit-Remaining`), or `None`.
         reset_in: Seconds from the answer until the window ends: `X-RateLimit-Reset` less the answer's own `Date`, both
-            by the server's clock; `None` if it said neither that nor a distance.
+            by the server's clock; in the drafts `t`, `reset` or `RateLimit-Reset`; `None` if it said neither a date nor a
+            distance.
         retry_after: Seconds until the server takes calls again; `None` if it did not say. Of a 429 the first of the
-            body's `msLeft`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone. At most a day: more is
-            taken for a day.
+            body's `msLeft` or `ms_left`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone. At most a
+            day: more is taken for a day.
         throttled: The answer was a 429.
+        period: Seconds of a window, at most a day: the drafts' `w`; `None` if the answer did not say.
     """
 
     limit: int | None = None
@@ -182,6 +359,7 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reset_in: float | None = None
     retry_after: float | None = None
     throttled: bool = False
+    period: float | None = None
 
     @classmethod
     def from_response(cls, status: int, headers: Mapping[str, str], body: bytes = b"") -> Self:
@@ -197,11 +375,22 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         get = headers.get
         limit, remaining, reset = get("X-RateLimit-Limit"), get("X-RateLimit-Remaining"), get("X-RateLimit-Reset")
         after = get("Retry-After")
-        if (limit is None and remaining is reset is after is None) or isinstance(headers, dict):
-            # It may be a mapping that minds case.
-            get = {name.lower(): value for name, value in headers.items()}.get
+        if (limit is None and remaining is reset is None) or isinstance(headers, dict):
+            # It may be a mapping that minds case, or have the IETF's fields.
+            lowered = {name.lower(): value for name, value in headers.items()}
+            get = lowered.get
             limit, remaining, reset = get("x-ratelimit-limit"), get("x-ratelimit-remaining"), get("x-ratelimit-reset")
             after = get("retry-after")
+            if limit is None and remaining is reset is None and not lowered.keys().isdisjoint(_IETF_FIELDS):
+                budget = _ietf_budget(headers)
+                return cls(
+                    limit=budget.limit,
+                    remaining=budget.remaining,
+                    reset_in=budget.reset_in,
+                    retry_after=_retry_after(status, after, get("date"), budget.reset_in, body),
+                    throttled=status == THROTTLED,
+                    period=budget.period,
+                )
         date = get("Date") or get("date") if reset or after else None
         if status != THROTTLED and not after:
             # The common case.
@@ -211,14 +400,10 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 reset_in=_window_left(reset, date) if reset else None,
             )
         reset_in = _window_left(reset, date) if reset else None
-        retry_after = _wait(after, date) if after else None
-        if status == THROTTLED:
-            left = _milliseconds_left(body)
-            retry_after = left if left is not None else retry_after if retry_after is not None else reset_in
         return cls(
             limit=(_count(limit) or None) if limit else None,
             remaining=_points(remaining) if remaining else None,
             reset_in=reset_in,
-            retry_after=retry_after,
+            retry_after=_retry_after(status, after, date, reset_in, body),
             throttled=status == THROTTLED,
         )

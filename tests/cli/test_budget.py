@@ -18,6 +18,8 @@ from whereby_async.testing import Fault
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whereby_async.testing import HeaderStyle
+
 
 @pytest.fixture
 def served() -> Iterator[Served]:
@@ -153,8 +155,41 @@ def test_probe_of_a_service_without_headers(
         with OnTerminal("probe", variables=silent.variables) as terminal:
             assert "read as: nothing about the budget" in terminal.end().out
     assert [row["status"] for row in rows] == [404, 200, 403]
-    assert rows[1]["read"] == {"limit": None, "remaining": None, "reset_in": None, "retry_after": None}
+    assert rows[1]["read"] == dict.fromkeys(("limit", "remaining", "reset_in", "retry_after", "period"))
     assert "abc" not in str(rows)
+
+
+@pytest.mark.parametrize(
+    ("style", "formats"),
+    [
+        (
+            "draft_6",
+            {
+                "RateLimit-Limit": "whole number",
+                "RateLimit-Remaining": "whole number",
+                "RateLimit-Reset": "whole number",
+                "RateLimit-Policy": "several numbers",
+            },
+        ),
+        ("draft_7", {"RateLimit": "IETF draft 7", "RateLimit-Policy": "several numbers"}),
+        ("draft_10", {"RateLimit": "IETF drafts 8 to 11", "RateLimit-Policy": "IETF drafts 8 to 11"}),
+    ],
+)
+def test_probe_shows_the_ietf_fields(
+    style: HeaderStyle, formats: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their names, values and formats, and how they are read."""
+    with Served(limit=200, header_style=style) as drafted:
+        for name, value in drafted.variables.items():
+            monkeypatch.setenv(name, value)
+        assert main(["probe"]) == 0
+        row = json.loads(capsys.readouterr().out.splitlines()[-1])
+        with OnTerminal("probe", columns=80, variables=drafted.variables) as terminal:
+            lines = terminal.end().lines()
+    assert {header["name"]: header["format"] for header in row["headers"]} == formats | {"Date": "HTTP date"}
+    assert (row["read"]["limit"], row["read"]["remaining"], row["read"]["period"]) == (200, 197, 60)
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.strip().startswith("read as: limit 200") and line.endswith("period 60")]
 
 
 def test_probe_with_a_wrong_key_shows_the_answer_and_fails(served: Served) -> None:
@@ -178,6 +213,9 @@ def test_probe_with_a_wrong_key_shows_the_answer_and_fails(served: Served) -> No
         ("Mon, 23 Nov 2026 04:53:00 GMT", "HTTP date"),
         ("Mon Nov 23 2026 04:53:00 GMT+0000 (Coordinated Universal Time)", "JavaScript date"),
         ("100, 100;w=60", "several numbers"),
+        ("limit=100,remaining=50, reset=30", "IETF draft 7"),
+        ('"default";r=50;t=30', "IETF drafts 8 to 11"),
+        ('"a; b"; q=100; w=60; pk=:MDZj:, "c";q=5', "IETF drafts 8 to 11"),
         ("soon", "text"),
         ("", "text"),
     ],

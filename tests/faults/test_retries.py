@@ -162,7 +162,7 @@ def test_max_wait_is_summed_over_the_attempts_of_a_call() -> None:
 # The server's clock
 
 
-@pytest.mark.parametrize("style", ["iso", "http_date", "epoch", "epoch_ms", "js"])
+@pytest.mark.parametrize("style", ["iso", "http_date", "epoch", "epoch_ms", "js", "draft_6", "draft_10"])
 @pytest.mark.parametrize("jump", [-86400.0, -7.0, 7.0, 86400.0])
 def test_a_jump_of_the_server_s_clock_costs_no_429_and_no_wait(style: HeaderStyle, jump: float) -> None:
     """Whatever way it writes its dates: 60 calls of a budget of 20 take three windows, as if the clock had been still."""

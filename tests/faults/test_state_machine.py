@@ -111,7 +111,7 @@ class ClientUnderFire(RuleBasedStateMachine):
 
     @initialize(
         algorithm=st.sampled_from(("fixed", "fixed", "aligned", "sliding_log", "token_bucket")),
-        style=st.sampled_from(("iso", "http_date", "epoch_ms", "js", "none")),
+        style=st.sampled_from(("iso", "http_date", "epoch_ms", "js", "draft_7", "draft_10", "none")),
         limit=st.sampled_from((10, 20, 60)),
         connections=st.integers(1, 4),
         latency=st.sampled_from((0.0, 0.02, 0.5)),

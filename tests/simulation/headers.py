@@ -12,7 +12,20 @@ if TYPE_CHECKING:
 
     from .policies import Verdict
 
-STYLES = ("iso", "http_date", "epoch", "epoch_ceil", "epoch_ms", "js", "js_offset", "delta", "none")
+STYLES = (
+    "iso",
+    "http_date",
+    "epoch",
+    "epoch_ceil",
+    "epoch_ms",
+    "js",
+    "js_offset",
+    "delta",
+    "draft_6",
+    "draft_7",
+    "draft_10",
+    "none",
+)
 GARBAGE = (
     "0",
     "1e999",
@@ -47,17 +60,41 @@ def reset_text(style: str, at: float, left: float) -> str:
     return spellings[style]
 
 
-def headers_of(style: str, limit: int, verdict: Verdict, clock: float) -> dict[str, str]:
+def draft_fields(style: str, limit: int, period: float, verdict: Verdict) -> dict[str, str]:
+    """The fields of an IETF draft: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/."""
+    left, window, remaining = math.ceil(verdict.reset_in), math.ceil(period), verdict.remaining
+    spellings = {
+        "draft_6": {
+            "RateLimit-Limit": f"{limit}, {limit};w={window}",
+            "RateLimit-Remaining": str(remaining),
+            "RateLimit-Reset": str(left),
+        },
+        "draft_7": {
+            "RateLimit": f"limit={limit}, remaining={remaining}, reset={left}",
+            "RateLimit-Policy": f"{limit};w={window}",
+        },
+        "draft_10": {
+            "RateLimit": f'"default";r={remaining};t={left}',
+            "RateLimit-Policy": f'"default";q={limit};w={window}',
+        },
+    }
+    return spellings[style]
+
+
+def headers_of(style: str, limit: int, period: float, verdict: Verdict, clock: float) -> dict[str, str]:
     """What an answer's headers say at server time `clock`."""
     date = email.utils.format_datetime(datetime.fromtimestamp(clock, UTC), usegmt=True)
     if style == "none":
         return {"Date": date}
-    headers = {
-        "Date": date,
-        "X-RateLimit-Limit": str(limit),
-        "X-RateLimit-Remaining": str(verdict.remaining),
-        "X-RateLimit-Reset": reset_text(style, clock + verdict.reset_in, verdict.reset_in),
-    }
+    headers = {"Date": date}
+    if style.startswith("draft"):
+        headers |= draft_fields(style, limit, period, verdict)
+    else:
+        headers |= {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(verdict.remaining),
+            "X-RateLimit-Reset": reset_text(style, clock + verdict.reset_in, verdict.reset_in),
+        }
     if not verdict.taken:
         headers["Retry-After"] = f"{verdict.retry_after:.3f}"
     return headers

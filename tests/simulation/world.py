@@ -75,7 +75,7 @@ class World:
                 self.throttled.append(self.now())
         elif verdict.taken:
             self.foreign += cost
-        headers = headers_of(self.style, self.policy.limit, verdict, EPOCH + self.skew + t)
+        headers = headers_of(self.style, self.policy.limit, self.policy.period, verdict, EPOCH + self.skew + t)
         if self.dice.random() < self.network.spoilt:
             headers = spoil(headers, self.dice)
         body = b""

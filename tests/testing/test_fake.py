@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from testing.bare import Bare, jump, jumped, until
 
+from whereby_async.limiter import PointBudget, RateLimit
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -202,6 +203,40 @@ async def test_reset_is_in_the_style_asked_for(style: HeaderStyle, shape: str) -
         assert fake.header_style == style
         for _ in range(2):
             assert re.fullmatch(shape, (await call("GET", "/meetings")).headers["X-RateLimit-Reset"])
+
+
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [
+        ("draft_6", {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"}),
+        ("draft_7", {"RateLimit", "RateLimit-Policy"}),
+        ("draft_10", {"RateLimit", "RateLimit-Policy"}),
+    ],
+)
+async def test_fields_of_the_ietf_drafts_are_read_from_the_socket(style: HeaderStyle, names: set[str]) -> None:
+    """Nothing else tells of the budget, and the client reads limit, rest, end and period; a refusal's wait too."""
+    async with FakeWhereby(limit=2, period=30.0, header_style=style) as fake, Bare(fake) as call:
+        answers = [await call("GET", "/meetings") for _ in range(3)]
+        read = [RateLimit.from_response(answer.status, answer.headers) for answer in answers]
+        for answer, rate_limit in zip(answers, read, strict=True):
+            told = {name for name in answer.headers if "ratelimit" in name.lower()}
+            assert told == names
+            assert (rate_limit.limit, rate_limit.period) == (2, 30)
+            assert 29 <= (rate_limit.reset_in or 0) <= 30
+        assert [(answer.remaining, answer.throttled) for answer in read] == [(1, False), (0, False), (0, True)]
+        assert 29 < (read[2].retry_after or 0) <= 30
+
+
+@pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
+async def test_budget_learns_its_limit_from_the_ietf_fields(style: HeaderStyle) -> None:
+    """The limit, what is left, and so no 429 beyond it."""
+    async with FakeWhereby(limit=25, header_style=style) as fake:
+        budget = PointBudget()
+        async with fake.client(limiter=budget) as whereby:
+            for _ in range(5):
+                await whereby.meetings.list()
+        snapshot = budget.snapshot()
+        assert (snapshot.limit, snapshot.remaining) == (25, 20)
 
 
 async def test_headers_can_be_left_out() -> None:

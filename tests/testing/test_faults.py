@@ -13,10 +13,10 @@ import pytest
 import yarl
 from testing.bare import Bare, jump, until
 
-from whereby_async.testing import Fault
+from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from whereby_async.testing import FakeWhereby
+    from whereby_async.testing import HeaderStyle
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +120,15 @@ async def test_garbage_takes_the_place_of_the_rate_limit_headers(call: Bare, fak
         answer = await call("GET", "/meetings")
         told = {name: value for name, value in answer.headers.items() if name.startswith(("X-Rate", "Retry"))}
         assert (answer.status, told) == (status, {"X-RateLimit-Remaining": "-1e999"})
+
+
+@pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
+async def test_garbage_takes_the_place_of_the_ietf_fields(style: HeaderStyle) -> None:
+    """So that nothing of what the server knows is left to read."""
+    async with FakeWhereby(header_style=style) as fake, Bare(fake) as call:
+        fake.faults.add(Fault(garbage_headers={"RateLimit": "soon"}))
+        answer = await call("GET", "/meetings")
+        assert {name: value for name, value in answer.headers.items() if "Rate" in name} == {"RateLimit": "soon"}
 
 
 async def test_redirect_points_elsewhere(call: Bare, fake: FakeWhereby) -> None:

@@ -24,22 +24,44 @@ SHUT = Verdict(allowed=False, limit=1000, remaining=0, reset_in=38.689, retry_in
 )
 def test_reset_is_written_in_the_style(style: HeaderStyle, reset: str) -> None:
     """Each style tells the same moment; dates are cut to the second, epoch seconds rounded up, as real servers do."""
-    assert rate_limit_headers(style, OPEN, WALL) == {
+    assert rate_limit_headers(style, OPEN, WALL, 60.0) == {
         "X-RateLimit-Limit": "1000",
         "X-RateLimit-Remaining": "997",
         "X-RateLimit-Reset": reset,
     }
 
 
+@pytest.mark.parametrize(
+    ("style", "headers"),
+    [
+        (
+            "draft_6",
+            {
+                "RateLimit-Limit": "1000",
+                "RateLimit-Remaining": "997",
+                "RateLimit-Reset": "41",
+                "RateLimit-Policy": "1000;w=60",
+            },
+        ),
+        ("draft_7", {"RateLimit": "limit=1000, remaining=997, reset=41", "RateLimit-Policy": "1000;w=60"}),
+        ("draft_10", {"RateLimit": '"default";r=997;t=41', "RateLimit-Policy": '"default";q=1000;w=60'}),
+    ],
+)
+def test_drafts_have_fields_of_their_own(style: HeaderStyle, headers: dict[str, str]) -> None:
+    """None begins with `X-`; seconds are whole, and rounded up so that nobody comes too early. A refusal has `Retry-After` too."""
+    assert rate_limit_headers(style, OPEN, WALL, 59.5) == headers
+    assert rate_limit_headers(style, SHUT, WALL, 60.0)["Retry-After"] == "38.689"
+
+
 def test_refusal_tells_the_wait_with_a_fraction() -> None:
     """`Retry-After` is milliseconds divided by 1000, not a whole number of seconds."""
-    assert rate_limit_headers("iso", SHUT, WALL)["Retry-After"] == "38.689"
+    assert rate_limit_headers("iso", SHUT, WALL, 60.0)["Retry-After"] == "38.689"
 
 
 def test_whole_seconds_are_written_without_a_fraction() -> None:
     """As JavaScript writes numbers."""
     verdict = Verdict(allowed=False, limit=10, remaining=0, reset_in=40.0, retry_in=40.0, charged=0)
-    assert rate_limit_headers("js", verdict, WALL)["Retry-After"] == "40"
+    assert rate_limit_headers("js", verdict, WALL, 60.0)["Retry-After"] == "40"
 
 
 def test_milliseconds_are_never_too_few() -> None:
@@ -52,10 +74,10 @@ def test_milliseconds_are_never_too_few() -> None:
 
 def test_style_none_tells_nothing() -> None:
     """Neither limit nor wait, not even on a refusal."""
-    assert rate_limit_headers("none", SHUT, WALL) == {}
+    assert rate_limit_headers("none", SHUT, WALL, 60.0) == {}
 
 
 def test_unknown_style_is_refused() -> None:
     """The message names those that there are."""
     with pytest.raises(ValueError, match="unknown header style 'rfc': one of iso"):
-        rate_limit_headers("rfc", OPEN, WALL)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the point of the test
+        rate_limit_headers("rfc", OPEN, WALL, 60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the point of the test

@@ -13,6 +13,8 @@ _FORMS: Final = (
     ("ISO 8601 date", re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:?\d\d)?")),
     ("HTTP date", re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")),
     ("JavaScript date", re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}.*")),
+    ("IETF draft 7", re.compile(r"(?:limit|remaining|reset)=\d+(?:,[ \t]*(?:limit|remaining|reset)=\d+)*")),
+    ("IETF drafts 8 to 11", re.compile(r'"[^"]*";.*\b[rq]=\d.*')),
     ("several numbers", re.compile(r"[\d., ;=\w-]*\d[\d., ;=\w-]*")),
 )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NO_MEETING: Final = "1"
 """An id that no meeting has: the service's documentation asks for it to test a key."""
 
-_FIELDS: Final = ("limit", "remaining", "reset_in", "retry_after")
+_FIELDS: Final = ("limit", "remaining", "reset_in", "retry_after", "period")
 
 
 async def _no_meeting(client: WherebyClient) -> None:

@@ -49,9 +49,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PointPolicy(Protocol):
-    """A way to count points."""
+    """A way to count points: `limit` of them in `period` seconds."""
 
     limit: int
+    period: float
 
     def take(self, cost: int, now: float) -> Verdict:
         """Charge a call of `cost` points at `now` (seconds on any clock that only goes forward), or refuse it."""

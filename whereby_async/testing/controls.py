@@ -56,7 +56,7 @@ class Controls(World):
 
     @property
     def header_style(self) -> HeaderStyle:
-        """How it writes `X-RateLimit-Reset`."""
+        """How it writes its rate-limit headers."""
         return self._service.header_style
 
     @property

@@ -63,7 +63,9 @@ def altered(reply: Reply, fault: Fault) -> Reply:
     elif fault.status is not None:
         reply = Reply.of_json(fault.status, reply.headers, {"error": f"Scripted fault: status {fault.status}"})
     if fault.garbage_headers is not None:
-        kept = {k: v for k, v in reply.headers.items() if not (k.startswith("X-RateLimit-") or k == "Retry-After")}
+        kept = {
+            k: v for k, v in reply.headers.items() if not k.startswith(("X-RateLimit-", "RateLimit", "Retry-After"))
+        }
         reply.headers = {**kept, **fault.garbage_headers}
     if fault.content_type is not None:
         reply.headers["Content-Type"] = fault.content_type

@@ -49,7 +49,8 @@ class FakeWhereby(Controls):
         limit: Points per period.
         period: Seconds.
         algorithm: How it counts points; see `whereby_async.testing.Algorithm`.
-        header_style: How it writes `X-RateLimit-Reset`; `none` leaves out all rate-limit headers.
+        header_style: How it writes its rate-limit headers: the format of `X-RateLimit-Reset`, or the draft of the IETF
+            whose fields it sends instead; `none` leaves out all of them. See `whereby_async.testing.HeaderStyle`.
         latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such as
             `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3

@@ -170,7 +170,7 @@ class Service:
         charge = Charge(operation=route.operation, points=verdict.charged, throttled=not verdict.allowed)
         for spending in list(self.watching):
             spending.charges.append(charge)
-        headers = rate_limit_headers(self.header_style, verdict, self.clock.wall())
+        headers = rate_limit_headers(self.header_style, verdict, self.clock.wall(), self.policy.period)
         if verdict.allowed:
             return headers, None
         self.throttled += 1
