@@ -7,8 +7,8 @@ import functools
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.ledger import Ledger
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.present_ledger import Ledger
 from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:

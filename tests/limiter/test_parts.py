@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import pytest
 
 from limiter.driving import says
-from whereby_async.limiter.ageing import GRAIN, GUARD, Ageing
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.lead import Lead
-from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.listeners import Listeners
-from whereby_async.limiter.others import Others
-from whereby_async.limiter.pacing import Pace
 from whereby_async.limiter.protocol import Priority
-from whereby_async.limiter.queue import Lane, Lanes
-from whereby_async.limiter.quota import Quota
-from whereby_async.limiter.reserve import Reserve
-from whereby_async.limiter.waiter import Waiter
-from whereby_async.limiter.window import Window
+from whereby_async.limiter.redis.present.ageing import GRAIN, GUARD, Ageing
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.lanes import Lane, Lanes
+from whereby_async.limiter.redis.present.lead import Lead
+from whereby_async.limiter.redis.present.others import Others
+from whereby_async.limiter.redis.present.pacing import Pace
+from whereby_async.limiter.redis.present.present_ledger import Ledger
+from whereby_async.limiter.redis.present.present_waiter import Waiter
+from whereby_async.limiter.redis.present.quota import Quota
+from whereby_async.limiter.redis.present.reserve import Reserve
+from whereby_async.limiter.redis.present.window import Window
 
 
 def waiter(order: int, cost: int = 1, priority: Priority = Priority.NORMAL, *, now: float = 0.0) -> Waiter:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.ageing import GRAIN
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.costs import Prices
-from whereby_async.limiter.ledger import Ledger
-from whereby_async.limiter.lessons import undisturbed
-from whereby_async.limiter.reserve import Reserve
-from whereby_async.limiter.trail import Trail
+from whereby_async.limiter.redis.present.ageing import GRAIN
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.costs import Prices
+from whereby_async.limiter.redis.present.lessons import undisturbed
+from whereby_async.limiter.redis.present.present_ledger import Ledger
+from whereby_async.limiter.redis.present.reserve import Reserve
+from whereby_async.limiter.redis.present.trail import Trail
 
 LIMIT = 20
 PERIOD = 60.0

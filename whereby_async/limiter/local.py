@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .account import Account
-from .costs import Prices
-from .ledger import Ledger
 from .options import check_budget, checked_pins
-from .process import ProcessLimiter
-from .reserve import Reserve
+from .redis.present.costs import Prices
+from .redis.present.present_account import Account
+from .redis.present.present_ledger import Ledger
+from .redis.present.process import ProcessLimiter
+from .redis.present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from .account import Account
-from .costs import Prices
-from .lead import PATIENCE
-from .ledger import Ledger
-from .process import UNMETERED, ProcessLimiter
-from .reserve import Reserve
+from .redis.present.costs import Prices
+from .redis.present.lead import PATIENCE
+from .redis.present.present_account import Account
+from .redis.present.present_ledger import Ledger
+from .redis.present.process import UNMETERED, ProcessLimiter
+from .redis.present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..rate_limit import RateLimit
-    from .charge import Charge
     from .listeners import Listeners
+    from .redis.present.charge import Charge
 
 _PERIOD: Final = 60.0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..waiter import Waiter
+from .present.present_waiter import Waiter
 
 if TYPE_CHECKING:
     import asyncio
 
     from ..protocol import Priority
-    from .permit import SharedPermit
+    from .shared_permit import SharedPermit
 
 
 class Caller(Waiter):

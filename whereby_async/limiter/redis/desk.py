@@ -11,14 +11,14 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
-from .. import refusals
 from ..protocol import Priority
 from .agenda import Agenda
 from .cadence import LINGER, distance
-from .hall import Hall
 from .outage import StoreAwayError
 from .outbox import Outbox
-from .permit import SharedPermit
+from .present import refusals
+from .shared_hall import Hall
+from .shared_permit import SharedPermit
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .branch import Branch
     from .caller import Caller
     from .connection import Link
-    from .hall import Sent
+    from .shared_hall import Sent
     from .wire import Ending, Message, Reply
 
 CHUNK: Final = 256

@@ -24,19 +24,19 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Final
 
-from ..account import Account
-from ..cold import WIDEST_CALL
-from ..costs import Prices
-from ..ledger import Ledger
-from ..process import ProcessLimiter
-from ..reserve import Reserve
+from .present.cold import WIDEST_CALL
+from .present.costs import Prices
+from .present.present_account import Account
+from .present.present_ledger import Ledger
+from .present.process import ProcessLimiter
+from .present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..ageing import Ageing
     from ..listeners import Listeners
     from .branch import Branch
+    from .present.ageing import Ageing
 
 UNKNOWN_SHARE: Final = 0.1
 """Part of the limit for a process that does not know how many others there are."""

@@ -13,19 +13,19 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ClientClosedError, ConfigurationError
+from ....errors import ClientClosedError, ConfigurationError
+from ...listeners import Listeners
+from ...protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 from .clocks import LoopClock, is_monotonic
-from .listeners import Listeners
-from .permit import LivePermit, LocalPermit
-from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
+from .local_permit import LivePermit, LocalPermit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..hooks import LimiterHook
-    from .account import Account
-    from .ledger import Ledger
-    from .protocol import Limiter, Permit
+    from ....hooks import LimiterHook
+    from ...protocol import Limiter, Permit
+    from .present_account import Account
+    from .present_ledger import Ledger
 
 UNMETERED: Final = 2_000_000_000
 """What a limiter that meters nothing shows as its limit."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from .caution import TURN
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .charge import Charge
-    from .ledger import Ledger
+    from .present_ledger import Ledger
 
 _LONGEST_FLIGHT: Final = 10.0
 _LOOK: Final = 0.2

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
+from ....hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
 
 if TYPE_CHECKING:
     import msgspec
 
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
+    from ...listeners import Listeners
     from .costs import Change
-    from .ledger import Ledger
-    from .listeners import Listeners
-    from .waiter import Waiter
+    from .present_ledger import Ledger
+    from .present_waiter import Waiter
 
 
 class News:

@@ -10,14 +10,14 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from .permit import LocalPermit
+from .local_permit import LocalPermit
 from .station import Station
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .waiter import Waiter
+    from .present_waiter import Waiter
 
 HEARTBEAT: Final = 5.0
 """Seconds after which waiting calls are looked at in any case."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from .charge import Charge
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
-    from .account import Account
+    from ....rate_limit import RateLimit
+    from .present_account import Account
 
 
 class LocalPermit(Charge, eq=False, gc=False):

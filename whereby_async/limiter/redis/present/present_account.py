@@ -22,23 +22,23 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...options import check_cost
+from ...protocol import Priority
 from . import refusals
 from .hall import Hall
 from .lessons import Lessons
+from .local_permit import LivePermit, LocalPermit
 from .news import News
-from .options import check_cost
-from .permit import LivePermit, LocalPermit
-from .protocol import Priority
-from .waiter import Waiter
+from .present_waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
+    from ...listeners import Listeners
+    from ...protocol import Permit
     from .costs import Prices
-    from .ledger import Ledger
-    from .listeners import Listeners
-    from .protocol import Permit
+    from .present_ledger import Ledger
     from .reserve import Reserve
     from .station import Station
 

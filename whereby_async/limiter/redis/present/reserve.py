@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ...protocol import Priority
 from .caution import TURN
-from .protocol import Priority
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
-    from .waiter import Waiter
+    from .present_ledger import Ledger
+    from .present_waiter import Waiter
 
 _FLOOR = 4.0
 _SPREAD = 3.0

@@ -8,10 +8,10 @@ from .caution import TURN
 from .trail import Trail
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .costs import Change, Prices
-    from .ledger import Ledger
-    from .permit import LocalPermit
+    from .local_permit import LocalPermit
+    from .present_ledger import Ledger
     from .trail import Sample
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
+from ....errors import BudgetError, BudgetTimeoutError, ClientClosedError
 
 if TYPE_CHECKING:
-    from .waiter import Waiter
+    from .present_waiter import Waiter
 
 
 def _points(count: int) -> str:

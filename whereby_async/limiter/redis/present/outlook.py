@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ...protocol import Priority
 from . import refusals
 from .arrears import OLD
-from .protocol import Priority
 
 if TYPE_CHECKING:
     from .horizon import Horizon
-    from .queue import Lanes
-    from .waiter import Waiter
+    from .lanes import Lanes
+    from .present_waiter import Waiter
 
 
 class Outlook:

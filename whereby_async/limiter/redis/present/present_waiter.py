@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import asyncio
 
-    from .permit import LocalPermit
-    from .protocol import Priority
+    from ...protocol import Priority
+    from .local_permit import LocalPermit
     from .station import Station
 
 # What a waiter has before it waits; nobody looks at them.

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .protocol import Priority
+from ...protocol import Priority
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .ledger import Ledger
-    from .queue import Lanes
+    from .lanes import Lanes
+    from .present_ledger import Ledger
+    from .present_waiter import Waiter
     from .reserve import Reserve
-    from .waiter import Waiter
 
 BACKFILL_SPARE: Final = 6
 BACKFILL_WITHIN: Final = 0.25

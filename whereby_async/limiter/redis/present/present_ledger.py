@@ -54,7 +54,7 @@ from .quota import Quota
 from .window import Window
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .charge import Charge
 
 SHORTEST_FLIGHT: Final = 1.0

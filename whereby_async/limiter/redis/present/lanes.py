@@ -19,13 +19,13 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from ...protocol import Priority
 from .arrears import Arrears
-from .protocol import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .waiter import Waiter
+    from .present_waiter import Waiter
 
 _FEW_HUSKS: Final = 64
 _NEVER: Final = 1 << 62

@@ -12,7 +12,7 @@ from .cold import WIDEST_CALL
 from .lead import PATIENCE
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
+    from .present_ledger import Ledger
 
 TURN: Final = 4.0
 """Seconds around a window's end within which nobody can tell the old from the new."""

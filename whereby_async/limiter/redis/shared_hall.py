@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ...errors import BudgetError
-from .. import refusals
-from ..arrears import OLD
-from ..outlook import Outlook
 from ..protocol import Priority
-from ..queue import Lanes
 from .caller import Caller
+from .present import refusals
+from .present.arrears import OLD
+from .present.lanes import Lanes
+from .present.outlook import Outlook
 from .wire import Wants
 
 if TYPE_CHECKING:

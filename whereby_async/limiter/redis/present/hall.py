@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BudgetTimeoutError
+from ....errors import BudgetTimeoutError
+from ...protocol import Priority
 from . import refusals
+from .lanes import Lanes
+from .local_permit import LocalPermit
 from .outlook import Outlook
-from .permit import LocalPermit
-from .protocol import Priority
-from .queue import Lanes
 from .switchboard import Switchboard
 from .turns import Turns
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .costs import Prices
-    from .ledger import Ledger
+    from .present_ledger import Ledger
+    from .present_waiter import Waiter
     from .reserve import Reserve
     from .station import Station
-    from .waiter import Waiter
 
 
 class Hall:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .waiter import Waiter
+    from .present_waiter import Waiter
 
 _SHORTEST_TIMER: Final = 0.0005
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .waiter import Waiter
+    from .present_waiter import Waiter
 
 OLD: Final = 2.0
 """Periods after which a call is owed a share."""
