@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from .options import check_budget, checked_pins
 from .redis.present.costs import Prices
-from .redis.present.present_account import Account
-from .redis.present.present_ledger import Ledger
+from .redis.present.present_account import PresentAccount
+from .redis.present.present_ledger import PresentLedger
 from .redis.present.process import ProcessLimiter
 from .redis.present.reserve import Reserve
 
@@ -58,7 +58,9 @@ class PointBudget(ProcessLimiter):
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
 
-        def open_account(clock: Callable[[], float], listeners: Listeners) -> Account:
-            return Account(Ledger(limit, period), Prices(pins), Reserve(reserve, period), clock, listeners)
+        def open_account(clock: Callable[[], float], listeners: Listeners) -> PresentAccount:
+            return PresentAccount(
+                PresentLedger(limit, period), Prices(pins), Reserve(reserve, period), clock, listeners
+            )
 
         super().__init__(open_account)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from .redis.present.costs import Prices
 from .redis.present.lead import PATIENCE
-from .redis.present.present_account import Account
-from .redis.present.present_ledger import Ledger
+from .redis.present.present_account import PresentAccount
+from .redis.present.present_ledger import PresentLedger
 from .redis.present.process import UNMETERED, ProcessLimiter
 from .redis.present.reserve import Reserve
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PERIOD: Final = 60.0
 
 
-class _FreezeOnly(Ledger):
+class _FreezeOnly(PresentLedger):
     """A ledger without a limit: only a 429's time counts, and if that was wrong, one call at a time."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ class Unlimited(ProcessLimiter):
     def __init__(self) -> None:
         """Make one; it has no options."""
 
-        def open_account(clock: Callable[[], float], listeners: Listeners) -> Account:
-            return Account(_FreezeOnly(UNMETERED, _PERIOD), Prices({}), Reserve(0.0, _PERIOD), clock, listeners)
+        def open_account(clock: Callable[[], float], listeners: Listeners) -> PresentAccount:
+            return PresentAccount(_FreezeOnly(UNMETERED, _PERIOD), Prices({}), Reserve(0.0, _PERIOD), clock, listeners)
 
         super().__init__(open_account)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..protocol import Permit
     from .caller import Caller
     from .connection import Link
-    from .shared_hall import Hall
+    from .shared_hall import SharedHall
     from .wire import Ending, Plan, Reply
 
 Unavailable: TypeAlias = Literal["fallback", "raise"]
@@ -272,7 +272,7 @@ class Branch:
 
     # Telling
 
-    def tell_wait(self, caller: Caller, reason: str, hall: Hall) -> None:
+    def tell_wait(self, caller: Caller, reason: str, hall: SharedHall) -> None:
         """A call has to wait."""
         if not self.listeners:
             return

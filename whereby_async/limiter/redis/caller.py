@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .present.present_waiter import Waiter
+from .present.present_waiter import PresentWaiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .shared_permit import SharedPermit
 
 
-class Caller(Waiter):
+class Caller(PresentWaiter):
     """A call on its way to its points, in the lanes of one event loop.
 
     Attributes:

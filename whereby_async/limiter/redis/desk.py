@@ -2,7 +2,7 @@
 
 One call of the script is under way at a time. What comes meanwhile gathers and goes with the next, so the busier the loop, the
 fewer calls there are for each permit. When a call is made stands in `agenda.py`, and how close to the last in `cadence.py`; what is
-said in it in `standing.py`, `hall.py` and `outbox.py`.
+said in it in `standing.py`, `shared_hall.py` and `outbox.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .cadence import LINGER, distance
 from .outage import StoreAwayError
 from .outbox import Outbox
 from .present import refusals
-from .shared_hall import Hall
+from .shared_hall import SharedHall
 from .shared_permit import SharedPermit
 from .standing import Standing
 
@@ -52,7 +52,7 @@ class Desk:
         self.branch: Branch = branch
         self.loop: asyncio.AbstractEventLoop = loop
         self.outbox: Outbox = Outbox(branch)
-        self.hall: Hall = Hall(branch, loop, self.outbox)
+        self.hall: SharedHall = SharedHall(branch, loop, self.outbox)
         self.closed: bool = False
         self._agenda = Agenda()
         self._standing = Standing()

@@ -1,4 +1,4 @@
-"""`Waiter`: a call that waits for points, as it stands in its lane. Pure but for the future, which nobody here touches."""
+"""`PresentWaiter`: a call that waits for points, as it stands in its lane. Pure but for the future, which nobody here touches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOWHERE: Any = None
 _NOTHING: Any = None
 
 
-class Waiter:
+class PresentWaiter:
     """A call that waits for points.
 
     Attributes:
