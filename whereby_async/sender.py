@@ -24,7 +24,7 @@ from .errors import (
     WherebyError,
 )
 from .hooks import logger
-from .limiter.process import never, quick_grant
+from .limiter.redis.present.process import never, quick_grant
 from .polling import Watches
 from .rate_limit import RateLimit
 from .scopes import current_answers, current_batch

@@ -7,8 +7,8 @@ import functools
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.ledger import Ledger
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.present_ledger import PresentLedger
 from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Book:
     """A ledger with a clock, and short words for what happens to it."""
 
     def __init__(self, limit: int | None = 100) -> None:
-        self.ledger = Ledger(limit, PERIOD)
+        self.ledger = PresentLedger(limit, PERIOD)
         self.now = 1000.0
 
     def grant(self, cost: int = 1) -> Charge:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from whereby_async.limiter.costs import Change, Prices
-from whereby_async.limiter.trail import MOST, Sample, Trail
+from whereby_async.limiter.redis.present.costs import Change, Prices
+from whereby_async.limiter.redis.present.trail import MOST, Sample, Trail
 
 
 def sample(drop: int, *, operation: str = "insights.rooms", charged: int = 1) -> Sample:

@@ -10,13 +10,13 @@ import pytest
 
 from limiter.driving import PERIOD, refuses, says
 from whereby_async.limiter import PointBudget, Priority, RateLimit
-from whereby_async.limiter.account import Account
-from whereby_async.limiter.costs import Prices
-from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.listeners import Listeners
-from whereby_async.limiter.permit import LivePermit
-from whereby_async.limiter.process import never, quick_grant
-from whereby_async.limiter.reserve import Reserve
+from whereby_async.limiter.redis.present.costs import Prices
+from whereby_async.limiter.redis.present.local_permit import LivePermit
+from whereby_async.limiter.redis.present.present_account import PresentAccount
+from whereby_async.limiter.redis.present.present_ledger import PresentLedger
+from whereby_async.limiter.redis.present.process import never, quick_grant
+from whereby_async.limiter.redis.present.reserve import Reserve
 
 LIMIT = 1000
 
@@ -26,9 +26,9 @@ class Desk:
 
     def __init__(self, *, shortly: bool = True) -> None:
         self.now = 1000.0
-        self.ledger = Ledger(LIMIT, PERIOD)
+        self.ledger = PresentLedger(LIMIT, PERIOD)
         self.prices = Prices({})
-        self.account = Account(self.ledger, self.prices, Reserve(0.0, PERIOD), lambda: self.now, Listeners())
+        self.account = PresentAccount(self.ledger, self.prices, Reserve(0.0, PERIOD), lambda: self.now, Listeners())
         self.limit, self.spent, self.ends = LIMIT, 0, 0.0
         self.shortly = shortly
 

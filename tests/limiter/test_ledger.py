@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limiter.driving import PERIOD, Book, refuses
-from whereby_async.limiter.ageing import GUARD
+from whereby_async.limiter.redis.present.ageing import GUARD
 
 
 def test_remaining_moves_the_account_up() -> None:

@@ -21,7 +21,7 @@ from whereby_async.errors import (
     Throttled,
 )
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
-from whereby_async.limiter.permit import LivePermit, LocalPermit
+from whereby_async.limiter.redis.present.local_permit import LivePermit, LocalPermit
 
 if TYPE_CHECKING:
     from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails

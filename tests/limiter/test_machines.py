@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from limiter.driving import refuses, says, turns
 from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import PointBudget, Priority
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.ledger import Ledger
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.present_ledger import PresentLedger
 from whereby_async.testing.clock import SimulatedLoop
 
 LIMIT = 20
@@ -28,7 +28,7 @@ class LedgerAlone(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.ledger = Ledger(LIMIT, PERIOD)
+        self.ledger = PresentLedger(LIMIT, PERIOD)
         self.flying: list[tuple[Charge, int | None, float]] = []
         self.unsent: list[Charge] = []
         self.log: deque[tuple[float, int]] = deque()

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 import pytest
 
 from limiter.driving import says
-from whereby_async.limiter.ageing import GRAIN, GUARD, Ageing
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.lead import Lead
-from whereby_async.limiter.ledger import Ledger
 from whereby_async.limiter.listeners import Listeners
-from whereby_async.limiter.others import Others
-from whereby_async.limiter.pacing import Pace
 from whereby_async.limiter.protocol import Priority
-from whereby_async.limiter.queue import Lane, Lanes
-from whereby_async.limiter.quota import Quota
-from whereby_async.limiter.reserve import Reserve
-from whereby_async.limiter.waiter import Waiter
-from whereby_async.limiter.window import Window
+from whereby_async.limiter.redis.present.ageing import GRAIN, GUARD, Ageing
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.lanes import PresentLane, PresentLanes
+from whereby_async.limiter.redis.present.lead import Lead
+from whereby_async.limiter.redis.present.others import Others
+from whereby_async.limiter.redis.present.pacing import Pace
+from whereby_async.limiter.redis.present.present_ledger import PresentLedger
+from whereby_async.limiter.redis.present.present_waiter import PresentWaiter
+from whereby_async.limiter.redis.present.quota import Quota
+from whereby_async.limiter.redis.present.reserve import Reserve
+from whereby_async.limiter.redis.present.window import Window
 
 
-def waiter(order: int, cost: int = 1, priority: Priority = Priority.NORMAL, *, now: float = 0.0) -> Waiter:
-    return Waiter(cost, f"op{cost}", priority, order=order, now=now, waited=0.0, seed=cost)
+def waiter(order: int, cost: int = 1, priority: Priority = Priority.NORMAL, *, now: float = 0.0) -> PresentWaiter:
+    return PresentWaiter(cost, f"op{cost}", priority, order=order, now=now, waited=0.0, seed=cost)
 
 
-def drain(lane: Lane) -> list[int]:
+def drain(lane: PresentLane) -> list[int]:
     """Serve all, first come, first served."""
     served: list[int] = []
     while head := lane.head():
@@ -38,7 +38,7 @@ def drain(lane: Lane) -> list[int]:
 
 def test_lane_serves_in_order_across_prices() -> None:
     """Whatever they cost, and whoever leaves in between."""
-    lane = Lane()
+    lane = PresentLane()
     waiters = [waiter(order, 1 + order % 3) for order in range(300)]
     for one in waiters:
         lane.push(one)
@@ -53,7 +53,7 @@ def test_lane_serves_in_order_across_prices() -> None:
 
 def test_call_that_comes_again_stands_at_its_old_place() -> None:
     """By its number, before those that came later, behind those that came earlier."""
-    lane = Lane()
+    lane = PresentLane()
     for order in (5, 9, 2, 7, 5):
         lane.push(waiter(order))
     assert drain(lane) == [2, 5, 5, 7, 9]
@@ -61,7 +61,7 @@ def test_call_that_comes_again_stands_at_its_old_place() -> None:
 
 def test_new_prices_keep_the_order() -> None:
     """Only the points change."""
-    lanes = Lanes()
+    lanes = PresentLanes()
     for order in range(6):
         lanes.push(waiter(order, 1 + order % 2, Priority.BATCH))
     lanes.reprice(lambda one: 5 if one.cost == 2 else 1)
@@ -72,7 +72,7 @@ def test_new_prices_keep_the_order() -> None:
 
 def test_backfill_finds_the_oldest_that_fits() -> None:
     """In the first lane that has one."""
-    lanes = Lanes()
+    lanes = PresentLanes()
     lanes.push(waiter(1, 3))
     assert lanes.backfill(2) is None
     lanes.push(waiter(2, 2, Priority.BATCH))
@@ -84,7 +84,7 @@ def test_backfill_finds_the_oldest_that_fits() -> None:
 
 def test_old_calls_are_owed_a_share_of_each_period() -> None:
     """A batch call that has waited two periods goes before higher lanes, up to 5 % of the limit."""
-    lanes = Lanes()
+    lanes = PresentLanes()
     for order in range(20):
         lanes.push(waiter(order, 1, Priority.BATCH))
     assert lanes.owed(119.0, 100, 60.0) is None
@@ -100,7 +100,7 @@ def test_old_calls_are_owed_a_share_of_each_period() -> None:
 
 def test_head_that_keeps_its_place_has_only_higher_lanes_before_it() -> None:
     """Its wait is not judged by those behind it."""
-    lanes = Lanes()
+    lanes = PresentLanes()
     lanes.push(waiter(10, 3))
     lanes.push(waiter(11, 2, Priority.INTERACTIVE))
     assert lanes.ahead_of(Priority.NORMAL, 12) == 5
@@ -300,7 +300,7 @@ def test_ageing_releases_never_too_early() -> None:
 
 def test_reserve_follows_the_other_lanes_and_melts() -> None:
     """It begins at its whole share, follows their rate, and is nothing at the window's end."""
-    ledger = Ledger(1000, 60.0)
+    ledger = PresentLedger(1000, 60.0)
     charge = Charge(1, 0.0, 0)
     ledger.charge(charge, 0.0)
     ledger.settle(charge, says(999, limit=1000, reset_in=59.5), 0.1)
@@ -316,7 +316,7 @@ def test_reserve_follows_the_other_lanes_and_melts() -> None:
 
 def test_reserve_follows_the_limit_as_it_is_known() -> None:
     """Before the other lanes' arrivals are known they are taken for the whole share, of whatever limit is believed now."""
-    ledger, reserve = Ledger(None, 60.0), Reserve(0.3, 60.0)
+    ledger, reserve = PresentLedger(None, 60.0), Reserve(0.3, 60.0)
     for number, limit in enumerate((100, 1000, 1000, 500)):
         charge = Charge(1, 0.0, 0)
         ledger.charge(charge, 0.0)
@@ -329,7 +329,7 @@ def test_reserve_follows_the_limit_as_it_is_known() -> None:
 
 def test_reserve_counts_what_was_asked_for_in_vain() -> None:
     """Points that the other lanes wanted and did not get are needed as much as those that they got."""
-    ledger = Ledger(1000, 60.0)
+    ledger = PresentLedger(1000, 60.0)
     charge = Charge(1, 0.0, 0)
     ledger.charge(charge, 0.0)
     ledger.settle(charge, says(999, limit=1000, reset_in=60.0), 0.0)
@@ -349,7 +349,7 @@ def test_reserve_counts_what_was_asked_for_in_vain() -> None:
 
 def test_nobody_needs_more_than_there_is() -> None:
     """A call that is refused and comes again a thousand times a second keeps no batch from the last points of a window."""
-    ledger = Ledger(1000, 60.0)
+    ledger = PresentLedger(1000, 60.0)
     charge = Charge(1, 0.0, 0)
     ledger.charge(charge, 0.0)
     ledger.settle(charge, says(999, limit=1000, reset_in=60.0), 0.0)

@@ -6,7 +6,7 @@ import pytest
 
 from limiter.driving import PERIOD, Book, refuses
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.ageing import GRAIN, GUARD
+from whereby_async.limiter.redis.present.ageing import GRAIN, GUARD
 
 
 def paced(book: Book) -> bool:

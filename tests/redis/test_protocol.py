@@ -11,7 +11,7 @@ from limiter.serving import LIMIT, PERIOD
 
 from whereby_async.limiter.redis import wire
 from whereby_async.limiter.redis.connection import script
-from whereby_async.limiter.redis.options import plan_of
+from whereby_async.limiter.redis.redis_options import plan_of
 
 PLAN = plan_of(LIMIT, PERIOD, 0.0)
 BATCH, NORMAL, INTERACTIVE = 2, 1, 0

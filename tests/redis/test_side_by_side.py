@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.ageing import GRAIN
-from whereby_async.limiter.charge import Charge
-from whereby_async.limiter.costs import Prices
-from whereby_async.limiter.ledger import Ledger
-from whereby_async.limiter.lessons import undisturbed
-from whereby_async.limiter.reserve import Reserve
-from whereby_async.limiter.trail import Trail
+from whereby_async.limiter.redis.present.ageing import GRAIN
+from whereby_async.limiter.redis.present.charge import Charge
+from whereby_async.limiter.redis.present.costs import Prices
+from whereby_async.limiter.redis.present.lessons import undisturbed
+from whereby_async.limiter.redis.present.present_ledger import PresentLedger
+from whereby_async.limiter.redis.present.reserve import Reserve
+from whereby_async.limiter.redis.present.trail import Trail
 
 LIMIT = 20
 PERIOD = 60.0
@@ -150,7 +150,7 @@ class _Local:
     def __init__(self, limit: int | None, kind: str) -> None:
         self.now = 1_800_000_000.0
         self.server = _Truth(kind, self.now)
-        self.ledger = Ledger(limit, PERIOD)
+        self.ledger = PresentLedger(limit, PERIOD)
         self.trail = Trail()
         self.prices = Prices({})
         self.reserve = Reserve(0.6, PERIOD)
@@ -221,7 +221,7 @@ class _Local:
             self.ledger.refund(charge)
 
     def learn(self, charge: Charge, answer: RateLimit) -> None:
-        """As `Account.learn` does it."""
+        """As `PresentAccount.learn` does it."""
         ledger, trail, now = self.ledger, self.trail, self.now
         samples = []
         if not answer.throttled and answer.remaining is not None and answer.remaining < ledger.limit:

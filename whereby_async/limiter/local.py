@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .account import Account
-from .costs import Prices
-from .ledger import Ledger
 from .options import check_budget, checked_pins
-from .process import ProcessLimiter
-from .reserve import Reserve
+from .redis.present.costs import Prices
+from .redis.present.present_account import PresentAccount
+from .redis.present.present_ledger import PresentLedger
+from .redis.present.process import ProcessLimiter
+from .redis.present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,7 +58,9 @@ class PointBudget(ProcessLimiter):
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
 
-        def open_account(clock: Callable[[], float], listeners: Listeners) -> Account:
-            return Account(Ledger(limit, period), Prices(pins), Reserve(reserve, period), clock, listeners)
+        def open_account(clock: Callable[[], float], listeners: Listeners) -> PresentAccount:
+            return PresentAccount(
+                PresentLedger(limit, period), Prices(pins), Reserve(reserve, period), clock, listeners
+            )
 
         super().__init__(open_account)

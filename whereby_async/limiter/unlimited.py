@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from .account import Account
-from .costs import Prices
-from .lead import PATIENCE
-from .ledger import Ledger
-from .process import UNMETERED, ProcessLimiter
-from .reserve import Reserve
+from .redis.present.costs import Prices
+from .redis.present.lead import PATIENCE
+from .redis.present.present_account import PresentAccount
+from .redis.present.present_ledger import PresentLedger
+from .redis.present.process import UNMETERED, ProcessLimiter
+from .redis.present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..rate_limit import RateLimit
-    from .charge import Charge
     from .listeners import Listeners
+    from .redis.present.charge import Charge
 
 _PERIOD: Final = 60.0
 
 
-class _FreezeOnly(Ledger):
+class _FreezeOnly(PresentLedger):
     """A ledger without a limit: only a 429's time counts, and if that was wrong, one call at a time."""
 
     __slots__ = ()
@@ -63,7 +63,7 @@ class Unlimited(ProcessLimiter):
     def __init__(self) -> None:
         """Make one; it has no options."""
 
-        def open_account(clock: Callable[[], float], listeners: Listeners) -> Account:
-            return Account(_FreezeOnly(UNMETERED, _PERIOD), Prices({}), Reserve(0.0, _PERIOD), clock, listeners)
+        def open_account(clock: Callable[[], float], listeners: Listeners) -> PresentAccount:
+            return PresentAccount(_FreezeOnly(UNMETERED, _PERIOD), Prices({}), Reserve(0.0, _PERIOD), clock, listeners)
 
         super().__init__(open_account)

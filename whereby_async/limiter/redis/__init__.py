@@ -1,7 +1,7 @@
 """The point budget of many processes and machines, kept in Redis or Valkey: `RedisPointBudget` (in `budget`).
 
-**Theory.** *What the server does* and why a grant is safe stands in `ledger.py`; nothing of it changes when many processes spend,
-as long as there is one ledger by one clock. So the ledger lives in the store, as one script (the `.lua` files here;
+**Theory.** *What the server does* and why a grant is safe stands in `present/present_ledger.py`; nothing of it changes when many
+processes spend, as long as there is one ledger by one clock. So the ledger lives in the store, as one script (the `.lua` files here;
 `desk.lua` is the protocol) that the store runs from beginning to end before it does anything else, and its clock
 is the store's `TIME`. A property test holds the script's rules and the local ones side by side.
 

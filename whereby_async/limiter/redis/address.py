@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigurationError
 from ...redaction import Secret
-from .options import check_url
+from .redis_options import check_url
 
 try:
     from . import connection as _connection

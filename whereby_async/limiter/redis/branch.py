@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...errors import BudgetError, ClientClosedError
 from ...hooks import OutageDetails, ThrottleDetails, WaitDetails, logger
-from ..ageing import Ageing
 from .desk import Desk
 from .fallback import UNKNOWN_SHARE, Loan, share_of
 from .outage import LONGEST, Outage
-from .permit import LoanedPermit, SharedPermit
+from .present.ageing import Ageing
+from .shared_permit import LoanedPermit, SharedPermit
 from .tariff import Tariff
 from .view import View
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..protocol import Permit
     from .caller import Caller
     from .connection import Link
-    from .hall import Hall
+    from .shared_hall import SharedHall
     from .wire import Ending, Plan, Reply
 
 Unavailable: TypeAlias = Literal["fallback", "raise"]
@@ -272,7 +272,7 @@ class Branch:
 
     # Telling
 
-    def tell_wait(self, caller: Caller, reason: str, hall: Hall) -> None:
+    def tell_wait(self, caller: Caller, reason: str, hall: SharedHall) -> None:
         """A call has to wait."""
         if not self.listeners:
             return

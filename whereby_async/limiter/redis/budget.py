@@ -18,8 +18,8 @@ from ..protocol import BudgetSnapshot, Forecast, Priority
 from .address import Address
 from .branch import Branch
 from .caller import Caller
-from .options import check_call, check_store, plan_of
-from .permit import LoanedPermit
+from .redis_options import check_call, check_store, plan_of
+from .shared_permit import LoanedPermit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..waiter import Waiter
+from .present.present_waiter import PresentWaiter
 
 if TYPE_CHECKING:
     import asyncio
 
     from ..protocol import Priority
-    from .permit import SharedPermit
+    from .shared_permit import SharedPermit
 
 
-class Caller(Waiter):
+class Caller(PresentWaiter):
     """A call on its way to its points, in the lanes of one event loop.
 
     Attributes:

@@ -1,4 +1,4 @@
--- `caution.py`, rule by rule. Pure.
+-- `present/caution.py`, rule by rule. Pure.
 
 local Ledger, Caution = {}, {}
 

@@ -2,7 +2,7 @@
 
 One call of the script is under way at a time. What comes meanwhile gathers and goes with the next, so the busier the loop, the
 fewer calls there are for each permit. When a call is made stands in `agenda.py`, and how close to the last in `cadence.py`; what is
-said in it in `standing.py`, `hall.py` and `outbox.py`.
+said in it in `standing.py`, `shared_hall.py` and `outbox.py`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
-from .. import refusals
 from ..protocol import Priority
 from .agenda import Agenda
 from .cadence import LINGER, distance
-from .hall import Hall
 from .outage import StoreAwayError
 from .outbox import Outbox
-from .permit import SharedPermit
+from .present import refusals
+from .shared_hall import SharedHall
+from .shared_permit import SharedPermit
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .branch import Branch
     from .caller import Caller
     from .connection import Link
-    from .hall import Sent
+    from .shared_hall import Sent
     from .wire import Ending, Message, Reply
 
 CHUNK: Final = 256
@@ -52,7 +52,7 @@ class Desk:
         self.branch: Branch = branch
         self.loop: asyncio.AbstractEventLoop = loop
         self.outbox: Outbox = Outbox(branch)
-        self.hall: Hall = Hall(branch, loop, self.outbox)
+        self.hall: SharedHall = SharedHall(branch, loop, self.outbox)
         self.closed: bool = False
         self._agenda = Agenda()
         self._standing = Standing()

@@ -24,19 +24,19 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Final
 
-from ..account import Account
-from ..cold import WIDEST_CALL
-from ..costs import Prices
-from ..ledger import Ledger
-from ..process import ProcessLimiter
-from ..reserve import Reserve
+from .present.cold import WIDEST_CALL
+from .present.costs import Prices
+from .present.present_account import PresentAccount
+from .present.present_ledger import PresentLedger
+from .present.process import ProcessLimiter
+from .present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..ageing import Ageing
     from ..listeners import Listeners
     from .branch import Branch
+    from .present.ageing import Ageing
 
 UNKNOWN_SHARE: Final = 0.1
 """Part of the limit for a process that does not know how many others there are."""
@@ -76,16 +76,16 @@ class Loan:
         held = before - spent.released + flying
         taken = max(0, limit - left - held)
         self._before = before + flying + taken
-        self._accounts: list[Account] = []
+        self._accounts: list[PresentAccount] = []
 
-        def open_account(clock: Callable[[], float], _: Listeners) -> Account:
-            ledger = Ledger(limit, branch.plan.period)
+        def open_account(clock: Callable[[], float], _: Listeners) -> PresentAccount:
+            ledger = PresentLedger(limit, branch.plan.period)
             ledger.ageing = copy.deepcopy(spent)
             ledger.granted = ledger.arrived = self._before
             if flying + taken:
                 ledger.ageing.unanswered(flying + taken, ledger.slowest, clock())
             prices, reserve = Prices(branch.tariff.costs()), Reserve(branch.plan.reserve, branch.plan.period)
-            account = Account(ledger, prices, reserve, clock, branch.listeners)
+            account = PresentAccount(ledger, prices, reserve, clock, branch.listeners)
             self._accounts.append(account)
             return account
 

@@ -1,4 +1,4 @@
--- `ledger.py`, rule by rule. Pure.
+-- `present/present_ledger.py`, rule by rule. Pure.
 
 function Ledger.new(limit, period, grain)
   return {

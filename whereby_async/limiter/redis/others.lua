@@ -1,4 +1,4 @@
--- `others.py` and `pacing.py`, rule by rule. Pure.
+-- `present/others.py` and `present/pacing.py`, rule by rule. Pure.
 
 local MEMORY, FEW, FIRST_GAP, NO_PROBE, RATE_WEIGHT = 3, 6, 1 / 40, 10, 1 / 20
 local RISES, LEAST_HEADROOM, MOST_HEADROOM, MOST_HEADROOM_SHARE, STEP, LONGEST_GAP = 3, 2, 10, 0.02, 2, 1 / 2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...rate_limit import RateLimit
     from .branch import Branch
     from .caller import Caller
-    from .permit import SharedPermit
+    from .shared_permit import SharedPermit
 
 
 class Outbox:

@@ -1,6 +1,6 @@
--- The parts of the ledger, rule by rule: `ageing.py`, `gate.py`, `cold.py`, `lead.py`, `quota.py`, `window.py`; the theory stands
--- there. Pure: every function takes the state and `now`, in seconds; a property test holds the two side by side. All `.lua` files
--- of this folder make one script, in the order that `connection.py` names.
+-- The parts of the ledger, rule by rule: `ageing.py`, `gate.py`, `cold.py`, `lead.py`, `quota.py`, `window.py` in `present/`; the
+-- theory stands there. Pure: every function takes the state and `now`, in seconds; a property test holds the two side by side.
+-- All `.lua` files of this folder make one script, in the order that `connection.py` names.
 
 local inf, floor, ceil, max, min = math.huge, math.floor, math.ceil, math.max, math.min
 

@@ -1,4 +1,4 @@
--- `trail.py`, `costs.py`, `reserve.py`, and what `Account.learn` makes of an answer. Pure.
+-- `trail.py`, `costs.py`, `reserve.py` in `present/`, and what `PresentAccount.learn` makes of an answer. Pure.
 
 local MOST_DROP, RECENT, AGREE, MOST_OPERATIONS = 16, 8, 2, 1024
 local RESERVE_FLOOR, RESERVE_SPREAD, RESERVE_MELT = 4, 3, 5

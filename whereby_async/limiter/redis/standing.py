@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from .permit import Record
+from .shared_permit import Record
 from .wire import Message
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from ..gate import Gate
-from ..horizon import Horizon
-from ..quota import Quota
+from .present.gate import Gate
+from .present.horizon import Horizon
+from .present.quota import Quota
 from .wire import Reply
 
 if TYPE_CHECKING:

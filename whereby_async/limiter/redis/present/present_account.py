@@ -1,4 +1,4 @@
-"""`Account`: the pure parts put together behind one lock, and the waking of those who wait.
+"""`PresentAccount`: the pure parts put together behind one lock, and the waking of those who wait.
 
 **Theory.** Everything that is reckoned happens under a plain lock that is never held over an await and never while foreign
 code runs: wake-ups and hooks come after it. A permit may end anywhere, even inside the garbage collector while this very
@@ -22,23 +22,23 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from ...options import check_cost
+from ...protocol import Priority
 from . import refusals
 from .hall import Hall
 from .lessons import Lessons
+from .local_permit import LivePermit, LocalPermit
 from .news import News
-from .options import check_cost
-from .permit import LivePermit, LocalPermit
-from .protocol import Priority
-from .waiter import Waiter
+from .present_waiter import PresentWaiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
+    from ...listeners import Listeners
+    from ...protocol import Permit
     from .costs import Prices
-    from .ledger import Ledger
-    from .listeners import Listeners
-    from .protocol import Permit
+    from .present_ledger import PresentLedger
     from .reserve import Reserve
     from .station import Station
 
@@ -48,7 +48,7 @@ CHUNK: Final = 256
 Ending: TypeAlias = Literal["settled", "released", "lost", "abandoned"]
 
 
-class Account:
+class PresentAccount:
     """One budget by one clock, shared by all loops on that clock."""
 
     __slots__ = (
@@ -60,9 +60,9 @@ class Account:
     leave: Callable[[], None]
 
     def __init__(
-        self, ledger: Ledger, prices: Prices, reserve: Reserve, clock: Callable[[], float], listeners: Listeners
+        self, ledger: PresentLedger, prices: Prices, reserve: Reserve, clock: Callable[[], float], listeners: Listeners
     ) -> None:
-        self.ledger: Ledger = ledger
+        self.ledger: PresentLedger = ledger
         self.prices: Prices = prices
         self.table: dict[str, int] = prices.table
         self.reserve: Reserve = reserve
@@ -70,7 +70,7 @@ class Account:
         self.hall: Hall = Hall(ledger, prices, reserve, self.tick)
         self.lessons: Lessons = Lessons(ledger, prices)
         self.news: News = News(listeners)
-        self.mailbox: deque[tuple[LocalPermit | Waiter | None, Ending, RateLimit | None]] = deque()
+        self.mailbox: deque[tuple[LocalPermit | PresentWaiter | None, Ending, RateLimit | None]] = deque()
         self.closed: bool = False
         self.arrivals: int = 0
         self.unlock()
@@ -91,7 +91,7 @@ class Account:
         max_wait: float | None,
         after: Permit | None,
         loop: asyncio.AbstractEventLoop,
-    ) -> LocalPermit | Waiter:
+    ) -> LocalPermit | PresentWaiter:
         """A permit if there are points at once, else a waiter in its lane.
 
         Raises:
@@ -107,25 +107,27 @@ class Account:
                 self._collect(now)
                 more = self._pump(now, loop)
             outcome = self._admit(self._newcomer(cost, operation, priority, after, now), max_wait, loop, now)
-            if isinstance(outcome, Waiter):
+            if isinstance(outcome, PresentWaiter):
                 more = self._pump(now, loop)
             return outcome
         finally:
             self.leave()
             self.follow_up(loop, more=more)
 
-    def _newcomer(self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float) -> Waiter:
+    def _newcomer(
+        self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float
+    ) -> PresentWaiter:
         check_cost(cost)
         self.arrivals += 1
         order, waited = self.arrivals, 0.0
         if isinstance(after, LocalPermit) and after.account is self:
             order, waited = after.order, after.waited
         price = self.prices.table.get(operation, cost)
-        return Waiter(price, operation, priority, order=order, now=now, waited=waited, seed=cost)
+        return PresentWaiter(price, operation, priority, order=order, now=now, waited=waited, seed=cost)
 
     def _admit(
-        self, waiter: Waiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float
-    ) -> LocalPermit | Waiter:
+        self, waiter: PresentWaiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float
+    ) -> LocalPermit | PresentWaiter:
         if self.closed:
             raise refusals.closed()
         if waiter.cost > self.ledger.quota.whole:
@@ -139,7 +141,7 @@ class Account:
 
     # Granting
 
-    def _grant(self, waiter: Waiter, now: float) -> LocalPermit:
+    def _grant(self, waiter: PresentWaiter, now: float) -> LocalPermit:
         permit = LivePermit(
             waiter.cost, now, 0, self, waiter.operation, waiter.order, waiter.waited + (now - waiter.asked_at)
         )
@@ -173,7 +175,7 @@ class Account:
 
     # Going
 
-    def end(self, thing: LocalPermit | Waiter, ending: Ending, answer: RateLimit | None = None) -> None:
+    def end(self, thing: LocalPermit | PresentWaiter, ending: Ending, answer: RateLimit | None = None) -> None:
         """A permit ends, or a waiter's task does; from any thread, even from within the garbage collector."""
         self.mailbox.append((thing, ending, answer))
         self.look()
@@ -201,7 +203,7 @@ class Account:
         mailbox = self.mailbox
         while mailbox:
             thing, ending, answer = mailbox.popleft()
-            if isinstance(thing, Waiter):
+            if isinstance(thing, PresentWaiter):
                 self.hall.abandon(thing)
             elif thing is not None and thing.retire():
                 self.book(thing, ending, answer, now)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BudgetTimeoutError
+from ....errors import BudgetTimeoutError
+from ...protocol import Priority
 from . import refusals
+from .lanes import PresentLanes
+from .local_permit import LocalPermit
 from .outlook import Outlook
-from .permit import LocalPermit
-from .protocol import Priority
-from .queue import Lanes
 from .switchboard import Switchboard
 from .turns import Turns
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .costs import Prices
-    from .ledger import Ledger
+    from .present_ledger import PresentLedger
+    from .present_waiter import PresentWaiter
     from .reserve import Reserve
     from .station import Station
-    from .waiter import Waiter
 
 
 class Hall:
@@ -39,18 +39,20 @@ class Hall:
 
     __slots__ = ("_ledger", "_prices", "_reserve", "_turns", "board", "lanes", "outlook")
 
-    def __init__(self, ledger: Ledger, prices: Prices, reserve: Reserve, tick: Callable[[Station], None]) -> None:
+    def __init__(
+        self, ledger: PresentLedger, prices: Prices, reserve: Reserve, tick: Callable[[Station], None]
+    ) -> None:
         self._ledger = ledger
         self._prices = prices
         self._reserve = reserve
-        self.lanes: Lanes = Lanes()
+        self.lanes: PresentLanes = PresentLanes()
         self.outlook: Outlook = Outlook(ledger, self.lanes)
         self.board: Switchboard = Switchboard(tick)
         self._turns = Turns(ledger, self.lanes, reserve)
 
     # Coming
 
-    def lets_pass(self, waiter: Waiter, now: float) -> bool:
+    def lets_pass(self, waiter: PresentWaiter, now: float) -> bool:
         """May a call go at once? Not before the head of the lanes, and only if there are points."""
         head = self.lanes.head()
         self._ledger.crowded = head is not None
@@ -58,7 +60,7 @@ class Hall:
             return False
         return self._turns.affords(waiter, now)
 
-    def seat(self, waiter: Waiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float) -> int:
+    def seat(self, waiter: PresentWaiter, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float) -> int:
         """Let a call wait in this loop, which is the running one; points that are queued before it.
 
         Raises:
@@ -74,13 +76,13 @@ class Hall:
         self._queue(waiter)
         return ahead
 
-    def _queue(self, waiter: Waiter) -> None:
+    def _queue(self, waiter: PresentWaiter) -> None:
         """From now on nobody goes without asking."""
         self._ledger.crowded = True
         self._ledger.open_to = 0
         self.lanes.push(waiter)
 
-    def reason(self, waiter: Waiter, ahead: int, now: float) -> str:
+    def reason(self, waiter: PresentWaiter, ahead: int, now: float) -> str:
         """What a call waits for that has just come."""
         if self._ledger.room(now, waiter.cost) < waiter.cost:
             return self._ledger.why
@@ -108,11 +110,11 @@ class Hall:
 
     # Going
 
-    def next(self, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
+    def next(self, now: float, here: asyncio.AbstractEventLoop | None) -> PresentWaiter | None:
         """Whom to serve now; `None` if nobody can be."""
         return self._turns.next(now, here)
 
-    def hand(self, waiter: Waiter, outcome: LocalPermit | Exception) -> None:
+    def hand(self, waiter: PresentWaiter, outcome: LocalPermit | Exception) -> None:
         """Its outcome stands: it waits no longer, and its loop is to tell it."""
         waiter.outcome = outcome
         self._turns.forget(waiter)
@@ -132,7 +134,7 @@ class Hall:
         for waiter in [waiter for waiter in self.lanes if waiter.cost > whole]:
             self.hand(waiter, refusals.too_dear(waiter, whole))
 
-    def abandon(self, waiter: Waiter) -> None:
+    def abandon(self, waiter: PresentWaiter) -> None:
         """Its task is gone: out of the lane with it, or back with the points."""
         if waiter.outcome is None:
             self._reserve.misses(waiter)

@@ -1,16 +1,16 @@
-"""`Hall`: who waits for the store's points in one event loop, and how his wait ends. Only ever touched in that loop."""
+"""`SharedHall`: who waits for the store's points in one event loop, and how his wait ends. Only ever touched in that loop."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ...errors import BudgetError
-from .. import refusals
-from ..arrears import OLD
-from ..outlook import Outlook
 from ..protocol import Priority
-from ..queue import Lanes
 from .caller import Caller
+from .present import refusals
+from .present.arrears import OLD
+from .present.lanes import PresentLanes
+from .present.outlook import Outlook
 from .wire import Wants
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Sent: TypeAlias = list[list[tuple[Caller, int]]]
 """The calls that a message asks points for, by lane, each with the price that it named."""
 
 
-class Hall:
+class SharedHall:
     """The lanes of one event loop.
 
     Attributes:
@@ -31,7 +31,7 @@ class Hall:
     """
 
     def __init__(self, branch: Branch, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
-        self.lanes: Lanes = Lanes()
+        self.lanes: PresentLanes = PresentLanes()
         self._branch = branch
         self._loop = loop
         self._outbox = outbox

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .protocol import Priority
+from ...protocol import Priority
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .ledger import Ledger
-    from .queue import Lanes
+    from .lanes import PresentLanes
+    from .present_ledger import PresentLedger
+    from .present_waiter import PresentWaiter
     from .reserve import Reserve
-    from .waiter import Waiter
 
 BACKFILL_SPARE: Final = 6
 BACKFILL_WITHIN: Final = 0.25
@@ -30,12 +30,12 @@ class Turns:
 
     __slots__ = ("_lanes", "_ledger", "_reserve")
 
-    def __init__(self, ledger: Ledger, lanes: Lanes, reserve: Reserve) -> None:
+    def __init__(self, ledger: PresentLedger, lanes: PresentLanes, reserve: Reserve) -> None:
         self._ledger = ledger
         self._lanes = lanes
         self._reserve = reserve
 
-    def affords(self, waiter: Waiter, now: float) -> bool:
+    def affords(self, waiter: PresentWaiter, now: float) -> bool:
         """Are there points for this call? If not, the ledger's `again_at` says when to ask again."""
         ledger, cost = self._ledger, waiter.cost
         room = ledger.room(now, cost)
@@ -50,7 +50,7 @@ class Turns:
         ledger.again_at = min(ledger.again_at, now + _MELT_TICK)
         return False
 
-    def next(self, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
+    def next(self, now: float, here: asyncio.AbstractEventLoop | None) -> PresentWaiter | None:
         """Whom to serve now; `None` if nobody can be."""
         ledger, lanes = self._ledger, self._lanes
         while lanes.count:
@@ -67,7 +67,9 @@ class Turns:
             return head
         return None
 
-    def _backfill(self, head: Waiter, now: float, here: asyncio.AbstractEventLoop | None) -> Waiter | None:
+    def _backfill(
+        self, head: PresentWaiter, now: float, here: asyncio.AbstractEventLoop | None
+    ) -> PresentWaiter | None:
         """A cheaper call, if the head cannot use what is left before more comes than it needs."""
         ledger = self._ledger
         room = ledger.room(now, head.cost)
@@ -78,7 +80,7 @@ class Turns:
         other = self._lanes.backfill(room)
         return other if other and self.affords(other, now) and self._present(other, here) else None
 
-    def _present(self, waiter: Waiter, here: asyncio.AbstractEventLoop | None) -> bool:
+    def _present(self, waiter: PresentWaiter, here: asyncio.AbstractEventLoop | None) -> bool:
         """Would its task hear of a grant? If not it leaves the lanes."""
         station = waiter.station
         if station.dead or waiter.future.done():
@@ -91,7 +93,7 @@ class Turns:
             return False
         return True
 
-    def forget(self, waiter: Waiter) -> None:
+    def forget(self, waiter: PresentWaiter) -> None:
         """It waits no longer."""
         if waiter.queued:
             self._lanes.discard(waiter)

@@ -1,4 +1,4 @@
-"""`Waiter`: a call that waits for points, as it stands in its lane. Pure but for the future, which nobody here touches."""
+"""`PresentWaiter`: a call that waits for points, as it stands in its lane. Pure but for the future, which nobody here touches."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import asyncio
 
-    from .permit import LocalPermit
-    from .protocol import Priority
+    from ...protocol import Priority
+    from .local_permit import LocalPermit
     from .station import Station
 
 # What a waiter has before it waits; nobody looks at them.
@@ -16,7 +16,7 @@ _NOWHERE: Any = None
 _NOTHING: Any = None
 
 
-class Waiter:
+class PresentWaiter:
     """A call that waits for points.
 
     Attributes:

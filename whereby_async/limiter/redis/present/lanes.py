@@ -1,4 +1,4 @@
-"""`Lanes`: who waits, in which order. Pure.
+"""`PresentLanes`: who waits, in which order. Pure.
 
 **Theory.** Three lanes, served strictly in order; within a lane first come, first served. A lane keeps one queue per price,
 since the question "who is the oldest that would fit into what is left?" (backfill) then looks at a handful of heads, not
@@ -19,20 +19,20 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from ...protocol import Priority
 from .arrears import Arrears
-from .protocol import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .waiter import Waiter
+    from .present_waiter import PresentWaiter
 
 _FEW_HUSKS: Final = 64
 _NEVER: Final = 1 << 62
 """A number that no call will have."""
 
 
-class Lane:
+class PresentLane:
     """One lane: a queue per price.
 
     Attributes:
@@ -43,14 +43,14 @@ class Lane:
     __slots__ = ("_husks", "_live", "_queues", "count", "points")
 
     def __init__(self) -> None:
-        self._queues: dict[int, deque[Waiter]] = {}
+        self._queues: dict[int, deque[PresentWaiter]] = {}
         # Calls that wait, by price: the queues' lengths, husks excluded.
         self._live: dict[int, int] = {}
         self._husks = 0
         self.count: int = 0
         self.points: int = 0
 
-    def push(self, waiter: Waiter) -> None:
+    def push(self, waiter: PresentWaiter) -> None:
         """Stand at the end, or at the place that the waiter's number says."""
         waiter.queued = True
         self.count += 1
@@ -66,21 +66,21 @@ class Lane:
         place = next((i for i, other in enumerate(queue) if other.order > waiter.order), len(queue))
         queue.insert(place, waiter)
 
-    def head(self) -> Waiter | None:
+    def head(self) -> PresentWaiter | None:
         """The oldest."""
         return self._oldest(None)
 
-    def first(self, count: int) -> list[Waiter]:
+    def first(self, count: int) -> list[PresentWaiter]:
         """The oldest, so many at most, in order."""
         queues = ((waiter for waiter in queue if waiter.queued) for queue in self._queues.values())
         return list(islice(heapq.merge(*queues, key=lambda waiter: waiter.order), count))
 
-    def oldest_within(self, room: int) -> Waiter | None:
+    def oldest_within(self, room: int) -> PresentWaiter | None:
         """The oldest that costs no more than `room`."""
         return self._oldest(room)
 
-    def _oldest(self, room: int | None) -> Waiter | None:
-        oldest: Waiter | None = None
+    def _oldest(self, room: int | None) -> PresentWaiter | None:
+        oldest: PresentWaiter | None = None
         for cost, queue in self._queues.items():
             while queue and not queue[0].queued:
                 queue.popleft()
@@ -115,7 +115,7 @@ class Lane:
                 points += cost * other.queued
         return points
 
-    def discard(self, waiter: Waiter) -> None:
+    def discard(self, waiter: PresentWaiter) -> None:
         """Wait no longer: granted, cancelled or too late."""
         if not waiter.queued:
             return
@@ -131,7 +131,7 @@ class Lane:
         if self._husks > _FEW_HUSKS and self._husks > self.count:
             self._rebuild()
 
-    def reprice(self, price: Callable[[Waiter], int]) -> None:
+    def reprice(self, price: Callable[[PresentWaiter], int]) -> None:
         """Prices have changed: let each waiter stand in its new queue, at its place."""
         waiters = sorted(self, key=lambda waiter: waiter.order)
         self.points = 0
@@ -140,7 +140,7 @@ class Lane:
             self.points += waiter.cost
         self._rebuild(waiters)
 
-    def _rebuild(self, waiters: list[Waiter] | None = None) -> None:
+    def _rebuild(self, waiters: list[PresentWaiter] | None = None) -> None:
         waiters = list(self) if waiters is None else waiters
         self._queues = {}
         for waiter in waiters:
@@ -148,12 +148,12 @@ class Lane:
         self._live = {cost: len(queue) for cost, queue in self._queues.items()}
         self._husks = 0
 
-    def __iter__(self) -> Iterator[Waiter]:
+    def __iter__(self) -> Iterator[PresentWaiter]:
         """All that wait, price by price."""
         return (waiter for queue in self._queues.values() for waiter in queue if waiter.queued)
 
 
-class Lanes:
+class PresentLanes:
     """All lanes.
 
     Attributes:
@@ -163,14 +163,14 @@ class Lanes:
     __slots__ = ("_arrears", "_lanes", "count")
 
     def __init__(self) -> None:
-        self._lanes = tuple(Lane() for _ in Priority)
+        self._lanes = tuple(PresentLane() for _ in Priority)
         self._arrears = Arrears()
         self.count: int = 0
 
-    def __getitem__(self, priority: Priority) -> Lane:
+    def __getitem__(self, priority: Priority) -> PresentLane:
         return self._lanes[priority]
 
-    def __iter__(self) -> Iterator[Waiter]:
+    def __iter__(self) -> Iterator[PresentWaiter]:
         """All that wait."""
         return (waiter for lane in self._lanes for waiter in lane)
 
@@ -197,42 +197,42 @@ class Lanes:
         """The highest price in that lane and those before it."""
         return max(lane.dearest for lane in self._lanes[: priority + 1])
 
-    def push(self, waiter: Waiter) -> None:
+    def push(self, waiter: PresentWaiter) -> None:
         """Let it wait in its lane."""
         self.count += 1
         self._lanes[waiter.priority].push(waiter)
 
-    def discard(self, waiter: Waiter) -> None:
+    def discard(self, waiter: PresentWaiter) -> None:
         """Let it go, if it waits."""
         if waiter.queued:
             self.count -= 1
             self._lanes[waiter.priority].discard(waiter)
 
-    def reprice(self, price: Callable[[Waiter], int]) -> None:
+    def reprice(self, price: Callable[[PresentWaiter], int]) -> None:
         """Ask the price of each again."""
         for lane in self._lanes:
             if lane.count:
                 lane.reprice(price)
 
-    def head(self) -> Waiter | None:
+    def head(self) -> PresentWaiter | None:
         """The oldest of the first lane that has any."""
         for lane in self._lanes:
             if lane.count:
                 return lane.head()
         return None
 
-    def backfill(self, room: int) -> Waiter | None:
+    def backfill(self, room: int) -> PresentWaiter | None:
         """The oldest call that costs no more than `room`, lane by lane."""
         for lane in self._lanes:
             if lane.count and (waiter := lane.oldest_within(room)):
                 return waiter
         return None
 
-    def owed(self, now: float, limit: int, period: float) -> Waiter | None:
+    def owed(self, now: float, limit: int, period: float) -> PresentWaiter | None:
         """The oldest call of the lower lanes that is owed a share and has not had it in this period."""
         heads = (lane.head() for lane in self._lanes[1:] if lane.count)
         return self._arrears.owed(heads, now, limit, period)
 
-    def paid(self, waiter: Waiter) -> None:
+    def paid(self, waiter: PresentWaiter) -> None:
         """A call that was owed has been served."""
         self._arrears.paid(waiter.cost)

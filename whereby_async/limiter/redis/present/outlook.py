@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ...protocol import Priority
 from . import refusals
 from .arrears import OLD
-from .protocol import Priority
 
 if TYPE_CHECKING:
     from .horizon import Horizon
-    from .queue import Lanes
-    from .waiter import Waiter
+    from .lanes import PresentLanes
+    from .present_waiter import PresentWaiter
 
 
 class Outlook:
@@ -26,11 +26,11 @@ class Outlook:
 
     __slots__ = ("_horizon", "_lanes")
 
-    def __init__(self, horizon: Horizon, lanes: Lanes) -> None:
+    def __init__(self, horizon: Horizon, lanes: PresentLanes) -> None:
         self._horizon = horizon
         self._lanes = lanes
 
-    def deadline(self, waiter: Waiter, max_wait: float, ahead: int, now: float) -> float:
+    def deadline(self, waiter: PresentWaiter, max_wait: float, ahead: int, now: float) -> float:
         """The deadline of a wait that may be short enough.
 
         Raises:
@@ -51,7 +51,7 @@ class Outlook:
             return max(now, horizon.gate.opens_at)
         return now + horizon.least_wait(now, 1)
 
-    def least(self, waiter: Waiter, now: float) -> float:
+    def least(self, waiter: PresentWaiter, now: float) -> float:
         """Seconds that it will wait at the very least."""
         horizon = self._horizon
         if waiter.cost > horizon.limit:
@@ -66,7 +66,7 @@ class Outlook:
                 wait = min(wait, max(owed_in, horizon.least_wait(now, waiter.cost)))
         return wait
 
-    def _passing(self, waiter: Waiter, now: float) -> float:
+    def _passing(self, waiter: PresentWaiter, now: float) -> float:
         """The same for a call that passes dearer ones: each window leaves it what the dearest of them can not use."""
         dearest = self._lanes.dearest_of(waiter.priority)
         if dearest <= waiter.cost:
@@ -75,7 +75,7 @@ class Outlook:
         windows = math.ceil(points / (dearest - 1))
         return self._horizon.least_wait(now, waiter.cost) + max(0, windows - 2) * self._horizon.period
 
-    def likely(self, waiter: Waiter, now: float) -> float:
+    def likely(self, waiter: PresentWaiter, now: float) -> float:
         """Seconds until it is served, as things stand."""
         ahead = self._lanes.ahead_of(waiter.priority, waiter.order)
         return max(self._horizon.likely_wait(now, ahead + waiter.cost), self.least(waiter, now))

@@ -1,4 +1,4 @@
-"""`Ledger`: the account of points as arithmetic. Pure: every method takes `now`.
+"""`PresentLedger`: the account of points as arithmetic. Pure: every method takes `now`.
 
 **Theory.** The server lets an organisation spend `limit` points per `period`. Which window it runs we are not told: fixed
 from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Two facts hold for all of them,
@@ -54,7 +54,7 @@ from .quota import Quota
 from .window import Window
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .charge import Charge
 
 SHORTEST_FLIGHT: Final = 1.0
@@ -63,7 +63,7 @@ SHORTEST_FLIGHT: Final = 1.0
 Reason: TypeAlias = Literal["empty", "frozen", "pilot"]
 
 
-class Ledger(Horizon):
+class PresentLedger(Horizon):
     """The account of one budget by one clock.
 
     Attributes:

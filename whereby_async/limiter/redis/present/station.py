@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .waiter import Waiter
+    from .present_waiter import PresentWaiter
 
 _SHORTEST_TIMER: Final = 0.0005
 
@@ -35,8 +35,8 @@ class Station:
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[Station], None]) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.waiting: int = 0
-        self.inbox: deque[Waiter] = deque()
-        self.parked: list[Waiter] = []
+        self.inbox: deque[PresentWaiter] = deque()
+        self.parked: list[PresentWaiter] = []
         self.rung: bool = False
         self._tick = tick
         self._handle: asyncio.TimerHandle | None = None

@@ -8,10 +8,10 @@ from ...rate_limit import RateLimit
 from .wire import LOST, RELEASED, SETTLED
 
 if TYPE_CHECKING:
-    from ..permit import LocalPermit
     from ..protocol import Permit
     from .branch import Branch
     from .desk import Desk
+    from .present.local_permit import LocalPermit
 
 
 class Record:

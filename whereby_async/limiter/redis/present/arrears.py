@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .waiter import Waiter
+    from .present_waiter import PresentWaiter
 
 OLD: Final = 2.0
 """Periods after which a call is owed a share."""
@@ -24,14 +24,16 @@ class Arrears:
         self._since = 0.0
         self._paid = 0
 
-    def owed(self, heads: Iterable[Waiter | None], now: float, limit: int, period: float) -> Waiter | None:
+    def owed(
+        self, heads: Iterable[PresentWaiter | None], now: float, limit: int, period: float
+    ) -> PresentWaiter | None:
         """Which of the `heads` has waited for longest, and for so long that it is owed something that was not paid yet."""
         if now - self._since >= period:
             self._since = now
             self._paid = 0
         if self._paid >= OLD_SHARE * limit:
             return None
-        owed: Waiter | None = None
+        owed: PresentWaiter | None = None
         for head in heads:
             if head and now - head.since >= OLD * period and (owed is None or head.since < owed.since):
                 owed = head

@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ...protocol import Priority
 from .caution import TURN
-from .protocol import Priority
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
-    from .waiter import Waiter
+    from .present_ledger import PresentLedger
+    from .present_waiter import PresentWaiter
 
 _FLOOR = 4.0
 _SPREAD = 3.0
@@ -63,12 +63,12 @@ class Reserve:
             self._reckoned_at, self._needed = now, needed
         return self._rate + self._unknown * self._share * limit / self._period
 
-    def misses(self, call: Waiter) -> None:
+    def misses(self, call: PresentWaiter) -> None:
         """A call goes without the points that it asked for."""
         if call.priority is not Priority.BATCH:
             self.missed += call.cost
 
-    def points(self, ledger: Ledger, now: float) -> int:
+    def points(self, ledger: PresentLedger, now: float) -> int:
         """Points that the batch lane may not touch now."""
         ends_in = _ends_in(ledger, now)
         if ends_in <= 0:
@@ -78,7 +78,7 @@ class Reserve:
         return math.ceil(min(self._share * ledger.limit, wanted))
 
 
-def _ends_in(ledger: Ledger, now: float) -> float:
+def _ends_in(ledger: PresentLedger, now: float) -> float:
     """Seconds until the present window ends: as told, else a period after its beginning, else when points come back."""
     end = ledger.window.end
     if now < end < math.inf and ledger.lead.turned_at < end - TURN:

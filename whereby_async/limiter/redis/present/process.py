@@ -13,19 +13,19 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ClientClosedError, ConfigurationError
+from ....errors import ClientClosedError, ConfigurationError
+from ...listeners import Listeners
+from ...protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 from .clocks import LoopClock, is_monotonic
-from .listeners import Listeners
-from .permit import LivePermit, LocalPermit
-from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
+from .local_permit import LivePermit, LocalPermit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..hooks import LimiterHook
-    from .account import Account
-    from .ledger import Ledger
-    from .protocol import Limiter, Permit
+    from ....hooks import LimiterHook
+    from ...protocol import Limiter, Permit
+    from .present_account import PresentAccount
+    from .present_ledger import PresentLedger
 
 UNMETERED: Final = 2_000_000_000
 """What a limiter that meters nothing shows as its limit."""
@@ -37,13 +37,13 @@ _NO_LOOP: Final = object()
 _BATCH: Final = Priority.BATCH
 _NORMAL: Final = Priority.NORMAL
 _limiters: weakref.WeakSet[ProcessLimiter] = weakref.WeakSet()
-_accounts: weakref.WeakSet[Account] = weakref.WeakSet()
+_accounts: weakref.WeakSet[PresentAccount] = weakref.WeakSet()
 
 
 class ProcessLimiter:
     """A limiter whose account lives in this process. Made without a loop, used from any number of them."""
 
-    def __init__(self, open_account: Callable[[Callable[[], float], Listeners], Account]) -> None:
+    def __init__(self, open_account: Callable[[Callable[[], float], Listeners], PresentAccount]) -> None:
         self._open = open_account
         self._listeners = Listeners()
         self._closed = False
@@ -56,14 +56,14 @@ class ProcessLimiter:
         self._account = self._opened(time.monotonic)
         # The real loop that was seen last, so that it is recognised at once; at first something that is none.
         self._loop: object = _NO_LOOP
-        self._apart: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Account] = weakref.WeakKeyDictionary()
+        self._apart: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PresentAccount] = weakref.WeakKeyDictionary()
 
-    def _opened(self, clock: Callable[[], float]) -> Account:
+    def _opened(self, clock: Callable[[], float]) -> PresentAccount:
         account = self._open(clock, self._listeners)
         _accounts.add(account)
         return account
 
-    def _account_of(self, loop: asyncio.AbstractEventLoop) -> Account:
+    def _account_of(self, loop: asyncio.AbstractEventLoop) -> PresentAccount:
         if is_monotonic(loop):
             self._loop = loop
             return self._account
@@ -90,7 +90,7 @@ class ProcessLimiter:
             granted = ledger.granted
             mark = granted + (account.table.get(operation, cost) if account.table else cost)
             if granted < mark <= ledger.open_to and now < ledger.open_until:
-                # Points are there, nobody waits. This is `Ledger.charge`, written out for speed.
+                # Points are there, nobody waits. This is `PresentLedger.charge`, written out for speed.
                 ledger.granted = mark
                 return LivePermit(mark - granted, now, ledger.arrived, account, operation, account.arrivals)
             return None
@@ -158,7 +158,7 @@ class ProcessLimiter:
             raise
         return outcome.collected()
 
-    def _account_here(self) -> Account:
+    def _account_here(self) -> PresentAccount:
         loop = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
         return self._account if loop is None else self._account_of(loop)
 
@@ -258,14 +258,14 @@ def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], LocalPermit 
     return limiter._at_once  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the module's own
 
 
-def _reset_in(ledger: Ledger, now: float) -> float | None:
+def _reset_in(ledger: PresentLedger, now: float) -> float | None:
     if (left := ledger.window.ends_in(now)) is not None:
         return left
     first = ledger.ageing.first_at
     return None if first is None else max(0.0, first - now)
 
 
-def _state(ledger: Ledger, available: int, now: float) -> BudgetState:
+def _state(ledger: PresentLedger, available: int, now: float) -> BudgetState:
     if now < ledger.gate.opens_at:
         return "frozen"
     if not ledger.known:

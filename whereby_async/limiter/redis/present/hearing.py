@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from .caution import TURN
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .charge import Charge
-    from .ledger import Ledger
+    from .present_ledger import PresentLedger
 
 _LONGEST_FLIGHT: Final = 10.0
 _LOOK: Final = 0.2
@@ -18,7 +18,7 @@ _LOOK_ON: Final = 64
 """Points beyond those in flight."""
 
 
-def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -> None:
+def hear(ledger: PresentLedger, charge: Charge, answer: RateLimit | None, now: float) -> None:
     """An answer came, and its call has been booked."""
     ledger.slowest = max(ledger.slowest, min(now - charge.granted_at, _LONGEST_FLIGHT))
     led = ledger.lead.gone(charge)
@@ -42,7 +42,7 @@ def hear(ledger: Ledger, charge: Charge, answer: RateLimit | None, now: float) -
     ledger.reopen()
 
 
-def _usable(ledger: Ledger, answer: RateLimit | None) -> int | None:
+def _usable(ledger: PresentLedger, answer: RateLimit | None) -> int | None:
     """What an answer says is left, if that can be: its own call has cost something, and its limit is not above ours."""
     if answer is None:
         return None
@@ -55,7 +55,7 @@ def _usable(ledger: Ledger, answer: RateLimit | None) -> int | None:
     return remaining
 
 
-def _remaining_said(ledger: Ledger, charge: Charge, remaining: int, now: float, *, alone: bool) -> None:
+def _remaining_said(ledger: PresentLedger, charge: Charge, remaining: int, now: float, *, alone: bool) -> None:
     others = ledger.others
     floor = charge.arrived + charge.cost + remaining
     if 4 * (floor - ledger.floor) > ledger.limit:
@@ -76,7 +76,7 @@ def _remaining_said(ledger: Ledger, charge: Charge, remaining: int, now: float, 
     ledger.cold.heard(charge.granted_at)
 
 
-def _said_among_others(ledger: Ledger, charge: Charge, remaining: int, now: float) -> None:
+def _said_among_others(ledger: PresentLedger, charge: Charge, remaining: int, now: float) -> None:
     ledger.disturb()
     if ledger.ageing.due(now):
         ledger.release(now)
@@ -98,7 +98,7 @@ def _said_among_others(ledger: Ledger, charge: Charge, remaining: int, now: floa
         others.measure(remaining, ledger.answered, now)
 
 
-def _refused(ledger: Ledger, charge: Charge, answer: RateLimit, now: float) -> None:
+def _refused(ledger: PresentLedger, charge: Charge, answer: RateLimit, now: float) -> None:
     """A 429: nothing before the server's time, then one call at a time."""
     pace = ledger.pace
     if answer.limit is not None:
@@ -123,7 +123,7 @@ def _refused(ledger: Ledger, charge: Charge, answer: RateLimit, now: float) -> N
     ledger.others.emptied(now, ledger.ageing.released)
 
 
-def _shut_the_gate(ledger: Ledger, charge: Charge, answer: RateLimit, now: float) -> None:
+def _shut_the_gate(ledger: PresentLedger, charge: Charge, answer: RateLimit, now: float) -> None:
     window, named = ledger.window, answer.retry_after
     delay = window.ends_in(now) if named is None else named
     end = window.end if window.sure else math.inf

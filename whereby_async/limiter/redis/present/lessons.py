@@ -8,14 +8,14 @@ from .caution import TURN
 from .trail import Trail
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
     from .costs import Change, Prices
-    from .ledger import Ledger
-    from .permit import LocalPermit
+    from .local_permit import LocalPermit
+    from .present_ledger import PresentLedger
     from .trail import Sample
 
 
-def undisturbed(ledger: Ledger, now: float) -> bool:
+def undisturbed(ledger: PresentLedger, now: float) -> bool:
     """Nothing but our own calls can have moved what the server has left: no others, no refill, nothing in flight."""
     if ledger.granted > ledger.answered or not ledger.calm or now < ledger.pace.until:
         return False
@@ -27,7 +27,7 @@ class Lessons:
 
     __slots__ = ("_ledger", "_prices", "_trail")
 
-    def __init__(self, ledger: Ledger, prices: Prices) -> None:
+    def __init__(self, ledger: PresentLedger, prices: Prices) -> None:
         self._ledger = ledger
         self._prices = prices
         self._trail = Trail()

@@ -10,14 +10,14 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from .permit import LocalPermit
+from .local_permit import LocalPermit
 from .station import Station
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from .waiter import Waiter
+    from .present_waiter import PresentWaiter
 
 HEARTBEAT: Final = 5.0
 """Seconds after which waiting calls are looked at in any case."""
@@ -34,7 +34,7 @@ class Switchboard:
         self._tick = tick
         self._stations: dict[asyncio.AbstractEventLoop, Station] = {}
         self._ringing: deque[Station] = deque()
-        self._deadlines: list[tuple[float, int, Waiter]] = []
+        self._deadlines: list[tuple[float, int, PresentWaiter]] = []
 
     @property
     def ringing(self) -> bool:
@@ -46,7 +46,7 @@ class Switchboard:
         """Somebody waits with a deadline, or has."""
         return bool(self._deadlines)
 
-    def seat(self, waiter: Waiter, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+    def seat(self, waiter: PresentWaiter, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
         """A call begins to wait in this loop, which is the running one. Under the lock."""
         station = self._stations.get(loop)
         if station is None:
@@ -61,7 +61,7 @@ class Switchboard:
             # A retry has the order of the call's first attempt, whose entry may still lie here: the id keeps the two apart.
             heapq.heappush(self._deadlines, (deadline, id(waiter), waiter))
 
-    def overdue(self, now: float) -> Waiter | None:
+    def overdue(self, now: float) -> PresentWaiter | None:
         """One whose deadline has passed, if there is any. Under the lock."""
         deadlines = self._deadlines
         while deadlines and (deadlines[0][0] <= now or not deadlines[0][2].queued):
@@ -70,13 +70,13 @@ class Switchboard:
                 return waiter
         return None
 
-    def hand(self, waiter: Waiter) -> None:
+    def hand(self, waiter: PresentWaiter) -> None:
         """Its outcome stands. Under the lock."""
         station = waiter.station
         station.inbox.append(waiter)
         self._ringing.append(station)
 
-    def parked(self) -> list[Waiter]:
+    def parked(self) -> list[PresentWaiter]:
         """Let go of those that were passed over. Under the lock."""
         waiters = [waiter for station in self._stations.values() for waiter in station.parked]
         for station in self._stations.values():

@@ -1,6 +1,6 @@
 """Granting less than is proven, where the proof may not hold: cold, on probation, at a turn, among others, paced. Pure.
 
-Each function answers `Ledger.room` for one of these states, and leaves in `why` and `again_at` what the wait is for.
+Each function answers `PresentLedger.room` for one of these states, and leaves in `why` and `again_at` what the wait is for.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from .cold import WIDEST_CALL
 from .lead import PATIENCE
 
 if TYPE_CHECKING:
-    from .ledger import Ledger
+    from .present_ledger import PresentLedger
 
 TURN: Final = 4.0
 """Seconds around a window's end within which nobody can tell the old from the new."""
 
 
-def room_cold(ledger: Ledger, now: float, need: int) -> int:
+def room_cold(ledger: PresentLedger, now: float, need: int) -> int:
     """We do not know where we stand: one call at a time."""
     pending = ledger.granted - ledger.answered
     if ledger.cold.waits(pending, now):
@@ -30,7 +30,7 @@ def room_cold(ledger: Ledger, now: float, need: int) -> int:
     return room
 
 
-def room_on_probation(ledger: Ledger, now: float, proven: int, evidence: int, need: int) -> int:
+def room_on_probation(ledger: PresentLedger, now: float, proven: int, evidence: int, need: int) -> int:
     """A lead has found less than all: go by evidence, and when that is used up by one more lead."""
     if evidence >= need:
         return evidence
@@ -44,7 +44,7 @@ def room_on_probation(ledger: Ledger, now: float, proven: int, evidence: int, ne
     return proven
 
 
-def room_at_turn(ledger: Ledger, now: float, room: int, need: int) -> int:
+def room_at_turn(ledger: PresentLedger, now: float, room: int, need: int) -> int:
     """Nothing left by our own account: a window that has surely turned lets one call find out."""
     if room >= need:
         return room
@@ -61,7 +61,7 @@ def room_at_turn(ledger: Ledger, now: float, room: int, need: int) -> int:
     return max(room, WIDEST_CALL)
 
 
-def room_among_others(ledger: Ledger, now: float, proven: int, need: int) -> int:
+def room_among_others(ledger: PresentLedger, now: float, proven: int, need: int) -> int:
     """Others spend too: never more than half of what is left in flight."""
     ledger.disturb()
     pending = ledger.granted - ledger.answered
@@ -80,7 +80,7 @@ def room_among_others(ledger: Ledger, now: float, proven: int, need: int) -> int
     return room_for_pilot(ledger, now, room, need)
 
 
-def room_for_pilot(ledger: Ledger, now: float, room: int, need: int) -> int:
+def room_for_pilot(ledger: PresentLedger, now: float, room: int, need: int) -> int:
     """All is spent, as far as we were told: one call goes when the window has turned, or to see whether it is so."""
     pilot_at = ledger.others.pilot_at(ledger.window.end if ledger.window.end != ledger.piloted_end else math.inf)
     if now < pilot_at:
@@ -90,7 +90,7 @@ def room_for_pilot(ledger: Ledger, now: float, room: int, need: int) -> int:
     return max(need, room)
 
 
-def room_paced(ledger: Ledger, now: float, proven: int, need: int) -> int:
+def room_paced(ledger: PresentLedger, now: float, proven: int, need: int) -> int:
     """The server refills as it goes: let the calls flow as their points come back, beyond what is proven only after a refusal."""
     pace, others = ledger.pace, ledger.others
     pace.ease(now)
@@ -112,7 +112,7 @@ def room_paced(ledger: Ledger, now: float, proven: int, need: int) -> int:
     return room_for_probe(ledger, now, room, need)
 
 
-def room_for_probe(ledger: Ledger, now: float, room: int, need: int) -> int:
+def room_for_probe(ledger: PresentLedger, now: float, room: int, need: int) -> int:
     """Nothing of ours has come back for a while: one call goes to see whether anything else has."""
     probe_at = max(ledger.others.least_at, ledger.cold.piloted_at) + ledger.pace.gap
     if now < probe_at:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
+from ....errors import BudgetError, BudgetTimeoutError, ClientClosedError
 
 if TYPE_CHECKING:
-    from .waiter import Waiter
+    from .present_waiter import PresentWaiter
 
 
 def _points(count: int) -> str:
     return "1 point" if count == 1 else f"{count} points"
 
 
-def too_dear(waiter: Waiter, limit: int) -> BudgetError:
+def too_dear(waiter: PresentWaiter, limit: int) -> BudgetError:
     """Its price is above the whole limit."""
     return BudgetError(
         f"{waiter.operation or 'the call'} costs {_points(waiter.cost)}, more than the whole limit of {limit} per period: "
@@ -22,7 +22,7 @@ def too_dear(waiter: Waiter, limit: int) -> BudgetError:
     )
 
 
-def too_long(waiter: Waiter, ahead: int, wait: float, max_wait: float) -> BudgetTimeoutError:
+def too_long(waiter: PresentWaiter, ahead: int, wait: float, max_wait: float) -> BudgetTimeoutError:
     """It would wait longer than it may, so it does not wait at all."""
     queued = f" ({_points(ahead)} {'is' if ahead == 1 else 'are'} queued before it)" if ahead else ""
     used = f", of which {waiter.waited:.1f} s are used up" if waiter.waited else ""
@@ -33,7 +33,7 @@ def too_long(waiter: Waiter, ahead: int, wait: float, max_wait: float) -> Budget
     )
 
 
-def too_late(waiter: Waiter, wait: float) -> BudgetTimeoutError:
+def too_late(waiter: PresentWaiter, wait: float) -> BudgetTimeoutError:
     """It has waited, and will not be served in time."""
     return BudgetTimeoutError(
         f"{waiter.operation or 'the call'} was not served {_points(waiter.cost)} within its max_wait", retry_after=wait

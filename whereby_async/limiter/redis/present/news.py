@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
+from ....hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
 
 if TYPE_CHECKING:
     import msgspec
 
-    from ..rate_limit import RateLimit
+    from ....rate_limit import RateLimit
+    from ...listeners import Listeners
     from .costs import Change
-    from .ledger import Ledger
-    from .listeners import Listeners
-    from .waiter import Waiter
+    from .present_ledger import PresentLedger
+    from .present_waiter import PresentWaiter
 
 
 class News:
@@ -37,7 +37,7 @@ class News:
         """Somebody listens."""
         return bool(self._listeners)
 
-    def waits(self, waiter: Waiter, reason: str, delay: float, ahead: int) -> None:
+    def waits(self, waiter: PresentWaiter, reason: str, delay: float, ahead: int) -> None:
         """A call waits."""
         details = WaitDetails(
             operation=waiter.operation,
@@ -59,12 +59,12 @@ class News:
             details = CostChangeDetails(operation=change.operation, old=change.old, new=change.new)
             self._events.append(("on_cost_change", details))
 
-    def settled(self, ledger: Ledger) -> None:
+    def settled(self, ledger: PresentLedger) -> None:
         """An answer came: are there ever headers?"""
         if self._headers_missed is None and ledger.headerless:
             self._headers_missed = True
 
-    def tell(self, ledger: Ledger) -> None:
+    def tell(self, ledger: PresentLedger) -> None:
         """Tell it all. Not under the lock."""
         if self._headers_missed:
             self._headers_missed = False

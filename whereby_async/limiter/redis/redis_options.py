@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from ...errors import ConfigurationError
 from ...operation import unicode_text
 from ...redaction import shown
-from ..ageing import GRAIN
 from ..options import check_cost, is_number
+from .present.ageing import GRAIN
 from .wire import Plan
 
 if TYPE_CHECKING:

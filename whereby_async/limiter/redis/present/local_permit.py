@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from .charge import Charge
 
 if TYPE_CHECKING:
-    from ..rate_limit import RateLimit
-    from .account import Account
+    from ....rate_limit import RateLimit
+    from .present_account import PresentAccount
 
 
 class LocalPermit(Charge, eq=False, gc=False):
@@ -28,7 +28,7 @@ class LocalPermit(Charge, eq=False, gc=False):
         waited: Seconds that the call has waited for points, all attempts together.
     """
 
-    account: Account
+    account: PresentAccount
     operation: str
     order: int
     waited: float = 0.0
@@ -67,7 +67,7 @@ class LocalPermit(Charge, eq=False, gc=False):
             ):
                 # The common case: what could be foretold. It is the next after the lowest; or neither less is left than what
                 # we hold explains, nor more than the evidence allows already. So it teaches nothing that the last answer did
-                # not. This is `Ledger.settle`, written out for speed.
+                # not. This is `PresentLedger.settle`, written out for speed.
                 ledger.arrived += cost
                 ledger.heard_at = now
                 if remaining < foresight.low:  # noqa: PLR1730 - a call of `min` costs more
