@@ -49,7 +49,8 @@ BENCHES = {
 }
 COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "limiter.py": ((), ("crowd", "500")),
-    "limiter_figures.py": ((), ("1",)),
+    "limiter_figures.py": ((), ("--only", "12 calls")),
+    "limiter_servers.py": ((), ("--only", "fastify")),
     "limiter_sockets.py": ((), ()),
     "webhooks.py": ((), ()),
     "redis_scale.py": (("scale",), ("--help",)),
@@ -102,7 +103,6 @@ def command(name: str, *, quick: bool) -> Report:
 def main() -> int:
     """Run it."""
     parser = arguments(__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny counts")
     parser.add_argument("--only", nargs="+", choices=[*BENCHES, *COMMANDS], default=[*BENCHES, *COMMANDS])
     return publish(parser, measure)
 

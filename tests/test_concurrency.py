@@ -87,9 +87,10 @@ async def test_cancelled_waiters_for_points_give_their_place_up() -> None:
 
 
 async def test_interactive_calls_go_before_a_waiting_batch() -> None:
-    """The lane is told to the limiter: what comes later, but interactive, is served first."""
-    async with FakeWhereby(limit=10, period=0.5) as fake, fake.client() as client:
+    """The lane is told to the limiter: what comes later, but interactive, is served before what has waited for less than a period."""
+    async with FakeWhereby(limit=10, period=1.0) as fake, fake.client() as client:
         await asyncio.gather(*(client.meetings.list() for _ in range(10)))
+        await asyncio.sleep(0.3)
         with use_priority(Priority.BATCH):
             batch = [asyncio.create_task(client.recordings.list().collect()) for _ in range(12)]
             await asyncio.sleep(0)

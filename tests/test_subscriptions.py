@@ -14,7 +14,7 @@ from recording_limiter import RecordingLimiter
 from whereby_async import WherebyClient
 from whereby_async.hooks import CostChangeDetails
 from whereby_async.limiter import PointBudget
-from whereby_async.limiter.listeners import Listeners
+from whereby_async.notify import Listeners
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:

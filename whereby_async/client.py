@@ -16,7 +16,7 @@ from .configuration import (
     require,
     require_limiter,
 )
-from .limiter.shared import shared_budget
+from .limiter.point_budget import shared_budget
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
 from .scopes import as_priority

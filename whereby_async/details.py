@@ -1,17 +1,12 @@
-"""What each telling of a hook passes: one frozen details object. Their names are those of `whereby_async.hooks`."""
+"""What hooks are told, one frozen details object each time, and what a limiter's hook is. Their names are those of `whereby_async.hooks`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from .rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
-
-if TYPE_CHECKING:
-    from .limiter.protocol import Limiter
-else:
-    Limiter = Any  # it stands above this module; `inspect.signature` of the details asks for the name
 
 
 class CallDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,14 +187,33 @@ class OutageDetails(msgspec.Struct, frozen=True, kw_only=True):
     lasted: float
 
 
-class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """A client, or a view of one, was made that spends from this limiter; told once for each client and limiter.
+class OnWait(Protocol):
+    """A hook that is told of each wait for points."""
 
-    Attributes:
-        limiter: The limiter: its `snapshot()` tells what is left, and who waits. It lives as long as somebody uses it: refer to
-            it weakly.
-        base_url: The API's root.
-    """
+    def on_wait(self, details: WaitDetails, /) -> Any:
+        """A call has to wait for points."""
 
-    limiter: Limiter
-    base_url: str
+
+class OnThrottle(Protocol):
+    """A hook that is told of each 429."""
+
+    def on_throttle(self, details: ThrottleDetails, /) -> Any:
+        """The server answered 429."""
+
+
+class OnCostChange(Protocol):
+    """A hook that is told of each price that is learned."""
+
+    def on_cost_change(self, details: CostChangeDetails, /) -> Any:
+        """A price was learned."""
+
+
+class OnOutage(Protocol):
+    """A hook that is told when the store of a shared budget is away, and when it is back."""
+
+    def on_outage(self, details: OutageDetails, /) -> Any:
+        """The store has gone away, or is back."""
+
+
+LimiterHook: TypeAlias = OnWait | OnThrottle | OnCostChange | OnOutage
+"""What a limiter may tell: an object with at least one of `on_wait`, `on_throttle`, `on_cost_change`, `on_outage`."""

@@ -17,21 +17,27 @@ the hook but meant for the program: they pass, and the call ends by them without
 
 from __future__ import annotations
 
-import logging
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
 
 from .details import (
     AttemptDetails,
     CallDetails,
     CostChangeDetails,
     EndDetails,
-    LimiterDetails,
+    LimiterHook,
+    OnCostChange,
+    OnOutage,
+    OnThrottle,
+    OnWait,
     OutageDetails,
     ResponseDetails,
     RetryDetails,
     ThrottleDetails,
     WaitDetails,
 )
+from .limiter.protocol import Limiter  # noqa: TC001 - msgspec resolves annotations at run time
 
 __all__ = [
     "AttemptDetails",
@@ -59,7 +65,18 @@ __all__ = [
     "WaitDetails",
 ]
 
-logger: Final = logging.getLogger("whereby_async")
+
+class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A client, or a view of one, was made that spends from this limiter; told once for each client and limiter.
+
+    Attributes:
+        limiter: The limiter: its `snapshot()` tells what is left, and who waits. It lives as long as somebody uses it: refer to
+            it weakly.
+        base_url: The API's root.
+    """
+
+    limiter: Limiter
+    base_url: str
 
 
 class OnCall(Protocol):
@@ -103,37 +120,6 @@ class OnLimiter(Protocol):
     def on_limiter(self, details: LimiterDetails, /) -> Any:
         """A client, or a view of one, was made that spends from this limiter."""
 
-
-class OnWait(Protocol):
-    """A hook that is told of each wait for points."""
-
-    def on_wait(self, details: WaitDetails, /) -> Any:
-        """A call has to wait for points."""
-
-
-class OnThrottle(Protocol):
-    """A hook that is told of each 429."""
-
-    def on_throttle(self, details: ThrottleDetails, /) -> Any:
-        """The server answered 429."""
-
-
-class OnCostChange(Protocol):
-    """A hook that is told of each price that is learned."""
-
-    def on_cost_change(self, details: CostChangeDetails, /) -> Any:
-        """A price was learned."""
-
-
-class OnOutage(Protocol):
-    """A hook that is told when the store of a shared budget is away, and when it is back."""
-
-    def on_outage(self, details: OutageDetails, /) -> Any:
-        """The store has gone away, or is back."""
-
-
-LimiterHook: TypeAlias = OnWait | OnThrottle | OnCostChange | OnOutage
-"""What a limiter may tell: an object with at least one of `on_wait`, `on_throttle`, `on_cost_change`, `on_outage`."""
 
 ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter
 """What a client may tell: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`, `on_limiter`."""

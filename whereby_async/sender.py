@@ -23,8 +23,8 @@ from .errors import (
     ResponseDecodeError,
     WherebyError,
 )
-from .hooks import logger
-from .limiter.redis.present.process import never, quick_grant
+from .limiter.point_budget import never, quick_grant
+from .notify import logger
 from .polling import Watches
 from .rate_limit import RateLimit
 from .scopes import current_answers, current_batch

@@ -7,7 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Final, cast
 
 from .hooks import LimiterDetails
-from .telling import having, tell
+from .notify import tell
+from .telling import having
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,13 +16,11 @@ from .hooks import (
     EndDetails,
     ResponseDetails,
     RetryDetails,
-    logger,
 )
+from .notify import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import msgspec
 
     from .errors import WherebyError
     from .hooks import Hook
@@ -31,37 +29,7 @@ if TYPE_CHECKING:
     from .rate_limit import RateLimit
     from .transport import Answer, Exchange
 
-_failed: set[tuple[type, str]] = set()
 _numbers = itertools.count(1)
-
-
-def tell(hooks: Iterable[object], method: str, details: msgspec.Struct) -> None:
-    """Call `method` of every hook that has it; an error in one is logged once and goes no further.
-
-    What stops the program goes on its way, once all are told.
-    """
-    stop: BaseException | None = None
-    for hook in hooks:
-        listen = getattr(hook, method, None)
-        if listen is None:
-            continue
-        try:
-            listen(details)
-        except BaseException as error:  # noqa: BLE001 - raised below, or logged
-            if not (isinstance(error, Exception) or _is_cancel(error)):
-                stop = error
-            elif (key := (type(hook), method)) not in _failed:
-                _failed.add(key)
-                logger.exception("%s.%s raised; the call goes on, and this is said only once", key[0].__name__, method)
-    if stop is not None:
-        raise stop
-
-
-def _is_cancel(error: BaseException) -> bool:
-    """A plain method awaits nothing, so nobody has cancelled it: it made this error itself."""
-    from asyncio import CancelledError  # who only looks at values has no need of asyncio
-
-    return isinstance(error, CancelledError)
 
 
 def having(hooks: Iterable[Hook], *methods: str) -> tuple[Hook, ...]:

@@ -29,7 +29,12 @@ class Caller(Protocol):
 
     `open` gets the API's root, the file with the authority that signed the server's certificate (or `None` for plain
     connections), and how many connections there may be (`None` for as many as it has by default).
+
+    Attributes:
+        limit: Points per minute where the server does not say; for those that have a limiter.
     """
+
+    limit: int | None
 
     async def open(self, base_url: str, authority: str | None, connections: int | None) -> None:
         """Make the client."""
@@ -93,8 +98,9 @@ class Rounds:
         self._caller = caller
         self._runner = runner
 
-    def open(self, base_url: str, authority: str | None, connections: int | None) -> dict[str, Any]:
+    def open(self, base_url: str, authority: str | None, connections: int | None, limit: int | None) -> dict[str, Any]:
         """Open the client."""
+        self._caller.limit = limit
         self._runner.run(self._caller.open(base_url, authority, connections))
         return {}
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from benchmarks.kit.bodies import MEETING_ID, PAGE
 from whereby_async import SessionPool, WherebyClient
+from whereby_async.limiter import PointBudget
 
 UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -14,6 +15,7 @@ UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 class Caller:
     """See `benchmarks.contestants.caller.Caller`."""
 
+    limit: int | None = None
     _client: WherebyClient
     _pool: SessionPool | None
 
@@ -22,7 +24,8 @@ class Caller:
         context = ssl.create_default_context(cafile=authority) if authority else None
         own = context is not None or connections is not None
         self._pool = SessionPool(connections=connections or 100, ssl=context) if own else None
-        self._client = WherebyClient("a-key", base_url=base_url, pool=self._pool)
+        limiter = PointBudget(self.limit) if self.limit else None
+        self._client = WherebyClient("a-key", base_url=base_url, pool=self._pool, limiter=limiter)
 
     async def close(self) -> None:
         """Close it."""

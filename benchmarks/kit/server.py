@@ -2,6 +2,7 @@
 
 Each port keeps a budget of its own as the service does: a fixed window that the first request opens, `X-RateLimit-Remaining`
 falling by the price of each answer, 429 once it is spent. So each contestant that has a port of its own is alone with its points.
+Further ports do otherwise: see `STYLES`.
 
     python -m benchmarks.kit.server PORTS [--tls DIRECTORY]
 
@@ -33,14 +34,22 @@ _WRITE = 3
 _FIXED = (
     b"Content-Type: application/json; charset=utf-8\r\nConnection: keep-alive\r\nVary: Accept-Encoding\r\n"
     b"Strict-Transport-Security: max-age=15724800; includeSubDomains\r\nX-Content-Type-Options: nosniff\r\n"
-    b'ETag: W/"1c8-5Yp1Lx1nRb1zq4cJ8o3k0mC9uXg"\r\nX-RateLimit-Limit: %d\r\n' % LIMIT
+    b'ETag: W/"1c8-5Yp1Lx1nRb1zq4cJ8o3k0mC9uXg"\r\n'
 )
+STYLES = {"unmoved": "Remaining never moves", "silent": "no headers", "shared": "others spend as much"}
+"""What ports may do instead of `plain`: each of these has ports of its own, without TLS."""
 
 
 class Account:
-    """One port's budget, and the lines of a head that tell of it."""
+    """One port's budget, and the lines of a head that tell of it.
 
-    def __init__(self) -> None:
+    Args:
+        style: One of `STYLES`, or anything else for what the service does.
+    """
+
+    def __init__(self, style: str = "plain") -> None:
+        self._style = style
+        self._others_turn = False
         self._left = 0
         self._ends_at = 0.0
         self._reset = b""
@@ -60,7 +69,15 @@ class Account:
             self._date = f"Date: {formatdate(now, usegmt=True)}\r\n".encode()
         taken = self._left >= cost
         self._left = max(0, self._left - cost)
-        return taken, b"%b%bX-RateLimit-Remaining: %d\r\n" % (self._date, self._reset, self._left)
+        if self._style == "silent":
+            return taken, self._date
+        if self._style == "shared":
+            # By turns, so that a single call in between shows its own price.
+            self._others_turn = not self._others_turn
+            self._left = max(0, self._left - 2 * cost * self._others_turn)
+        told = LIMIT - 10 if self._style == "unmoved" else self._left
+        head = b"%b%bX-RateLimit-Limit: %d\r\nX-RateLimit-Remaining: %d\r\n"
+        return taken, head % (self._date, self._reset, LIMIT, told)
 
     def wait(self) -> float:
         """Seconds until the window ends."""
@@ -145,11 +162,11 @@ async def serve(ports: int, directory: Path | None) -> None:
     loop = asyncio.get_running_loop()
     answers = Answers()
     opened: dict[str, list[int]] = {}
-    for transport in ("plain", *(("tls",) if directory else ())):
+    for transport in ("plain", *STYLES, *(("tls",) if directory else ())):
         context = certified(directory) if directory and transport == "tls" else None
         opened[transport] = []
         for _ in range(ports):
-            account = Account()
+            account = Account(transport)
             server = await loop.create_server(
                 lambda account=account: Connection(account, answers),
                 "127.0.0.1",

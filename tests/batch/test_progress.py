@@ -149,7 +149,9 @@ def test_estimate_names_the_window_in_which_a_job_ends(calls: int, reserve: floa
             async with client.batch(client.meetings.create, [{"end_date": UNTIL}] * calls) as outcomes:
                 async for outcome in outcomes:
                     assert outcome.ok
-            assert said.seconds + 10 < loop.time() - began < 60 * said.windows + 2
+            # Half of each window melts for a minute: the last calls go in the next one.
+            late = 2 if reserve < 0.5 else 45
+            assert said.seconds + 10 < loop.time() - began < 60 * said.windows + late
 
     run_simulated(main())
 

@@ -38,7 +38,19 @@ def cells(printed: str, *names: str) -> list[str]:
 def test_call_bench_measures_us_against_the_floor() -> None:
     """Contestants make their calls in turns, and each gets processor time, a ratio to the floor, rate, percentiles and memory."""
     names = ("aiohttp + json", "whereby_async", "aiohttp + msgspec")
-    quick = ("--pairs", "2", "--others", "2", "--calls", "60", "--concurrency", "50", "--transports", "plain")
+    quick = (
+        "--quick",
+        "--pairs",
+        "2",
+        "--others",
+        "2",
+        "--calls",
+        "60",
+        "--concurrency",
+        "50",
+        "--transports",
+        "plain",
+    )
     done = run("call.py", "--contestants", *names, "--operations", "get", "create", "--loops", "asyncio", *quick)
     assert done.returncode == 0, done.stderr
     for call in ("GET one, 50 at once, plain", "POST, 50 at once, plain"):
@@ -47,14 +59,14 @@ def test_call_bench_measures_us_against_the_floor() -> None:
             assert re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", against)
             assert 0 < float(p50) <= float(p99)
             assert min(float(cpu), float(rate), float(resident)) > 0
-    assert "CPU per GET, 50 at once ÷ floor" in done.stdout
+    assert "CPU of GET one, 50 at once, plain ÷ floor" in done.stdout
     assert "added to aiohttp + msgspec per call" in done.stdout
 
 
 def test_decode_bench_measures_time_and_memory() -> None:
     """Each decoder gets its time, its ratio to bare msgspec, and what its objects weigh; pydantic's weigh more."""
     names = ("msgspec", "whereby_async", "pydantic")
-    done = run("decode.py", "--contestants", *names, "--pairs", "2", "--times", "5", "--objects", "1000")
+    done = run("decode.py", "--contestants", *names, "--quick", "--pairs", "2", "--times", "5", "--objects", "1000")
     assert done.returncode == 0, done.stderr
     for page in ("100 meetings", "100 rooms"):
         held = {name: float(cells(done.stdout, page, name)[2]) for name in names}
@@ -65,7 +77,7 @@ def test_decode_bench_measures_time_and_memory() -> None:
 
 def test_import_bench_tells_the_package_from_the_client() -> None:
     """The package alone costs next to nothing; the client costs what aiohttp does."""
-    done = run("imports.py", "--environments", "whereby-async", "--turns", "1")
+    done = run("imports.py", "--quick", "--environments", "whereby-async", "--turns", "1")
     assert done.returncode == 0, done.stderr
     least = {name: float(cells(done.stdout, f"`{name}`")[0]) for name in ("import whereby_async", "import aiohttp")}
     assert 0 < least["import whereby_async"] < least["import aiohttp"]
@@ -76,7 +88,7 @@ def test_limiter_bench_compares_cost_crowds_and_goodput() -> None:
     """Every limiter gets its figures; ours is never refused on a server that it alone uses."""
     pytest.importorskip("aiolimiter", reason="the peer is in the extra `bench`")
     names = ("aiolimiter", "whereby_async")
-    quick = ("--pairs", "2", "--waiters", "50", "--points", "1200", "--servers", "fixed")
+    quick = ("--quick", "--pairs", "2", "--waiters", "50", "--points", "1200", "--servers", "fixed")
     done = run("limiter_peers.py", "--contestants", *names, *quick)
     assert done.returncode == 0, done.stderr
     for name in names:
@@ -92,7 +104,19 @@ def test_limiter_bench_compares_cost_crowds_and_goodput() -> None:
 def test_a_limiter_that_takes_too_long_is_given_up() -> None:
     """The others' figures are not lost with it."""
     pytest.importorskip("aiolimiter", reason="the peer is in the extra `bench`")
-    quick = ("--pairs", "2", "--waiters", "5000", "--points", "1200", "--servers", "fixed", "--patience", "0.05")
+    quick = (
+        "--quick",
+        "--pairs",
+        "2",
+        "--waiters",
+        "5000",
+        "--points",
+        "1200",
+        "--servers",
+        "fixed",
+        "--patience",
+        "0.05",
+    )
     done = run("limiter_peers.py", "--contestants", "aiolimiter", *quick)
     assert done.returncode == 0, done.stderr
     assert cells(done.stdout, "5,000", "aiolimiter")[0].startswith("gave up")
@@ -117,7 +141,7 @@ def test_all_writes_a_table_and_a_chart_for_light_and_dark(tmp_path: Path) -> No
 def test_generated_client_is_skipped_without_the_reference(tmp_path: Path) -> None:
     """A checkout that has no official reference beside it says so, and measures the others."""
     place = checkout.copy_to(tmp_path / "checkout")
-    quick = ("--pairs", "2", "--times", "2", "--objects", "100")
+    quick = ("--quick", "--pairs", "2", "--times", "2", "--objects", "100")
     done = run("decode.py", "--contestants", "msgspec", "openapi-python-client", *quick, root=place)
     assert done.returncode == 0, done.stderr
     assert "openapi-python-client was skipped: the official reference" in done.stdout
@@ -130,3 +154,10 @@ def test_a_missing_peer_fails_the_bench(tmp_path: Path) -> None:
     done = run("queued.py", WHEREBY_BENCH_CACHE=str(tmp_path), PIP_NO_INDEX="1")
     assert done.returncode == 1
     assert "a peer is missing: aiohttp" in done.stderr
+
+
+def test_servers_bench_says_what_is_missing() -> None:
+    """Without Node.js nothing is measured of the servers that need it, and nothing has failed."""
+    done = run("limiter_servers.py", "--only", "rate-limiter", PATH="")
+    assert done.returncode == 0, done.stderr
+    assert "rate-limiter-flexible, memory, Reset a date, 100 per 4 s is skipped: npm is not on the PATH" in done.stdout

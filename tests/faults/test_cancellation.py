@@ -319,7 +319,8 @@ def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> Non
         async with World() as world:
             own = SessionPool(connections=3)
             client = world.fake.client(limiter=world.budget, pool=own)
-            await client.meetings.list()
+            for _ in range(3):  # as many may be in flight then, and what they cost is known
+                await client.meetings.get(world.ids[0])
             sent = len(world.fake.requests)
             calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
             while len(world.fake.requests) < sent + 3:
@@ -364,6 +365,9 @@ def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_finish
             await asyncio.sleep(61)
             wide = SessionPool(connections=20)
             client = world.fake.client(limiter=world.budget, pool=wide)
+            for _ in range(LIMIT):  # as many may be in flight then, and what they cost is known
+                await client.meetings.get(world.ids[0])
+            await asyncio.sleep(61)
             await client.meetings.list()
             calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
             while wide.in_use < LIMIT - 1:

@@ -7,8 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.redis.present.charge import Charge
-from whereby_async.limiter.redis.present.present_ledger import PresentLedger
+from whereby_async.limiter.core import Core, Grant
 from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
@@ -17,6 +16,16 @@ if TYPE_CHECKING:
     from whereby_async.limiter import Limiter, Permit
 
 P = ParamSpec("P")
+
+
+class BookedGrant(Grant, eq=False):
+    """A grant of a core that nobody else keeps."""
+
+    owner: Any
+    core: Core
+    order: int
+
+
 PERIOD = 60.0
 
 
@@ -65,38 +74,3 @@ async def turns(count: int = 5) -> None:
     """Let everything that is ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
-
-
-class Book:
-    """A ledger with a clock, and short words for what happens to it."""
-
-    def __init__(self, limit: int | None = 100) -> None:
-        self.ledger = PresentLedger(limit, PERIOD)
-        self.now = 1000.0
-
-    def grant(self, cost: int = 1) -> Charge:
-        """A call that goes whatever the room."""
-        charge = Charge(cost, 0.0, 0)
-        self.ledger.charge(charge, self.now)
-        return charge
-
-    def answer(self, charge: Charge, remaining: int, *, limit: int = 100, reset_in: float | None = None) -> None:
-        """It comes back."""
-        self.ledger.settle(charge, says(remaining, limit=limit, reset_in=reset_in), self.now)
-
-    def call(self, remaining: int, cost: int = 1, *, limit: int = 100, reset_in: float | None = None) -> None:
-        """Both at once."""
-        self.answer(self.grant(cost), remaining, limit=limit, reset_in=reset_in)
-
-    def room(self, need: int = 1) -> int:
-        """What may be granted now."""
-        return self.ledger.room(self.now, need)
-
-    def spend(self, points: int = 100) -> None:
-        """That many single calls in a row."""
-        for spent in range(points):
-            self.call(99 - spent)
-
-    def until(self, seconds: float) -> None:
-        """Time passes."""
-        self.now += seconds

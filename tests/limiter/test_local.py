@@ -21,7 +21,7 @@ from whereby_async.errors import (
     Throttled,
 )
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
-from whereby_async.limiter.redis.present.local_permit import LivePermit, LocalPermit
+from whereby_async.limiter.accounts import BudgetPermit
 
 if TYPE_CHECKING:
     from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
@@ -63,16 +63,20 @@ async def test_cold_start_sends_one_call_at_a_time() -> None:
 
 
 @simulated
-async def test_answers_without_headers_widen_to_the_smallest_plan() -> None:
-    """A server that never tells gets at most 100 points in flight, whatever limit was configured."""
-    budget = PointBudget(1000)
-    for _ in range(3):
-        (await budget.acquire(1)).settle(None)
-    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(150)]
-    await turns()
-    assert sum(call.done() for call in calls) == 100
-    for call in calls:
-        (await call).settle(None)
+async def test_server_that_never_tells_is_learned_by_slow_start() -> None:
+    """Each round of answers without headers doubles what may be in flight, up to the configured limit."""
+    budget = PointBudget(100)
+    rounds: list[int] = []
+    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(100)]
+    while calls:
+        await turns()
+        done = [call for call in calls if call.done()]
+        calls = [call for call in calls if not call.done()]
+        rounds.append(len(done))
+        for call in done:
+            call.result().settle(None)
+    assert rounds == [1, 1, 2, 4, 8, 16, 32, 36]
+    assert budget.snapshot().available == 0
 
 
 @simulated
@@ -137,9 +141,10 @@ async def test_lane_is_first_come_first_served_whatever_the_cost() -> None:
 
 @simulated
 async def test_higher_lane_goes_first() -> None:
-    """Interactive before normal before batch, whoever came first."""
+    """Interactive before normal before batch, whoever came first, while none has waited for a period."""
     budget = PointBudget(10)
     await spend(budget, 10, limit=10)
+    await asyncio.sleep(10)
     order: list[Priority] = []
 
     async def call(priority: Priority) -> None:
@@ -196,13 +201,14 @@ async def test_wait_that_turns_out_longer_ends_on_time() -> None:
     """Who was promised a place and is overtaken by a higher lane is refused when his time is over."""
     budget = PointBudget(10)
     await spend(budget, 10, limit=10)
+    await asyncio.sleep(30)
     began = now()
-    patient = asyncio.create_task(budget.acquire(1, max_wait=70))
+    patient = asyncio.create_task(budget.acquire(1, max_wait=50))
     await turns()
     rivals = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(20)]
     with pytest.raises(BudgetTimeoutError):
         await patient
-    assert now() - began == pytest.approx(70, abs=0.01)
+    assert now() - began == pytest.approx(50, abs=0.01)
     for rival in rivals:
         rival.cancel()
 
@@ -305,12 +311,11 @@ async def test_permit_collected_without_an_end_is_lost() -> None:
 
 @pytest.mark.parametrize("end", ["settle", "release", "lost", "dropped"])
 @simulated
-async def test_ended_permits_leave_no_trace_in_their_classes(end: str) -> None:
-    """A permit changes its class when it ends; Python's own count of what refers to the two must come out even."""
+async def test_ended_permits_leave_no_trace(end: str) -> None:
+    """Nobody keeps a permit that has ended: Python's own count of what refers to their class comes out even."""
     budget = PointBudget(1_000_000)
-    classes = (LivePermit, LocalPermit)
     (await budget.acquire(1)).settle(says(999_999, limit=1_000_000))
-    before = [sys.getrefcount(kind) for kind in classes]
+    before = sys.getrefcount(BudgetPermit)
     for left in range(999_998, 999_000, -1):
         permit = await budget.acquire(1)
         if end == "settle":
@@ -319,7 +324,7 @@ async def test_ended_permits_leave_no_trace_in_their_classes(end: str) -> None:
             getattr(permit, end)()
         del permit
     assert budget.snapshot().in_flight == 0
-    assert [sys.getrefcount(kind) for kind in classes] == before
+    assert sys.getrefcount(BudgetPermit) == before
 
 
 @simulated
@@ -469,14 +474,14 @@ async def test_hooks_hear_who_waits_for_the_reserve_and_who_for_his_turn() -> No
 async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
     """Batch calls may not spend the last tenth of a young window, others may; a minute later the batch has it."""
     budget = PointBudget(100, reserve=0.1)
-    await warm(budget)
-    batch = [asyncio.create_task(budget.acquire(1, priority=Priority.BATCH)) for _ in range(99)]
-    await turns()
-    served = sum(call.done() for call in batch)
-    assert 85 <= served <= 90
-    (await budget.acquire(1, max_wait=0)).lost()
-    await asyncio.sleep(59)
-    assert sum(call.done() for call in batch) >= 94
+    server = Server(100, 60.0, now)
+    batch = [asyncio.create_task(send(budget, server, priority=Priority.BATCH)) for _ in range(99)]
+    await asyncio.sleep(1)
+    assert 85 <= server.spent <= 90
+    await send(budget, server, max_wait=0)
+    await asyncio.sleep(58)
+    assert 94 <= server.spent <= 100
+    assert not server.refused
     for call in batch:
         call.cancel()
 
@@ -496,17 +501,19 @@ async def test_reserve_is_of_the_limit_that_the_server_names() -> None:
 
 @simulated
 @pytest.mark.parametrize("ending", ["refused", "late", "cancelled"])
-async def test_calls_that_got_nothing_are_needed_points_too(ending: str) -> None:
-    """A batch leaves others what they asked for, though none of them was ever served, or waited until it was."""
+async def test_batch_leaves_others_their_share_whatever_became_of_them(ending: str) -> None:
+    """Beside a batch that never ends, others are served within a second, though nobody else came for a quarter of an hour.
+
+    Every third comes when its window ends, and the reserve has melted.
+    """
     budget = PointBudget(100, reserve=0.3)
     server = Server(100, 60.0, now)
     batch = [asyncio.create_task(send(budget, server, priority=Priority.BATCH)) for _ in range(3000)]
-    # As if nobody else had ever come; that batch calls cannot wait is nobody's need.
     for _ in range(15):
         await asyncio.sleep(60)
         with pytest.raises(BudgetTimeoutError):
             await budget.acquire(30, max_wait=0, priority=Priority.BATCH)
-    served: list[bool] = []
+    served = 0
     for _ in range(15):
         await asyncio.sleep(20)
         try:
@@ -515,12 +522,10 @@ async def test_calls_that_got_nothing_are_needed_points_too(ending: str) -> None
             else:
                 await send(budget, server, 10, max_wait=0.0 if ending == "refused" else 1.0)
         except (BudgetTimeoutError, TimeoutError):
-            served.append(False)
-        else:
-            served.append(True)
-    assert not served[0], "there was enough for it anyway: nothing is shown"
-    # Every third comes when its window ends, and the reserve has melted.
-    assert sum(served[3:]) >= 8
+            continue
+        served += 1
+    assert served >= 10
+    assert not server.refused
     for task in batch:
         task.cancel()
 
@@ -675,7 +680,7 @@ async def test_served_waits_do_not_pile_up_behind_their_deadlines() -> None:
     held.lost()
     patient.cancel()
     account = budget._account_here()  # pyright: ignore[reportPrivateUsage] - what it keeps
-    assert len(account.hall.board._deadlines) < 100  # pyright: ignore[reportPrivateUsage]
+    assert len(account._deadlines) < 100  # pyright: ignore[reportPrivateUsage]
 
 
 @simulated
@@ -709,7 +714,7 @@ class Heard(logging.Handler):
 
 @simulated
 async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> None:
-    """After two periods behind interactive calls that never end, it is served."""
+    """After a period behind interactive calls that never end, it is served."""
     budget = PointBudget(20, reserve=0.0)
     await spend(budget, 20, limit=20)
     began = now()
@@ -722,7 +727,7 @@ async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> N
 
     endings = [asyncio.create_task(end(rival)) for rival in rivals]
     (await batch).settle(None)
-    assert 120 <= now() - began <= 185
+    assert 60 <= now() - began <= 125
     for task in (*rivals, *endings):
         task.cancel()
     await asyncio.gather(*rivals, *endings, return_exceptions=True)

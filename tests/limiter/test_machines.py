@@ -1,4 +1,7 @@
-"""State machines: the ledger alone against a model server, and the whole limiter under random cancels."""
+"""State machines: the core alone against a model server, the queue alone, and the whole limiter under random cancels."""
+
+# pyright: reportPrivateUsage=false
+# What is kept inside is looked at.
 
 from __future__ import annotations
 
@@ -7,31 +10,32 @@ import contextlib
 from collections import deque
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from limiter.driving import refuses, says, turns
+from limiter.driving import BookedGrant, refuses, says, turns
 from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import PointBudget, Priority
-from whereby_async.limiter.redis.present.charge import Charge
-from whereby_async.limiter.redis.present.present_ledger import PresentLedger
+from whereby_async.limiter.core import NO, Core
+from whereby_async.limiter.loops import WaitingCall
+from whereby_async.limiter.queue import Queue
 from whereby_async.testing.clock import SimulatedLoop
 
 LIMIT = 20
 PERIOD = 60.0
 
 
-class LedgerAlone(RuleBasedStateMachine):
+class CoreAlone(RuleBasedStateMachine):
     """We alone spend; the server counts a sliding log, the strictest of those that the proof covers, or fixed windows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.ledger = PresentLedger(LIMIT, PERIOD)
-        self.flying: list[tuple[Charge, int | None, float]] = []
-        self.unsent: list[Charge] = []
+        self.core = Core(LIMIT, PERIOD)
+        self.flying: list[tuple[BookedGrant, int, float]] = []
+        self.unsent: list[BookedGrant] = []
         self.log: deque[tuple[float, int]] = deque()
+        self.granted: deque[tuple[float, int]] = deque()
         self.fixed = False
         self.window_end = 0.0
         self.spent = 0
@@ -42,7 +46,7 @@ class LedgerAlone(RuleBasedStateMachine):
         self.fixed = fixed
 
     def serve(self, cost: int) -> int:
-        """The call arrives; what it is told. Nothing that the ledger lets go is ever refused."""
+        """The call arrives; what it is told. Nothing that the core lets go is ever refused."""
         if self.fixed and self.now >= self.window_end:
             self.window_end = self.now + PERIOD
             self.spent = 0
@@ -50,73 +54,219 @@ class LedgerAlone(RuleBasedStateMachine):
             self.spent -= self.log.popleft()[1]
         self.spent += cost
         self.log.append((self.now, cost))
-        assert self.spent <= LIMIT, "a 429 that the ledger has earned"
+        assert self.spent <= LIMIT, "a 429 that the core has earned"
         return LIMIT - self.spent
 
-    @rule(cost=st.integers(1, 3))
-    def grant(self, cost: int) -> None:
+    @rule(cost=st.integers(1, 3), named=st.booleans())
+    def grant(self, cost: int, named: bool) -> None:
         """A call asks for points."""
-        if self.ledger.room(self.now, cost) >= cost:
-            charge = Charge(cost, 0.0, 0)
-            self.ledger.charge(charge, self.now)
-            self.unsent.append(charge)
+        price = self.core.price(f"cost{cost}" if named else "", cost)
+        verdict = self.core.decide(self.now, price)
+        if verdict > NO:
+            self.unsent.append(self.core.book(BookedGrant, None, price, self.now, verdict, 0))
 
     @precondition(lambda self: self.unsent)
     @rule(pick=st.integers(0, 100))
     def arrive(self, pick: int) -> None:
         """One of those on their way reaches the server."""
-        charge = self.unsent.pop(pick % len(self.unsent))
-        self.flying.append((charge, self.serve(charge.cost), self.now))
+        grant = self.unsent.pop(pick % len(self.unsent))
+        self.flying.append((grant, self.serve(grant.cost), self.now))
 
     @precondition(lambda self: self.flying)
     @rule(pick=st.integers(0, 100), spoilt=st.sampled_from(["no", "no", "no", "headers", "zero"]))
     def answer(self, pick: int, spoilt: str) -> None:
-        """Some answer comes back, its headers perhaps garbled."""
-        charge, remaining, arrived = self.flying.pop(pick % len(self.flying))
+        """Some answer comes back, its headers perhaps garbled; that it comes twice changes nothing."""
+        grant, remaining, arrived = self.flying.pop(pick % len(self.flying))
         told = {"no": remaining, "headers": None, "zero": 0}[spoilt]
         left = max(0.0, self.window_end - arrived) if self.fixed else PERIOD
         answer = None if told is None else says(told, limit=LIMIT, reset_in=left)
-        self.ledger.settle(charge, answer, self.now)
+        self.core.answer(grant, self.now, answer)
+        before = self.core.in_flight, self.core.available(self.now)
+        self.core.answer(grant, self.now, answer)
+        self.core.refund(grant)
+        self.core.lost(grant, self.now)
+        assert (self.core.in_flight, self.core.available(self.now)) == before
 
     @precondition(lambda self: self.flying)
     @rule(pick=st.integers(0, 100))
     def lose(self, pick: int) -> None:
         """An answer never comes."""
-        self.ledger.lost(self.flying.pop(pick % len(self.flying))[0], self.now)
+        self.core.lost(self.flying.pop(pick % len(self.flying))[0], self.now)
 
     @precondition(lambda self: self.unsent)
     @rule(pick=st.integers(0, 100))
     def cancel(self, pick: int) -> None:
         """A call never leaves."""
-        self.ledger.refund(self.unsent.pop(pick % len(self.unsent)))
+        self.core.refund(self.unsent.pop(pick % len(self.unsent)))
 
     @rule(seconds=st.sampled_from([0.0, 0.0005, 0.05, 0.3, 2.5, 20.0, 59.9, 61.0, 200.0]))
     def wait(self, seconds: float) -> None:
         """Time passes, but no call flies for longer than a moment."""
         if seconds > 1 and (self.unsent or self.flying):
-            for charge in self.unsent:
-                self.flying.append((charge, self.serve(charge.cost), self.now))
-            for charge, remaining, _ in self.flying:
-                self.ledger.settle(charge, says(remaining or 0, limit=LIMIT), self.now)
+            for grant in self.unsent:
+                self.flying.append((grant, self.serve(grant.cost), self.now))
+            for grant, remaining, _ in self.flying:
+                self.core.answer(grant, self.now, says(remaining, limit=LIMIT))
             self.unsent, self.flying = [], []
         self.now += seconds
 
     @invariant()
     def books_balance(self) -> None:
-        """What is in flight is in flight, and nothing is released before it was answered."""
-        flying = sum(charge.cost for charge in self.unsent) + sum(charge.cost for charge, _, _ in self.flying)
-        assert self.ledger.pending == flying
-        assert self.ledger.ageing.released <= self.ledger.answered <= self.ledger.granted
-        assert self.ledger.held >= flying
+        """What is in flight is in flight, nothing is released before it was answered, and what is told is possible."""
+        core = self.core
+        flying = sum(grant.cost for grant in self.unsent) + sum(grant.cost for grant, _, _ in self.flying)
+        assert core.in_flight == flying
+        assert 0 <= core.available(self.now) <= LIMIT
+        assert core._released <= core._answered <= core._granted
+        assert (core.remaining(self.now) or 0) <= LIMIT
+        assert core._fresh + core._recent >= 0
+        assert core._probing >= 0
+        assert core._unknown_out >= 0
+        assert core.least_wait(self.now, 1) <= core.likely_wait(self.now, 1) + PERIOD
+        reset_in = core.reset_in(self.now)
+        assert reset_in is None or reset_in >= 0
 
     def teardown(self) -> None:
         """In the end everything comes back."""
-        for charge in self.unsent:
-            self.ledger.refund(charge)
-        for charge, _, _ in self.flying:
-            self.ledger.lost(charge, self.now)
-        self.ledger.room(self.now + 3 * PERIOD)
-        assert self.ledger.held == 0
+        for grant in self.unsent:
+            self.core.refund(grant)
+        for grant, _, _ in self.flying:
+            self.core.lost(grant, self.now)
+        self.now += 3 * PERIOD
+        assert self.core.available(self.now) == LIMIT
+        assert self.core.in_flight == 0
+        assert not self.core._log
+        assert not self.core._lost
+
+
+class SilentServer(RuleBasedStateMachine):
+    """Answers carry no headers, some calls are lost: no stretch of a period sees more than the limit granted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.core = Core(LIMIT, PERIOD)
+        self.flying: list[BookedGrant] = []
+        self.granted: list[tuple[float, int]] = []
+
+    @rule(cost=st.integers(1, 3), count=st.integers(1, 8))
+    def grant(self, cost: int, count: int) -> None:
+        """Calls ask for points, and go at once."""
+        price = self.core.price("", cost)
+        for _ in range(count):
+            if (verdict := self.core.decide(self.now, price)) > NO:
+                self.flying.append(self.core.book(BookedGrant, None, price, self.now, verdict, 0))
+                self.granted.append((self.now, cost))
+
+    @precondition(lambda self: self.flying)
+    @rule(pick=st.integers(0, 100), lost=st.booleans())
+    def end(self, pick: int, lost: bool) -> None:
+        """One ends."""
+        grant = self.flying.pop(pick % len(self.flying))
+        if lost:
+            self.core.lost(grant, self.now)
+        else:
+            self.core.answer(grant, self.now, None)
+
+    @rule(seconds=st.sampled_from([0.0, 0.05, 0.9, 2.1, 30.0, 59.9, 60.5]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @invariant()
+    def never_more_than_the_limit(self) -> None:
+        """Within the last period."""
+        assert sum(cost for at, cost in self.granted if at > self.now - PERIOD) <= LIMIT
+
+
+class QueueAlone(RuleBasedStateMachine):
+    """Calls of all priorities and prices come, go and are served, while points come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.core = Core(LIMIT, PERIOD)
+        self.queue = Queue(self.core)
+        self.waiting: list[WaitingCall] = []
+        self.left: list[WaitingCall] = []
+        self.flying: list[BookedGrant] = []
+        self.orders = 0
+
+    @rule(cost=st.integers(1, 3), priority=st.sampled_from(Priority), count=st.integers(1, 5))
+    def come(self, cost: int, priority: Priority, count: int) -> None:
+        """Some calls come to wait."""
+        for _ in range(count):
+            self.orders += 1
+            price = self.core.price("", cost)
+            call = WaitingCall(price, "", priority, self.orders, self.now, 0.0)
+            self.queue.push(call)
+            self.waiting.append(call)
+
+    @precondition(lambda self: self.left)
+    @rule(pick=st.integers(0, 100))
+    def come_again(self, pick: int) -> None:
+        """A retry has the number of its first attempt."""
+        first = self.left.pop(pick % len(self.left))
+        call = WaitingCall(first.price, "", first.priority, first.order, self.now, 1.0)
+        self.queue.push(call)
+        self.waiting.append(call)
+
+    @precondition(lambda self: self.waiting)
+    @rule(pick=st.integers(0, 100))
+    def leave(self, pick: int) -> None:
+        """One is cancelled; twice changes nothing."""
+        call = self.waiting.pop(pick % len(self.waiting))
+        self.queue.remove(call)
+        self.queue.remove(call)
+        self.left.append(call)
+
+    @rule(most=st.integers(1, 5))
+    def serve(self, most: int) -> None:
+        """Those whose turn it is go: never past an older one of their price and priority."""
+        for _ in range(most):
+            found = self.queue.next(self.now)
+            if found is None:
+                return
+            call, verdict = found
+            assert verdict > NO
+            assert call in self.waiting
+            rivals = [one for one in self.waiting if (one.priority, one.price) == (call.priority, call.price)]
+            assert call.order == min(one.order for one in rivals)
+            self.queue.remove(call)
+            self.waiting.remove(call)
+            self.flying.append(self.core.book(BookedGrant, None, call.price, self.now, verdict, call.order))
+            self.left.append(call)
+
+    @precondition(lambda self: self.flying)
+    @rule(pick=st.integers(0, 100), silent=st.booleans())
+    def answer(self, pick: int, silent: bool) -> None:
+        """One in flight is answered."""
+        grant = self.flying.pop(pick % len(self.flying))
+        self.core.answer(grant, self.now, None if silent else says(LIMIT // 2, limit=LIMIT))
+
+    @rule(seconds=st.sampled_from([0.0, 0.3, 2.1, 30.0, 61.0]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @invariant()
+    def counts_agree(self) -> None:
+        """However they came and went."""
+        queue = self.queue
+        assert queue.count == len(self.waiting) == len(list(queue))
+        assert queue.points == sum(call.price.points for call in self.waiting)
+        for priority in Priority:
+            waiting = [call for call in self.waiting if call.priority is priority]
+            assert queue.waiting()[priority] == len(waiting)
+            assert queue.waits(priority) == bool(waiting)
+        for call in self.waiting:
+            before = [
+                one.price.points for one in self.waiting if (one.priority, one.order) < (call.priority, call.order)
+            ]
+            assert queue.ahead(call) == sum(before)
+            assert queue.ahead(call, 2) == sum(cost for cost in before if cost <= 2)
+            assert 0 <= queue.least_wait(call, self.now) <= queue.likely_wait(call, self.now)
+            assert queue.earliest(self.now) >= self.now
 
 
 class WholeLimiter(RuleBasedStateMachine):
@@ -217,12 +367,13 @@ class WholeLimiter(RuleBasedStateMachine):
         self.loop.close()
 
 
-LedgerAloneTest = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")(
-    LedgerAlone.TestCase
-)
-LedgerAloneTest.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+_QUICK = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CoreAloneTest = CoreAlone.TestCase
+CoreAloneTest.settings = _QUICK
+SilentServerTest = SilentServer.TestCase
+SilentServerTest.settings = _QUICK
+QueueAloneTest = QueueAlone.TestCase
+QueueAloneTest.settings = settings(_QUICK, max_examples=100, stateful_step_count=40)
 WholeLimiterTest = WholeLimiter.TestCase
 WholeLimiterTest.settings = settings(
     max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

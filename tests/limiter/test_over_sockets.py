@@ -37,11 +37,11 @@ async def test_window_that_ends_too_late_is_not_waited_for() -> None:
 
 
 async def test_call_dearer_than_the_whole_limit_fails() -> None:
-    """It costs one 429 at most, if the limit was heard of only once."""
+    """It costs few 429s: two periods have to confirm the limit."""
     async with FakeWhereby(limit=2, period=1.0) as fake, fake.client(limiter=PointBudget(period=1.0)) as client:
         await client.meetings.list()
         with pytest.raises((BudgetError, RateLimitError)):
             await client.meetings.create(end_date="2030-01-01T00:00:00Z")
         with pytest.raises(BudgetError, match=r"meetings\.create costs 3 points, more than the whole limit of 2"):
             await client.meetings.create(end_date="2030-01-01T00:00:00Z")
-        assert fake.throttled <= 1
+        assert fake.throttled <= 3

@@ -1,5 +1,8 @@
 """One account per process: loops, threads, forks, dead loops, collected permits, and the shared budget."""
 
+# pyright: reportPrivateUsage=false
+# What is kept inside is looked at.
+
 from __future__ import annotations
 
 import asyncio
@@ -16,6 +19,7 @@ import uvloop
 from limiter.driving import says, turns
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
+from whereby_async.limiter.core import ADVERTISED
 from whereby_async.testing.clock import SimulatedLoop, run_simulated
 
 if TYPE_CHECKING:
@@ -31,8 +35,8 @@ def run(
         return runner.run(main)
 
 
-async def one(budget: PointBudget, remaining: int = 99) -> None:
-    (await budget.acquire(1)).settle(says(remaining))
+async def one(budget: PointBudget, remaining: int = 99, *, limit: int = 100) -> None:
+    (await budget.acquire(1)).settle(says(remaining, limit=limit))
 
 
 @pytest.mark.parametrize("factory", LOOPS)
@@ -48,7 +52,7 @@ def test_three_loops_in_a_row_share_one_account(factory: Callable[[], asyncio.Ab
 def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Four threads spend no more than the limit between them, and a refund in one wakes a waiter in another."""
     budget = PointBudget(40, period=0.4)
-    run(one(budget, 39))
+    run(one(budget, 39, limit=40))
     spent: list[float] = []
 
     async def call() -> None:
@@ -126,7 +130,7 @@ def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[],
     assert budget.snapshot().waiting_points == 6
     loop.close()
     held[0].settle(says(0, limit=2))
-    run(asyncio.wait_for(one(budget, 1), 5))
+    run(asyncio.wait_for(one(budget, 1, limit=2), 5))
     assert budget.snapshot().waiting_points == 0
     for task in stuck:
         task.get_coro().close()
@@ -257,7 +261,7 @@ def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
 
     run(use())
     account = shared_budget("https://idle.example", "k")._account  # pyright: ignore[reportPrivateUsage] - its past
-    account.ledger.heard_at -= 121
+    account.core._heard_at -= 121
     del account
     gc.collect()
     assert shared_budget("https://idle.example", "k").snapshot().remaining is None
@@ -273,12 +277,14 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
     assert account.mailbox
     account.leave()
     run(asyncio.wait_for(budget.acquire(1, max_wait=0), 5)).settle(None)
-    held = run(PointBudget(1).acquire(1))
-    held.account.enter()
+    other = PointBudget(1)
+    held = run(other.acquire(1))
+    account = other._account  # pyright: ignore[reportPrivateUsage]
+    account.enter()
     held.settle(says(0, limit=1))
-    held.account.leave()
-    held.account.look()
-    assert held.account.ledger.pending == 0
+    account.leave()
+    account.look()
+    assert other.snapshot().in_flight == 0
 
 
 def test_grants_for_a_closed_loop_go_back() -> None:
@@ -293,11 +299,11 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     held = loop.run_until_complete(hold())
     task = loop.create_task(hold())
     loop.run_until_complete(turns())
-    waiter = next(iter(account.hall.lanes))
-    account.hall.hand(waiter, account._grant(waiter, time.monotonic()))  # pyright: ignore[reportPrivateUsage]
+    call = next(iter(account.queue))
+    account._hand(call, account._grant(call, time.monotonic(), ADVERTISED))  # pyright: ignore[reportPrivateUsage]
     loop.close()
     held.release()
-    account.follow_up(None)
+    account._follow_up(None)  # pyright: ignore[reportPrivateUsage]
     assert budget.snapshot().in_flight == 0
     task.get_coro().close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]

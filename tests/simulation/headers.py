@@ -104,4 +104,6 @@ def spoil(headers: dict[str, str], dice: random.Random) -> dict[str, str]:
     """Headers lost or garbled on their way."""
     if dice.random() < 0.5:
         return {}
-    return {name: dice.choice(GARBAGE) if dice.random() < 0.6 else value for name, value in headers.items()}
+    spoilt = {name: dice.choice(GARBAGE) if dice.random() < 0.6 else value for name, value in headers.items()}
+    # In the fields of the IETF drafts a list of two equal numbers is no garbage.
+    return {name: value for name, value in spoilt.items() if name[:2] == "X-" or value != "1000, 1000"}

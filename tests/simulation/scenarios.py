@@ -7,11 +7,20 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from whereby_async.limiter import PointBudget, Priority
 
+from .measure import share_of_the_rest
 from .policies import AlignedWindow, FixedWindow, Policy, SlidingCounter, SlidingLog, TokenBucket
 from .world import Network, World
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from whereby_async.limiter import Limiter
+
+    from .rows import Maker
 
 
 @dataclass
@@ -48,10 +57,12 @@ def policy_of(name: str, limit: int = 1000, *, seed: int = 0) -> Policy:
             return FixedWindow(limit)
 
 
-def backlog(name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0, style: str = "iso") -> Outcome:
+def backlog(
+    name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0, style: str = "iso", make: Maker = PointBudget
+) -> Outcome:
     """One who spends alone has all his calls waiting."""
     world = World(policy=policy_of(name, limit, seed=seed), seed=seed, style=style)
-    budget = PointBudget(limit)
+    budget = make(limit)
     costs: dict[str, int] = {}
 
     async def main() -> None:
@@ -84,20 +95,20 @@ def bursts(world: World) -> list[int]:
     return rounds
 
 
-def long_run(seed: int = 0, *, windows: int = 30, rtt: float = 0.125) -> Outcome:
+def long_run(seed: int = 0, *, windows: int = 30, rtt: float = 0.125, make: Maker = PointBudget) -> Outcome:
     """How close a fixed window's rate comes to the limit in the long run, beyond the first window's head start."""
     world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(rtt, rtt)))
-    budget = PointBudget(1000)
+    budget = make(1000)
     world.run(lambda: world.backlog(budget, 1000 * windows))
     first = next(at for at, _, _ in world.arrivals)
     last = max(at for at, _, _ in world.arrivals)
     return Outcome(throttled=len(world.throttled), share=(windows - 1) * 60 / (last - first))
 
 
-def restart(name: str, seed: int = 0, *, spent: int = 950) -> Outcome:
+def restart(name: str, seed: int = 0, *, spent: int = 950, style: str = "iso", make: Maker = PointBudget) -> Outcome:
     """A process starts into a window that others have nearly spent."""
-    world = World(policy=policy_of(name, seed=seed), seed=seed)
-    budget = PointBudget(1000)
+    world = World(policy=policy_of(name, seed=seed), seed=seed, style=style)
+    budget = make(1000)
 
     async def main() -> None:
         for _ in range(spent):
@@ -109,10 +120,10 @@ def restart(name: str, seed: int = 0, *, spent: int = 950) -> Outcome:
     return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1020)
 
 
-def lowered(name: str, seed: int = 0, *, at: float = 90.0, limit: int = 500) -> Outcome:
+def lowered(name: str, seed: int = 0, *, at: float = 90.0, limit: int = 500, make: Maker = PointBudget) -> Outcome:
     """The limit is lowered while a backlog runs."""
     world = World(policy=policy_of(name, seed=seed), seed=seed)
-    budget = PointBudget(1000)
+    budget = make(1000)
 
     async def lower() -> None:
         await asyncio.sleep(at)
@@ -125,41 +136,67 @@ def lowered(name: str, seed: int = 0, *, at: float = 90.0, limit: int = 500) -> 
     return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
 
 
-def wrong_plan(name: str, seed: int = 0) -> Outcome:
+def wrong_plan(name: str, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
     """Configured for 1,000 points on a plan of 100."""
     world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
-    budget = PointBudget(1000)
+    budget = make(1000)
     world.run(lambda: world.backlog(budget, 500))
     return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
 
 
-def among_others(name: str, share: float, seed: int = 0, *, seconds: float = 600.0, style: str = "iso") -> Outcome:
-    """Others want a share of the budget, evenly; how much of what they leave do we get?"""
-    world = World(policy=policy_of(name, seed=seed), seed=seed, style=style)
-    budget = PointBudget(1000)
-    outcome = Outcome(throttled=0)
+def saturated(
+    world: World,
+    budget: Limiter,
+    rivals: Callable[[], Awaitable[None]] | None = None,
+    *,
+    periods: int = 10,
+    warm: float = 0.5,
+) -> Outcome:
+    """A backlog that never ends, beside rivals who began half a period before it.
+
+    After `warm` periods more our share is measured, over so many periods.
+    """
+    period = world.policy.period
+    start = 1000 + (period / 2 if rivals else 0.0)
 
     async def main() -> None:
-        rivals = asyncio.create_task(world.others(share * 1000 / 60))
-        await asyncio.sleep(30)
-        world.foreign = 0
-        ours = asyncio.create_task(world.backlog(budget, int(seconds * 20)))
-        await asyncio.sleep(seconds)
-        outcome.throttled = len(world.throttled)
-        outcome.share = world.points / (seconds / 60 * 1000 - world.foreign)
-        ours.cancel()
-        rivals.cancel()
-        await asyncio.gather(ours, rivals, return_exceptions=True)
+        tasks = [asyncio.create_task(_awaited(rivals))] if rivals else []
+        await asyncio.sleep(start - world.now())
+        tasks.append(asyncio.create_task(world.backlog(budget, world.policy.limit * (periods + 3))))
+        await asyncio.sleep((periods + warm + 1.5) * period)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     world.run(main)
-    return outcome
+    return Outcome(
+        throttled=sum(at < start + (periods + warm) * period for at in world.throttled),
+        share=share_of_the_rest(world, start + warm * period, periods),
+    )
 
 
-def bursty_others(share: float, seed: int = 0, *, seconds: float = 600.0) -> Outcome:
+async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+def among_others(
+    name: str,
+    share: float,
+    seed: int = 0,
+    *,
+    periods: int = 10,
+    network: Network | None = None,
+    skew: float = 0.0,
+    make: Maker = PointBudget,
+) -> Outcome:
+    """Others want a share of the budget, evenly; how much of what they leave do we get?"""
+    world = World(policy=policy_of(name, seed=seed), seed=seed, network=network or Network(), skew=skew)
+    return saturated(world, make(1000), lambda: world.others(share * 1000 / 60), periods=periods)
+
+
+def bursty_others(share: float, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
     """Others take their share of each minute in a few bursts, and their calls are always served first."""
     world = World(policy=policy_of("fixed"), seed=seed)
-    budget = PointBudget(1000)
-    outcome = Outcome(throttled=0)
 
     async def burst() -> None:
         while True:
@@ -167,43 +204,18 @@ def bursty_others(share: float, seed: int = 0, *, seconds: float = 600.0) -> Out
                 world.serve(1, ours=False)
             await asyncio.sleep(world.dice.expovariate(1 / 15))
 
-    async def main() -> None:
-        rivals = asyncio.create_task(burst())
-        ours = asyncio.create_task(world.backlog(budget, int(seconds * 20)))
-        await asyncio.sleep(seconds)
-        outcome.throttled = len(world.throttled)
-        outcome.share = world.points / (seconds / 60 * 1000 - world.foreign)
-        ours.cancel()
-        rivals.cancel()
-        await asyncio.gather(ours, rivals, return_exceptions=True)
-
-    world.run(main)
-    return outcome
+    return saturated(world, make(1000), burst)
 
 
-def punished_bursts(seed: int = 0, *, seconds: float = 570.0) -> Outcome:
+def punished_bursts(seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
     """A sliding counter, which does not honour the ledger's proof."""
-    phase = random.Random(seed).uniform(0, 60)
-    world = World(policy=SlidingCounter(1000, phase=phase), seed=seed)
-    budget = PointBudget(1000)
-    outcome = Outcome(throttled=0)
-
-    async def main() -> None:
-        ours = asyncio.create_task(world.backlog(budget, 12_000))
-        await asyncio.sleep(seconds)
-        outcome.throttled = len(world.throttled)
-        outcome.share = world.points / (seconds / 60 * 1000)
-        ours.cancel()
-        await asyncio.gather(ours, return_exceptions=True)
-
-    world.run(main)
-    return outcome
+    return saturated(World(policy=policy_of("sliding_counter", seed=seed), seed=seed), make(1000))
 
 
-def wrong_prices(seed: int = 0, *, windows: int = 5) -> Outcome:
+def wrong_prices(seed: int = 0, *, windows: int = 5, make: Maker = PointBudget) -> Outcome:
     """The server charges other prices than the old documents say."""
     world = World(policy=policy_of("fixed"), seed=seed, prices={"insights.rooms": 10, "meetings.list": 5})
-    budget = PointBudget(1000)
+    budget = make(1000)
     seeds = {"insights.rooms": 1, "meetings.list": 1, "meetings.get": 1, "meetings.delete": 2, "meetings.create": 3}
     outcome = Outcome(throttled=0)
 
@@ -226,10 +238,10 @@ def wrong_prices(seed: int = 0, *, windows: int = 5) -> Outcome:
     return outcome
 
 
-def two_lanes(seed: int = 0, *, seconds: float = 900.0) -> Outcome:
-    """A batch saturates the budget while somebody at a screen reads once a second."""
+def two_lanes(seed: int = 0, *, seconds: float = 900.0, make: Maker = PointBudget) -> Outcome:
+    """A batch saturates the budget while somebody at a screen reads once a second: `share` is what both got of all points."""
     world = World(policy=policy_of("fixed"), seed=seed)
-    budget = PointBudget(1000, reserve=0.1)
+    budget = make(1000, reserve=0.1)
     outcome = Outcome(throttled=0)
 
     async def main() -> None:
@@ -239,7 +251,6 @@ def two_lanes(seed: int = 0, *, seconds: float = 900.0) -> Outcome:
         while world.now() < end:
             await asyncio.sleep(world.dice.expovariate(1))
             reads.append(asyncio.create_task(world.call(budget, 1, priority=Priority.INTERACTIVE)))
-        outcome.share = (world.points - len(reads)) / (seconds / 60 * 1000 - len(reads))
         await asyncio.gather(*reads)
         outcome.throttled = len(world.throttled)
         batch.cancel()
@@ -248,13 +259,14 @@ def two_lanes(seed: int = 0, *, seconds: float = 900.0) -> Outcome:
     world.run(main)
     waits = sorted(wait for lane, wait in world.waits if lane is Priority.INTERACTIVE)
     outcome.p99, outcome.worst = waits[int(len(waits) * 0.99)], waits[-1]
+    outcome.share = share_of_the_rest(world, 1000, int(seconds / 60) - 2)
     return outcome
 
 
-def half_cancelled(seed: int = 0, *, count: int = 1000) -> Outcome:
+def half_cancelled(seed: int = 0, *, count: int = 1000, make: Maker = PointBudget) -> Outcome:
     """Of a thousand waiting calls half are cancelled, each at a random moment; the rest must be served in order and time."""
     world = World(policy=policy_of("fixed", 100), seed=seed)
-    budget = PointBudget(100)
+    budget = make(100)
     dice = random.Random(seed)
     outcome = Outcome(throttled=0)
 
@@ -278,13 +290,13 @@ def half_cancelled(seed: int = 0, *, count: int = 1000) -> Outcome:
     return outcome
 
 
-def endless_cheap_calls(name: str, seed: int = 0) -> Outcome:
+def endless_cheap_calls(name: str, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
     """One-point calls come faster than the limit allows, for ever; now and then a call comes that costs three.
 
     `inversions` is the most calls that came later than such a one and went before it.
     """
     world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
-    budget = PointBudget(100)
+    budget = make(100)
     outcome = Outcome(throttled=0)
 
     async def main() -> None:

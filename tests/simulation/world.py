@@ -34,7 +34,8 @@ class Network:
 class World:
     """A server behind a network.
 
-    `skew` is the error of the server's wall clock in seconds, `drift` that of its rate against ours.
+    `skew` is the error of the server's wall clock in seconds, `drift` that of its rate against ours. `served` lists what the
+    server took: when by its clock, how many points, and whether the call was ours.
     """
 
     policy: Policy = field(default_factory=lambda: FixedWindow(1000))
@@ -50,6 +51,7 @@ class World:
         self.dice = random.Random(self.seed)
         self.throttled: list[float] = []
         self.arrivals: list[tuple[float, int, str]] = []
+        self.served: list[tuple[float, int, bool]] = []
         self.points = 0
         self.foreign = 0
         self.waits: list[tuple[Priority, float]] = []
@@ -66,6 +68,8 @@ class World:
         t = self.now() * (1 + self.drift)
         cost = self.prices.get(operation, cost)
         verdict = self.policy.spend(t, cost)
+        if verdict.taken:
+            self.served.append((t, cost, ours))
         if ours:
             self.arrivals.append((self.now(), cost if verdict.taken else 0, operation))
             if verdict.taken:
@@ -100,10 +104,11 @@ class World:
             permit = await budget.acquire(cost, operation=operation, priority=priority, after=permit, max_wait=max_wait)
             self.waits.append((priority, self.now() - asked))
             self.grants.append((priority, number))
-            if await self._attempt(permit, cost, operation):
+            if await self.attempt(permit, cost, operation):
                 return
 
-    async def _attempt(self, permit: Permit, cost: int, operation: str) -> bool:
+    async def attempt(self, permit: Permit, cost: int, operation: str) -> bool:
+        """One request; was it answered and not refused?"""
         try:
             trip = self.dice.uniform(*self.network.rtt)
             out = trip * self.dice.uniform(0.2, 0.8)

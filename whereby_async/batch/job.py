@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 import anyio
 
 from ..errors import ConfigurationError
-from ..hooks import logger
+from ..notify import logger
 from ..scopes import current_batch
 from ..sender import ClientSender
 from .account import Account

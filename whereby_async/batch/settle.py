@@ -48,7 +48,7 @@ from ..errors import (
     PermissionDeniedError,
     UnprocessableEntityError,
 )
-from ..hooks import logger
+from ..notify import logger
 from ..scopes import capture_responses
 from .marker import moment, start_of_name
 

@@ -27,7 +27,7 @@ from ..errors import (
     WherebyError,
     status_error_class,
 )
-from ..hooks import logger
+from ..notify import logger
 from ..redaction import Secret
 from ..version import __version__
 from .intake import Intake

@@ -1,21 +1,19 @@
 """The point budget: who may send, and when, so that no avoidable 429 happens and no point is wasted.
 
 `PointBudget` keeps it in this process, `RedisPointBudget` in Redis or Valkey for many processes and machines, `Unlimited` meters
-nothing. Anything with the methods of `Limiter` will do instead.
+nothing. Anything with the methods of `Limiter` will do instead. Each name is loaded on first use.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ..hooks import LimiterHook
-from ..rate_limit import RateLimit
-from .local import PointBudget
-from .protocol import BudgetSnapshot, BudgetState, Forecast, Limiter, Permit, Priority
-from .shared import shared_budget
-from .unlimited import Unlimited
+import importlib
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ..details import LimiterHook
+    from ..rate_limit import RateLimit
+    from .point_budget import PointBudget, Unlimited, shared_budget
+    from .protocol import BudgetSnapshot, BudgetState, Forecast, Limiter, Permit, Priority
     from .redis.budget import RedisPointBudget
 
 __all__ = [
@@ -33,16 +31,22 @@ __all__ = [
     "shared_budget",
 ]
 
+_HOMES: Final = {
+    "LimiterHook": "..details",
+    "PointBudget": ".point_budget",
+    "RateLimit": "..rate_limit",
+    "RedisPointBudget": ".redis.budget",
+    "Unlimited": ".point_budget",
+    "shared_budget": ".point_budget",
+}
+
 
 def __getattr__(name: str) -> object:
-    if name != "RedisPointBudget":
+    if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    # Only who shares a budget pays for redis.
-    from .redis.budget import RedisPointBudget
-
-    globals()[name] = RedisPointBudget
-    return RedisPointBudget
+    globals()[name] = value = getattr(importlib.import_module(_HOMES.get(name, ".protocol"), __name__), name)
+    return value
 
 
 def __dir__() -> list[str]:

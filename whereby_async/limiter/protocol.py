@@ -1,16 +1,15 @@
-"""The seam between the client and any limiter: `Limiter`, `Permit`, `Priority`, and what a limiter tells of itself."""
+"""`Limiter`, `Permit` and `Priority`, by which the client asks any limiter for points, and what a limiter tells of itself."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..hooks import LimiterHook
+    from ..details import LimiterHook
     from ..rate_limit import RateLimit
 
 
@@ -33,15 +32,19 @@ class BudgetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A budget at one moment.
 
     Attributes:
-        limit: Points per period that the budget goes by: 100, the smallest plan, until two answers in a row agree on a higher
-            one, unless the budget was made with another.
-        remaining: Points that the server was last known to have left, less what was granted since; `None` if unknown.
-        available: Points that a `NORMAL` call could have at once.
+        limit: Points per period that the budget goes by: what it was made with, else 100, the smallest plan, until an answer names
+            a limit. Later a lower one counts at once, a higher one when two answers in a row agree.
+        remaining: Points that the server was last known to have left, less what was granted since; `None` if unknown. While others
+            spend too (`foreign_rate` above 0), by the latest answer.
+        available: Points that a `NORMAL` call could have at once; 0 while anybody waits, and in a freeze. While others spend too, what
+            the latest answer left.
         in_flight: Points granted and not yet answered.
-        waiting: Calls that wait, by lane.
-        waiting_points: Points that they ask for, all lanes.
-        reset_in: Seconds until the window ends; `None` if unknown.
-        foreign_rate: Points per second that others spend of the same budget, estimated.
+        waiting: Calls that wait, by priority.
+        waiting_points: Points that they ask for, all priorities.
+        reset_in: Seconds until a freeze ends, else until the server's window does by its own word, else until the next points come
+            back by our own account; `None` if unknown.
+        foreign_rate: Points per second that others spend of the same budget: what they were seen to hold, by the period; 0 unless the
+            answers of the last one and a half periods showed them.
         costs: Prices that are pinned or learned, by operation.
         state: What the budget is doing.
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.metrics import Observation, get_meter_provider
 
-from ..limiter.redis.present.process import UNMETERED
+from ..limiter.point_budget import UNMETERED
 from .target import ADDRESS, BUDGET, LANE, address_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ...details import OutageDetails, ThrottleDetails, WaitDetails
 from ...errors import BudgetError, ClientClosedError
-from ...hooks import OutageDetails, ThrottleDetails, WaitDetails, logger
+from ...notify import logger
 from .desk import Desk
 from .fallback import UNKNOWN_SHARE, Loan, share_of
 from .outage import LONGEST, Outage
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from ...notify import Listeners
     from ...rate_limit import RateLimit
-    from ..listeners import Listeners
     from ..protocol import Permit
     from .caller import Caller
     from .connection import Link

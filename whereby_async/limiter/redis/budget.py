@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from ...errors import ClientClosedError, ConfigurationError
-from ..listeners import Listeners
-from ..options import check_budget, checked_pins
+from ...notify import Listeners
+from ..checks import check_budget, checked_pins
 from ..protocol import BudgetSnapshot, Forecast, Priority
 from .address import Address
 from .branch import Branch
@@ -24,7 +24,7 @@ from .shared_permit import LoanedPermit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...hooks import LimiterHook
+    from ...details import LimiterHook
     from ..protocol import Permit
     from .desk import Desk
 

@@ -28,13 +28,13 @@ from .present.cold import WIDEST_CALL
 from .present.costs import Prices
 from .present.present_account import PresentAccount
 from .present.present_ledger import PresentLedger
-from .present.process import ProcessLimiter
+from .present.process import PresentProcessLimiter
 from .present.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..listeners import Listeners
+    from ...notify import Listeners
     from .branch import Branch
     from .present.ageing import Ageing
 
@@ -89,7 +89,7 @@ class Loan:
             self._accounts.append(account)
             return account
 
-        self.limiter: ProcessLimiter = ProcessLimiter(open_account)
+        self.limiter: PresentProcessLimiter = PresentProcessLimiter(open_account)
 
     def spent(self) -> int:
         """Points that were granted here and may still count."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ...hooks import CostChangeDetails
+from ...details import CostChangeDetails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

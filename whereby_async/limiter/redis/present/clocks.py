@@ -13,7 +13,7 @@ _APART: Final = 1.0
 _monotonic: set[type[asyncio.AbstractEventLoop]] = set()
 
 
-class LoopClock:
+class PresentLoopClock:
     """A loop's time, without keeping the loop alive."""
 
     __slots__ = ("_last", "_loop")

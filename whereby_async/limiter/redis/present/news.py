@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ....hooks import CostChangeDetails, ThrottleDetails, WaitDetails, logger
+from ....details import CostChangeDetails, ThrottleDetails, WaitDetails
+from ....notify import logger
 
 if TYPE_CHECKING:
     import msgspec
 
+    from ....notify import Listeners
     from ....rate_limit import RateLimit
-    from ...listeners import Listeners
     from .costs import Change
     from .present_ledger import PresentLedger
     from .present_waiter import PresentWaiter

@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ...options import check_cost
+from ...checks import check_cost
 from ...protocol import Priority
 from . import refusals
 from .hall import Hall
@@ -34,8 +34,8 @@ from .present_waiter import PresentWaiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ....notify import Listeners
     from ....rate_limit import RateLimit
-    from ...listeners import Listeners
     from ...protocol import Permit
     from .costs import Prices
     from .present_ledger import PresentLedger

@@ -1,4 +1,4 @@
-"""`ProcessLimiter`: what every in-process limiter does: one account for all threads and loops, and the waiting.
+"""`PresentProcessLimiter`: what every in-process limiter does: one account for all threads and loops, and the waiting.
 
 Real event loops all run on the same monotonic clock, so they share one account. A loop whose `time()` runs apart from it (a
 simulated one) gets an account of its own inside the limiter: points that were spent at a simulated moment mean nothing at a
@@ -14,15 +14,15 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from ....errors import ClientClosedError, ConfigurationError
-from ...listeners import Listeners
+from ....notify import Listeners
 from ...protocol import BudgetSnapshot, BudgetState, Forecast, Priority
-from .clocks import LoopClock, is_monotonic
+from .clocks import PresentLoopClock, is_monotonic
 from .local_permit import LivePermit, LocalPermit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ....hooks import LimiterHook
+    from ....details import LimiterHook
     from ...protocol import Limiter, Permit
     from .present_account import PresentAccount
     from .present_ledger import PresentLedger
@@ -36,11 +36,11 @@ _NO_LOOP: Final = object()
 
 _BATCH: Final = Priority.BATCH
 _NORMAL: Final = Priority.NORMAL
-_limiters: weakref.WeakSet[ProcessLimiter] = weakref.WeakSet()
+_limiters: weakref.WeakSet[PresentProcessLimiter] = weakref.WeakSet()
 _accounts: weakref.WeakSet[PresentAccount] = weakref.WeakSet()
 
 
-class ProcessLimiter:
+class PresentProcessLimiter:
     """A limiter whose account lives in this process. Made without a loop, used from any number of them."""
 
     def __init__(self, open_account: Callable[[Callable[[], float], Listeners], PresentAccount]) -> None:
@@ -71,7 +71,7 @@ class ProcessLimiter:
         if account is None:
             if self._closed:
                 raise ClientClosedError("the limiter was closed: make a new one")
-            account = self._apart[loop] = self._opened(LoopClock(loop))
+            account = self._apart[loop] = self._opened(PresentLoopClock(loop))
         return account
 
     def _at_once(self, cost: int, operation: str, priority: Priority) -> LocalPermit | None:
@@ -251,9 +251,9 @@ def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], LocalPermit 
     It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has to be
     asked, as always for a limiter that grants otherwise than this module does.
     """
-    if not isinstance(limiter, ProcessLimiter) or "acquire" in vars(limiter):
+    if not isinstance(limiter, PresentProcessLimiter) or "acquire" in vars(limiter):
         return never
-    if type(limiter).acquire is not ProcessLimiter.acquire:
+    if type(limiter).acquire is not PresentProcessLimiter.acquire:
         return never
     return limiter._at_once  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the module's own
 

@@ -1,4 +1,4 @@
-"""`Listeners`: the hooks that a limiter tells of waits, throttling and prices.
+"""How hooks are told: `tell`, the one logger, and `Listeners`, the hooks of a limiter.
 
 A client that is dropped takes its hooks back, perhaps in the garbage collector while this very thread is in here: so a hook that
 leaves never waits for the lock, but is struck off by whoever has it or gets it next.
@@ -6,16 +6,50 @@ leaves never waits for the lock, but is struck off by whoever has it or gets it 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
-
-from .. import telling
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import msgspec
 
-    from ..hooks import LimiterHook
+    from .details import LimiterHook
+
+logger: Final = logging.getLogger("whereby_async")
+
+_failed: set[tuple[type, str]] = set()
+
+
+def tell(hooks: Iterable[object], method: str, details: msgspec.Struct) -> None:
+    """Call `method` of every hook that has it; an error in one is logged once and goes no further.
+
+    What stops the program goes on its way, once all are told.
+    """
+    stop: BaseException | None = None
+    for hook in hooks:
+        listen = getattr(hook, method, None)
+        if listen is None:
+            continue
+        try:
+            listen(details)
+        except BaseException as error:
+            if not (isinstance(error, Exception) or _is_cancel(error)):
+                stop = error
+            elif (key := (type(hook), method)) not in _failed:
+                _failed.add(key)
+                logger.exception("%s.%s raised; the call goes on, and this is said only once", key[0].__name__, method)
+    if stop is not None:
+        raise stop
+
+
+def _is_cancel(error: BaseException) -> bool:
+    """A plain method awaits nothing, so nobody has cancelled it: it made this error itself."""
+    from asyncio import CancelledError  # who only looks at values has no need of asyncio
+
+    return isinstance(error, CancelledError)
 
 
 class Listeners:
@@ -67,4 +101,4 @@ class Listeners:
 
     def tell(self, method: str, details: msgspec.Struct) -> None:
         """Call `method` of every hook that has it."""
-        telling.tell(self._hooks, method, details)
+        tell(self._hooks, method, details)

@@ -1,0 +1,166 @@
+"""Interactive calls beside a batch that takes all it can get: how long they wait, and what the batch gets."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Final
+
+from simulation.callers import Callers
+from simulation.policies import FixedWindow, SlidingLog
+from simulation.rows import Bound, Row
+from simulation.world import World
+from whereby_async.limiter import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulation.rows import Maker
+
+PERIOD: Final = 60.0
+MIXES: Final = {"thin": 1, "thick": 3}
+SERVERS: Final = ("fixed", "sliding_log", "silent")
+
+
+class Scene:
+    """A server, a batch that can be started and stopped, and interactive calls, six for each hundred points of a window."""
+
+    def __init__(self, make: Maker, seed: int, server: str, limit: int, cost: int) -> None:
+        policy = SlidingLog(limit) if server == "sliding_log" else FixedWindow(limit)
+        self.world = World(policy, "none" if server == "silent" else "iso", seed=seed)
+        self.callers = Callers(self.world, make(limit))
+        self.limit = limit
+        self.cost = cost
+        self.measured: list[tuple[float, float]] = []
+
+    def start_batch(self) -> None:
+        """More callers than a window has points, each with the next call as soon as one is answered."""
+        self.callers.loops(
+            self.limit // self.cost + 50, self.cost, f"batch{self.cost}", priority=Priority.BATCH, group="batch"
+        )
+
+    async def stop_batch(self) -> None:
+        """No more batch calls."""
+        await self.callers.stop("batch")
+
+    async def interactive(self, seconds: float = math.inf) -> None:
+        """Calls of one point for so long.
+
+        A reserve of 100 points takes the peaks of calls that come at random; one of 10 points does not, so there they come
+        more evenly.
+        """
+        dice = self.world.dice
+        gap = 1000 / self.limit
+        end = self.world.now() + seconds
+        while self.world.now() < end:
+            await asyncio.sleep(dice.expovariate(1 / gap) if self.limit >= 1000 else dice.uniform(0.5 * gap, 1.5 * gap))
+            self.callers.call(1, "screen", priority=Priority.INTERACTIVE, group="interactive")
+
+    async def measure(self, seconds: float) -> None:
+        """What is asked in the next so many seconds counts."""
+        self.measured.append((self.world.now(), self.world.now() + seconds))
+        await asyncio.sleep(seconds)
+
+    async def turn(self) -> None:
+        """Wait until the server's window turns; a sliding log has none, so there any moment will do."""
+        policy = self.world.policy
+        if not isinstance(policy, FixedWindow):
+            await asyncio.sleep(self.world.dice.uniform(0, PERIOD))
+            return
+        end = policy.end
+        while policy.end == end:
+            await asyncio.sleep(0.01)
+
+    def figures(self) -> dict[str, float]:
+        """The waits of what was asked while measured, and the 429s of the whole run."""
+        waits = sorted(
+            wait.seconds
+            for wait in self.callers.waits["interactive"]
+            if any(begin <= wait.asked < end for begin, end in self.measured)
+        )
+        return {"429": len(self.world.throttled), "p99": waits[int(len(waits) * 0.99)], "longest": waits[-1]}
+
+
+def steady(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+    """Both run from the start; the first period does not count for the waits."""
+    scene = Scene(make, seed, server, limit, cost)
+    world = scene.world
+    windows = 8 if limit >= 1000 else 20
+    share = 0.0
+
+    async def main() -> None:
+        nonlocal share
+        scene.start_batch()
+        screen = asyncio.create_task(scene.interactive())
+        began = world.now()
+        await asyncio.sleep(PERIOD)
+        await scene.measure((windows - 1) * PERIOD)
+        batch = sum(cost for _, cost, operation in world.arrivals if operation != "screen")
+        share = batch / ((world.now() - began) / PERIOD * limit - (world.points - batch))
+        screen.cancel()
+        await scene.stop_batch()
+        await scene.callers.finish(2 * PERIOD)
+
+    world.run(main)
+    return {**scene.figures(), "share": share}
+
+
+def turning(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+    """Interactive use is quiet; several times a batch begins just after the first call of a window."""
+    scene = Scene(make, seed, server, limit, cost)
+    dice = scene.world.dice
+
+    async def main() -> None:
+        screen = asyncio.create_task(scene.interactive())
+        for _ in range(2 if limit >= 1000 else 8):
+            await asyncio.sleep(dice.uniform(1.2, 2.5) * PERIOD)
+            await scene.turn()
+            await asyncio.sleep(dice.uniform(0, 1.5))
+            scene.start_batch()
+            await scene.measure(2 * PERIOD)
+            await scene.stop_batch()
+        screen.cancel()
+        await scene.callers.finish(2 * PERIOD)
+
+    scene.world.run(main)
+    return scene.figures()
+
+
+def after_lull(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+    """The batch runs; interactive calls come, pause for three to ten minutes, and come again."""
+    scene = Scene(make, seed, server, limit, cost)
+    dice = scene.world.dice
+
+    async def main() -> None:
+        scene.start_batch()
+        for _ in range(1 if limit >= 1000 else 6):
+            await scene.interactive(2 * PERIOD)
+            await asyncio.sleep(dice.uniform(3, 10) * PERIOD)
+            screen = asyncio.create_task(scene.interactive())
+            await scene.measure(2 * PERIOD)
+            screen.cancel()
+        await scene.stop_batch()
+        await scene.callers.finish(2 * PERIOD)
+
+    scene.world.run(main)
+    return scene.figures()
+
+
+_MUST = {"429": Bound(most=0), "p99": Bound(most=1.0)}
+
+ROWS: list[Row] = [
+    Row(
+        f"interactive beside a batch, {when}: {server} {limit}, {mix} mix",
+        partial(scenario, server=server, limit=limit, cost=MIXES[mix]),
+        _MUST | ({"share": Bound(least=0.95 if limit == 1000 else 0.94)} if scenario is steady else {}),
+        seeds=20,
+    )
+    for (when, scenario), server, limit, mix in product(
+        (("steady", steady), ("begun at a window's turn", turning), ("after a lull", after_lull)),
+        SERVERS,
+        (1000, 100),
+        MIXES,
+    )
+]

@@ -1,0 +1,326 @@
+"""Sole consumers in trouble: hung calls, idleness, starvation, odd servers, gateways, garbled headers, a batch beside a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from simulation.beside_batch import ROWS as BESIDE_BATCH
+from simulation.callers import MIXED, Callers, ChangedWorld, efficiency, fill
+from simulation.garbled import ROWS as GARBLED
+from simulation.policies import AlignedWindow, FixedWindow, Policy, SlidingLog, TokenBucket
+from simulation.rows import Bound, Row
+from simulation.world import Network, World
+from whereby_async.limiter import Priority, RateLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from simulation.rows import Maker
+
+PERIOD: Final = 60.0
+HANG: Final = 30.0
+
+
+def first_call_hangs(make: Maker, seed: int) -> Mapping[str, float]:
+    """The very first answer takes 30 s; ten calls come right behind it, ten more in the meantime."""
+    world = World(FixedWindow(1000), seed=seed)
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        callers.call(1, "slow", group="hung", hang=HANG)
+        await asyncio.sleep(world.dice.uniform(0, 0.2))
+        await _come(callers, 10, 10)
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "longest": callers.longest("")}
+
+
+def warm_call_hangs(make: Maker, seed: int) -> Mapping[str, float]:
+    """The budget knows its server and has been idle for 10 s; then the same."""
+    world = World(FixedWindow(1000), seed=seed)
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        await _warm_up(callers)
+        await asyncio.sleep(10)
+        callers.call(1, group="hung", hang=HANG)
+        await asyncio.sleep(world.dice.uniform(0, 0.2))
+        await _come(callers, 10, 10)
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "longest": callers.longest("")}
+
+
+def lost_in_doubt(make: Maker, seed: int) -> Mapping[str, float]:
+    """Somebody else has spent a few hundred points, which we notice; then a call is out for 30 s and lost.
+
+    At least half of the window is left, so nobody has to wait for points. The others come one by one, since in doubt
+    calls may go one by one.
+    """
+    world = World(FixedWindow(1000), seed=seed)
+    callers = Callers(world, make(1000))
+    dice = world.dice
+
+    async def main() -> None:
+        await _warm_up(callers)
+        for _ in range(dice.randint(100, 300)):
+            world.serve(1, ours=False)
+        for _ in range(3):
+            await callers.call(1, group="before")
+        callers.call(1, group="lost", hang=-HANG)
+        for _ in range(20):
+            await asyncio.sleep(dice.uniform(0.5, 2.0))
+            callers.call(1)
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "longest": callers.longest("")}
+
+
+async def _warm_up(callers: Callers) -> None:
+    """Some calls one after the other, then some at once."""
+    for cost in MIXED * 2:
+        await callers.call(cost, group="before")
+    await asyncio.gather(*(callers.call(cost, group="before") for cost in MIXED * 4))
+
+
+async def _come(callers: Callers, at_once: int, later: int) -> None:
+    """Some calls come at once, some later, within 25 s."""
+    dice = callers.world.dice
+    for _ in range(at_once):
+        callers.call(dice.choice(MIXED))
+    for _ in range(later):
+        await asyncio.sleep(dice.uniform(0, 5))
+        callers.call(dice.choice(MIXED))
+
+
+def idleness(make: Maker, seed: int) -> Mapping[str, float]:
+    """After 5 to 300 s of nothing come 100 calls at once, on any kind of window, and there are points for them all."""
+    dice = random.Random(seed)
+    policies: list[Policy] = [
+        FixedWindow(1000),
+        AlignedWindow(1000, phase=dice.uniform(0, PERIOD)),
+        SlidingLog(1000),
+        TokenBucket(1000),
+    ]
+    world = World(dice.choice(policies), seed=seed)
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        await _warm_up(callers)
+        await asyncio.sleep(5 * 60 ** dice.random())
+        for _ in range(100):
+            callers.call(dice.choice(MIXED))
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "longest": callers.longest("")}
+
+
+def starved(make: Maker, seed: int) -> Mapping[str, float]:
+    """There are always twenty interactive calls or more that wait; one `NORMAL` call of a new operation comes."""
+    world = World(FixedWindow(100), seed=seed)
+    callers = Callers(world, make(100))
+    dice = world.dice
+
+    async def main() -> None:
+        # Of 80 callers no more than 58 have a permit, since their calls cost 1.75 points in the mean and the limit is 100.
+        for cost in (1, 1, 2, 3):
+            callers.loops(20, cost, f"screen{cost}", priority=Priority.INTERACTIVE, group="screen")
+        await asyncio.sleep(dice.uniform(1, 3) * PERIOD)
+        callers.call(dice.choice(MIXED), "rooms.new")
+        await callers.finish(8 * PERIOD, "")
+        await callers.finish(0)
+
+    world.run(main)
+    return {"429": len(world.throttled), "periods": callers.longest("") / PERIOD}
+
+
+def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Mapping[str, float]:
+    """For a minute the server refuses everything and says `Retry-After: 0`; there are twenty callers."""
+    refusal = RateLimit(throttled=True, retry_after=0.0)
+    if headers:
+        refusal = RateLimit(throttled=True, retry_after=0.0, limit=1000, remaining=0)
+    world = ChangedWorld(FixedWindow(1000), seed=seed)
+    world.gateway = lambda: refusal if world.now() < 1000 + PERIOD else None
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        callers.loops(20, 1, "read")
+        await asyncio.sleep(PERIOD)
+        await callers.stop("")
+
+    world.run(main)
+    return {"429": len(world.throttled)}
+
+
+def nodes(make: Maker, seed: int, *, style: str) -> Mapping[str, float]:
+    """Two nodes share the counter; their clocks differ by up to 5 s, and each tells `Date` and the reset by its own."""
+    dice = random.Random(seed)
+    skews = (0.0, dice.uniform(-5, 5))
+
+    class Nodes(World):
+        def serve(self, cost: int, operation: str = "", *, ours: bool = True) -> RateLimit:
+            self.skew = dice.choice(skews)
+            return super().serve(cost, operation, ours=ours)
+
+    world = Nodes(FixedWindow(1000), style, seed=seed)
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        callers.backlog(6000)
+        await callers.finish(12 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "fill": fill(world), "eff": efficiency(world)}
+
+
+def bare_refusal(make: Maker, seed: int) -> Mapping[str, float]:
+    """A gateway refuses a single call, without headers or body, while 990 points of 1,000 are left."""
+    refuse = False
+
+    def gateway() -> RateLimit | None:
+        nonlocal refuse
+        answer = RateLimit(throttled=True) if refuse else None
+        refuse = False
+        return answer
+
+    world = ChangedWorld(FixedWindow(1000), seed=seed, gateway=gateway)
+    callers = Callers(world, make(1000))
+    dice = world.dice
+
+    async def main() -> None:
+        nonlocal refuse
+        for _ in range(5):
+            await callers.call(2)
+            await asyncio.sleep(dice.uniform(0, 2))
+        refuse = True
+        await asyncio.gather(callers.call(1, group="refused"), asyncio.sleep(dice.uniform(0.05, 0.3)))
+        for _ in range(30):
+            callers.call(dice.choice(MIXED))
+            await asyncio.sleep(dice.expovariate(3))
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "refused call": callers.longest("refused"), "others": callers.longest("")}
+
+
+def gateway_bucket(make: Maker, seed: int) -> Mapping[str, float]:
+    """A gateway in front of the server takes 50 calls a second and 20 at once, and refuses the rest without a word."""
+    bucket = TokenBucket(20, 20 / 50)
+
+    def gateway() -> RateLimit | None:
+        return None if bucket.spend(world.now(), 1).taken else RateLimit(throttled=True)
+
+    world = ChangedWorld(FixedWindow(1000), seed=seed, gateway=gateway)
+    callers = Callers(world, make(1000))
+    done = False
+
+    async def main() -> None:
+        nonlocal done
+        callers.backlog(1000, (1,))
+        done = await callers.finish(20 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "seconds": world.done_at - 1000 if done else 20 * PERIOD}
+
+
+def silent(make: Maker, seed: int, *, known: bool) -> Mapping[str, float]:
+    """The server has no headers; the limit is known, or the one that is assumed is right. Odd seeds: an aligned window."""
+    limit = 1000 if known else 100
+    phase = random.Random(seed).uniform(0, PERIOD)
+    world = World(AlignedWindow(limit, phase=phase) if seed % 2 else FixedWindow(limit), "none", seed=seed)
+    callers = Callers(world, make(limit if known else None))
+
+    async def main() -> None:
+        callers.backlog(10 * limit)
+        await callers.finish(20 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "eff": efficiency(world)}
+
+
+def short_windows(make: Maker, seed: int, *, aligned: bool) -> Mapping[str, float]:
+    """350 reads with default options, while the server's windows of 100 points last 4 s."""
+    phase = random.Random(seed).uniform(0, 4)
+    world = World(AlignedWindow(100, 4.0, phase=phase) if aligned else FixedWindow(100, 4.0), seed=seed)
+    callers = Callers(world, make())
+
+    async def main() -> None:
+        callers.backlog(350, (1,))
+        await callers.finish(10 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "seconds": world.done_at - 1000}
+
+
+def lost_answers(make: Maker, seed: int) -> Mapping[str, float]:
+    """Of all calls 5 % never arrive and 5 % are served without an answer."""
+    world = World(FixedWindow(1000), network=Network(lost_before=0.05, lost_after=0.05), seed=seed)
+    callers = Callers(world, make(1000))
+    through = 0.0
+
+    async def main() -> None:
+        nonlocal through
+        callers.backlog(12_000)
+        await asyncio.sleep(10 * PERIOD)
+        through = world.points / 10_000
+        await callers.finish(0)
+
+    world.run(main)
+    return {"429": len(world.throttled), "thru": through}
+
+
+_NONE = Bound(most=0)
+
+ROWS: list[Row] = [
+    *BESIDE_BATCH,
+    Row("the first call hangs", first_call_hangs, {"429": _NONE, "longest": Bound(most=4.1)}),
+    Row("a warm call hangs after idleness", warm_call_hangs, {"429": _NONE, "longest": Bound(most=2.1)}),
+    Row("a call is lost in doubt", lost_in_doubt, {"429": _NONE, "longest": Bound(most=2.1)}),
+    Row("100 calls after idleness", idleness, {"429": _NONE, "longest": Bound(most=1.5)}, seeds=20),
+    Row("a new operation behind interactive calls", starved, {"429": _NONE, "periods": Bound(most=2.1)}, seeds=10),
+    Row("Retry-After: 0 for a minute, Remaining 0", partial(retry_at_once, headers=True), {"429": Bound(most=10)}),
+    Row("Retry-After: 0 for a minute, nothing else", partial(retry_at_once, headers=False), {"429": Bound(most=10)}),
+    *GARBLED,
+    *(
+        Row(
+            f"two nodes with clocks of their own, {style}",
+            partial(nodes, style=style),
+            {"429": _NONE, "fill": Bound(least=0.99)},
+            {"eff": Bound(least=0.99)},
+            seeds=10,
+        )
+        for style in ("js", "epoch_ceil")
+    ),
+    Row("one bare 429", bare_refusal, {"refused call": Bound(most=2.0), "others": Bound(most=2.0)}),
+    Row(
+        "a gateway's bucket in front",
+        gateway_bucket,
+        {"429": Bound(most=131), "seconds": Bound(most=300)},
+        {"429": Bound(most=60)},
+    ),
+    Row("no headers, limit known", partial(silent, known=True), {"429": _NONE, "eff": Bound(least=0.99)}),
+    # One point that nobody can use is a hundredth of such a window.
+    Row(
+        "no headers, limit unknown",
+        partial(silent, known=False),
+        {"429": _NONE, "eff": Bound(least=0.985)},
+        {"eff": Bound(least=0.99)},
+    ),
+    *(
+        Row(
+            f"350 reads against {'aligned' if aligned else 'fixed'} windows of 4 s",
+            partial(short_windows, aligned=aligned),
+            {"429": Bound(most=5), "seconds": Bound(most=30)},
+            {"seconds": Bound(most=15)},
+        )
+        for aligned in (False, True)
+    ),
+    Row("a tenth of the answers lost", lost_answers, {"429": _NONE, "thru": Bound(least=0.9)}),
+]
