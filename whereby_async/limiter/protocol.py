@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Priority(enum.IntEnum):
-    """The lanes, first served first. Strictly in this order, but who has waited two periods is not starved."""
+    """The lanes, first served first. Strictly in this order, but who has waited a period gets at least 5 % of each."""
 
     INTERACTIVE = 0
     """Somebody is looking at a screen."""
