@@ -37,7 +37,7 @@ from msgspec.structs import replace
 
 from benchmarks.limiter_figures import FRESH, rows
 from whereby_async.limiter import core as core_module
-from whereby_async.limiter.checks import check_budget, checked_pins
+from whereby_async.limiter.budget_checks import check_budget, checked_pins
 from whereby_async.limiter.core import HOLD, NO, Core, Price
 from whereby_async.limiter.point_budget import ProcessLimiter
 from whereby_async.limiter.queue import Queue

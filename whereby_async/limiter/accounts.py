@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..details import CostChangeDetails, ThrottleDetails, WaitDetails
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from ..notify import logger
-from .checks import check_cost
+from .budget_checks import check_cost
 from .core import NO, Grant
 from .loops import LoopWaiters, WaitingCall
 from .protocol import Priority

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ClientClosedError, ConfigurationError
 from ..notify import Listeners
 from .accounts import Account, BudgetPermit
-from .checks import check_budget, checked_pins
+from .budget_checks import check_budget, checked_pins
 from .core import ADVERTISED, NO, PATIENCE, Core
 from .loops import LoopClock, is_monotonic
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority

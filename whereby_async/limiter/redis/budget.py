@@ -13,7 +13,7 @@ import msgspec
 
 from ...errors import ClientClosedError, ConfigurationError
 from ...notify import Listeners
-from ..checks import check_budget, checked_pins
+from ..budget_checks import check_budget, checked_pins
 from ..protocol import BudgetSnapshot, Forecast, Priority
 from .address import Address
 from .branch import Branch

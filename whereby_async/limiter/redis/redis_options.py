@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ...errors import ConfigurationError
 from ...operation import unicode_text
 from ...redaction import shown
-from ..checks import check_cost, is_number
+from ..budget_checks import check_cost, is_number
 from .present.ageing import GRAIN
 from .wire import Plan
 

@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from ...checks import check_cost
+from ...budget_checks import check_cost
 from ...protocol import Priority
 from . import refusals
 from .hall import Hall
