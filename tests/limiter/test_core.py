@@ -22,7 +22,7 @@ class Alone:
     """A core with a clock, and short words for what happens to it."""
 
     def __init__(self, limit: int | None = 100) -> None:
-        self.core = Core(limit, PERIOD)
+        self.core = Core.cold(limit, PERIOD)
         self.now = 1000.0
 
     def grant(self, cost: int = 1, operation: str = "") -> BookedGrant | None:
@@ -296,7 +296,7 @@ def test_price_that_rose_by_garbage_falls_again() -> None:
 def test_absurd_drops_and_pinned_prices_teach_nothing() -> None:
     """A drop of more than a call can cost is others', and a pin is a pin."""
     alone = Alone(1000)
-    alone.core = Core(1000, PERIOD, {"pinned": 2})
+    alone.core = Core.cold(1000, PERIOD, {"pinned": 2})
     left = 1000
     for operation, drop in (("other", 40), ("other", 40), ("pinned", 9), ("pinned", 9)):
         alone.now += PERIOD * 3
@@ -346,7 +346,7 @@ def test_state_stays_bounded() -> None:
 
 def test_operations_without_a_name_of_their_own_are_not_kept() -> None:
     """Such as a method and a path; they share a price by seed."""
-    core = Core(100, PERIOD)
+    core = Core.cold(100, PERIOD)
     one, other = core.price("GET /rooms/1", 1), core.price("GET /rooms/2", 1)
     assert one is other
     assert one.known

@@ -33,7 +33,7 @@ def _waiting(order: int, price: Price) -> WaitingCall:
 
 def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
     """So a crowd that leaves leaves nothing behind."""
-    queue, price = PriorityQueue(), Price("", 1, pinned=True)
+    queue, price = PriorityQueue(), Price("", 1, 1, pinned=True)
     calls = [_waiting(order, price) for order in range(300)]
     for one in calls:
         queue.push(one)
@@ -47,9 +47,9 @@ def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
 
 def test_nobody_waits() -> None:
     """Then nobody is next, and nobody stands before a newcomer."""
-    queue = Queue(Core(10, PERIOD))
+    queue = Queue(Core.cold(10, PERIOD))
     assert queue.next(0.0) is None
-    one = _waiting(1, Price("", 1, pinned=True))
+    one = _waiting(1, Price("", 1, 1, pinned=True))
     assert queue.may_pass(one)
     queue.remove(one)
     assert (queue.count, queue.points) == (0, 0)
@@ -57,7 +57,7 @@ def test_nobody_waits() -> None:
 
 def test_lost_calls_of_one_moment_share_an_entry_and_ends_are_final() -> None:
     """A second end of either kind does nothing."""
-    core = Core(100, PERIOD)
+    core = Core.cold(100, PERIOD)
     price = core.price("", 1)
     grants = [core.book(BookedGrant, None, price, 0.0, 1, 0) for _ in range(3)]
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_lost_calls_of_one_moment_share_an_entry_and_ends_are_final() -> None:
 
 def test_reset_in_whole_seconds_is_waited_for_a_second_longer() -> None:
     """It was cut off, or rounded up: nobody knows."""
-    core = Core(100, PERIOD)
+    core = Core.cold(100, PERIOD)
     grant = core.book(BookedGrant, None, core.price("", 1), 0.0, 1, 0)
     core.answer(grant, 0.0, RateLimit(throttled=True, retry_after=7.0, reset_in=7.0))
     assert core.frozen_until == 8.0

@@ -31,7 +31,7 @@ class CoreAlone(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.core = Core(LIMIT, PERIOD)
+        self.core = Core.cold(LIMIT, PERIOD)
         self.flying: list[tuple[BookedGrant, int, float]] = []
         self.unsent: list[BookedGrant] = []
         self.log: deque[tuple[float, int]] = deque()
@@ -145,7 +145,7 @@ class SilentServer(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.core = Core(LIMIT, PERIOD)
+        self.core = Core.cold(LIMIT, PERIOD)
         self.flying: list[BookedGrant] = []
         self.granted: list[tuple[float, int]] = []
 
@@ -185,7 +185,7 @@ class QueueAlone(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.core = Core(LIMIT, PERIOD)
+        self.core = Core.cold(LIMIT, PERIOD)
         self.queue = Queue(self.core)
         self.waiting: list[WaitingCall] = []
         self.left: list[WaitingCall] = []

@@ -84,13 +84,14 @@ ledger is long in coming, one call asks `SPREAD` after the server's own end.
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..rate_limit import RateLimit
 
@@ -147,31 +148,28 @@ class PriceChange(NamedTuple):
     new: int
 
 
-class Price:
+class Price(msgspec.Struct, eq=False):
     """What one operation costs, as far as it is known.
 
     Attributes:
         operation: Its name; empty for calls whose price is never learned.
         seed: Points that the caller named.
         points: Points that are charged.
-        known: It is pinned, or was confirmed by samples.
         pinned: It is never learned.
+        known: It is pinned, or was confirmed by samples.
         samples: What the last calls that were out alone took from `Remaining`, where it changed.
         last: The last of them, usable or not.
         tries: Calls that went alone to be sampled.
     """
 
-    __slots__ = ("known", "last", "operation", "pinned", "points", "samples", "seed", "tries")
-
-    def __init__(self, operation: str, seed: int, *, pinned: bool) -> None:
-        self.operation: str = operation
-        self.seed: int = seed
-        self.points: int = seed
-        self.pinned: bool = pinned
-        self.known: bool = pinned
-        self.samples: deque[int] = deque(maxlen=SAMPLES)
-        self.last: float = 0
-        self.tries: int = 0
+    operation: str
+    seed: int
+    points: int
+    pinned: bool = False
+    known: bool = False
+    samples: list[int] = []
+    last: float = 0
+    tries: int = 0
 
 
 class Grant(msgspec.Struct, eq=False, gc=False):
@@ -201,82 +199,106 @@ class Grant(msgspec.Struct, eq=False, gc=False):
 G = TypeVar("G", bound=Grant)
 
 
+@dataclass(slots=True, eq=False)
 class Core:
-    """The budget of one organisation by one clock, as arithmetic.
+    """The budget of one organisation by one clock, as arithmetic: plain numbers, two short lists and a dict.
 
     Attributes:
         noted: An answer has changed the limit or a price, or was a refusal, or one too many that says nothing; until `take_changes`.
     """
 
-    __slots__ = (
-        "_agreed", "_alone_until", "_answered", "_backoff", "_before_busy", "_busy_from", "_busy_least", "_changes",
-        "_cwnd", "_doubt_until", "_doubted", "_due_at", "_edge", "_end", "_end_heard", "_foreign", "_fresh",
-        "_frozen_at", "_frozen_until", "_gap", "_generation", "_generation_at", "_grain", "_granted", "_heard_at", "_in_doubt",
-        "_last_remaining", "_least", "_least_at", "_limit", "_limit_before", "_limit_heard", "_limit_settled", "_log", "_lost", "_lowered_at", "_margin", "_named_until", "_period", "_period_heard",
-        "_plain_prices", "_prices", "_probed_at", "_probes", "_probing", "_probing_since", "_recent", "_refilled_at", "_released", "_released_at", "_resumes", "_rise_heard", "_share",
-        "_slowest", "_ssthresh", "_told", "_turned_at", "_unheard", "_unknown_out", "noted",
-    )  # fmt: skip
+    _limit: int = SMALLEST_PLAN
+    _period: float = 60.0
+    _period_heard: float = 60.0
+    _share: float = 0.1
+    _grain: float = 0.06
+    # The ledger.
+    _granted: int = 0
+    _answered: int = 0
+    _released: int = 0
+    _log: list[list[float]] = field(default_factory=list[list[float]])
+    _lost: list[list[float]] = field(default_factory=list[list[float]])
+    _released_at: float = -math.inf
+    _slowest: float = 1.0
+    # In flight for less than one to two seconds, in two generations.
+    _fresh: int = 0
+    _recent: int = 0
+    _generation: int = 0
+    _generation_at: float = -math.inf
+    # The advertised window.
+    _edge: float = -math.inf
+    _least: int = -1
+    _least_at: float = -math.inf
+    _last_remaining: int = -1
+    _rise_heard: bool = False
+    _turned_at: float = -math.inf
+    _refilled_at: float = -math.inf
+    _end: float = math.inf
+    _end_heard: float = math.inf
+    _heard_at: float = -math.inf
+    _frozen_until: float = -math.inf
+    _frozen_at: float = -math.inf
+    _named_until: float = -math.inf
+    _backoff: int = 0
+    # The congestion window and doubt.
+    _cwnd: float = 0.0
+    _ssthresh: float = math.inf
+    _resumes: float = 0.0
+    _doubted: bool = False
+    _in_doubt: bool = False
+    _doubt_until: float = -math.inf
+    _foreign: float = 0.0
+    _margin: float = 0.0
+    # Probes.
+    _probing: int = 0
+    _probes: int = 0
+    _probed_at: float = -math.inf
+    _probing_since: float = -math.inf
+    _gap: float = 1.5
+    # The limit.
+    _told: bool = False
+    _unheard: int = 0
+    _agreed: int = 0
+    _limit_heard: int | None = None
+    _limit_before: int = SMALLEST_PLAN
+    _limit_settled: bool = False
+    _lowered_at: float = -math.inf
+    # Prices.
+    _prices: dict[str, Price] = field(default_factory=dict[str, Price])
+    _plain_prices: dict[int, Price] = field(default_factory=dict[int, Price])
+    _changes: list[PriceChange] = field(default_factory=list[PriceChange])
+    _unknown_out: int = 0
+    _alone_until: float = -math.inf
+    _busy_least: float = math.inf
+    _before_busy: float = -1
+    _busy_from: int = 0
+    _due_at: float = -math.inf
+    noted: bool = False
 
-    def __init__(
-        self, limit: int | None = None, period: float = 60.0, pins: Mapping[str, int] | None = None, share: float = 0.1
-    ) -> None:
-        never = -math.inf
-        self._limit = limit or SMALLEST_PLAN
-        self._period: float = period
-        self._period_heard: float = period
-        self._grain = period * GRAIN
-        # The ledger.
-        self._granted: int = 0
-        self._answered: int = 0
-        self._released: int = 0
-        self._log: deque[list[float]] = deque()
-        self._lost: deque[tuple[float, int, float]] = deque()
-        self._released_at = never
-        self._slowest = 1.0
-        # In flight for less than one to two seconds, in two generations.
-        self._fresh = self._recent = self._generation = 0
-        self._generation_at = never
-        # The advertised window.
-        self._edge = never
-        self._least = -1
-        self._least_at = never
-        self._last_remaining = -1
-        self._rise_heard = False
-        self._turned_at = self._refilled_at = never
-        self._end = self._end_heard = math.inf
-        self._frozen_until = self._frozen_at = self._named_until = never
-        self._backoff = 0
-        # The congestion window and doubt.
-        self._cwnd = 0.0
-        self._ssthresh = math.inf
-        self._resumes = 0.0
-        self._doubted = self._in_doubt = False
-        self._doubt_until = never
-        self._foreign = 0.0
-        # Probes.
-        self._probing = self._probes = 0
-        self._probed_at = self._probing_since = self._heard_at = never
-        self._gap = period / 40
-        self._margin = 0.0
-        # The limit.
-        self._told = False
-        self._unheard = self._agreed = 0
-        self._limit_heard: int | None = limit
-        self._limit_before = self._limit
-        self._limit_settled = False
-        self._lowered_at = never
-        # Prices.
-        self._prices = {name: Price(name, cost, pinned=True) for name, cost in (pins or {}).items()}
-        self._plain_prices: dict[int, Price] = {}
-        self._changes: list[PriceChange] = []
-        self.noted: bool = False
-        self._unknown_out = 0
-        self._alone_until = never
-        self._busy_least = math.inf
-        self._before_busy: float = -1
-        self._busy_from = 0
-        self._share = share
-        self._due_at = never
+    @classmethod
+    def cold(
+        cls, limit: int | None = None, period: float = 60.0, pins: Mapping[str, int] | None = None, share: float = 0.1
+    ) -> Self:
+        """One that has heard nothing yet.
+
+        Args:
+            limit: Points per period, as far as is known.
+            period: Seconds.
+            pins: Prices that are never learned.
+            share: The reserve's share of the limit.
+        """
+        points = limit or SMALLEST_PLAN
+        return cls(
+            points,
+            period,
+            period,
+            share,
+            period * GRAIN,
+            _gap=period / 40,
+            _limit_heard=limit,
+            _limit_before=points,
+            _prices={name: Price(name, cost, cost, pinned=True, known=True) for name, cost in (pins or {}).items()},
+        )
 
     # What is known
 
@@ -293,7 +315,7 @@ class Core:
     @property
     def in_flight(self) -> int:
         """Points granted and not ended; those of lost calls, which may arrive yet, are not among them."""
-        return self._granted - self._answered - sum(points for _, points, _ in self._lost)
+        return self._granted - self._answered - int(sum(points for _, points, _ in self._lost))
 
     @property
     def dearest(self) -> int:
@@ -376,9 +398,9 @@ class Core:
             if price is None:
                 if len(self._plain_prices) >= MOST_PRICES:
                     self._plain_prices.clear()
-                price = self._plain_prices[seed] = Price("", seed, pinned=True)
+                price = self._plain_prices[seed] = Price("", seed, seed, pinned=True, known=True)
             return price
-        price = self._prices[operation] = Price(operation, seed, pinned=False)
+        price = self._prices[operation] = Price(operation, seed, seed)
         return price
 
     def _sample(self, price: Price, drop: float) -> None:
@@ -387,6 +409,8 @@ class Core:
         if price.pinned or not 0 < drop <= DEAREST:
             return
         samples = price.samples
+        if len(samples) == SAMPLES:
+            samples.pop(0)
         samples.append(int(drop))
         if len(samples) > 1:
             price.known = True
@@ -565,9 +589,10 @@ class Core:
             self._finish(grant)
             arrives_by, lost = now + self._slowest, self._lost
             if lost and arrives_by <= lost[-1][2]:
-                lost[-1] = (max(arrives_by, lost[-1][0]), lost[-1][1] + grant.cost, lost[-1][2])
+                lost[-1][0] = max(arrives_by, lost[-1][0])
+                lost[-1][1] += grant.cost
             else:
-                lost.append((arrives_by, grant.cost, arrives_by + self._grain))
+                lost.append([arrives_by, grant.cost, arrives_by + self._grain])
             self._due_at = min(self._due_at, arrives_by)
             self._busy_least = -1
 
@@ -804,10 +829,10 @@ class Core:
         """Do what time alone does."""
         lost, log = self._lost, self._log
         while lost and lost[0][0] <= now:
-            at, points, _ = lost.popleft()
-            self._count(points, at)
+            at, points, _ = lost.pop(0)
+            self._count(int(points), at)
         while log and log[0][0] <= now:
-            self._released_at, released, _ = log.popleft()
+            self._released_at, released, _ = log.pop(0)
             self._released += int(released)
         aged = now - self._generation_at
         if aged >= PATIENCE / 2:

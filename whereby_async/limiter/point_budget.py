@@ -254,7 +254,7 @@ class PointBudget(ProcessLimiter):
         """
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
-        super().__init__(lambda: Core(limit, period, pins, reserve))
+        super().__init__(lambda: Core.cold(limit, period, pins, reserve))
 
 
 class _Unmetered(Core):
@@ -263,7 +263,7 @@ class _Unmetered(Core):
     __slots__ = ("_unsure",)
 
     def __init__(self) -> None:
-        super().__init__(UNMETERED)
+        super().__init__(UNMETERED, _limit_before=UNMETERED)
         self._unsure = False
 
     def available(self, now: float) -> int:
