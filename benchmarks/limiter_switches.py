@@ -442,7 +442,7 @@ def maker(kind: type[Core]) -> Callable[..., ProcessLimiter]:
     ) -> ProcessLimiter:
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
-        return ProcessLimiter(lambda: kind(limit, period, pins, reserve))
+        return ProcessLimiter(lambda: kind.cold(limit, period, pins, reserve))
 
     return make
 
