@@ -268,15 +268,33 @@ class Account:
         return WaitingCall(price, operation, priority, order, now, waited)
 
     def _enqueue(self, call: WaitingCall, max_wait: float | None, loop: asyncio.AbstractEventLoop, now: float) -> None:
+        self._judge(call, max_wait, now)
+        if max_wait is not None:
+            self._set_deadline(call, now + max_wait - call.waited)
+        self._announce(call, now)
+        self._push(call, loop)
+
+    def _judge(self, call: WaitingCall, max_wait: float | None, now: float) -> None:
+        """Refuse a call that would surely wait too long.
+
+        Raises:
+            BudgetTimeoutError: It would.
+        """
         if max_wait is not None:
             left = max_wait - call.waited
             if left <= 0 or self.queue.least_wait(call, now) > left:
                 raise _too_long(call, self.queue.ahead(call), self.queue.likely_wait(call, now), max_wait)
-            if len(self._deadlines) > _FEW + 2 * self.queue.count:
-                self._deadlines = [other for other in self._deadlines if other.queued]
-                heapq.heapify(self._deadlines)
-            call.deadline = now + left
-            heapq.heappush(self._deadlines, call)
+
+    def _set_deadline(self, call: WaitingCall, at: float) -> None:
+        """Its wait ends then at the latest."""
+        if len(self._deadlines) > _FEW + 2 * self.queue.count:
+            self._deadlines = [other for other in self._deadlines if other.queued]
+            heapq.heapify(self._deadlines)
+        call.deadline = at
+        heapq.heappush(self._deadlines, call)
+
+    def _announce(self, call: WaitingCall, now: float) -> None:
+        """Hooks hear that it waits."""
         if self._listeners:
             details = WaitDetails(
                 operation=call.operation,
@@ -287,6 +305,9 @@ class Account:
                 ahead=self.queue.ahead(call),
             )
             self._events.append(("on_wait", details))
+
+    def _push(self, call: WaitingCall, loop: asyncio.AbstractEventLoop) -> None:
+        """Let it wait in this loop."""
         waiters = self._loops.get(loop)
         if waiters is None:
             waiters = self._loops[loop] = LoopWaiters(loop, self._tick)
@@ -496,9 +517,7 @@ class Account:
     def _arm(self, here: asyncio.AbstractEventLoop | None, *, more: bool) -> None:
         """See that each loop with waiting calls looks again in time."""
         now = self.clock()
-        when = min(self.core.next_at(now), now + HEARTBEAT)
-        if self.queue.waits(_BATCH):
-            when = min(when, now + MELTING)
+        when = self._next_look(now)
         if self._deadlines:
             when = min(when, self._deadlines[0].deadline)
         for waiters in list(self._loops.values()):
@@ -509,6 +528,11 @@ class Account:
             elif waiters.loop is here or waiters.loop.is_closed():
                 waiters.rest()
                 self._loops.pop(waiters.loop, None)
+
+    def _next_look(self, now: float) -> float:
+        """When calls that wait are to be looked at again, if nothing happens before."""
+        when = min(self.core.next_at(now), now + HEARTBEAT)
+        return min(when, now + MELTING) if self.queue.waits(_BATCH) else when
 
     def _attempt(self, waiters: LoopWaiters, act: Callable[[LoopWaiters], None]) -> None:
         try:

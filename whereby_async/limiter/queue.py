@@ -10,6 +10,8 @@ has waited for two periods is owed a share of each period, whatever the higher p
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -114,6 +116,10 @@ class PriorityQueue:
     def __iter__(self) -> Iterator[WaitingCall]:
         return (call for queue in self._queues.values() for call in queue if call.queued)
 
+    def in_order(self) -> Iterator[WaitingCall]:
+        """All that wait, the oldest first."""
+        return (call for call in heapq.merge(*self._queues.values(), key=_order) if call.queued)
+
 
 def _order(call: WaitingCall) -> int:
     return call.order
@@ -148,6 +154,18 @@ class Queue:
 
     def __iter__(self) -> Iterator[WaitingCall]:
         return (call for priority in self._priorities for call in priority)
+
+    def in_order(self) -> Iterator[WaitingCall]:
+        """All that wait, as they are served."""
+        return itertools.chain.from_iterable(queue.in_order() for queue in self._priorities)
+
+    def lower(self) -> tuple[PriorityQueue, ...]:
+        """All priorities but the first."""
+        return self._priorities[1:]
+
+    def points_by_priority(self) -> list[int]:
+        """Points that are asked for, by priority."""
+        return [queue.points() for queue in self._priorities]
 
     def waiting(self) -> dict[Priority, int]:
         """Calls that wait, by priority."""

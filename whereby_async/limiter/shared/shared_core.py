@@ -1,0 +1,549 @@
+"""`SharedCore`: the budget of many processes by one clock. `Core`, and who its members are, as arithmetic on plain numbers.
+
+The state lies in a store: a file, or Redis. A *member* is one event loop of one process. It sends *requests*: what has ended since, and
+what it wants points for. The store answers each with `transact`, from beginning to end before it does anything else.
+
+**Nothing is counted twice, and nothing is lost.** A request may have been carried out although its answer never came. So requests are
+numbered; each says up to which one answers were heard, and repeats the ends of those that were not. Grants that were not heard are taken
+back. A member that has calls out or waits gives a sign of life every few seconds. Once it has given none for its lease, its calls count
+as lost: they may still arrive, and count for a period from then. Whatever it says of those calls later moves no points.
+
+**Sharing.** A priority goes before all lower ones, in whatever process they wait: what a higher one asks for elsewhere is kept from the
+lower ones. Within a priority the members that wait share what is available evenly, by points: one may take what makes it equal to the
+others, counting what each was granted of late (`had`, which fades with the period), or if none of the others has had less. A member
+leaves something to another only until the moment at which that one was to come, and `LATE` longer.
+
+**A store may forget**: a file is deleted, a server is flushed, a replica that lags takes over. Each member keeps the last state that it
+was told. One that knows more than the store does offers its own, and the store takes it over (`succeed`). What was out then counts as
+spent, every lease is void, and for `PAUSE` nobody is granted anything, so that others who know even more can say so. Then one call goes
+first, as at a cold start. What was spent without the store counts from when it is told.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+import msgspec
+
+from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
+from ..core import HOLD, LIVE, NO, PATIENCE, UNKNOWN, Core, Grant, Price, PriceChange
+
+LATE: Final = 0.5
+"""Seconds that points are left for a member beyond the moment at which it was to come for them."""
+PAUSE: Final = 0.3
+"""Seconds in which members can tell what they know, after a store has lost its state."""
+COARSE_GRAIN: Final = 1 / 128
+"""Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
+OWED_SHARE: Final = 0.05
+"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
+
+DEAREST_CALL: Final = 10
+"""Points that the dearest call costs that is documented."""
+BATCH: Final = 2
+"""`Priority.BATCH`."""
+
+SETTLED: Final = 0
+RELEASED: Final = 1
+LOST: Final = 2
+SPENT: Final = 3
+"""How calls end: answered; never sent; sent without an answer; granted and ended while the store was away."""
+
+
+class End(msgspec.Struct, omit_defaults=True):
+    """A call has ended.
+
+    Attributes:
+        how: `SETTLED`, `RELEASED`, `LOST` or `SPENT`.
+        cost: Points that it was charged.
+        seq: Number of the first request that says so.
+        lease: The member's lease when it was granted.
+        operation: As of `Ask`.
+        seed: As of `Ask`.
+        at: As of `Grant`, and so on.
+        said: What the answer said; `None` if nothing usable.
+    """
+
+    how: int
+    cost: int
+    seq: int = 0
+    lease: int = 0
+    operation: str = ""
+    seed: int = 1
+    at: float = 0.0
+    before: int = 0
+    upto: int = 0
+    top: float = 0.0
+    generation: int = 0
+    kind: int = LIVE
+    said: RateLimit | None = None
+
+
+class Ask(msgspec.Struct, omit_defaults=True):
+    """Calls of one operation that want points, in the order in which they are to be served.
+
+    Attributes:
+        operation: Its name; empty if its price is pinned.
+        seed: Points that the caller named, or pinned.
+        priority: The priority.
+        count: How many.
+        owed: They have waited for a period.
+    """
+
+    operation: str
+    seed: int
+    priority: int
+    count: int = 1
+    owed: bool = False
+
+
+class Request(msgspec.Struct, omit_defaults=True):
+    """What a member says.
+
+    Attributes:
+        member: Who it is.
+        seq: Number of the request.
+        heard: Number of the last request whose answer was heard.
+        waits: Points that it waits for, by priority, these included.
+        epoch: Epoch of the state that it was told last.
+        version: Version of that state.
+        lease_for: Seconds that it lives without a sign of life.
+        poll: Seconds after which it comes again if it waits for what others are doing.
+        ends: What has ended.
+        asks: What it wants points for.
+    """
+
+    member: str
+    seq: int
+    heard: int
+    waits: list[int]
+    epoch: int = 0
+    version: int = 0
+    lease_for: float = 15.0
+    poll: float = 0.05
+    ends: list[End] = []
+    asks: list[Ask] = []
+
+
+class Granted(msgspec.Struct):
+    """One call may go; see `Grant`."""
+
+    ask: int
+    cost: int
+    at: float
+    before: int
+    upto: int
+    top: float
+    generation: int
+    kind: int
+
+
+class Reply(msgspec.Struct):
+    """What the store answers.
+
+    Attributes:
+        now: The store's time.
+        lease: The member's lease.
+        again_in: Seconds after which it is to come again if it waits for anything.
+        grants: What may go.
+        stale: The request came after a later one, and counted for nothing.
+        unknown: The store has no state, or an older one than the member: it is to offer its own.
+        damaged: What the store had could not be read.
+    """
+
+    now: float = 0.0
+    lease: int = 0
+    again_in: float = 0.0
+    grants: list[Granted] = []
+    stale: bool = False
+    unknown: bool = False
+    damaged: bool = False
+
+
+class Booked(Grant, eq=False, gc=False):
+    """A grant, and what `book` says of it beside."""
+
+    owner: int
+    core: object
+    order: int
+
+
+class Member(msgspec.Struct):
+    """One event loop of one process.
+
+    Attributes:
+        id: Who it is.
+        waits: Points that it waits for, by priority.
+        lease: Number of its lease; 0 if that has ended.
+        lease_for: Seconds that it lives without a sign of life.
+        seq: Number of its last request.
+        seen: When that came.
+        due: When it is to come again.
+        flight: Points of its calls that are out.
+        unknown: Calls among them whose price is not known.
+        had: Points that it was granted of late.
+        unheard: Cost and kind of what it was granted last.
+        granted_at: When.
+        generation: In which generation.
+    """
+
+    id: str
+    waits: list[int]
+    lease: int = 0
+    lease_for: float = 15.0
+    seq: int = 0
+    seen: float = 0.0
+    due: float = 0.0
+    flight: int = 0
+    unknown: int = 0
+    had: float = 0.0
+    unheard: list[list[int]] = []
+    granted_at: float = 0.0
+    generation: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class SharedCore(Core):
+    """The budget of many processes by one clock."""
+
+    first_period: float = 60.0
+    _epoch: int = 0
+    _version: int = 0
+    # Where this epoch began.
+    _base_version: int = 0
+    _base_granted: int = 0
+    _held_until: float = -math.inf
+    _now: float = -math.inf
+    _leases: int = 0
+    _members: list[Member] = field(default_factory=list[Member])
+    _owed_since: float = -math.inf
+    _owed_paid: int = 0
+    _alone: str = ""
+    _alone_by: float = -math.inf
+
+    # Transactions
+
+    def fits(self, said: Request, now: float) -> bool:
+        """May a request be answered by this state? Not if the member knows more, or the clock has gone back by more than a period."""
+        if now < self._now - self._period:
+            return False
+        if said.epoch == self._epoch:
+            return said.version <= self._version
+        return said.version <= self._base_version
+
+    def transact(self, said: Request, now: float) -> Reply:  # noqa: C901 - one story, told in a row
+        """Carry out a request."""
+        now = max(now, self._now)
+        self._changes = []
+        if now >= self._due_at:
+            self._tidy(now)
+        self._look_after(now)
+        member = self._member(said.member)
+        if said.seq <= member.seq:
+            return Reply(now, stale=True)
+        self._version += 1
+        member.seen = now
+        member.lease_for = said.lease_for
+        if member.lease == 0:
+            self._leases += 1
+            member.lease = self._leases
+        booked = member.seq
+        member.seq = said.seq
+        if said.heard < booked:
+            self._take_back(member)
+        member.unheard = []
+        for end in said.ends:
+            if end.seq > booked:
+                self._end_call(member, end, now)
+        member.waits = said.waits
+        reply = Reply(now, member.lease)
+        left_to_others = now >= self._held_until and self._serve(member, said.asks, now, reply.grants)
+        again_at = self.next_at(now)
+        if now < self._held_until:
+            again_at = self._held_until
+        elif now >= self._frozen_until and (left_to_others or self._granted - self._answered > member.flight):
+            again_at = min(again_at, now + said.poll)
+        reply.again_in = again_at - now
+        member.due = again_at
+        return reply
+
+    def succeed(self, other: SharedCore | None, now: float) -> None:
+        """Become the store's state, in place of what it has."""
+        if other is not None:
+            self._spend(other._granted - other._base_granted, now)  # noqa: SLF001 - of its own class
+            self._epoch = max(self._epoch, other._epoch)  # noqa: SLF001
+            self._version = max(self._version, other._version)  # noqa: SLF001
+        self._lose(self._granted - self._answered, max(now, self._now))
+        self._fresh = self._recent = self._probing = self._unknown_out = 0
+        self._cwnd = self._resumes = 0.0
+        self._alone_until = -math.inf
+        self._members = []
+        self._epoch += 1
+        self._base_version = self._version
+        self._base_granted = self._granted
+        if self._version > 0:
+            self._held_until = max(now, self._now) + PAUSE
+
+    def adopt(self, points: int, now: float) -> None:
+        """Others have spent so many points, by books that they keep elsewhere."""
+        self._spend(points, max(now, self._now))
+
+    # Members
+
+    def _look_after(self, now: float) -> None:
+        """Let what members had fade, and end the leases of those that give no sign of life."""
+        faded = math.exp((self._now - now) / self._period) if self._now > -math.inf else 1.0
+        self._now = now
+        dead = 0
+        for member in self._members:
+            member.had *= faded
+            silent = now - member.seen
+            if member.lease and silent > member.lease_for:
+                self._lose(member.flight, now)
+                self._unknown_out -= member.unknown
+                member.lease = member.flight = member.unknown = 0
+                member.unheard = []
+            if silent > self._period and silent > member.lease_for:
+                dead += 1
+        if dead:
+            members = self._members
+            self._members = []
+            for member in members:
+                if now - member.seen <= self._period or now - member.seen <= member.lease_for:
+                    self._members.append(member)
+
+    def _member(self, name: str) -> Member:
+        for member in self._members:
+            if member.id == name:
+                return member
+        member = Member(name, [0, 0, 0])
+        self._members.append(member)
+        return member
+
+    def _take_back(self, member: Member) -> None:
+        """What it was granted last, it has not heard of."""
+        plain = self.price("", 1)
+        for cost, kind in member.unheard:
+            self.refund(Grant(cost, plain, member.granted_at, 0, 0, 0.0, member.generation, kind))
+            member.flight -= cost
+            member.had -= cost
+            if kind & UNKNOWN:
+                member.unknown -= 1
+
+    def _end_call(self, member: Member, end: End, now: float) -> None:
+        """A call of this member has ended."""
+        if end.how == SPENT:
+            self._spend(end.cost, now)
+            return
+        cost, kind, price = end.cost, end.kind, self.price(end.operation, end.seed)
+        if end.lease == member.lease:
+            member.flight -= cost
+            if kind & UNKNOWN:
+                member.unknown -= 1
+        else:
+            # Its points count as spent already.
+            cost, kind, price = 0, LIVE, self.price("", end.seed)
+        grant = Grant(cost, price, end.at, end.before, end.upto, end.top, end.generation, kind)
+        if end.how == SETTLED:
+            self.answer(grant, now, end.said)
+        elif end.how == RELEASED:
+            self.refund(grant)
+        else:
+            self.lost(grant, now)
+
+    def _lose(self, points: int, now: float) -> None:
+        """So many points are out, and nobody will say how their calls end."""
+        if points > 0:
+            self.lost(Grant(points, self.price("", 1), now, 0, 0, 0.0, -2, LIVE), now)
+
+    def _spend(self, points: int, now: float) -> None:
+        """So many points were spent that this state knows nothing of."""
+        if points > 0:
+            self._granted += points
+            self._count(points, now)
+
+    # Sharing
+
+    def _serve(self, member: Member, asks: list[Ask], now: float, grants: list[Granted]) -> bool:  # noqa: C901, PLR0912 - one story, told in a row
+        """Grant what can be granted; was something left to others?"""
+        if self._alone and self._alone != member.id and now < self._alone_by:
+            return True
+        priority = index = -1
+        higher, fair, least = 0, math.inf, math.inf
+        for ask in asks:
+            index += 1
+            if ask.owed and not self._owes(now):
+                continue
+            if ask.priority != priority:
+                priority = ask.priority
+                higher, waiting, had, least = 0, 1, member.had, math.inf
+                for other in self._members:
+                    if other.id != member.id and now <= other.due + LATE:
+                        higher += other.waits[0] if priority > 0 else 0
+                        higher += other.waits[1] if priority > 1 else 0
+                        if other.waits[priority] > 0:
+                            waiting += 1
+                            had += other.had
+                            least = min(least, other.had)
+                fair = (had + self.available(now)) / waiting
+            count = 0
+            while count < ask.count:
+                price = self.price(ask.operation, ask.seed)
+                cost = price.points
+                if not ask.owed and member.had > least and member.had + cost > fair:
+                    return True
+                kept = 0 if ask.owed else higher
+                if priority == BATCH:
+                    kept += self.kept(now, cost)
+                verdict = self.decide(now, price, kept)
+                if verdict == HOLD:
+                    # It has to go alone: nobody else goes until it has gone.
+                    self._alone, self._alone_by = member.id, now + PATIENCE
+                    return True
+                if verdict == NO:
+                    if ask.owed:
+                        break
+                    return higher > 0
+                self._alone = ""
+                booked = self.book(Booked, index, price, now, verdict, 0)
+                member.flight += cost
+                member.had += cost
+                member.waits[priority] -= cost
+                member.unheard.append([cost, booked.kind])
+                member.granted_at, member.generation = now, booked.generation
+                if booked.kind & UNKNOWN:
+                    member.unknown += 1
+                if ask.owed:
+                    self._owed_paid += cost
+                grants.append(
+                    Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.generation, booked.kind)
+                )
+                count += 1
+        return False
+
+    def _owes(self, now: float) -> bool:
+        """Is something left of the share of those that have waited too long?"""
+        if now - self._owed_since >= self._period:
+            self._owed_since, self._owed_paid = now, 0
+        return self._owed_paid < OWED_SHARE * self._limit
+
+    # What only a member needs
+
+    def coarsen(self) -> None:
+        """Keep the spend log short, since all of it travels with each transaction."""
+        self.first_period = self._period
+        self._grain = self._period * COARSE_GRAIN
+
+    def others(self, name: str) -> list[Member]:
+        """The other members that wait."""
+        return [member for member in self._members if member.id != name and max(member.waits) > 0]
+
+    @property
+    def members(self) -> int:
+        """How many there are."""
+        return len(self._members)
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Epoch and version."""
+        return self._epoch, self._version
+
+    def follow(self, told: SharedCore, shift: float) -> list[PriceChange]:
+        """Become what the store is, with times moved to another clock; which prices have changed.
+
+        Prices are objects that waiting calls hold, so they stay, and take the new values. Pinned ones are this process's own.
+        """
+        changes: list[PriceChange] = []
+        prices, plain = self._prices, self._plain_prices
+        for name in _FIELDS:
+            value = getattr(told, name)
+            setattr(self, name, value + shift if name in _TIMES else value)
+        self._prices, self._plain_prices = prices, plain
+        for operation, price in told._prices.items():
+            mine = prices.get(operation)
+            if mine is None:
+                mine = prices[operation] = Price(operation, price.seed, price.seed)
+            if mine.pinned:
+                continue
+            if mine.points != price.points:
+                changes.append(PriceChange(operation, mine.points, price.points))
+            mine.points, mine.known, mine.samples = price.points, price.known, price.samples
+        for entry in (*self._log, *self._lost):
+            entry[0] += shift
+            entry[2] += shift
+        for member in self._members:
+            member.seen += shift
+            member.due += shift
+        return changes
+
+    def part(self, share: float, now: float) -> None:
+        """Become the budget of one process alone: it has this share of the limit, and of what was left of it and comes back."""
+        self._lose(self._granted - self._answered, now)
+        left = self._edge - self._granted
+        for entry in (*self._log, *self._lost):
+            entry[1] = math.ceil(entry[1] * share)
+        self._answered = int(sum(points for _, points, _ in self._log))
+        self._granted = self._answered + int(sum(points for _, points, _ in self._lost))
+        self._released = 0
+        self._edge = self._granted + math.floor(left * share) if left > -math.inf else left
+        self._least = int(self._least * share)
+        self._foreign *= share
+        self._limit = self._limit_before = part_of(self._limit, share)
+        self._limit_heard, self._limit_settled = None, False
+        self._cwnd, self._resumes = self._cwnd * share, 0.0
+        self._fresh = self._recent = self._probing = self._probes = self._unknown_out = 0
+        self._held_until = -math.inf
+        self._members = []
+
+    def answer_alone(self, grant: Grant, now: float, said: RateLimit | None, share: float) -> None:
+        """An answer came to a process that goes by its share. What it says of prices is not to be had from a share."""
+        if said is not None:
+            limit = said.limit if said.limit is None else part_of(said.limit, share)
+            remaining = said.remaining if said.remaining is None else int(said.remaining * share)
+            said = msgspec.structs.replace(said, limit=limit, remaining=remaining)
+        self._before_busy = -1
+        self.answer(grant, now, said)
+
+
+def part_of(limit: int, share: float) -> int:
+    """Points per period that a share comes to: enough for any call that is documented, at least."""
+    return max(int(limit * share), min(limit, DEAREST_CALL))
+
+
+_FIELDS: Final = [each.name for each in fields(SharedCore)]
+_TIMES: Final = frozenset((
+    "_released_at", "_generation_at", "_least_at", "_turned_at", "_refilled_at", "_end", "_end_heard", "_heard_at",
+    "_frozen_until", "_frozen_at", "_named_until", "_doubt_until", "_probed_at", "_probing_since", "_lowered_at",
+    "_alone_until", "_due_at", "_held_until", "_now", "_owed_since", "_alone_by",
+))  # fmt: skip
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(SharedCore).decode
+
+
+def unpacked(state: bytes) -> SharedCore | None:
+    """The state; `None` if it is none."""
+    try:
+        return _decode(state)
+    except msgspec.MsgspecError:
+        return None
+
+
+def carry_out(state: bytes | None, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes | None]:
+    """Answer a request by a state: the reply, and the state after it, which is `None` if there is still none.
+
+    A server does the same in its own language.
+    """
+    core = None if state is None else unpacked(state)
+    damaged = state is not None and core is None
+    try:
+        if core is None or not core.fits(said, now):
+            mine = None if offer is None else unpacked(offer)
+            if mine is None:
+                return Reply(now, unknown=True, damaged=damaged), state
+            mine.succeed(core, now)
+            core = mine
+        return core.transact(said, now), _encode(core)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        # It can be read, and makes no sense.
+        return Reply(now, unknown=True, damaged=True), None
