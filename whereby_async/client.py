@@ -108,6 +108,8 @@ class WherebyClient(ApiRoot):
         require("retry", options.retry, RetryPolicy, advice="pass a RetryPolicy(…)")
         self._options = options
         self._sender = ClientSender(self._shared, options)
+        if (name_after := getattr(options.limiter, "name_after", None)) is not None:
+            name_after(self._shared.base_url, options.key)
         self._shared.subscriptions.listen_to(options.limiter, self._shared.base_url)
 
     def __repr__(self) -> str:

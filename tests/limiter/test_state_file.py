@@ -19,7 +19,8 @@ import checkout
 import pytest
 
 from whereby_async.limiter import state_file
-from whereby_async.limiter.state_file import LARGEST, StateFile, StoreAwayError, default_path
+from whereby_async.limiter.shared.store import StoreAwayError
+from whereby_async.limiter.state_file import LARGEST, StateFile, default_path
 
 if sys.platform == "win32":
     pytest.skip("POSIX's files", allow_module_level=True)

@@ -1,6 +1,6 @@
 """The point budget: who may send, and when, so that no avoidable 429 happens and no point is wasted.
 
-`PointBudget` keeps it in this process, `RedisPointBudget` in Redis or Valkey for many processes and machines, `Unlimited` meters
+`PointBudget` keeps it in this process, `HostPointBudget` in a file for all processes of a machine, `RedisPointBudget` in Redis or Valkey for many processes and machines, `Unlimited` meters
 nothing. Anything with the methods of `Limiter` will do instead. Each name is loaded on first use.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ..details import LimiterHook
     from ..rate_limit import RateLimit
+    from .host_budget import HostPointBudget
     from .point_budget import PointBudget, Unlimited, shared_budget
     from .protocol import BudgetSnapshot, BudgetState, Forecast, Limiter, Permit, Priority
     from .redis.budget import RedisPointBudget
@@ -20,6 +21,7 @@ __all__ = [
     "BudgetSnapshot",
     "BudgetState",
     "Forecast",
+    "HostPointBudget",
     "Limiter",
     "LimiterHook",
     "Permit",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "HostPointBudget": ".host_budget",
     "LimiterHook": "..details",
     "PointBudget": ".point_budget",
     "RateLimit": "..rate_limit",

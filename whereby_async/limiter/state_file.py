@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from .shared.store import StoreAwayError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -54,20 +56,6 @@ _FINAL: Final = {
 _PASSING: Final = {errno.ENOSPC: "the disk is full", errno.ENOENT: "its folder does not exist"}
 
 _open: set[int] = set()
-
-
-class StoreAwayError(Exception):
-    """The store did not do what it was asked.
-
-    Attributes:
-        reason: Why, in words that hold no secret.
-        final: Trying again will not help until somebody removes the cause.
-    """
-
-    def __init__(self, reason: str, *, final: bool = False) -> None:
-        super().__init__(reason)
-        self.reason: str = reason
-        self.final: bool = final
 
 
 class StateFile:

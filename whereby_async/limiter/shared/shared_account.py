@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -27,6 +27,7 @@ from ..budget_checks import check_cost
 from ..core import PATIENCE, Grant
 from ..queue import OLD
 from .shared_core import RELEASED, SETTLED, SPENT, Ask, End, Reply, Request, SharedCore, unpacked
+from .store import Store, StoreAwayError, Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -48,75 +49,6 @@ UNKNOWN_SHARE: Final = 0.1
 """Part of the limit for a process that does not know how many others there are."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-
-
-class StoreAwayError(Exception):
-    """The store did not do what it was asked; why, in words that hold no secret.
-
-    Attributes:
-        dropped: The connection was lost: a second try on a new one may do.
-    """
-
-    def __init__(self, reason: str, *, dropped: bool = False) -> None:
-        super().__init__(reason)
-        self.dropped: bool = dropped
-
-
-class Store(Protocol):
-    """Where the state lies."""
-
-    same_clock: bool
-    """Its time is this process's monotonic clock."""
-    spacing: float
-    """Seconds between two transactions of one loop, at most, while points are short or many calls are out."""
-
-    async def transact(self, said: Request, offer: bytes | None) -> tuple[Reply, bytes]:
-        """Have a request answered; the reply, and the state after it.
-
-        Args:
-            said: The request.
-            offer: A state, for a store that has none or knows less.
-
-        Raises:
-            StoreAwayError: It may or may not have been carried out.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of it."""
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a shared budget was made with.
-
-    Attributes:
-        label: The limiter's name.
-        limit: Points per period, as far as is known.
-        period: Seconds.
-        pins: Prices that are never learned.
-        reserve: The reserve's share.
-        share: Part of the limit that a process goes by while the store is away; `None` is an even share.
-        refuse: Calls are refused while the store is away.
-    """
-
-    label: str
-    limit: int | None
-    period: float
-    pins: dict[str, int]
-    reserve: float
-    share: float | None = None
-    refuse: bool = False
-
-    def core(self, *, pinned: bool = True) -> SharedCore:
-        """One that has heard nothing yet."""
-        core = SharedCore.cold(self.limit, self.period, self.pins if pinned else None, self.reserve)
-        core.coarsen()
-        return core
-
-    @property
-    def lease(self) -> float:
-        """Seconds that a member lives without a sign of life."""
-        return min(max(self.period / 4, 2.0), 15.0)
 
 
 class Outage:
@@ -182,42 +114,15 @@ class SharedAccount(Account):
     """One event loop's part of a shared budget."""
 
     __slots__ = (
-        "_ends",
-        "_epoch",
-        "_flight",
-        "_fresh",
-        "_granted_away",
-        "_heard",
-        "_id",
-        "_last_at",
-        "_lease",
-        "_lifetime",
-        "_loop",
-        "_offer",
-        "_orphans",
-        "_outage",
-        "_poll",
-        "_retry_at",
-        "_retry_in",
-        "_rung",
-        "_seq",
-        "_share",
-        "_short",
-        "_store",
-        "_store_now",
-        "_talking",
-        "_terms",
-        "_timer",
-        "_used_at",
-        "_visit_at",
-        "away",
-        "gone",
+        "_ends", "_flight", "_fresh", "_granted_away", "_heard", "_id", "_last_at", "_lease", "_lifetime", "_offer", "_orphans",
+        "_outage", "_poll", "_retry_at", "_retry_in", "_rung", "_seq", "_share", "_short", "_store", "_store_now", "_talking", "_terms",
+        "_timer", "_used_at", "_visit_at", "away", "gone", "loop",
     )  # fmt: skip
 
     core: SharedCore
-    """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`: it was closed."""
+    """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`: it was closed; `loop`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a loop's part is made of
         self,
         terms: Terms,
         store: Store,
@@ -229,7 +134,7 @@ class SharedAccount(Account):
         super().__init__(terms.core, time.monotonic, listeners)
         self._terms = terms
         self._store = store
-        self._loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self._outage = outage
         self._orphans = orphans
         self._ends: list[End] = []
@@ -393,10 +298,10 @@ class SharedAccount(Account):
             return
         self._rung = True
         try:
-            if asyncio._get_running_loop() is self._loop:  # noqa: SLF001 - documented, and does not raise
-                self._loop.call_soon(self._visit)
+            if asyncio._get_running_loop() is self.loop:  # noqa: SLF001 - documented, and does not raise
+                self.loop.call_soon(self._visit)
             else:
-                self._loop.call_soon_threadsafe(self._visit)
+                self.loop.call_soon_threadsafe(self._visit)
         except RuntimeError:
             self.gone = True  # The loop is closed: another loop says what is left to say.
 
@@ -411,9 +316,9 @@ class SharedAccount(Account):
         now = self.clock()
         due = self._due(now)
         if due <= now:
-            self._talking = self._loop.create_task(self._talk())
+            self._talking = self.loop.create_task(self._talk())
         elif due < math.inf:
-            self._timer = self._loop.call_later(due - now, self._visit)
+            self._timer = self.loop.call_later(due - now, self._visit)
 
     def _due(self, now: float) -> float:
         """When to go to the store; never if there is nothing to say."""
@@ -478,9 +383,9 @@ class SharedAccount(Account):
             end.seq = end.seq or self._seq
         asks: list[Ask] = []
         asked: list[list[WaitingCall]] = []
-        waits = [0, 0, 0]
+        waits, calls = [0, 0, 0], [0, 0, 0]
         if not self.away:
-            waits = self.queue.points_by_priority()
+            waits, calls = self.queue.points_by_priority(), list(self.queue.waiting().values())
             owed = self._owed(now)
             for call in itertools.chain(owed, itertools.islice(self.queue.in_order(), CHUNK)):
                 old = bool(owed) and call is owed[0]
@@ -507,6 +412,7 @@ class SharedAccount(Account):
             self._seq,
             self._heard,
             waits,
+            calls,
             epoch,
             version,
             self._terms.lease,
@@ -545,7 +451,7 @@ class SharedAccount(Account):
                 offers.pop(0)
             offer = offers.pop(0)
 
-    def _hear(self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes) -> None:
+    def _hear(self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes) -> None:  # noqa: C901 - one story, told in a row
         """The store has answered."""
         self.enter()
         try:
@@ -581,13 +487,13 @@ class SharedAccount(Account):
                 self._visit_at = min(self._visit_at, now + reply.again_in)
             if self._granted_away or self._fresh:
                 self._visit_at = now
-            self._pump(now, self._loop)
+            self._pump(now, self.loop)
         finally:
             self.leave()
         if back:
             self._outage.ended(self, self.core.limit)
         self._warn()
-        self._follow_up(self._loop)
+        self._follow_up(self.loop)
 
     def _take(self, asked: list[list[WaitingCall]], reply: Reply, now: float) -> None:
         """Hand out what was granted. What nobody wants any more goes back."""
@@ -600,7 +506,7 @@ class SharedAccount(Account):
                 granted.kind, self, self.core, call.order, call.waited + now - call.asked_at, reply.lease,
             )  # fmt: skip
             self._flight += permit.cost
-            if call.queued and self._hears(call, self._loop):
+            if call.queued and self._hears(call, self.loop):
                 self._hand(call, permit)
             else:
                 self._end(permit, RELEASED, None, now)
@@ -655,12 +561,12 @@ class SharedAccount(Account):
                 self.core.part(self._share, now)
                 self._used_at = now
                 self._sort_out(now)
-            more = self._pump(now, self._loop)
+            more = self._pump(now, self.loop)
         finally:
             self.leave()
         if first:
             self._outage.began(self, reason, 0 if terms.refuse else self.core.limit)
-        self._follow_up(self._loop, more=more)
+        self._follow_up(self.loop, more=more)
 
     # Going
 
@@ -676,12 +582,22 @@ class SharedAccount(Account):
         with self.looking() as now:
             self._collect(now)
             said, _ = self._compose(now)
-        said.waits, said.asks = [0, 0, 0], []
+        said.waits, said.calls, said.asks = [0, 0, 0], [0, 0, 0], []
         try:
             await store.transact(said, None)
         except StoreAwayError:
             return
         self._ends = []
+
+    @property
+    def name(self) -> str:
+        """Who it is in the store."""
+        return self._id
+
+    @property
+    def degraded(self) -> bool:
+        """The store was not heard when it was last asked."""
+        return self._retry_at > -math.inf
 
     @property
     def has_more(self) -> bool:

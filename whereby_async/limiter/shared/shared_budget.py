@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ...errors import ClientClosedError, ConfigurationError
-from ..accounts import Account
+from ...errors import ClientClosedError
 from ..loops import is_monotonic
 from ..point_budget import ProcessLimiter
 from ..protocol import Forecast, Priority
@@ -18,8 +17,9 @@ from .shared_account import Outage, SharedAccount
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..accounts import Account
     from ..protocol import BudgetSnapshot
-    from .shared_account import Store, Terms
+    from .store import Store, Terms
 
 PATIENCE: Final = 3.0
 """Seconds that closing waits for loops of other threads."""
@@ -65,7 +65,7 @@ class SharedPointBudget(ProcessLimiter):
 
     def _take_orphans(self) -> list[SharedAccount]:
         """Accounts whose loop is closed and that have something to say; each is taken once."""
-        orphans = [account for account in self._shared.values() if account.gone or account.loop_closed]
+        orphans = [account for account in self._shared.values() if account.gone or account.loop.is_closed()]
         for account in orphans:
             account.gone = True
             if self._shared.get(account.loop) is account:
@@ -94,11 +94,11 @@ class SharedPointBudget(ProcessLimiter):
                 for priority, count in other.queue.waiting().items():
                     waiting[priority] += count
                 points += other.queue.points
-        elsewhere = account.elsewhere({other.name for other in accounts})
-        for priority in Priority:
-            waiting[priority] += elsewhere[priority]
-            points += elsewhere[priority]
-        state = "degraded" if account.unheard else here.state
+        for member in account.core.others({other.name for other in accounts}):
+            for priority in Priority:
+                waiting[priority] += member.calls[priority]
+            points += sum(member.waits)
+        state = "degraded" if account.degraded else here.state
         return msgspec.structs.replace(here, waiting=waiting, waiting_points=points, costs=costs, state=state)
 
     def forecast(self, points: int) -> Forecast:

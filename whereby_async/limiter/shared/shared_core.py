@@ -106,6 +106,7 @@ class Request(msgspec.Struct, omit_defaults=True):
         seq: Number of the request.
         heard: Number of the last request whose answer was heard.
         waits: Points that it waits for, by priority, these included.
+        calls: Calls that wait, by priority.
         epoch: Epoch of the state that it was told last.
         version: Version of that state.
         lease_for: Seconds that it lives without a sign of life.
@@ -118,6 +119,7 @@ class Request(msgspec.Struct, omit_defaults=True):
     seq: int
     heard: int
     waits: list[int]
+    calls: list[int]
     epoch: int = 0
     version: int = 0
     lease_for: float = 15.0
@@ -175,6 +177,7 @@ class Member(msgspec.Struct):
     Attributes:
         id: Who it is.
         waits: Points that it waits for, by priority.
+        calls: Calls that wait, by priority.
         lease: Number of its lease; 0 if that has ended.
         lease_for: Seconds that it lives without a sign of life.
         seq: Number of its last request.
@@ -190,6 +193,7 @@ class Member(msgspec.Struct):
 
     id: str
     waits: list[int]
+    calls: list[int]
     lease: int = 0
     lease_for: float = 15.0
     seq: int = 0
@@ -257,6 +261,7 @@ class SharedCore(Core):
             if end.seq > booked:
                 self._end_call(member, end, now)
         member.waits = said.waits
+        member.calls = said.calls
         reply = Reply(now, member.lease)
         left_to_others = now >= self._held_until and self._serve(member, said.asks, now, reply.grants)
         again_at = self.next_at(now)
@@ -317,7 +322,7 @@ class SharedCore(Core):
         for member in self._members:
             if member.id == name:
                 return member
-        member = Member(name, [0, 0, 0])
+        member = Member(name, [0, 0, 0], [0, 0, 0])
         self._members.append(member)
         return member
 
@@ -410,6 +415,7 @@ class SharedCore(Core):
                 member.flight += cost
                 member.had += cost
                 member.waits[priority] -= cost
+                member.calls[priority] -= 1
                 member.unheard.append([cost, booked.kind])
                 member.granted_at, member.generation = now, booked.generation
                 if booked.kind & UNKNOWN:
@@ -435,9 +441,9 @@ class SharedCore(Core):
         self.first_period = self._period
         self._grain = self._period * COARSE_GRAIN
 
-    def others(self, name: str) -> list[Member]:
-        """The other members that wait."""
-        return [member for member in self._members if member.id != name and max(member.waits) > 0]
+    def others(self, names: set[str]) -> list[Member]:
+        """The members that wait, but for these."""
+        return [member for member in self._members if member.id not in names and max(member.waits) > 0]
 
     @property
     def members(self) -> int:
