@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import redis.asyncio
 
 from whereby_async import Priority, WherebyClient, WherebyError
-from whereby_async.limiter import RateLimit, RedisPointBudget
+from whereby_async.limiter import HostPointBudget, RateLimit, RedisPointBudget
 
 from .orders import Program
 
@@ -47,7 +47,7 @@ class Worker(Program):
         super().__init__()
         self._who = ""
         self._store: Any = ""
-        self._budget: RedisPointBudget | None = None
+        self._budget: HostPointBudget | RedisPointBudget | None = None
         self._client: WherebyClient | None = None
         self._callers: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -73,8 +73,12 @@ class Worker(Program):
         """Have a budget and a client."""
         await self.end()
         self._who = who
-        self._store = _opened(store)
-        self._budget = RedisPointBudget(self._store, **options)
+        if store.startswith("/"):
+            self._store, name = store, options.pop("name")
+            self._budget = HostPointBudget(f"{store}/{name}", **options)
+        else:
+            self._store = _opened(store)
+            self._budget = RedisPointBudget(self._store, **options)
         self._budget.subscribe(self)
         self._client = WherebyClient(api["key"], base_url=api["url"], limiter=self._budget)
         self._stopping = False
