@@ -33,7 +33,7 @@ import inspect
 import math
 import re
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from ...errors import ConfigurationError
 
@@ -130,15 +130,12 @@ def _parameters(made: Any) -> dict[str, tuple[_Type, Any]]:
 def _source(module: ModuleType) -> str:
     """A module's text, also out of a zip file."""
     try:
-        text = cast("Any", module.__spec__).loader.get_source(module.__name__)
-    except (AttributeError, OSError):
-        text = None
-    if not text:
+        return inspect.getsource(module)
+    except (OSError, TypeError) as error:
         raise ConfigurationError(
             f"a shared budget needs the source of {module.__name__}, which is not there: ship the .py files of whereby_async.limiter "
             "beside the compiled ones (PyInstaller: --collect-all whereby_async, or module_collection_mode={'whereby_async': 'py'})"
-        )
-    return str(text)
+        ) from error
 
 
 def _lua(name: str) -> str:
