@@ -315,7 +315,10 @@ class Core:
     @property
     def in_flight(self) -> int:
         """Points granted and not ended; those of lost calls, which may arrive yet, are not among them."""
-        return self._granted - self._answered - int(sum(points for _, points, _ in self._lost))
+        flight = self._granted - self._answered
+        for _, points, _ in self._lost:
+            flight -= int(points)
+        return flight
 
     @property
     def dearest(self) -> int:
@@ -601,15 +604,19 @@ class Core:
         self._answered += cost
         log = self._log
         release_at = at + self._period + GUARD
-        if log and at <= (newest := log[-1])[2]:
-            newest[0] = release_at if release_at > newest[0] else newest[0]  # noqa: FURB136 - a call costs more
-            newest[1] += cost
-        else:
-            # The first after a pause opens the next period as soon as it can: it shares its entry with nobody.
-            dense = log and release_at - log[-1][0] <= self._grain
-            log.append([release_at, cost, at + self._grain if dense else at])
-            if release_at < self._due_at:  # noqa: PLR1730 - a call costs more
-                self._due_at = release_at
+        shared_by = at
+        if log:
+            newest = log[-1]
+            if at <= newest[2]:
+                newest[0] = release_at if release_at > newest[0] else newest[0]  # noqa: FURB136 - a call costs more
+                newest[1] += cost
+                return
+            if release_at - newest[0] <= self._grain:
+                shared_by += self._grain
+        # The first after a pause opens the next period as soon as it can: it shares its entry with nobody.
+        log.append([release_at, cost, shared_by])
+        if release_at < self._due_at:  # noqa: PLR1730 - a call costs more
+            self._due_at = release_at
 
     def answer(self, grant: Grant, now: float, said: RateLimit | None) -> None:  # noqa: C901 - one story, told in a row
         """An answer came; what it said, or `None` if nothing usable."""
@@ -876,8 +883,13 @@ class Core:
         if self._lost:
             later.append(self._lost[0][0])
         if self._in_doubt:
-            later += (self._doubt_until, self._probe_at())
-        return max(min((at for at in later if at > now), default=math.inf), self._frozen_until)
+            later.append(self._doubt_until)
+            later.append(self._probe_at())
+        first = math.inf
+        for at in later:
+            if now < at < first:
+                first = at
+        return max(first, self._frozen_until)
 
     def brings(self, points: float, more: float, within: float) -> bool:
         """Do `more` points come back at most so many seconds after the next `points`?"""
