@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .host_budget import HostPointBudget
     from .point_budget import PointBudget, Unlimited, shared_budget
     from .protocol import BudgetSnapshot, BudgetState, Forecast, Limiter, Permit, Priority
-    from .redis.budget import RedisPointBudget
+    from .redis.redis_budget import RedisPointBudget
 
 __all__ = [
     "BudgetSnapshot",
@@ -38,7 +38,7 @@ _HOMES: Final = {
     "LimiterHook": "..details",
     "PointBudget": ".point_budget",
     "RateLimit": "..rate_limit",
-    "RedisPointBudget": ".redis.budget",
+    "RedisPointBudget": ".redis.redis_budget",
     "Unlimited": ".point_budget",
     "shared_budget": ".point_budget",
 }

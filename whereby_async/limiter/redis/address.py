@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 class Address:
     """A URL, to which each loop opens a connection of its own; or a client of the user's, which serves one loop."""
 
-    def __init__(self, url_or_client: str | Any, *, key: str, timeout: float) -> None:
+    def __init__(self, url_or_client: str | Any, *, keys: tuple[str, str], period: float, timeout: float) -> None:
         """Look at it, without going there.
 
         Args:
             url_or_client: As of `RedisPointBudget`.
-            key: The key that holds the books.
+            keys: The key that holds the state, and that of the version before.
+            period: Seconds of a window.
             timeout: Seconds that one call may take.
 
         Raises:
@@ -40,7 +41,8 @@ class Address:
         """
         if _connection is None:
             raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
-        self._key = key
+        self._keys = keys
+        self._period = period
         self._timeout = timeout
         self._url = Secret(url_or_client) if isinstance(url_or_client, str) else None
         self._client = None if self._url is not None else url_or_client
@@ -61,11 +63,11 @@ class Address:
         """
         assert _connection is not None  # noqa: S101 - or this object could not have been made
         if self._url is not None:
-            return _connection.open_link(self._url, key=self._key, timeout=self._timeout)
+            return _connection.open_link(self._url, keys=self._keys, period=self._period, timeout=self._timeout)
         loop = get_running_loop()
         if self._client_loop is not None and self._client_loop() is not loop:
             raise ConfigurationError(
                 "an injected redis.asyncio client serves one event loop of one process only: give RedisPointBudget a URL"
             )
         self._client_loop = weakref.ref(loop)
-        return _connection.Link(self._client, owned=False, key=self._key, timeout=self._timeout)
+        return _connection.Link(self._client, owned=False, keys=self._keys, period=self._period, timeout=self._timeout)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import ssl
 from importlib import resources
@@ -21,75 +22,80 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 
-from . import wire
-from .outage import StoreAwayError
+from .. import core
+from ..shared import shared_core
+from ..shared.shared_core import Reply
+from ..shared.store import StoreAwayError
+from .translator import translated
 
 if TYPE_CHECKING:
     from ...redaction import Secret
+    from ..shared.shared_core import Request
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Reply).decode
 _SHOWN: Final = 200
-_PARTS: Final = (
-    "parts.lua",
-    "others.lua",
-    "caution.lua",
-    "ledger.lua",
-    "prices.lua",
-    "clients.lua",
-    "grants.lua",
-    "desk.lua",
-)
+_KEPT: Final = 86_400
+"""Seconds that a state is kept after its last transaction, and ten periods more."""
 
 
+@functools.cache
 def script() -> str:
-    """The source of the whole protocol."""
-    home = resources.files(__package__ or "")
-    return "\n".join(home.joinpath(part).read_text(encoding="utf-8") for part in _PARTS)
+    """What the store runs: the rules, translated, and one transaction by them."""
+    rules = translated("fits transact succeed adopt", core, shared_core)
+    return rules + resources.files(__package__ or "").joinpath("transaction.lua").read_text(encoding="utf-8")
 
 
 class Link:
     """One event loop's connection to the store."""
 
-    def __init__(self, client: Any, *, owned: bool, key: str, timeout: float) -> None:
+    same_clock: bool = False
+    spacing: float = 0.1
+
+    def __init__(self, client: Any, *, owned: bool, keys: tuple[str, str], period: float, timeout: float) -> None:
         self._client = client
         self._owned = owned
-        self._key = key.encode()
+        self._keys = keys
+        self._expiry = int(1000 * (_KEPT + 10 * period))
         self._timeout = timeout
         self._source = script()
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
         self._connected = False
 
-    async def call(self, message: wire.Message) -> wire.Reply:
-        """Have the script carry out a message.
+    async def transact(self, said: Request, offer: bytes | None) -> tuple[Reply, bytes]:
+        """Have the script answer a request.
 
         Raises:
             StoreAwayError: It may or may not have been carried out.
         """
         # A connection that has to be made first takes some round trips more.
         patience = self._timeout if self._connected else max(1.0, 4 * self._timeout)
-        text = wire.encode(message)
+        text = _encode(said)
         try:
             async with asyncio.timeout(patience):
-                answer = await self._evaluate(text)
-            reply = wire.decode(answer)
+                reply, state = await self._evaluate(text, offer or b"")
+            answer: tuple[Reply, bytes] = _decode(reply), state
         except Exception as error:  # noqa: BLE001 - a client whose transport is dead raises whatever the loop raises
             failure = _explained(error, patience)
             if not self._owned and isinstance(error, RuntimeError):
                 failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
         else:
             self._connected = True
-            return reply
+            return answer
         # Outside of the except block: redis's own frames and words are not to be chained to it.
         self._connected = False
         raise failure
 
-    async def _evaluate(self, message: bytes) -> Any:
+    async def _evaluate(self, said: bytes, offer: bytes) -> Any:
         try:
-            return await self._execute("EVALSHA", self._sha, message)
+            return await self._execute("EVALSHA", self._sha, said, offer)
         except faults.NoScriptError:
-            return await self._execute("EVAL", self._source, message)
+            return await self._execute("EVAL", self._source, said, offer)
 
-    async def _execute(self, command: str, script: str, message: bytes) -> Any:
-        return await self._client.execute_command(command, script, 1, self._key, message, **{NEVER_DECODE: []})
+    async def _execute(self, command: str, script: str, said: bytes, offer: bytes) -> Any:
+        return await self._client.execute_command(
+            command, script, 2, *self._keys, said, offer, self._expiry, **{NEVER_DECODE: []}
+        )
 
     async def aclose(self) -> None:
         """Close the connection, unless the client was passed in."""
@@ -99,7 +105,7 @@ class Link:
                 await self._client.aclose()
 
 
-def open_link(url: Secret, *, key: str, timeout: float) -> Link:
+def open_link(url: Secret, *, keys: tuple[str, str], period: float, timeout: float) -> Link:
     """A link with a client of its own, for the running loop."""
     patience = max(1.0, 4 * timeout)
     client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
@@ -110,7 +116,7 @@ def open_link(url: Secret, *, key: str, timeout: float) -> Link:
         retry_on_error=[],
         health_check_interval=0,
     )
-    return Link(client, owned=True, key=key, timeout=timeout)
+    return Link(client, owned=True, keys=keys, period=period, timeout=timeout)
 
 
 def usable(url: Secret) -> bool:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...errors import ConfigurationError
-from ...operation import unicode_text
 from ...redaction import shown
-from ..budget_checks import check_cost, is_number
-from .present.ageing import GRAIN
-from .wire import Plan
+from ..budget_checks import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,25 +14,7 @@ if TYPE_CHECKING:
     from ...redaction import Secret
 
 _SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "valkey+unix://")
-_TRAIL: Final = 256
-_GRAINS: Final = 1200
-_LONGEST_PAUSE: Final = 2.5
-"""Seconds; longer than a process that probes a store which hung may come back after the first."""
 _DAY: Final = 86_400.0
-
-
-def plan_of(limit: int | None, period: float, reserve: float) -> Plan:
-    """What all processes agree on."""
-    return Plan(
-        limit=limit,
-        period=float(period),
-        reserve=float(reserve),
-        grain=max(GRAIN, period / _GRAINS),
-        trail=_TRAIL,
-        lease=min(max(period / 4, 2.0), 15.0),
-        pause=min(max(period / 10, 0.3), _LONGEST_PAUSE),
-        expiry=int(1000 * (_DAY + 10 * period)),
-    )
 
 
 def check_store(name: object, on_unavailable: object, share: object, timeout: object) -> None:
@@ -52,22 +31,6 @@ def check_store(name: object, on_unavailable: object, share: object, timeout: ob
         raise ConfigurationError(
             f"timeout={timeout!r}: give the seconds that a call of the store may take, such as 0.25"
         )
-
-
-def check_call(cost: object, operation: object, max_wait: float | None) -> None:
-    """Refuse what could not be told to the store, or would be told to it as something else.
-
-    Raises:
-        TypeError: The operation's name is no text.
-        ValueError: The cost is no whole number from 1 on, the name is no Unicode text, or `max_wait` is negative.
-    """
-    check_cost(cost)
-    if not isinstance(operation, str):
-        raise TypeError(f"operation must be a string, not {type(operation).__name__}")
-    if not operation.isascii():
-        unicode_text("operation", operation)
-    if max_wait is not None and not max_wait >= 0:
-        raise ValueError(f"max_wait must be seconds from 0 on, or None, not {max_wait!r}")
 
 
 def check_url(url: Secret, *, usable: Callable[[Secret], bool]) -> None:

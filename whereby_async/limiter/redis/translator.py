@@ -389,6 +389,9 @@ class _Body:
         match node:
             case ast.Name(id=name) if name in self.types or name in self.locals:
                 return _lua(name), self.types.get(name, _Type())
+            case ast.Name(id=name) if name in self.program.functions and not self.program.functions[name].method:
+                self.program.wanted.append(name)
+                return f"M.{_lua(name)}", _Type()
             case ast.Attribute(attr=name) if self.own(node):
                 if not isinstance(self.program.functions[name].made, property):
                     self.refuse(node)

@@ -407,19 +407,11 @@ class SharedAccount(Account):
         self._visit_at = math.inf
         self._last_at = now
         epoch, version = self.core.version if self._offer is not None else (0, 0)
-        return Request(
-            self._id,
-            self._seq,
-            self._heard,
-            waits,
-            calls,
-            epoch,
-            version,
-            self._terms.lease,
-            self._poll,
-            self._ends.copy(),
-            asks,
-        ), asked
+        said = Request(
+            self._id, self._seq, self._heard, waits, calls, epoch, version, self._terms.lease, self._poll,
+            ends=self._ends.copy(), asks=asks,
+        )  # fmt: skip
+        return said, asked
 
     def _owed(self, now: float) -> list[WaitingCall]:
         """The oldest call that has waited too long behind higher priorities, if there is one."""
@@ -438,14 +430,17 @@ class SharedAccount(Account):
         offer: bytes | None = None
         while True:
             reply, state = await self._store.transact(said, offer)
-            if not reply.unknown:
+            if not reply.unknown and (reply.stale or unpacked(state) is not None):
                 return reply, state
+            if not reply.unknown:
+                reply.damaged = True
             if reply.damaged:
                 self._outage.say_once(
                     "damaged", "the state of the shared point budget could not be read: it starts cold"
                 )
             if not offers:
                 raise StoreAwayError("it does not keep what it is told")
+            said.discard = said.discard or reply.damaged
             if len(offers) > 1 and self._store_now > reply.now + self._terms.period:
                 self._outage.say_once("clock", "the clock of the shared point budget has gone back: it starts cold")
                 offers.pop(0)

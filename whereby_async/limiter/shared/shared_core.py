@@ -51,7 +51,7 @@ SPENT: Final = 3
 """How calls end: answered; never sent; sent without an answer; granted and ended while the store was away."""
 
 
-class End(msgspec.Struct, omit_defaults=True):
+class End(msgspec.Struct):
     """A call has ended.
 
     Attributes:
@@ -80,7 +80,7 @@ class End(msgspec.Struct, omit_defaults=True):
     said: RateLimit | None = None
 
 
-class Ask(msgspec.Struct, omit_defaults=True):
+class Ask(msgspec.Struct):
     """Calls of one operation that want points, in the order in which they are to be served.
 
     Attributes:
@@ -98,7 +98,7 @@ class Ask(msgspec.Struct, omit_defaults=True):
     owed: bool = False
 
 
-class Request(msgspec.Struct, omit_defaults=True):
+class Request(msgspec.Struct):
     """What a member says.
 
     Attributes:
@@ -111,6 +111,7 @@ class Request(msgspec.Struct, omit_defaults=True):
         version: Version of that state.
         lease_for: Seconds that it lives without a sign of life.
         poll: Seconds after which it comes again if it waits for what others are doing.
+        discard: What the store has makes no sense to it.
         ends: What has ended.
         asks: What it wants points for.
     """
@@ -124,6 +125,7 @@ class Request(msgspec.Struct, omit_defaults=True):
     version: int = 0
     lease_for: float = 15.0
     poll: float = 0.05
+    discard: bool = False
     ends: list[End] = []
     asks: list[Ask] = []
 
@@ -163,14 +165,6 @@ class Reply(msgspec.Struct):
     damaged: bool = False
 
 
-class Booked(Grant, eq=False, gc=False):
-    """A grant, and what `book` says of it beside."""
-
-    owner: int
-    core: object
-    order: int
-
-
 class Member(msgspec.Struct):
     """One event loop of one process.
 
@@ -207,6 +201,14 @@ class Member(msgspec.Struct):
     generation: int = 0
 
 
+def booked_grant(  # noqa: PLR0913, PLR0917 - what `book` says
+    cost: int, price: Price, at: float, before: int, upto: int, top: float, generation: int, kind: int,
+    owner: int, core: object, order: int,  # noqa: ARG001 - the store does not need them
+) -> Grant:  # fmt: skip
+    """What the store keeps of a grant."""
+    return Grant(cost, price, at, before, upto, top, generation, kind)
+
+
 @dataclass(slots=True, eq=False)
 class SharedCore(Core):
     """The budget of many processes by one clock."""
@@ -223,6 +225,7 @@ class SharedCore(Core):
     _members: list[Member] = field(default_factory=list[Member])
     _owed_since: float = -math.inf
     _owed_paid: int = 0
+    _adopted: int = -1
     _alone: str = ""
     _alone_by: float = -math.inf
 
@@ -290,9 +293,11 @@ class SharedCore(Core):
         if self._version > 0:
             self._held_until = max(now, self._now) + PAUSE
 
-    def adopt(self, points: int, now: float) -> None:
-        """Others have spent so many points, by books that they keep elsewhere."""
-        self._spend(points, max(now, self._now))
+    def adopt(self, granted: int, released: int, now: float) -> None:
+        """Processes of another version have granted so many points ever, by books of their own, of which so many do not count any more."""
+        seen = self._adopted if self._adopted >= 0 else released
+        self._spend(granted - seen, max(now, self._now))
+        self._adopted = granted
 
     # Members
 
@@ -411,7 +416,7 @@ class SharedCore(Core):
                         break
                     return higher > 0
                 self._alone = ""
-                booked = self.book(Booked, index, price, now, verdict, 0)
+                booked = self.book(booked_grant, index, price, now, verdict, 0)
                 member.flight += cost
                 member.had += cost
                 member.waits[priority] -= cost
@@ -540,7 +545,7 @@ def carry_out(state: bytes | None, said: Request, offer: bytes | None, now: floa
 
     A server does the same in its own language.
     """
-    core = None if state is None else unpacked(state)
+    core = None if state is None or said.discard else unpacked(state)
     damaged = state is not None and core is None
     try:
         if core is None or not core.fits(said, now):

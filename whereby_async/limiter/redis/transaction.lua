@@ -1,0 +1,50 @@
+-- Answers one request of a member by the state that lies under KEYS[1], as `carry_out` in `shared/shared_core.py` does.
+-- KEYS[2] holds the books of the version before, while processes of that version still run: what they spend counts here.
+
+local function read(blob)
+  local ok, core = pcall(cmsgpack.unpack, blob)
+  if ok and type(core) == "table" and type(core._granted) == "number" then
+    return New.SharedCore(core)
+  end
+  return nil
+end
+
+local function adopt(core, now)
+  local books = redis.call("HMGET", KEYS[2], "books")[1]
+  if books then
+    local ok, before = pcall(cmsgpack.unpack, books)
+    if ok and type(before) == "table" and type(before.ledger) == "table" then
+      M.adopt(core, before.ledger.granted, before.ledger.ageing.released, now)
+    end
+  end
+end
+
+local time = redis.call("TIME")
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local said, offer = cmsgpack.unpack(ARGV[1]), ARGV[2]
+local stored = redis.call("HMGET", KEYS[1], "state")[1]
+local core = stored and not said.discard and read(stored) or nil
+local damaged = stored ~= false and core == nil
+
+local ok, reply = pcall(function()
+  if not core or not M.fits(core, said, now) then
+    local mine = offer ~= "" and read(offer)
+    if not mine then
+      return New.Reply({ now = now, unknown = true, damaged = damaged })
+    end
+    M.succeed(mine, core, now)
+    core = mine
+  end
+  adopt(core, now)
+  return M.transact(core, said, now)
+end)
+local state = stored or ""
+if not ok then
+  -- It can be read, and makes no sense.
+  reply, state = New.Reply({ now = now, unknown = true, damaged = true }), ""
+elseif not reply.unknown then
+  state = Pack.SharedCore(core)
+end
+redis.call("HSET", KEYS[1], "state", state)
+redis.call("PEXPIRE", KEYS[1], ARGV[3])
+return { cmsgpack.pack(reply), state }
