@@ -166,8 +166,15 @@ def test_a_write_that_ends_anywhere_leaves_the_state_before(
 def test_a_short_write_is_gone_on_with(file: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may take fewer bytes than it is given, and give fewer than it is asked for."""
     write, read = os.write, os.read
-    monkeypatch.setattr("os.write", lambda fd, content: write(fd, content[:9000]))
-    monkeypatch.setattr("os.read", lambda fd, size: read(fd, min(size, 7000)))
+
+    def write_some(fd: int, content: memoryview) -> int:
+        return write(fd, content[:9000])
+
+    def read_some(fd: int, size: int) -> bytes:
+        return read(fd, min(size, 7000))
+
+    monkeypatch.setattr("os.write", write_some)
+    monkeypatch.setattr("os.read", read_some)
     assert [add(file), add(file), add(file)] == [1, 2, 3]
     assert file.path.stat().st_size == 2 * SLOT
 
