@@ -105,7 +105,7 @@ class StateFile:
             state = change(state)
             if len(state) > LARGEST:
                 raise ValueError(f"a state of {len(state)} bytes is larger than {LARGEST}")
-            if os.getpid() != pid:  # `change` forked, and this is the child: the lock is its parent's
+            if os.getpid() != pid:  # pragma: no cover - `change` forked, and in the child: the lock is its parent's
                 return False
             with _in_plain_words(self.path):
                 _write(fd, version + 1, state)
@@ -123,7 +123,7 @@ def _newest(content: bytes) -> tuple[int, bytes | None]:
     for at in (0, _SLOT):
         checksum, mark, version, length = _HEADER.unpack_from(content, at)
         end = at + _HEADER.size + length
-        if mark == _MARK and version > newest[0] and length <= LARGEST and checksum == crc32(content[at + 4 : end]):
+        if mark == _MARK and version > newest[0] and checksum == crc32(content[at + 4 : end]):
             newest = version, content[at + _HEADER.size : end]
     return newest
 
@@ -255,7 +255,7 @@ def _is_own(folder: Path) -> bool:
 
 def _after_fork() -> None:
     """A child keeps no lock of its parent alive."""
-    while _open:
+    while _open:  # pragma: no cover - in a child of a process of the tests
         with contextlib.suppress(OSError):
             os.close(_open.pop())
 
