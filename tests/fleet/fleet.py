@@ -74,7 +74,7 @@ class Fleet:
     @property
     def key(self) -> str:
         """The key of the budget in the store."""
-        return f"whereby:{{{self._options['name']}}}:1"
+        return f"whereby:{{{self._options['name']}}}:2"
 
     def join(self, count: int, **options: Any) -> list[Child]:
         """So many processes more; `options` of their budgets in place of the fleet's."""

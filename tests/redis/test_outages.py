@@ -237,10 +237,10 @@ async def test_lost_books_are_made_anew_from_what_everybody_holds(make: Any, cli
     budgets, server = [make(), make()], Server()
     for budget in budgets:
         await call(budget, server)
-    flying = [await budget.acquire(3) for budget in budgets]
     for _ in range(10):
         await call(budgets[0], server)
-    client.delete(f"whereby:{{{name}}}:1")
+    flying = [await budget.acquire(3) for budget in budgets]
+    client.delete(f"whereby:{{{name}}}:2")
     for permit in flying:
         permit.settle(server.serve(permit.cost))
     await asyncio.gather(*[call(budget, server) for budget in budgets])
@@ -257,7 +257,7 @@ async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: Any,
     """As after a failover to a replica that lagged: what it has forgotten it is told again."""
     budget, server = make(), Server()
     await call(budget, server)
-    key = f"whereby:{{{name}}}:1"
+    key = f"whereby:{{{name}}}:2"
     await asyncio.sleep(0.1)
     old: Any = client.dump(key)
     for _ in range(15):
@@ -302,7 +302,7 @@ async def test_a_full_store_is_away(make: Any, own_store: Store, plain: Any) -> 
 
 async def test_a_key_of_another_kind_is_told(make: Any, client: Any, name: str) -> None:
     """Something else has taken the name."""
-    client.set(f"whereby:{{{name}}}:1", "mine")
+    client.set(f"whereby:{{{name}}}:2", "mine")
     budget, server = make(), Server()
     listener = Listener(budget)
     await call(budget, server)

@@ -266,8 +266,10 @@ class Queue:
                 windows = math.ceil((self.ahead(call, cost) + cost) / (dearest - 1))
                 wait = min(wait, alone + max(0, windows - 2) * core.period)
             if call.priority is not Priority.INTERACTIVE:
+                # It is owed a share before higher priorities then, but not before those that are older in its own.
                 owed_in = call.asked_at - call.waited + OLD * core.period - now
-                wait = min(wait, max(alone, owed_in))
+                older = self._priorities[call.priority].points(call.order)
+                wait = min(wait, max(core.least_wait(now, older + cost), alone, owed_in))
         return wait
 
     def likely_wait(self, call: WaitingCall, now: float) -> float:

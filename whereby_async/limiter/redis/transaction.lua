@@ -10,7 +10,7 @@ local function read(blob)
 end
 
 local function adopt(core, now)
-  local books = redis.call("HMGET", KEYS[2], "books")[1]
+  local books = redis.pcall("HMGET", KEYS[2], "books")[1]
   if books then
     local ok, before = pcall(cmsgpack.unpack, books)
     if ok and type(before) == "table" and type(before.ledger) == "table" then

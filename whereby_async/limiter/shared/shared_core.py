@@ -242,7 +242,6 @@ class SharedCore(Core):
     def transact(self, said: Request, now: float) -> Reply:  # noqa: C901 - one story, told in a row
         """Carry out a request."""
         now = max(now, self._now)
-        self._changes = []
         if now >= self._due_at:
             self._tidy(now)
         self._look_after(now)
@@ -274,6 +273,7 @@ class SharedCore(Core):
             again_at = min(again_at, now + said.poll)
         reply.again_in = again_at - now
         member.due = again_at
+        self._changes = []
         return reply
 
     def succeed(self, other: SharedCore | None, now: float) -> None:
@@ -383,8 +383,6 @@ class SharedCore(Core):
         higher, fair, least = 0, math.inf, math.inf
         for ask in asks:
             index += 1
-            if ask.owed and not self._owes(now):
-                continue
             if ask.priority != priority:
                 priority = ask.priority
                 higher, waiting, had, least = 0, 1, member.had, math.inf
@@ -401,9 +399,16 @@ class SharedCore(Core):
             while count < ask.count:
                 price = self.price(ask.operation, ask.seed)
                 cost = price.points
-                if not ask.owed and member.had > least and member.had + cost > fair:
+                if member.had > least and member.had + cost > fair:
                     return True
-                kept = 0 if ask.owed else higher
+                kept = higher
+                if ask.owed:
+                    # It stands before what waits here in higher priorities.
+                    kept += member.waits[0] if priority > 0 else 0
+                    kept += member.waits[1] if priority > 1 else 0
+                owed = ask.owed and kept > 0 and self._owes(now)
+                if owed:
+                    kept = 0
                 if priority == BATCH:
                     kept += self.kept(now, cost)
                 verdict = self.decide(now, price, kept)
@@ -425,7 +430,7 @@ class SharedCore(Core):
                 member.granted_at, member.generation = now, booked.generation
                 if booked.kind & UNKNOWN:
                     member.unknown += 1
-                if ask.owed:
+                if owed:
                     self._owed_paid += cost
                 grants.append(
                     Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.generation, booked.kind)
@@ -489,20 +494,20 @@ class SharedCore(Core):
         return changes
 
     def part(self, share: float, now: float) -> None:
-        """Become the budget of one process alone: it has this share of the limit, and of what was left of it and comes back."""
+        """Become the budget of one process alone: it has this share of the limit, and of what comes back."""
         self._lose(self._granted - self._answered, now)
-        left = self._edge - self._granted
         for entry in (*self._log, *self._lost):
             entry[1] = math.ceil(entry[1] * share)
         self._answered = int(sum(points for _, points, _ in self._log))
         self._granted = self._answered + int(sum(points for _, points, _ in self._lost))
         self._released = 0
-        self._edge = self._granted + math.floor(left * share) if left > -math.inf else left
-        self._least = int(self._least * share)
+        # What was advertised may be others' by now: one call asks.
+        self._edge = min(self._edge, self._granted)
+        self._least = min(self._least, 0)
         self._foreign *= share
         self._limit = self._limit_before = part_of(self._limit, share)
         self._limit_heard, self._limit_settled = None, False
-        self._cwnd, self._resumes = self._cwnd * share, 0.0
+        self._cwnd = self._resumes = 0.0
         self._fresh = self._recent = self._probing = self._probes = self._unknown_out = 0
         self._held_until = -math.inf
         self._members = []
