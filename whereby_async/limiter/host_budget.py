@@ -73,7 +73,10 @@ class HostPointBudget(SharedPointBudget):
         pins = checked_pins(costs)
         self._path = None if path is None else _checked_path(path)
         self._digest = ""
-        terms = Terms(label="HostPointBudget", limit=limit, period=float(period), pins=pins, reserve=float(reserve))
+        name = "" if self._path is None else self._path.name
+        terms = Terms(
+            label="HostPointBudget", name=name, limit=limit, period=float(period), pins=pins, reserve=float(reserve)
+        )
         super().__init__(terms, self._open_store_file)
 
     def name_after(self, base_url: str, api_key: str) -> None:

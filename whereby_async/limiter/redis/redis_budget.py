@@ -81,7 +81,7 @@ class RedisPointBudget(SharedPointBudget):
         keys = f"whereby:{{{name}}}:{_FORMAT}", f"whereby:{{{name}}}:{_FORMAT - 1}"
         address = Address(url_or_client, keys=keys, period=period, timeout=float(timeout))
         terms = Terms(
-            label="RedisPointBudget", limit=limit, period=float(period), pins=pins, reserve=float(reserve), share=share,
+            label="RedisPointBudget", name=name, limit=limit, period=float(period), pins=pins, reserve=float(reserve), share=share,
             refuse=on_unavailable == "raise",
         )  # fmt: skip
         super().__init__(terms, address.open_link)

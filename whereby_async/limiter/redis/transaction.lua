@@ -24,7 +24,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local said, offer = cmsgpack.unpack(ARGV[1]), ARGV[2]
 local stored = redis.call("HMGET", KEYS[1], "state")[1]
 local core = stored and not said.discard and read(stored) or nil
-local damaged = stored ~= false and core == nil
+local damaged = stored and stored ~= "" and core == nil or false
 
 local ok, reply = pcall(function()
   if not core or not M.fits(core, said, now) then
@@ -38,13 +38,14 @@ local ok, reply = pcall(function()
   adopt(core, now)
   return M.transact(core, said, now)
 end)
-local state = stored or ""
-if not ok then
-  -- It can be read, and makes no sense.
-  reply, state = New.Reply({ now = now, unknown = true, damaged = true }), ""
-elseif not reply.unknown then
-  state = Pack.SharedCore(core)
+if ok and reply.unknown then
+  return { cmsgpack.pack(reply), "" }
 end
+-- A state that can be read and makes no sense is thrown away.
+local state = ok and Pack.SharedCore(core) or ""
 redis.call("HSET", KEYS[1], "state", state)
 redis.call("PEXPIRE", KEYS[1], ARGV[3])
+if not ok then
+  reply = New.Reply({ now = now, unknown = true, damaged = true })
+end
 return { cmsgpack.pack(reply), state }

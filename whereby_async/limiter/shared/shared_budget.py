@@ -65,7 +65,7 @@ class SharedPointBudget(ProcessLimiter):
 
     def _take_orphans(self) -> list[SharedAccount]:
         """Accounts whose loop is closed and that have something to say; each is taken once."""
-        orphans = [account for account in self._shared.values() if account.gone or account.loop.is_closed()]
+        orphans = [account for account in list(self._shared.values()) if account.gone or account.loop.is_closed()]
         for account in orphans:
             account.gone = True
             if self._shared.get(account.loop) is account:
@@ -78,6 +78,10 @@ class SharedPointBudget(ProcessLimiter):
         except RuntimeError:
             return self._latest or self._account
         return self._shared.get(loop) or self._latest or self._account
+
+    def __repr__(self) -> str:
+        shown = super().__repr__()
+        return shown if self._closed else shown.replace(" ", f" {self._terms.name!r} ", 1)
 
     def snapshot(self) -> BudgetSnapshot:
         """The budget as the store told it last, and who waits for it in all processes. Costs nothing."""

@@ -15,8 +15,8 @@ leaves something to another only until the moment at which that one was to come,
 
 **A store may forget**: a file is deleted, a server is flushed, a replica that lags takes over. Each member keeps the last state that it
 was told. One that knows more than the store does offers its own, and the store takes it over (`succeed`). What was out then counts as
-spent, every lease is void, and for `PAUSE` nobody is granted anything, so that others who know even more can say so. Then one call goes
-first, as at a cold start. What was spent without the store counts from when it is told.
+spent, every lease is void, and for a pause nobody is granted anything, so that others who know even more can say so. Then one call goes
+first, as at a cold start. What was spent without the store counts from when it is told, after the same pause if the store was away for all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from ..core import HOLD, LIVE, NO, PATIENCE, UNKNOWN, Core, Grant, Price, PriceC
 LATE: Final = 0.5
 """Seconds that points are left for a member beyond the moment at which it was to come for them."""
 PAUSE: Final = 0.3
-"""Seconds in which members can tell what they know, after a store has lost its state."""
+MOST_PAUSE: Final = 2.5
+"""A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store was away or has lost
+its state."""
 COARSE_GRAIN: Final = 1 / 128
 """Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
 OWED_SHARE: Final = 0.05
@@ -244,6 +246,7 @@ class SharedCore(Core):
         now = max(now, self._now)
         if now >= self._due_at:
             self._tidy(now)
+        silence = now - self._now
         self._look_after(now)
         member = self._member(said.member)
         if said.seq <= member.seq:
@@ -262,6 +265,9 @@ class SharedCore(Core):
         for end in said.ends:
             if end.seq > booked:
                 self._end_call(member, end, now)
+                if end.how == SPENT and silence > self._pause() and now > self._held_until + self._pause():
+                    # The store was away for all, so others have something to report, too.
+                    self._hold(now)
         member.waits = said.waits
         member.calls = said.calls
         reply = Reply(now, member.lease)
@@ -284,20 +290,28 @@ class SharedCore(Core):
             self._version = max(self._version, other._version)  # noqa: SLF001
         self._lose(self._granted - self._answered, max(now, self._now))
         self._fresh = self._recent = self._probing = self._unknown_out = 0
-        self._cwnd = self._resumes = 0.0
         self._alone_until = -math.inf
         self._members = []
         self._epoch += 1
         self._base_version = self._version
         self._base_granted = self._granted
         if self._version > 0:
-            self._held_until = max(now, self._now) + PAUSE
+            self._hold(max(now, self._now))
 
     def adopt(self, granted: int, released: int, now: float) -> None:
         """Processes of another version have granted so many points ever, by books of their own, of which so many do not count any more."""
         seen = self._adopted if self._adopted >= 0 else released
         self._spend(granted - seen, max(now, self._now))
         self._adopted = granted
+
+    def _hold(self, now: float) -> None:
+        """Grant nothing for a while, and then one call first."""
+        self._held_until = now + self._pause()
+        self._cwnd = self._resumes = 0.0
+
+    def _pause(self) -> float:
+        """Seconds in which all members that were cut off have come back."""
+        return min(max(self._period / 10, PAUSE), MOST_PAUSE)
 
     # Members
 

@@ -56,7 +56,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What a shared budget was made with.
 
     Attributes:
-        label: The limiter's name.
+        label: The limiter's class.
+        name: What its processes call it.
         limit: Points per period, as far as is known.
         period: Seconds.
         pins: Prices that are never learned.
@@ -66,6 +67,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     label: str
+    name: str
     limit: int | None
     period: float
     pins: dict[str, int]
