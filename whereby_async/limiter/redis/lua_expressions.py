@@ -6,10 +6,12 @@ import ast
 import inspect
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from .lua_types import BOOL, NUM, STR, Rules, Type, Value, annotated, literal, lua_field, lua_name, parameters
+from .lua_types import BOOL, NUM, STR, Type, Value, annotated, literal, lua_field, lua_name, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from .lua_rules import Rules
 
 _SIGNS: Final = dict(
     pair.split("=", 1)

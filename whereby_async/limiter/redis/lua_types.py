@@ -1,4 +1,4 @@
-"""What the translator knows of values: types, constants in Lua, and the signatures of functions and classes."""
+"""What the translator knows of values: types, constants and names in Lua, and the signatures of functions and classes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import ast
 import inspect
 import math
 import string
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 _KINDS: Final = {"int": "num", "float": "num", "Mapping": "dict", "Sequence": "list"}
 _RESERVED: Final = {"end", "do", "elseif", "function", "goto", "local", "nil", "repeat", "then", "until"}
@@ -106,36 +103,3 @@ def parameters(made: Any) -> dict[str, Parameter]:
     """Those of a function, or the fields of a class."""
     found = inspect.signature(made).parameters.values()
     return {each.name: Parameter(annotated(each.annotation), each.default) for each in found}
-
-
-class Function(NamedTuple):
-    """A method or property, or a function of a module."""
-
-    node: ast.FunctionDef
-    module: ModuleType
-    made: Any
-    method: bool
-
-    @property
-    def called(self) -> Any:
-        """What Python calls."""
-        return getattr(self.made, "fget", self.made)
-
-
-class Rules:
-    """What the modules define, and what of it is needed.
-
-    Attributes:
-        functions: Those of the modules, and the methods of the state's class, by name.
-        fields: The fields of each class.
-        wanted: Functions to translate; it grows while they are.
-        made: Classes whose instances are made.
-        state: The class whose methods they are, if it is one.
-    """
-
-    def __init__(self, wanted: list[str]) -> None:
-        self.functions: dict[str, Function] = {}
-        self.fields: dict[str, dict[str, Parameter]] = {}
-        self.wanted = wanted
-        self.made: dict[str, None] = {}
-        self.state = ""

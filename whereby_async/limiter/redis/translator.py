@@ -17,8 +17,8 @@ assigned; a container of unknown type is refused where its kind matters, and a v
 *Operators*: `+ - * / // % **`, unary `-`, `& |` of small whole numbers, `+` of strings; comparisons, chained too (not of lists or dicts, and `<` of numbers
 only); `is None`, `is not None`; `in` and `not in` a dict or a string; `not`, `and`, `or`, `x if c else y` with Python's truth and values.
 *Access*: `a.b`, properties of `self`, `d[key]`, `x[2]`, `x[-1]`, `x[i]` where `i` is not negative.
-*Calls*: `self.method(…)`, functions of the modules (both with defaults and keywords), a parameter or variable; `int` (cuts), `float`, `bool`, `abs`, `min`, `max` of up to
-four or of a list, `len`, `sum` of a list, `math.ceil`, `floor`, `sqrt`, `exp`, `cast`; `append`, `pop()`, `pop(0)`, `clear` of a list; `get`, `pop(key)`, `pop(key, None)`, `clear` of a dict.
+*Calls*: `self.method(…)`, functions of the modules (both with defaults and keywords), a parameter or variable; `int` (cuts), `float`, `bool`, `abs`, `min`, `max` of
+several or of a list, `len`, `sum` of a list, `math.ceil`, `floor`, `sqrt`, `exp`, `cast`; `append`, `pop()`, `pop(0)`, `clear` of a list; `get`, `pop(key)`, `pop(key, None)`, `clear` of a dict.
 *Statements*: assignments (several targets, tuples, annotated, augmented), `del d[key]`, `if`, `while`, `break`, `continue`, `return`, `pass`; `for` over a list, a tuple,
 `range` of one or two, `sorted(d.items())` of a dict. `assert` and docstrings are left out. A tuple may be unpacked: `for at, points, _ in log`.
 
@@ -29,28 +29,13 @@ Unlike in Python, a division by zero, a missing key and an index beyond the end 
 from __future__ import annotations
 
 import ast
-import inspect
 import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from ...errors import ConfigurationError
 from .lua_expressions import Expressions
-from .lua_types import (
-    NONE,
-    NUM,
-    STR,
-    Function,
-    Parameter,
-    Rules,
-    Type,
-    Value,
-    annotated,
-    literal,
-    lua_field,
-    lua_name,
-    parameters,
-)
+from .lua_rules import Rules, read
+from .lua_types import NONE, NUM, STR, Parameter, Type, Value, annotated, literal, lua_field, lua_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +53,7 @@ def translated(entry: str, *modules: ModuleType) -> str:
         ConfigurationError: The modules' sources are not there.
         SyntaxError: They use what is not in the subset.
     """
-    rules = _read(entry.split(), modules)
+    rules = read(entry.split(), modules)
     functions: dict[str, str] = {}
     for name in rules.wanted:  # It grows meanwhile.
         if name not in functions:
@@ -81,40 +66,6 @@ def translated(entry: str, *modules: ModuleType) -> str:
         resources.files("whereby_async.limiter.redis").joinpath("helpers.lua").read_text("utf-8").split("\nlocal ")[1:]
     )
     return "".join(f"local {each}\n" for each in helpers if each.split()[0] in used) + text
-
-
-def _read(wanted: list[str], modules: Iterable[ModuleType]) -> Rules:
-    """What the modules define, and the last class that has the wanted methods."""
-    rules = Rules(wanted)
-    owner: type = object
-    methods: dict[type, dict[str, Function]] = {}
-    for module in modules:
-        for node in ast.parse(_source(module)).body:
-            made = vars(module).get(getattr(node, "name", ""))
-            if isinstance(node, ast.FunctionDef):
-                rules.functions[node.name] = Function(node, module, made, method=False)
-            elif isinstance(node, ast.ClassDef) and isinstance(made, type):
-                parts = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-                methods[made] = {
-                    each.name: Function(each, module, vars(made)[each.name], method=True) for each in parts
-                }
-                rules.fields[node.name] = parameters(made)
-                owner = made if all(hasattr(made, name) for name in wanted) else owner
-    for cls in reversed(owner.__mro__):
-        rules.functions |= methods.get(cls, {})
-    rules.state = "" if owner is object else owner.__name__
-    return rules
-
-
-def _source(module: ModuleType) -> str:
-    """A module's text, also out of a zip file."""
-    try:
-        return inspect.getsource(module)
-    except (OSError, TypeError) as error:
-        raise ConfigurationError(
-            f"a shared budget needs the source of {module.__name__}, which is not there: ship the .py files of whereby_async.limiter "
-            "beside the compiled ones (PyInstaller: module_collection_mode={'whereby_async': 'py'}, or --collect-all whereby_async)"
-        ) from error
 
 
 def _maker(name: str, fields: dict[str, Parameter]) -> str:
