@@ -3,10 +3,20 @@
 
 local function read(blob)
   local ok, core = pcall(cmsgpack.unpack, blob)
-  if ok and type(core) == "table" and type(core._granted) == "number" then
-    return New.SharedCore(core)
+  if not ok or type(core) ~= "table" or type(core._granted) ~= "number" then
+    return nil
   end
-  return nil
+  -- Empty dicts are left out below, since they would be read as lists; the plain prices are a cache.
+  core._prices, core._plain_prices = core._prices or {}, {}
+  return core
+end
+
+local function packed(core)
+  core._plain_prices = nil
+  if next(core._prices) == nil then
+    core._prices = nil
+  end
+  return cmsgpack.pack(core)
 end
 
 local function adopt(core, now)
@@ -30,7 +40,7 @@ local ok, reply = pcall(function()
   if not core or not M.fits(core, said, now) then
     local mine = offer ~= "" and read(offer)
     if not mine then
-      return New.Reply({ now = now, unknown = true, damaged = damaged })
+      return { now = now, unknown = true, damaged = damaged }
     end
     M.succeed(mine, core, now)
     core = mine
@@ -42,10 +52,10 @@ if ok and reply.unknown then
   return { cmsgpack.pack(reply), "" }
 end
 -- A state that can be read and makes no sense is thrown away.
-local state = ok and Pack.SharedCore(core) or ""
+local state = ok and packed(core) or ""
 redis.call("HSET", KEYS[1], "state", state)
 redis.call("PEXPIRE", KEYS[1], ARGV[3])
 if not ok then
-  reply = New.Reply({ now = now, unknown = true, damaged = true })
+  reply = { now = now, unknown = true, damaged = true }
 end
 return { cmsgpack.pack(reply), state }

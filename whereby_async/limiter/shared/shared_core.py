@@ -262,10 +262,10 @@ class SharedCore(Core):
         if said.heard < booked:
             self._take_back(member)
         member.unheard = []
-        for end in said.ends:
-            if end.seq > booked:
-                self._end_call(member, end, now)
-                if end.how == SPENT and silence > self._pause() and now > self._held_until + self._pause():
+        for ended in said.ends:
+            if ended.seq > booked:
+                self._end_call(member, ended, now)
+                if ended.how == SPENT and silence > self._pause() and now > self._held_until + self._pause():
                     # The store was away for all, so others have something to report, too.
                     self._hold(now)
         member.waits = said.waits
@@ -355,23 +355,23 @@ class SharedCore(Core):
             if kind & UNKNOWN:
                 member.unknown -= 1
 
-    def _end_call(self, member: Member, end: End, now: float) -> None:
+    def _end_call(self, member: Member, ended: End, now: float) -> None:
         """A call of this member has ended."""
-        if end.how == SPENT:
-            self._spend(end.cost, now)
+        if ended.how == SPENT:
+            self._spend(ended.cost, now)
             return
-        cost, kind, price = end.cost, end.kind, self.price(end.operation, end.seed)
-        if end.lease == member.lease:
+        cost, kind, price = ended.cost, ended.kind, self.price(ended.operation, ended.seed)
+        if ended.lease == member.lease:
             member.flight -= cost
             if kind & UNKNOWN:
                 member.unknown -= 1
         else:
             # Its points count as spent already.
-            cost, kind, price = 0, LIVE, self.price("", end.seed)
-        grant = Grant(cost, price, end.at, end.before, end.upto, end.top, end.generation, kind)
-        if end.how == SETTLED:
-            self.answer(grant, now, end.said)
-        elif end.how == RELEASED:
+            cost, kind, price = 0, LIVE, self.price("", ended.seed)
+        grant = Grant(cost, price, ended.at, ended.before, ended.upto, ended.top, ended.generation, kind)
+        if ended.how == SETTLED:
+            self.answer(grant, now, ended.said)
+        elif ended.how == RELEASED:
             self.refund(grant)
         else:
             self.lost(grant, now)
