@@ -10,7 +10,7 @@ table of an instance has its fields. What is empty or zero is false, as in Pytho
 *Expressions*: `+ - * / **`, unary `-`, `& |` of small whole numbers, comparisons (chained ones if what stands between is pure), `is None`, `in` a string,
 `not`, `and`, `or`, `x if c else y` where `x` is neither `None` nor false, `a.b`, `x[0]`, `x[-1]`, `x[i]` with `i` from 0 on, `d[key]` where a field is annotated as a
 `dict`, constants of the modules, `math.inf`.
-*Calls*: `self.method(…)` with positions, properties of `self`, functions of the modules, a parameter; `int` (cuts off), `abs`, `min`, `max` of several values, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a list, `get(key)` and `clear` of a dict.
+*Calls*: `self.method(…)` with positions, properties of `self`, functions of the modules, a parameter; `int` (cuts off), `abs`, `min`, `max`, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a list, `get(key)` and `clear` of a dict.
 *Statements*: assignments, also of tuples to tuples, to several targets, and augmented; `if`, `while`, `break`, `return`, `pass`; `for` over a list, with a tuple of names too.
 """
 
@@ -254,6 +254,8 @@ class _Body:
             case _ if keywords:
                 self.refuse(node)
             case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="math"), attr=name) if name in _BUILT_IN:
+                if name in {"min", "max"} and len(given) == 1:
+                    given = [f"unpack({given[0]})"]
                 return f"py.{name}({', '.join(given)})"
             case ast.Name():
                 return f"{self.value(func)}({', '.join(given)})"

@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
-from ..core import HOLD, LIVE, NO, PATIENCE, UNKNOWN, Core, Grant, Price, PriceChange
+from ..core import HOLD, LIVE, NO, UNKNOWN, Core, Grant, Price, PriceChange
 
 LATE: Final = 0.5
 """Seconds that points are left for a member beyond the moment at which it was to come for them."""
@@ -123,7 +123,7 @@ class Request(msgspec.Struct):
     heard: int
     waits: list[int]
     calls: list[int]
-    epoch: int = 0
+    epoch: float = 0.0
     version: int = 0
     lease_for: float = 15.0
     poll: float = 0.05
@@ -216,9 +216,10 @@ class SharedCore(Core):
     """The budget of many processes by one clock."""
 
     first_period: float = 60.0
-    _epoch: int = 0
+    _epoch: float = 0.0
     _version: int = 0
     # Where this epoch began.
+    _base_epoch: float = 0.0
     _base_version: int = 0
     _base_granted: int = 0
     _held_until: float = -math.inf
@@ -239,7 +240,7 @@ class SharedCore(Core):
             return False
         if said.epoch == self._epoch:
             return said.version <= self._version
-        return said.version <= self._base_version
+        return said.epoch != self._base_epoch or said.version <= self._base_version
 
     def transact(self, said: Request, now: float) -> Reply:  # noqa: C901 - one story, told in a row
         """Carry out a request."""
@@ -284,19 +285,20 @@ class SharedCore(Core):
 
     def succeed(self, other: SharedCore | None, now: float) -> None:
         """Become the store's state, in place of what it has."""
+        now = max(now, self._now)
+        self._base_epoch, self._base_version = self._epoch, self._version
         if other is not None:
             self._spend(other._granted - other._base_granted, now)  # noqa: SLF001 - of its own class
-            self._epoch = max(self._epoch, other._epoch)  # noqa: SLF001
             self._version = max(self._version, other._version)  # noqa: SLF001
-        self._lose(self._granted - self._answered, max(now, self._now))
+        self._count(self._granted - self._answered, now)
+        self._lost = []
         self._fresh = self._recent = self._probing = self._unknown_out = 0
         self._alone_until = -math.inf
         self._members = []
-        self._epoch += 1
-        self._base_version = self._version
+        self._epoch = now
         self._base_granted = self._granted
         if self._version > 0:
-            self._hold(max(now, self._now))
+            self._hold(now)
 
     def adopt(self, granted: int, released: int, now: float) -> None:
         """Processes of another version have granted so many points ever, by books of their own, of which so many do not count any more."""
@@ -324,7 +326,7 @@ class SharedCore(Core):
             member.had *= faded
             silent = now - member.seen
             if member.lease and silent > member.lease_for:
-                self._lose(member.flight, now)
+                self._count(member.flight, now)
                 self._unknown_out -= member.unknown
                 member.lease = member.flight = member.unknown = 0
                 member.unheard = []
@@ -368,6 +370,7 @@ class SharedCore(Core):
         else:
             # Its points count as spent already.
             cost, kind, price = 0, LIVE, self.price("", ended.seed)
+            self._busy_least = -1
         grant = Grant(cost, price, ended.at, ended.before, ended.upto, ended.top, ended.generation, kind)
         if ended.how == SETTLED:
             self.answer(grant, now, ended.said)
@@ -375,11 +378,6 @@ class SharedCore(Core):
             self.refund(grant)
         else:
             self.lost(grant, now)
-
-    def _lose(self, points: int, now: float) -> None:
-        """So many points are out, and nobody will say how their calls end."""
-        if points > 0:
-            self.lost(Grant(points, self.price("", 1), now, 0, 0, 0.0, -2, LIVE), now)
 
     def _spend(self, points: int, now: float) -> None:
         """So many points were spent that this state knows nothing of."""
@@ -428,7 +426,7 @@ class SharedCore(Core):
                 verdict = self.decide(now, price, kept)
                 if verdict == HOLD:
                     # It has to go alone: nobody else goes until it has gone.
-                    self._alone, self._alone_by = member.id, now + PATIENCE
+                    self._alone, self._alone_by = member.id, now + 2 * LATE
                     return True
                 if verdict == NO:
                     if ask.owed:
@@ -475,7 +473,7 @@ class SharedCore(Core):
         return len(self._members)
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[float, int]:
         """Epoch and version."""
         return self._epoch, self._version
 
@@ -509,11 +507,11 @@ class SharedCore(Core):
 
     def part(self, share: float, now: float) -> None:
         """Become the budget of one process alone: it has this share of the limit, and of what comes back."""
-        self._lose(self._granted - self._answered, now)
-        for entry in (*self._log, *self._lost):
+        self._count(self._granted - self._answered, now)
+        self._lost = []
+        for entry in self._log:
             entry[1] = math.ceil(entry[1] * share)
-        self._answered = int(sum(points for _, points, _ in self._log))
-        self._granted = self._answered + int(sum(points for _, points, _ in self._lost))
+        self._granted = self._answered = int(sum(points for _, points, _ in self._log))
         self._released = 0
         # What was advertised may be others' by now: one call asks.
         self._edge = min(self._edge, self._granted)
