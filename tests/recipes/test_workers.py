@@ -54,10 +54,15 @@ def _stopped(worker: int) -> Generator[None]:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("server", COMMANDS)
-async def test_workers_share_one_budget(server: str, store: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["file", "store"])
+async def test_workers_share_one_budget(
+    server: str, where: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Two workers serve what the window has points for, all of it; the rest hears 503 and when to come, and Whereby never says 429."""
     async with FakeWhereby(limit=LIMIT) as fake:
-        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "REDIS_URL": store}
+        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url}
+        if where == "store":
+            variables["REDIS_URL"] = request.getfixturevalue("store")
         with Program(*COMMANDS[server], place=tmp_path, variables=variables) as program:
             await asyncio.to_thread(program.serving, workers=2)
             # One connection for each request, since a kept one stays with its worker.
@@ -73,9 +78,40 @@ async def test_workers_share_one_budget(server: str, store: str, tmp_path: Path)
         assert (fake.throttled, len(fake.meetings), statuses) == (0, SERVED, {201: SERVED, 503: SERVED})
         assert first[1] != second[1]
         assert all(30 < seconds <= 61 for seconds in waits), waits
-        # uvicorn's first process, which serves nothing itself, ends with its listening socket open
-        port = program.url.rpartition(":")[2]
-        assert (code, program.complaints(but=rf"unclosed .* laddr=\('127.0.0.1', {port}\)>")) == (0, [])
+        assert (code, _complaints(program)) == (0, [])
+
+
+def _complaints(program: Program) -> list[str]:
+    """But for uvicorn's first process, which serves nothing itself and ends with its listening socket open."""
+    port = program.url.rpartition(":")[2]
+    return program.complaints(but=rf"unclosed .* laddr=\('127.0.0.1', {port}\)>")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("server", COMMANDS)
+async def test_four_workers_under_load_are_never_refused(server: str, tmp_path: Path) -> None:
+    """More people than three windows have points for, all at once, at four workers with the budget in a file: no 429, all are served."""
+    period = 2.0
+    rooms = round(3.2 * SERVED)
+    command = [word.replace("workers_app", "recipes.short_minute_workers") for word in COMMANDS[server]]
+    command[command.index("--workers") + 1] = "4"
+    async with FakeWhereby(limit=LIMIT, period=period) as fake:
+        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(period)}
+        with Program(*command, place=tmp_path, variables=variables) as program:
+            await asyncio.to_thread(program.serving, workers=4)
+            served: Counter[str] = Counter()
+
+            async def person(session: aiohttp.ClientSession) -> None:
+                while (answer := await _ask(session, program.url))[0] != 201:
+                    await asyncio.sleep(0.2)
+                served[answer[1]] += 1
+
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
+                await asyncio.wait_for(asyncio.gather(*(person(session) for _ in range(rooms))), 30 * period)
+            code = await asyncio.to_thread(program.end)
+        assert (fake.throttled, len(fake.meetings)) == (0, rooms)
+        assert len(served) == 4
+        assert (code, _complaints(program)) == (0, [])
 
 
 WORKER = ("-m", "rq.cli", "worker", "--config", "rq_jobs", "--with-scheduler")

@@ -1,6 +1,6 @@
-"""Several worker processes, on one machine or many, that share one budget of points in Redis or Valkey.
+"""Several worker processes that share one budget of points: in a file on one machine, in Redis or Valkey on several.
 
-Run it with WHEREBY_API_KEY and REDIS_URL set: `uvicorn --workers 4 workers_app:app`, or
+Run it with WHEREBY_API_KEY set, and on several machines REDIS_URL too: `uvicorn --workers 4 workers_app:app`, or
 `gunicorn --worker-class asgi --workers 4 workers_app:app`.
 """
 
@@ -17,7 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from whereby_async import Priority, Throttled, WherebyClient
-from whereby_async.limiter import RedisPointBudget
+from whereby_async.limiter import HostPointBudget, RedisPointBudget
+
+
+def shared_budget() -> HostPointBudget | RedisPointBudget:
+    if url := os.environ.get("REDIS_URL"):
+        return RedisPointBudget(url)
+    return HostPointBudget()
 
 
 class State(TypedDict):
@@ -27,7 +33,7 @@ class State(TypedDict):
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[State]:
     async with (
-        aclosing(RedisPointBudget(os.environ["REDIS_URL"])) as budget,
+        aclosing(shared_budget()) as budget,
         WherebyClient(limiter=budget, priority=Priority.INTERACTIVE, max_wait=2.0) as client,
     ):
         yield {"whereby": client}
