@@ -9,7 +9,7 @@ import pytest
 from fleet.stores import KINDS, Store
 from limiter.serving import LIMIT, PERIOD
 
-from whereby_async.limiter import RedisPointBudget
+from whereby_async.limiter import HostPointBudget, RedisPointBudget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -44,7 +44,7 @@ def client(running: Store) -> Iterator[Any]:
 
 @pytest.fixture
 async def make(store: str, name: str) -> AsyncIterator[Any]:
-    """Makes budgets of one name, each of which stands for a process, and closes them."""
+    """Makes budgets of one name in the store, each of which stands for a process, and closes them."""
     made: list[RedisPointBudget] = []
 
     def make(url: Any = store, **options: Any) -> RedisPointBudget:
@@ -53,6 +53,22 @@ async def make(store: str, name: str) -> AsyncIterator[Any]:
         return made[-1]
 
     yield make
+    for budget in made:
+        await budget.aclose()
+
+
+@pytest.fixture(params=["file", "store"])
+async def share(request: pytest.FixtureRequest, store: str, name: str, tmp_path: Path) -> AsyncIterator[Any]:
+    """Makes budgets that lie in one file or in the store, each of which stands for a process, and closes them."""
+    made: list[HostPointBudget | RedisPointBudget] = []
+    url = store if request.param == "store" else ""
+
+    def share(**options: Any) -> HostPointBudget | RedisPointBudget:
+        options = {"period": PERIOD, "limit": LIMIT, **options}
+        made.append(RedisPointBudget(url, name=name, **options) if url else HostPointBudget(tmp_path / "b", **options))
+        return made[-1]
+
+    yield share
     for budget in made:
         await budget.aclose()
 

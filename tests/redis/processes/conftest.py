@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,10 +22,13 @@ def yard() -> Iterator[Yard]:
     yard.close()
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which store."""
-    return str(request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """All stores, and a file where no store is needed."""
+    if "kind" in metafunc.fixturenames:
+        needs_store = {"store", "mortal"} & {*metafunc.fixturenames} or "kind" in inspect.signature(
+            metafunc.function
+        ).parameters
+        metafunc.parametrize("kind", KINDS if needs_store else ["file", *KINDS])
 
 
 @pytest.fixture
@@ -35,11 +39,17 @@ def store(tmp_path: Path, kind: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def fleet(yard: Yard, store: Store) -> Iterator[Callable[..., Fleet]]:
-    """Makes fleets on the store."""
+def where(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder, or the URL of a store."""
+    return str(tmp_path) if kind == "file" else str(request.getfixturevalue("store").url)
+
+
+@pytest.fixture
+def fleet(yard: Yard, where: str) -> Iterator[Callable[..., Fleet]]:
+    """Makes fleets on that."""
     made: list[Fleet] = []
 
-    def make(count: int, *, url: str = store.url, **options: Any) -> Fleet:
+    def make(count: int, *, url: str = where, **options: Any) -> Fleet:
         made.append(Fleet(yard, url, count=count, **options))
         return made[-1]
 

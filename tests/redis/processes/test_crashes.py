@@ -81,3 +81,43 @@ def test_processes_that_die_one_after_the_other_leave_nobody_stuck(fleet: Callab
     assert [each["begun"] - each["ended"] for each in said] == [0] * 4
     assert min(each["points"] for each in said) >= 20
     assert max(each["longest"] for each in said) < 3 * PERIOD
+
+
+def test_a_process_that_stands_still_while_it_waits_keeps_nobody_waiting(fleet: Callable[..., Fleet]) -> None:
+    """SIGSTOP for several windows: the others go on, and it goes on where it was: nothing is lost, stuck or refused."""
+    crew = fleet(3, limit=120, period=1.2)
+    crew.ask("saturate", callers=8)
+    crew.windows(2)
+    still = crew.workers[0]
+    crew.until(lambda said: said[0]["waiting"] >= 4)
+    with still.stopped():
+        before = len(crew.look()["windows"])
+        crew.windows(5)
+        full = crew.look()["windows"][before + 1 : -1]
+        assert min(window["points"] for window in full) >= 110
+    crew.windows(2)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] <= 5
+    assert [each["failed"] for each in said] == [{}] * 3
+    assert [each["begun"] - each["ended"] for each in said] == [0] * 3
+    assert seen["windows"][-2]["by"].get("w1", 0) > 0
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
+def test_processes_are_killed_at_any_moment(fleet: Callable[..., Fleet], kills: int) -> None:
+    """SIGKILL in the middle of whatever they do, and new ones in their place: nobody else is stuck, at most a few calls are refused."""
+    crew = fleet(4, limit=200, period=1.0)
+    crew.ask("saturate", callers=12)
+    crew.windows(1)
+    for number in range(kills):
+        time.sleep(0.1 + 0.37 * number % 0.5)  # wherever that is
+        crew.lose(crew.workers[0])
+        crew.join(1)[0].ask("saturate", callers=12)
+    crew.windows(3)
+    said = crew.ask("stop", patience=20)
+    seen = crew.look()
+    assert seen["throttled"] <= 5
+    assert [each["failed"] for each in said] == [{}] * 4
+    assert [each["begun"] - each["ended"] for each in said] == [0] * 4
+    assert [len(each["log"]) for each in said] == [0] * 4

@@ -50,7 +50,7 @@ def run(program: str, plan: dict[str, Any]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_forked_children_spend_from_the_same_budget(fleet: Callable[..., Fleet], store: Store) -> None:
+def test_forked_children_spend_from_the_same_budget(fleet: Callable[..., Fleet]) -> None:
     """A process that has used its budget forks, and goes on beside its children: connections of their own, no 429."""
     crew = fleet(2, limit=60, period=PERIOD)
     crew.ask("saturate", callers=4)
