@@ -80,7 +80,8 @@ def test_processes_that_die_one_after_the_other_leave_nobody_stuck(fleet: Callab
     assert [each["failed"] for each in said] == [{}] * 4
     assert [each["begun"] - each["ended"] for each in said] == [0] * 4
     assert min(each["points"] for each in said) >= 20
-    assert max(each["longest"] for each in said) < 3 * PERIOD
+    # Whoever waits for the one call of a process that died waits for two seconds.
+    assert max(each["longest"] for each in said) < 3 * PERIOD + 2
 
 
 def test_a_process_that_stands_still_while_it_waits_keeps_nobody_waiting(fleet: Callable[..., Fleet]) -> None:
