@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "limiter_servers.py": ((), ("--only", "fastify")),
     "limiter_sockets.py": ((), ()),
     "webhooks.py": ((), ()),
-    "redis_scale.py": (("scale",), ("--help",)),
+    "shared_budgets.py": (("scale",), ("--help",)),
     "batch_memory.py": (("--calls",), ("--items", "2000", "--calls")),
 }
 """Those that say what they have to say by themselves: their arguments, and those for a quick run."""

@@ -16,11 +16,12 @@ import redis.asyncio
 
 from whereby_async import Priority, WherebyClient, WherebyError
 from whereby_async.limiter import HostPointBudget, RateLimit, RedisPointBudget
+from whereby_async.limiter.state_file import StateFile
 
 from .orders import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from whereby_async.hooks import OutageDetails
     from whereby_async.limiter import Permit
@@ -243,6 +244,32 @@ class Worker(Program):
         cpu, began = time.process_time(), time.monotonic()
         await asyncio.gather(*[caller() for _ in range(callers)])
         return {"count": count, "cpu": (time.process_time() - cpu) / count, "rate": count / (time.monotonic() - began)}
+
+    async def stalls(self, seconds: float) -> dict[str, float]:
+        """For so long: the median processor time of a change of the file, and how long the slowest but one in a thousand held the loop."""
+        took: list[float] = []
+        cpu: list[float] = []
+        plain = StateFile.try_change
+
+        def timed(file: StateFile, change: Callable[[bytes | None], bytes]) -> bool:
+            began, spent = time.perf_counter(), time.thread_time()
+            try:
+                return plain(file, change)
+            finally:
+                took.append(time.perf_counter() - began)
+                cpu.append(time.thread_time() - spent)
+
+        StateFile.try_change = timed  # type: ignore[method-assign]
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            StateFile.try_change = plain  # type: ignore[method-assign]
+        took.sort()
+        return {
+            "cpu_ms": round(1000 * statistics.median(cpu), 3),
+            "stall_ms": round(1000 * took[int(0.999 * (len(took) - 1))], 3),
+            "count": len(took),
+        }
 
     async def fork(self, callers: int, seconds: float) -> list[int]:
         """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""
