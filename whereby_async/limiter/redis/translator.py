@@ -43,8 +43,14 @@ local py = {
 _ARITHMETIC: Final = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
 _BITS: Final = {ast.BitAnd: "bit.band", ast.BitOr: "bit.bor"}
 _COMPARED: Final = {
-    **{ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "~="},
-    **{ast.Is: "==", ast.IsNot: "~="},
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "~=",
+    ast.Is: "==",
+    ast.IsNot: "~=",
 }
 _BUILT_IN: Final = {"int", "abs", "len", "min", "max", "ceil", "floor", "sqrt", "exp"}
 _KEYWORDS: Final = {"end", "do", "elseif", "function", "local", "nil", "repeat", "then", "until"}
@@ -180,7 +186,7 @@ class _Body:
             case _:
                 return f"py.true_({self.value(node)})"
 
-    def value(self, node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each construct
+    def value(self, node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912, RET503 - one case for each construct
         """An expression."""
         match node:
             case ast.Constant(value=value):
@@ -227,10 +233,9 @@ class _Body:
                 return f"{{{', '.join(map(self.value, elements))}}}"
             case ast.Call(func=func, args=args, keywords=keywords):
                 return self.call(node, func, args, keywords)
-            case _:
-                self.refuse(node)
+        self.refuse(node)
 
-    def literal(self, value: Any, node: ast.expr) -> str:
+    def literal(self, value: Any, node: ast.expr) -> str:  # noqa: RET503 - `refuse` does not return
         """A constant."""
         if value is None or isinstance(value, bool):
             return {None: "nil", True: "true", False: "false"}[value]
@@ -245,7 +250,7 @@ class _Body:
         self.wanted.append(name)
         return f"M.{name}"
 
-    def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:
+    def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:  # noqa: C901, PLR0911, RET503
         """A call."""
         given = [self.value(each) for each in args]
         match func:
@@ -274,8 +279,7 @@ class _Body:
                 return f"py.clear({self.value(base)})"
             case ast.Attribute(value=base, attr="get") if len(given) == 1:
                 return f"{self.value(base)}[{given[0]}]"
-            case _:
-                self.refuse(node)
+        self.refuse(node)
 
     def made(self, node: ast.Call, name: str, given: list[str], named: dict[str, str]) -> str:
         """A new instance."""

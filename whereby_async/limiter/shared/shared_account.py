@@ -26,7 +26,7 @@ from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
 from ..budget_checks import check_cost
 from ..core import PATIENCE, Grant
 from ..queue import OLD
-from .shared_core import RELEASED, SETTLED, SPENT, Ask, End, Reply, Request, SharedCore, unpacked
+from .shared_core import RELEASED, SETTLED, SPENT, Ask, End, Reply, Request, SharedCore, pause_of, unpacked
 from .store import Store, StoreAwayError, Terms
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ MANY: Final = 32
 """Points out in one loop from which on transactions keep a distance."""
 POLL: Final = (0.02, 0.5)
 """Seconds after which a loop that waits for what others are doing asks again: at first, and at most."""
-RETRY: Final = (0.1, 1.0)
-"""Seconds after which a store that is away is tried again: at first, and at most."""
+RETRY: Final = 0.1
+"""Seconds after which a store that is away is tried again, at first."""
 UNKNOWN_SHARE: Final = 0.1
 """Part of the limit for a process that does not know how many others there are."""
 
@@ -149,7 +149,7 @@ class SharedAccount(Account):
         self._talking: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._lifetime: AsyncGenerator[None, None] | None = None
-        self._retry_at, self._retry_in = -math.inf, RETRY[0]
+        self._retry_at, self._retry_in = -math.inf, RETRY
         self._used_at = -math.inf
         self._share = 1.0
         self._short = False
@@ -542,7 +542,8 @@ class SharedAccount(Account):
         try:
             now = self.now()
             first = self._retry_at == -math.inf
-            self._retry_in = RETRY[0] if first else min(2 * self._retry_in, RETRY[1], max(terms.period / 10, RETRY[0]))
+            # All must have come back within the pause that the store makes then.
+            self._retry_in = RETRY if first else min(2 * self._retry_in, pause_of(terms.period) / 2)
             self._retry_at = now + self._retry_in
             if terms.refuse:
                 self._outage.reason = reason

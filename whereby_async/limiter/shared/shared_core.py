@@ -36,6 +36,8 @@ PAUSE: Final = 0.3
 MOST_PAUSE: Final = 2.5
 """A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store was away or has lost
 its state."""
+UNSEEN: Final = 0.05
+"""Part of its share that a process leaves unused in the period in which the store goes away: others were granted it meanwhile, unseen."""
 COARSE_GRAIN: Final = 1 / 128
 """Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
 OWED_SHARE: Final = 0.05
@@ -203,6 +205,11 @@ class Member(msgspec.Struct):
     generation: int = 0
 
 
+def pause_of(period: float) -> float:
+    """Seconds in which all members that were cut off have come back."""
+    return min(max(period / 10, PAUSE), MOST_PAUSE)
+
+
 def booked_grant(  # noqa: PLR0913, PLR0917 - what `book` says
     cost: int, price: Price, at: float, before: int, upto: int, top: float, generation: int, kind: int,
     owner: int, core: object, order: int,  # noqa: ARG001 - the store does not need them
@@ -266,7 +273,11 @@ class SharedCore(Core):
         for ended in said.ends:
             if ended.seq > booked:
                 self._end_call(member, ended, now)
-                if ended.how == SPENT and silence > self._pause() and now > self._held_until + self._pause():
+                if (
+                    ended.how == SPENT
+                    and silence > pause_of(self._period)
+                    and now > self._held_until + pause_of(self._period)
+                ):
                     # The store was away for all, so others have something to report, too.
                     self._hold(now)
         member.waits = said.waits
@@ -308,12 +319,8 @@ class SharedCore(Core):
 
     def _hold(self, now: float) -> None:
         """Grant nothing for a while, and then one call first."""
-        self._held_until = now + self._pause()
+        self._held_until = now + pause_of(self._period)
         self._cwnd = self._resumes = 0.0
-
-    def _pause(self) -> float:
-        """Seconds in which all members that were cut off have come back."""
-        return min(max(self._period / 10, PAUSE), MOST_PAUSE)
 
     # Members
 
@@ -512,6 +519,7 @@ class SharedCore(Core):
         for entry in self._log:
             entry[1] = math.ceil(entry[1] * share)
         self._granted = self._answered = int(sum(points for _, points, _ in self._log))
+        self._spend(math.ceil(part_of(self._limit, share) * UNSEEN), now)
         self._released = 0
         # What was advertised may be others' by now: one call asks.
         self._edge = min(self._edge, self._granted)
