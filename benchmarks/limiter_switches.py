@@ -38,7 +38,7 @@ from msgspec.structs import replace
 from benchmarks.limiter_figures import FRESH, rows
 from whereby_async.limiter import core as core_module
 from whereby_async.limiter.budget_checks import check_budget, checked_pins
-from whereby_async.limiter.core import HOLD, NO, Core, Price
+from whereby_async.limiter.core import NO, Core, Price
 from whereby_async.limiter.point_budget import ProcessLimiter
 from whereby_async.limiter.queue import Queue
 
@@ -120,11 +120,11 @@ class NoCongestionWindow(Core):
     _cwnd = always(lambda self: float(self._limit))
 
 
-class NoSilentSlowStart(Core):
-    """A silent server's whole ledger may be spent at once."""
+class OneProbe(Core):
+    """Answers that say nothing let no more probes be out at once."""
 
     __slots__ = ()
-    _probes = always(lambda self: 0 if self._told or self._heard_at == -math.inf else self._limit)
+    _unheard = always(0)
 
 
 class NoThreshold(Core):
@@ -218,23 +218,13 @@ class NeverAlone(Core):
         return False
 
 
-class NoHold(Core):
-    """While a call of unknown price waits to go alone, others go on."""
-
-    __slots__ = ()
-
-    def decide(self, now: float, price: Price, kept: int = 0) -> int:
-        verdict = super().decide(now, price, kept)
-        return NO if verdict == HOLD else verdict
-
-
 class AlonePatient(Core):
     """A call that goes alone is waited for however long it takes."""
 
     __slots__ = ()
 
-    def _special(self, price: Price, granted: int, now: float, verdict: int) -> int:
-        kind = super()._special(price, granted, now, verdict)
+    def _special(self, price: Price, now: float, verdict: int) -> int:
+        kind = super()._special(price, now, verdict)
         if kind & core_module.ALONE:
             self._alone_until = math.inf
         return kind
@@ -255,7 +245,7 @@ class ProbePatient(Core):
     __slots__ = ()
 
     def _probe(self, now: float, cost: int, kept: int, word: float, flight: int) -> int:
-        if self._probing and self._probing + cost > self._probes:
+        if self._probing and self._probing >= self._unheard:
             return NO
         return super()._probe(now, cost, kept, word, flight)
 
@@ -271,7 +261,11 @@ class MovedRemaining(Core):
     """A `Remaining` that never moves is believed."""
 
     __slots__ = ()
-    _last_remaining = always(-1)
+
+    def answer(self, grant: Grant, now: float, said: RateLimit | None) -> None:
+        if said is not None and said.remaining == self._least:
+            self._least += 1
+        super().answer(grant, now, said)
 
 
 class RiseAtOnce(Core):
@@ -305,13 +299,6 @@ class LimitAtOnce(Core):
     def _hear_limit(self, limit: int, now: float, asked_at: float) -> None:
         self._limit_heard = limit
         super()._hear_limit(limit, now, asked_at)
-
-
-class EndAtOnce(Core):
-    """One answer is enough for the window's end."""
-
-    __slots__ = ()
-    _end = always(lambda self: self._end_heard)
 
 
 class NoReserve(Core):
@@ -392,7 +379,7 @@ RULES: dict[str, type[Core] | Callable[[], Any]] = {
     "doubt after two surprises": DoubtAtOnce,
     "foreign use": NoForeign,
     "congestion window": NoCongestionWindow,
-    "slow start of a silent server": NoSilentSlowStart,
+    "probes of a silent server": OneProbe,
     "slow start threshold": NoThreshold,
     "idle window": constant("IDLE_WINDOW", math.inf),
     "resumption after idleness": NoResumption,
@@ -405,11 +392,9 @@ RULES: dict[str, type[Core] | Callable[[], Any]] = {
     "asking in doubt": NoAsking,
     "gap between asks": EvenAsking,
     "server's own end in doubt": EagerAsking,
-    "end by two answers": EndAtOnce,
     "window over": NoWindowOver,
     "refills": NoRefills,
     "unknown prices alone": NeverAlone,
-    "hold": NoHold,
     "patience with a call alone": AlonePatient,
     "price learning": NoLearning,
     "patience with a probe": ProbePatient,

@@ -45,9 +45,9 @@ class Alone:
 
 
 @simulated
-@pytest.mark.parametrize("state", ["cold", "warm", "idle", "in doubt"])
+@pytest.mark.parametrize("state", ["cold", "warm", "idle", "in doubt", "alone"])
 async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: str) -> None:
-    """Whether it is the first ever, the first after idleness, or the one that asks in doubt."""
+    """Whether it is the first ever, the first after idleness, the one that asks in doubt, or goes alone to show its price."""
     budget = PointBudget(100)
     if state != "cold":
         await warm(budget)
@@ -56,10 +56,12 @@ async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: st
     if state == "in doubt":
         for left in (90, 80, 70):
             (await budget.acquire(1)).settle(says(left))
-    hung = await budget.acquire(1)
+    if state == "alone":
+        await spend(budget, 90)
+    hung = await budget.acquire(1, operation="insights.rooms" if state == "alone" else "")
     began = now()
     for _ in range(3):
-        (await budget.acquire(1)).settle(says(60))
+        (await budget.acquire(1)).settle(says(60 if state != "alone" else 5))
     assert now() - began <= 2.1
     hung.lost()
 
@@ -76,6 +78,17 @@ async def test_calls_that_all_hang_still_go_by_the_ledger() -> None:
             task.result().lost()
         else:
             task.cancel()
+
+
+@simulated
+async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() -> None:
+    """Others have spent the window meanwhile: of a hundred calls at once hardly any is refused."""
+    budget, server = PointBudget(1000), Server(1000, PERIOD, now)
+    await asyncio.gather(*(call(budget, server) for _ in range(200)))
+    await asyncio.sleep(10)
+    server.serve(795)
+    await asyncio.gather(*(call(budget, server, flight=0.05) for _ in range(100)))
+    assert server.refused <= 16
 
 
 # Cancels and deadlines

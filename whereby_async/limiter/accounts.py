@@ -1,13 +1,14 @@
-"""`Account`: a `Core` and its `Queue` behind one lock, shared by all loops and threads of one clock, and the waking of those who wait.
+"""`Account`: a `Core` and its `Queue` behind one lock, shared by all loops and threads of one clock, and the waking of
+those who wait.
 
-All arithmetic happens under a plain lock, which is never held over an await and never while foreign code runs: wake-ups and hooks
-come after it. A permit may end anywhere, even inside the garbage collector while this very thread holds the lock. So an end never
-waits for the lock: where the lock is taken, the end goes into the `mailbox`, and whoever has the lock looks there after giving it
-back.
+All arithmetic happens under a plain lock, which is never held over an await and never while foreign code runs: wake-ups
+and hooks come after it. A permit may end anywhere, even inside the garbage collector while this very thread holds the
+lock. So an end never waits for the lock: where the lock is taken, the end goes into the `mailbox`, and whoever has the
+lock looks there after giving it back.
 
-Points are deducted when a call is granted, before its task hears of it, so that nobody can slip in between. A task that is
-cancelled while it waits leaves the queue. One that is cancelled between the grant and its hearing of it gives the points back.
-At most `CHUNK` calls are granted in one turn of a loop, so that no loop stalls.
+Points are deducted when a call is granted, before its task hears of it, so that nobody can slip in between. A task that
+is cancelled while it waits leaves the queue. One that is cancelled between the grant and its hearing of it gives the
+points back. At most `CHUNK` calls are granted in one turn of a loop, so that no loop stalls.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import threading
 from collections import deque
 from contextlib import contextmanager
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..details import CostChangeDetails, ThrottleDetails, WaitDetails
+from ..details import ThrottleDetails, WaitDetails
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from ..notify import logger
 from .budget_checks import check_cost
@@ -31,8 +32,6 @@ from .queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    import msgspec
 
     from ..notify import Listeners
     from ..rate_limit import RateLimit
@@ -54,12 +53,14 @@ _ABANDONED: Final = 3
 _LOOK: Final = 4
 
 _BATCH: Final = Priority.BATCH
+T = TypeVar("T")
 
 
 class BudgetPermit(Grant, eq=False, gc=False):
     """Leave to send one request, from a budget of this process. One that is collected without an end counts as lost.
 
-    Nothing that its account keeps refers to it while it is out, so it is in no cycle, and the collector need not look at it.
+    Nothing that its account keeps refers to it while it is out, so it is in no cycle, and the collector need not look
+    at it.
 
     Attributes:
         account: Who granted it.
@@ -120,11 +121,6 @@ class Account:
         clock: The time.
     """
 
-    __slots__ = (
-        "__weakref__", "_arrivals", "_closed", "_deadlines", "_events", "_listeners", "_lock",
-        "_loops", "_make", "_ringing", "_said_silent", "clock", "core", "enter", "last_now", "leave", "mailbox", "queue",
-    )  # fmt: skip
-
     def __init__(self, make: Callable[[], Core], clock: Callable[[], float], listeners: Listeners) -> None:
         self._make = make
         self.core: Core = make()
@@ -132,7 +128,7 @@ class Account:
         self.clock: Callable[[], float] = clock
         self._listeners = listeners
         self.mailbox: deque[tuple[Any, int, RateLimit | None]] = deque()
-        self._events: deque[tuple[str, msgspec.Struct]] = deque()
+        self._events: deque[tuple[str, Any]] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, LoopWaiters] = {}
         self._ringing: deque[LoopWaiters] = deque()
         self._deadlines: list[WaitingCall] = []
@@ -235,7 +231,7 @@ class Account:
         return now
 
     def went_back(self, now: float) -> float:
-        """The clock shows less than before: threads read it before they have the lock, and by a second or more it is another clock."""
+        """The clock shows less: by a second or more it is another one, else it was read before the lock was had."""
         if now > self.last_now - 1.0:
             return self.last_now
         self.last_now = now
@@ -257,7 +253,7 @@ class Account:
 
     def _arrived(self, cost: int, operation: str, priority: Priority, after: Permit | None, now: float) -> WaitingCall:
         if self._closed:
-            raise _closed()
+            raise ClientClosedError("the limiter was closed: make a new one")
         self._arrivals += 1
         order, waited = self._arrivals, 0.0
         if isinstance(after, BudgetPermit) and after.account is self:
@@ -373,8 +369,8 @@ class Account:
         if call.queued:
             self.queue.remove(call)
             call.loop.waiting -= 1
-        call.loop.post(call)
-        self._ringing.append(call.loop)
+        if call.loop.post(call):
+            self._ringing.append(call.loop)
 
     def _refuse_overdue(self, now: float) -> None:
         """Whose deadline lies before the next moment at which anybody can be served need not wait for it.
@@ -467,16 +463,16 @@ class Account:
             call.outcome.core.refund(call.outcome)
 
     def note(self, core: Core, now: float, answer: RateLimit | None) -> None:
-        """An answer may let calls go, and brings news: for hooks, for the log, or for calls that can never be paid for now."""
+        """An answer may let calls go, and brings news: to hooks, the log, and calls that can never be paid for now."""
         if core.noted:
             if answer is not None and answer.throttled and self._listeners:
                 delay = max(0.0, core.frozen_until - now)
                 self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
             for change in core.take_changes():
-                self._events.append(("on_cost_change", CostChangeDetails(**change._asdict())))
+                self._events.append(("on_cost_change", change))
             if core.silent and not self._said_silent:
                 self._said_silent = True
-                self._events.append(("", _NO_DETAILS))
+                self._events.append(("", None))
             self._refuse_unpayable()
         if self.queue.count or self._events or self._ringing:
             self.mailbox.append((None, _LOOK, None))
@@ -500,17 +496,20 @@ class Account:
 
     def _follow_up(self, here: asyncio.AbstractEventLoop | None, *, more: bool = False) -> None:
         """Wake, arm timers, tell hooks, and look whether an end came in meanwhile. Not under the lock."""
-        while self._ringing:
-            try:
-                waiters = self._ringing.popleft()
-            except IndexError:  # another thread has just told the last
-                break
-            if waiters.posted:
-                self._attempt(waiters, lambda waiters: waiters.deliver(here))
+        while waiters := _popped(self._ringing):
+            self._attempt(waiters, lambda waiters: waiters.deliver(here))
         if self._loops:
             self._arm(here, more=more)
-        while self._events:
-            self._tell()
+        while event := _popped(self._events):
+            if event[0]:
+                self._listeners.tell(*event)
+            else:
+                logger.warning(
+                    "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan "
+                    "has more, say so with PointBudget(limit=...)",
+                    self.core.limit,
+                    self.core.period,
+                )
         if self.mailbox:
             self.look()
 
@@ -544,31 +543,17 @@ class Account:
                 if isinstance(call.outcome, BudgetPermit):
                     call.outcome.release()
 
-    def _tell(self) -> None:
-        try:
-            method, details = self._events.popleft()
-        except IndexError:  # another thread tells it
-            return
-        if method:
-            self._listeners.tell(method, details)
-            return
-        logger.warning(
-            "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, say so "
-            "with PointBudget(limit=...)",
-            self.core.limit,
-            self.core.period,
-        )
 
-
-_NO_DETAILS: Final[Any] = None
+def _popped(items: deque[T]) -> T | None:
+    """The first of them; `None` if there is none, or another thread was faster."""
+    try:
+        return items.popleft()
+    except IndexError:
+        return None
 
 
 def _points(count: int) -> str:
     return "1 point" if count == 1 else f"{count} points"
-
-
-def _closed() -> ClientClosedError:
-    return ClientClosedError("the limiter was closed: make a new one")
 
 
 def _too_dear(operation: str, price: Price, limit: int) -> BudgetError:

@@ -1,84 +1,78 @@
-"""`Core`: how many points may be spent, and when. Pure arithmetic on plain numbers: every method takes `now`, in seconds.
+"""`Core`: how many points may be spent, and when. Pure arithmetic on plain numbers; every method takes `now`, seconds.
 
-**The server** lets an organisation spend `limit` points per `period`, and answers 429 beyond. Which window it runs is not told: fixed
-from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Its answers may say what is left
-(`Remaining`), when its window ends (`Reset`), and after a 429 when to come again. Any of that may be missing, late, out of order or
-garbled, and others may spend of the same budget.
+**The server** lets an organisation spend `limit` points per `period`, and answers 429 beyond. Which window it runs is
+not told: fixed from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Its answers
+may say what is left (`Remaining`), when its window ends (`Reset`), and after a 429 when to come again. Any of that may
+be missing, late, out of order or garbled, and others may spend of the same budget.
 
-**Positions.** `granted` counts all points ever granted, less refunds; `answered` those of calls that have ended; `released` those of calls
-that ended more than a period and `GUARD` ago (the *spend log* holds the rest). In flight is `granted - answered`. All limits are
-positions that `granted` may rise to, so that a call that was cancelled before it left is one subtraction, and all limits stay right.
+**Positions.** `granted` counts all points ever granted, less refunds; `answered` those of calls that have ended;
+`released` those of calls that ended more than a period and `GUARD` ago (the *spend log* holds the rest). In flight is
+`granted - answered`. All limits are positions that `granted` may rise to, so that a call that was cancelled before it
+left is one subtraction, and all limits stay right.
 
 **Two facts make a grant safe.**
-*The ledger*: of two calls that reach the server within one period, the earlier was unanswered, or answered less than a period ago, when
-the later was granted. So while `granted <= limit + released` no period at the server sees more than the limit, wherever its windows
-begin. It needs nothing but our own clock.
-*The advertised window*: what the server has left shrinks by our spending only. `Remaining` was true when its call arrived, and all calls
-not in flight when that call was granted are surely counted in it. So `granted` may rise to `edge = Remaining + granted after that call
-- in flight before it`, in whatever order answers come; the highest edge counts. When nothing is in flight, the least `Remaining` since
-something was is exactly what is left.
-Who spends alone is never refused by either. Outside the claim are a limit that falls while calls are under way, and servers that count
-otherwise (a sliding counter); the rules below keep what that costs small. All other rules only say no.
+*The ledger*: of two calls that reach the server within one period, the earlier was unanswered, or answered less than a
+period ago, when the later was granted. So while `granted <= limit + released` no period at the server sees more than
+the limit, wherever its windows begin. It needs nothing but our own clock.
+*The advertised window*: what the server has left shrinks by our spending only. `Remaining` was true when its call
+arrived, and all calls not in flight when that call was granted are surely counted in it. So `granted` may rise to `edge
+= Remaining + granted after that call - in flight before it`, in whatever order answers come; the highest edge counts.
+When nothing is in flight, the latest `Remaining` is exactly what is left.
+Who spends alone is never refused by either. Outside the claim are a limit that falls while calls are under way, and
+servers that count otherwise (a sliding counter); the rules below keep what that costs small. All other rules only say
+no.
 
-**Granting** (`decide`). Not before `frozen until`. A call that the advertised window covers goes, if the congestion window allows it. Else
-it may go as a *probe*, by the ledger: one at a time, and the first of each window goes for all priorities, since its answer opens the
-window. Whoever waits for a call that is out waits `PATIENCE` at most: a call that is out for longer, or lost, no longer counts as in
-flight here (only two *generations* of calls, each of a second, do), while the ledger goes on counting it.
+**Granting** (`decide`). Not before `frozen until`. A call that the advertised window covers goes, if the congestion
+window allows it. Else it may go as a *probe*, by the ledger: one at a time, and the first of each window goes for all
+priorities, since its answer opens the window. Where windows are shorter than believed, and the ledger is long in
+coming, one call asks `SPREAD` after the server's own end. Whoever waits for a call that is out waits `PATIENCE` at
+most: a call that is out for longer, or lost, no longer counts as in flight here (only two *generations* of calls, each
+of a second, do), while the ledger goes on counting it. A lost call may still arrive for as long as the slowest round
+trip (`1 … 10` s), and counts a period from then.
 
-**The congestion window** (`cwnd`) is the number of points that may be in flight. It is 0 at a cold start and in doubt, which allows one call,
-and grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE` of idleness it is `IDLE_WINDOW`, and what it
-was as soon as an answer shows no surprise; but in doubt it is 0 then, and within five periods after doubt it grows again from there.
+**The congestion window** (`cwnd`) is the number of points that may be in flight. It is 0 at a cold start and in doubt,
+which allows one call, and grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE`
+of idleness it is `IDLE_WINDOW`, and what it was as soon as an answer shows no surprise; but in doubt it is 0 then, and
+within five periods after doubt it grows again from there.
 
-**Doubt.** A grant remembers `top`, the position that we believed we could reach then, by the better of the two facts. An answer shows a
-*surprise* if its `Remaining` and all that is granted by now, in flight or not, reach less far. Two in a row mean that others spend or that a
-price is wrong. For one and a half periods, so that it does not end in the burst of the next window, calls then go by the latest `Remaining`
-only, less what is in flight, and no more than `CAUTION` of the rest may be in flight, since others may have as much on its way. `foreign` is
-what others hold, and is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the server's own window,
-or after `gap` where that end is not known, or where the server was seen to refill as it goes. `gap` grows with each such call that is refused.
-It asks for no more than the ledger has, or at the moment that a 429 has named. Each refusal also leaves `MARGIN` points more unused, a 64th
-of the limit at most, for some periods: beside others, an eighth of `foreign` at most; and where the ledger would go beyond what is advertised.
+**Doubt.** A grant remembers `top`, the position that we believed we could reach then, by the better of the two facts.
+An answer shows a *surprise* if its `Remaining` and all that is granted by now, in flight or not, reach less far. Two in
+a row mean that others spend or that a price is wrong. For one and a half periods, so that it does not end in the burst
+of the next window, calls then go by the latest `Remaining` only, less what is in flight, and no more than `CAUTION` of
+the rest may be in flight. `foreign` is what others hold, and is kept out of the ledger's room. Where nothing is
+advertised, one call *asks*: at the end of the server's own window, or after `gap` where that end is not known, or where
+the server was seen to refill as it goes. `gap` is a fortieth of a period at first and at least; after a refusal that
+names no time it is a period, after another four times as long, and after an answer two thirds. An asking call takes no
+more than the ledger has, or goes at the moment that a 429 has named. Each refusal also leaves `MARGIN` points more
+unused, a 64th of the limit at most, for some periods.
 
-**A 429** freezes everybody until the time that it names (body, `Retry-After`, `Reset`; a `Reset` in whole seconds gets one more), and means
-doubt. If it names none, or if calls sent after the freeze are refused again, the freeze is 1, 2, 4 … seconds, a period at most, but never
-shorter than a named time. There is one exception: a 429 that names no time comes from another limiter, such as a gateway's, if all that is
-known says that the points were there (the advertised window, or the ledger where the server says nothing). It means no doubt: it freezes for
-1, 2, 4 … seconds, and the congestion window begins at 0, doubles up to half of what was in flight, and then grows by one call each round
-trip, until no such 429 came for a period. An answer without a surprise, to a call sent after the freeze began, starts the count of seconds anew.
+**A 429** freezes everybody until the time that it names (body, `Retry-After`, `Reset`; a `Reset` in whole seconds gets
+one more), and means doubt. If it names none, or if calls sent after the freeze are refused again, the freeze is 1, 2, 4
+… seconds, a period at most, but never shorter than a named time. There is one exception: a 429 that names no time comes
+from another limiter, such as a gateway's, if all that is known says that the points were there (the advertised window,
+or the ledger where the server says nothing). It means no doubt: it freezes for 1, 2, 4 … seconds, and the congestion
+window begins at 0, doubles up to half of what was in flight, and then grows by one call each round trip, until no such
+429 came for a period. An answer without a surprise, to a call sent after the freeze began, starts the count of seconds
+anew.
 
-**What is said may be wrong.** A lower limit counts at once, a higher one, or another period, when two answers agree (the first ever at
-once). A call that costs more than a lowered limit, but not more than the limit before, goes as a probe when nothing is in flight, until
-the lower limit was confirmed for two periods. A window that opens before a period is over and before its own end counts when two answers
-show it. A `Remaining` above `DEAREST` that did not move says nothing, nor does one above the limit. An answer that says nothing grows `cwnd`, and lets as
-many points be probes: a server without headers is learned by slow start, and the ledger alone counts.
+**What is said may be wrong.** A lower limit counts at once, a higher one, or another period, when two answers agree
+(the first ever at once). A call that costs more than a lowered limit, but not more than the limit before, goes as a
+probe when nothing is in flight, until the lower limit was confirmed for two periods. A window that opens before a
+period is over and before its own end counts when two answers show it. A `Remaining` above `DEAREST` that did not move
+says nothing, nor does one above the limit. Each answer in a row that says nothing lets one more probe be out: a server
+without headers is learned by slow start, and the ledger alone counts.
 
-**Prices.** When nothing was in flight before a call and after it, the fall of `Remaining` between is a *sample* of its operation's price. A
-price is known when it is pinned, when the first sample is not above it, or after two (or once nine calls went alone in vain); it is the
-least of the last four samples, since others can only make them larger, but never below the caller's own. The rest follows from the rules above: a price that is wrong is a
-surprise, a surprise ends in one call at a time, and one call at a time is a sample. A call of unknown price goes with others while so much
-is left that even the dearest would not matter, else alone. When it has to go alone nobody goes before it, so it is not starved.
+**Prices.** When nothing was in flight before a call and after it, the fall of `Remaining` between is a *sample* of its
+operation's price. Others can only make samples larger. So a smaller one counts at once, but never below the caller's
+own price, and a larger one, the least of them, when `SAMPLES` in a row were. A price is known when it is pinned, when
+the first sample is not above it, or after two (or once nine calls went alone in vain). The rest follows from the rules
+above: a price that is wrong is a surprise, a surprise ends in one call at a time, and one call at a time is a sample. A
+call of unknown price goes with others while so much is left that even the dearest would not matter, else alone: when
+nothing is in flight, and others wait for it.
 
-**The reserve** (`kept`). The priorities before `BATCH` have a share of the limit, a tenth, and may ask for it at an even rate. The ledger says
-when as many points will have come back. What they may ask for until then, and a little more, is kept from `BATCH`: nothing if that is within a
-second, the whole share at most.
-
-What happens: *cold start*: one call, one more, then slow start. *A window turns*: the first points that the ledger releases send one probe; its answer
-opens the whole window at once. *A call hangs*: others wait 2 s at most where only one may go, else not at all; its points count until it
-ends, and a period more. *A lost call* may still arrive for as long as the slowest round trip (`1 … 10` s), and counts a period from then.
-*A long silence*: the next calls go, 16 points at once, or one as a probe if nothing more is advertised. *A smaller window than believed* (4 s instead of 60): where the
-ledger is long in coming, one call asks `SPREAD` after the server's own end.
-
-| parameter | value | why |
-|---|---|---|
-| `GUARD` | 20 ms | clocks differ by 333 ppm at most: 20 ms a minute |
-| `GRAIN` | period / 1024 | answers so close share an entry of the spend log, which is released with its last; the first after a pause has its own |
-| `PATIENCE` | 2 s | the longest wait for somebody else's answer |
-| `IDLE_WINDOW`, `DEAREST` | 16 points | a screen's calls at once; the dearest call that is documented costs 10 |
-| `SPREAD` | 1.5 s | a `Reset` in whole seconds, and a round trip |
-| `CAUTION` | 1/2 | two copies that see the same `Remaining` must not spend it twice |
-| `MARGIN` | 6 points | others spend a few points while a call is on its way |
-| `LONG` | 5 s | what the ledger brings sooner is worth waiting for |
-| `SAMPLES` | 4 | the least of four is a price without what others spent, as a rule |
-| `gap` | period / 40 … period | a period after a refusal that names no time, × 4 after another, ÷ 1.5 after an answer |
+**The reserve** (`kept`). The priorities before `BATCH` have a share of the limit, a tenth, and may ask for it at an
+even rate. The ledger says when as many points will have come back. What they may ask for until then, and a little more,
+is kept from `BATCH`: nothing if that is within a second, the whole share at most.
 """
 
 from __future__ import annotations
@@ -86,9 +80,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
+
+from ..details import CostChangeDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,57 +94,48 @@ if TYPE_CHECKING:
 SMALLEST_PLAN: Final = 100
 """Points per period that are assumed until a limit is known."""
 GUARD: Final = 0.02
-"""Seconds added to each period: 333 ppm of error in a clock's rate."""
+"""Seconds added to each period: clocks differ by 333 ppm at most."""
 PATIENCE: Final = 2.0
-"""Seconds that others wait at most for a call that is out to ask."""
+"""Seconds that others wait at most for somebody else's answer."""
 GRAIN: Final = 1 / 1024
-"""Part of a period within which answers share one entry of the spend log."""
+"""Part of a period within which answers share an entry of the spend log; the first after a pause has its own."""
 IDLE_WINDOW: Final = 16
-"""Points that may be in flight at once after idleness."""
+"""Points that may be in flight at once after idleness: a screen's calls."""
 DEAREST: Final = 16
-"""Points; a drop beyond that is no single call's."""
+"""Points; a drop beyond that is no single call's. The dearest call that is documented costs 10."""
 MARGIN: Final = 6
-"""Points that each refusal adds to what is left unused, lest others take them while a call is on its way."""
+"""Points that each refusal adds to what is left unused, since others spend a few while a call is on its way."""
 CAUTION: Final = 0.5
-"""Part of what is left, less what is in flight, that may be in flight in doubt: a third of what the latest answer left."""
+"""Part of the rest that may be in flight in doubt: two copies that see the same `Remaining` must not spend it twice."""
 SPREAD: Final = 1.5
-"""Seconds by which two answers may differ about the end of the same window."""
+"""Seconds by which a window may end after the server's word: a `Reset` in whole seconds, and a round trip."""
 LONG: Final = 5.0
-"""Seconds after which the next points come back, where it is worth asking the server for more."""
+"""Seconds; points that the ledger brings sooner are worth waiting for."""
 SAMPLES: Final = 4
-"""Samples of a price that are kept."""
+"""Samples in a row that raise a price: the least of four is one without what others spent, as a rule."""
 SILENT_ANSWERS: Final = 3
-"""Answers that say nothing, from which on a server that has said nothing yet is taken to be silent."""
+"""Answers in a row that say nothing, from which on a server that never said anything is taken to be silent."""
 MOST_PRICES: Final = 256
 """Operations whose prices are learned."""
 
 NO: Final = 0
-HOLD: Final = -1
 ADVERTISED: Final = 1
 PROBE: Final = 2
 ASK: Final = 3
-"""What `decide` says: no; no, and nobody else before the call has gone alone; yes, the server has advertised it; yes, by the ledger;
-yes, to ask although nothing says that there is anything left."""
-
+"""What `decide` says: no; yes, the server has advertised it; yes, by the ledger; yes, to ask although nothing says that
+there is anything left."""
 
 LIVE: Final = 1
 BEYOND: Final = 2
 UNPAID: Final = 4
 UNKNOWN: Final = 8
 ALONE: Final = 16
-"""Of a grant: it has not ended; it goes beyond what the server has advertised; it asks although nothing says that anything is left; its
-price is not known; it goes alone, so that its price can be seen."""
+"""Of a grant: it has not ended; it goes beyond what the server has advertised; it asks although nothing says that
+anything is left; its price is not known; it goes alone, so that its price can be seen."""
 
 
-class PriceChange(NamedTuple):
-    """A price that was learned."""
-
-    operation: str
-    old: int
-    new: int
-
-
-class Price(msgspec.Struct, eq=False):
+@dataclass(slots=True, eq=False)
+class Price:
     """What one operation costs, as far as it is known.
 
     Attributes:
@@ -157,8 +144,8 @@ class Price(msgspec.Struct, eq=False):
         points: Points that are charged.
         pinned: It is never learned.
         known: It is pinned, or was confirmed by samples.
-        samples: What the last calls that were out alone took from `Remaining`, where it changed.
-        last: The last of them, usable or not.
+        above: Samples above its points since the last that was not.
+        least: The least of them.
         tries: Calls that went alone to be sampled.
     """
 
@@ -167,8 +154,8 @@ class Price(msgspec.Struct, eq=False):
     points: int
     pinned: bool = False
     known: bool = False
-    samples: list[int] = []
-    last: float = 0
+    above: int = 0
+    least: int = 0
     tries: int = 0
 
 
@@ -182,7 +169,6 @@ class Grant(msgspec.Struct, eq=False, gc=False):
         before: Points in flight before it.
         upto: Points granted ever, up to and with it.
         top: Points granted ever that the core believed it could reach when it granted this call.
-        generation: In which second or so it was granted.
         kind: How it was granted: the sum of `LIVE`, until it ends, and what else is true of it.
     """
 
@@ -192,7 +178,6 @@ class Grant(msgspec.Struct, eq=False, gc=False):
     before: int
     upto: int
     top: float
-    generation: int
     kind: int
 
 
@@ -204,7 +189,8 @@ class Core:
     """The budget of one organisation by one clock, as arithmetic: plain numbers, two short lists and a dict.
 
     Attributes:
-        noted: An answer has changed the limit or a price, or was a refusal, or one too many that says nothing; until `take_changes`.
+        noted: Until `take_changes`: an answer was a refusal, has named a limit, has changed a price, or was one too
+            many that says nothing.
     """
 
     _limit: int = SMALLEST_PLAN
@@ -223,37 +209,35 @@ class Core:
     # In flight for less than one to two seconds, in two generations.
     _fresh: int = 0
     _recent: int = 0
-    _generation: int = 0
-    _generation_at: float = -math.inf
+    _fresh_since: float = -math.inf
+    _recent_since: float = -math.inf
     # The advertised window.
     _edge: float = -math.inf
     _least: int = -1
-    _least_at: float = -math.inf
-    _last_remaining: int = -1
+    _least_from: int = 0
+    _latest: float = math.inf
     _rise_heard: bool = False
     _turned_at: float = -math.inf
     _refilled_at: float = -math.inf
     _end: float = math.inf
-    _end_heard: float = math.inf
     _heard_at: float = -math.inf
     _frozen_until: float = -math.inf
     _frozen_at: float = -math.inf
     _named_until: float = -math.inf
     _backoff: int = 0
     # The congestion window and doubt.
-    _cwnd: float = 0.0
+    _cwnd: float = 0
     _ssthresh: float = math.inf
-    _resumes: float = 0.0
+    _resumes: float = 0
     _doubted: bool = False
     _in_doubt: bool = False
     _doubt_until: float = -math.inf
-    _foreign: float = 0.0
+    _foreign: float = 0
     _margin: float = 0.0
     # Probes.
+    _word: float = 0
     _probing: int = 0
-    _probes: int = 0
     _probed_at: float = -math.inf
-    _probing_since: float = -math.inf
     _gap: float = 1.5
     # The limit.
     _told: bool = False
@@ -261,17 +245,17 @@ class Core:
     _agreed: int = 0
     _limit_heard: int | None = None
     _limit_before: int = SMALLEST_PLAN
-    _limit_settled: bool = False
+    _limit_settled: int = 0
     _lowered_at: float = -math.inf
     # Prices.
     _prices: dict[str, Price] = field(default_factory=dict[str, Price])
     _plain_prices: dict[int, Price] = field(default_factory=dict[int, Price])
-    _changes: list[PriceChange] = field(default_factory=list[PriceChange])
+    _changes: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
     _unknown_out: int = 0
     _alone_until: float = -math.inf
-    _busy_least: float = math.inf
-    _before_busy: float = -1
-    _busy_from: int = 0
+    _unsaid: bool = False
+    _quiet_left: int = -1
+    _quiet_at: int = 0
     _due_at: float = -math.inf
     noted: bool = False
 
@@ -287,18 +271,11 @@ class Core:
             pins: Prices that are never learned.
             share: The reserve's share of the limit.
         """
-        points = limit or SMALLEST_PLAN
-        return cls(
-            points,
-            period,
-            period,
-            share,
-            period * GRAIN,
-            _gap=period / 40,
-            _limit_heard=limit,
-            _limit_before=points,
-            _prices={name: Price(name, cost, cost, pinned=True, known=True) for name, cost in (pins or {}).items()},
-        )
+        points, gap = limit or SMALLEST_PLAN, period / 40
+        prices = {name: Price(name, cost, cost, pinned=True, known=True) for name, cost in (pins or {}).items()}
+        core = cls(points, period, period, share, period * GRAIN, _limit_before=points, _gap=gap, _prices=prices)
+        core._limit_heard = limit
+        return core
 
     # What is known
 
@@ -336,45 +313,37 @@ class Core:
         return self._unheard >= SILENT_ANSWERS and not self._told and self._edge == -math.inf
 
     @property
-    def in_doubt(self) -> bool:
-        """Others spend of the same budget, or a price is wrong."""
-        return self._in_doubt
-
-    @property
     def frozen_until(self) -> float:
         """Nothing goes before."""
         return self._frozen_until
 
     def remaining(self, now: float) -> int | None:
         """Points that the server has advertised and that are not granted yet; `None` if it has said nothing."""
-        if now >= self._due_at:
-            self._tidy(now)
+        self._tidy(now)
         if self._edge == -math.inf:
             return None
         return max(0, min(self._limit, int(self._advertised())))
 
     def available(self, now: float) -> int:
         """Points that a call before `BATCH` could have at once."""
-        if now >= self._due_at:
-            self._tidy(now)
+        self._tidy(now)
         if now < self._frozen_until:
             return 0
         return max(0, int(self._left()))
 
     def foreign_rate(self, now: float) -> float:
         """Points per second that others spend of the same budget; 0 unless in doubt."""
-        if now >= self._due_at:
-            self._tidy(now)
+        self._tidy(now)
         return self._foreign / self._period
 
     def reset_in(self, now: float) -> float | None:
         """Seconds until the freeze ends, else the server's window by its own word, else the next points come back."""
         if now < self._frozen_until:
             return self._frozen_until - now
-        for at in (self._end, self._end_heard, self._log[0][0] if self._log else math.inf):
-            if now < at < math.inf:
-                return at - now
-        return None
+        at = self._log[0][0] if self._log else math.inf
+        if now < self._end < math.inf:
+            at = self._end
+        return at - now if now < at < math.inf else None
 
     def prices(self) -> dict[str, int]:
         """Points by operation, where they are pinned or learned."""
@@ -382,11 +351,11 @@ class Core:
             name: price.points for name, price in self._prices.items() if price.pinned or price.points != price.seed
         }
 
-    def take_changes(self) -> list[PriceChange]:
+    def take_changes(self) -> list[CostChangeDetails]:
         """Prices that were learned since this was last asked."""
         self.noted = False
         changes, self._changes = self._changes, []
-        return changes
+        return [CostChangeDetails(operation=operation, old=old, new=new) for operation, old, new in changes]
 
     # Prices
 
@@ -406,39 +375,28 @@ class Core:
         price = self._prices[operation] = Price(operation, seed, seed)
         return price
 
-    def _sample(self, price: Price, drop: float) -> None:
+    def _sample(self, price: Price, drop: int) -> None:
         """A call that was out alone took so many points."""
-        price.last = drop
         if price.pinned or not 0 < drop <= DEAREST:
             return
-        samples = price.samples
-        if len(samples) == SAMPLES:
-            samples.pop(0)
-        samples.append(int(drop))
-        if len(samples) > 1:
-            price.known = True
-            points = max(price.seed, min(samples))
-            if points != price.points:
-                self._reprice(price, points)
-        elif drop <= price.points:
-            price.known = True
-
-    def _reprice(self, price: Price, points: int) -> None:
-        self._changes.append(PriceChange(price.operation, price.points, points))
-        self.noted = True
-        price.points = points
+        if drop > price.points:
+            if not price.above or drop < price.least:
+                price.least = drop
+            price.above += 1
+            if price.above < (SAMPLES if price.known else 2):
+                return
+            drop = price.least
+        points = max(drop, price.seed)
+        if points != price.points:
+            self._changes.append((price.operation, price.points, points))
+            self.noted = True
+        price.points, price.known, price.above = points, True, 0
 
     # Granting
 
     def _advertised(self) -> float:
         """Points that the server has advertised and that are not granted yet; in doubt, by its latest word."""
-        edge = self._edge
-        if self._in_doubt:
-            margin, most = self._margin, self._foreign / 8
-            latest = self._answered + self._least - (margin if margin < most else most)  # noqa: FURB136 - a call costs more
-            if latest < edge:  # noqa: PLR1730 - a call costs more
-                edge = latest
-        return edge - self._granted
+        return min(self._edge, self._latest) - self._granted
 
     def _own(self) -> int:
         """Points by the ledger: no period at the server can see more than the limit."""
@@ -451,18 +409,21 @@ class Core:
         return max(self._own() - self._foreign, self._edge - self._granted)
 
     def decide(self, now: float, price: Price, kept: int = 0) -> int:
-        """May a call go that leaves `kept` points: `NO`, `HOLD`, `ADVERTISED`, `PROBE` or `ASK`?"""
+        """May a call go that leaves `kept` points: `NO`, `ADVERTISED`, `PROBE` or `ASK`?"""
         if now >= self._due_at:
             self._tidy(now)
         if now < self._frozen_until:
             return NO
         cost = price.points
         flight = self._fresh + self._recent
-        word = self._advertised() if self._in_doubt else self._edge - self._granted
+        edge = self._edge
+        if self._latest < edge:  # noqa: PLR1730 - a call costs more
+            edge = self._latest
+        self._word = word = edge - self._granted
         if now < self._alone_until:
             return NO
-        if not price.known and self._edge > -math.inf and self._goes_alone(word) and flight:
-            return HOLD if cost + kept <= max(word, self._own() - self._foreign) else NO
+        if flight and not price.known and self._edge > -math.inf and self._goes_alone(word):
+            return NO
         if cost + kept <= word:
             if not flight:
                 return ADVERTISED
@@ -476,10 +437,9 @@ class Core:
 
     def _probe(self, now: float, cost: int, kept: int, word: float, flight: int) -> int:
         """May a call go beyond what the server has advertised?"""
-        if self._probing and self._probing + cost > self._probes and now < self._probed_at + PATIENCE:
+        if self._probing and self._probing >= self._unheard and now < self._probed_at + PATIENCE:
             return NO
-        own = self._limit + self._released - self._granted
-        margin = self._margin
+        own, margin = self._limit + self._released - self._granted, self._margin
         if margin and not flight and now >= self._probe_at():
             margin = 0.0
         if cost > word and now - self._probed_at > self._period / 2:
@@ -507,53 +467,46 @@ class Core:
 
     def _ends_at(self) -> float:
         """When the server's window ends by its own word, if nothing was heard since."""
-        return self._end if self._heard_at < self._end < math.inf else -math.inf
+        told = self._heard_at < self._end <= self._heard_at + 1.5 * self._period
+        return self._end if told else -math.inf
 
     def _window_over(self, now: float) -> bool:
         """The server's window is over by its own word, nothing was heard since, and the ledger is long in coming.
 
-        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points have come back at
-        that end, it was a log's, and there is no more.
+        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points have
+        come back at that end, it was a log's, and there is no more.
         """
         if self._refills() or not self._log or self._log[0][0] <= now + LONG or self._released_at >= self._end - SPREAD:
             return False
         return -math.inf < self._ends_at() + SPREAD <= now
 
-    def book(self, make: Callable[..., G], owner: object, price: Price, now: float, verdict: int, order: int) -> G:  # noqa: PLR0913, PLR0917
-        """A call goes that `decide` allowed.
+    def book(  # noqa: PLR0913, PLR0917 - what there is to know of a call
+        self, make: Callable[..., G], owner: object, price: Price, now: float, verdict: int, order: int
+    ) -> G:
+        """A call goes that `decide` has just allowed, by this verdict.
 
-        Args:
-            make: Makes the grant: of its fields, the owner, this core and the order.
-            owner: Whose grant it is.
-            price: What the call costs.
-            now: The time.
-            verdict: What `decide` said.
-            order: The number of the call.
+        `make` makes the grant: of its fields, its owner, this core and the number of the call.
         """
-        cost, granted, edge = price.points, self._granted, self._edge
-        if self._in_doubt:
-            edge = self._advertised() + granted
-        own = self._limit + self._released - self._foreign
+        cost, granted = price.points, self._granted
+        top, own = granted + self._word, self._limit + self._released - self._foreign
+        if own > top:  # noqa: PLR1730 - a call costs more
+            top = own
+        kind = LIVE if verdict == ADVERTISED and price.known else self._special(price, now, verdict)
         self._granted = upto = granted + cost
         self._fresh += cost
-        return make(
-            cost, price, now, granted - self._answered, upto, own if own > edge else edge, self._generation,  # noqa: FURB136 - a call costs more
-            LIVE if verdict == ADVERTISED and price.known else self._special(price, granted, now, verdict), owner, self, order,
-        )  # fmt: skip
+        return make(cost, price, now, granted - self._answered, upto, top, kind, owner, self, order)
 
-    def _special(self, price: Price, granted: int, now: float, verdict: int) -> int:
+    def _special(self, price: Price, now: float, verdict: int) -> int:
         """Book what makes a grant unlike the others, and say what it is."""
         kind = LIVE
         if verdict != ADVERTISED:
             kind |= BEYOND if verdict == PROBE else BEYOND | UNPAID
-            if now >= self._probed_at + PATIENCE:
-                # Those that are still out hang, and nobody waits for them.
-                self._probing, self._probing_since = 0, now
-            self._probing += price.points
+            # After `PATIENCE` those that are still out hang, and nobody waits for them.
+            self._probing = self._probing + 1 if now < self._probed_at + PATIENCE else 1
             self._probed_at = now
         if not price.known:
             kind |= UNKNOWN
-            if self._edge > -math.inf and self._goes_alone(self._edge - granted):
+            if self._edge > -math.inf and self._goes_alone(self._word):
                 kind |= ALONE
                 self._alone_until = now + PATIENCE
                 price.tries += 1
@@ -563,33 +516,33 @@ class Core:
 
     # Ends
 
-    def _finish(self, grant: Grant) -> None:
-        """The call is out no longer."""
-        kind, grant.kind = grant.kind, 0
-        age = self._generation - grant.generation
-        if age <= 1:
-            if age:
-                self._recent -= grant.cost
-            else:
-                self._fresh -= grant.cost
+    def _finish(self, grant: Grant) -> int:
+        """The call is out no longer; its kind, 0 if it has ended before."""
+        kind = grant.kind
+        if not kind:
+            return 0
+        grant.kind = 0
+        if grant.at >= self._fresh_since:
+            self._fresh -= grant.cost
+        elif grant.at >= self._recent_since:
+            self._recent -= grant.cost
         if kind != LIVE:
-            if kind & BEYOND and grant.at >= self._probing_since:
-                self._probing -= grant.cost
+            if kind & BEYOND and self._probing:
+                self._probing -= 1
             if kind & UNKNOWN:
                 self._unknown_out -= 1
             if kind & ALONE:
                 self._alone_until = -math.inf
+        return kind
 
     def refund(self, grant: Grant) -> None:
         """It never left."""
-        if grant.kind:
-            self._finish(grant)
+        if self._finish(grant):
             self._granted -= grant.cost
 
     def lost(self, grant: Grant, now: float) -> None:
         """It left, and no answer came: it counts as answered once it can no longer arrive."""
-        if grant.kind:
-            self._finish(grant)
+        if self._finish(grant):
             arrives_by, lost = now + self._slowest, self._lost
             if lost and arrives_by <= lost[-1][2]:
                 lost[-1][0] = max(arrives_by, lost[-1][0])
@@ -597,33 +550,33 @@ class Core:
             else:
                 lost.append([arrives_by, grant.cost, arrives_by + self._grain])
             self._due_at = min(self._due_at, arrives_by)
-            self._busy_least = -1
+            self._unsaid = True
 
     def _count(self, cost: int, at: float) -> None:
         """A call has ended: the server may count it for a period more."""
         self._answered += cost
         log = self._log
         release_at = at + self._period + GUARD
-        shared_by = at
+        shared_until = at
         if log:
             newest = log[-1]
             if at <= newest[2]:
-                newest[0] = release_at if release_at > newest[0] else newest[0]  # noqa: FURB136 - a call costs more
+                if release_at > newest[0]:  # noqa: PLR1730 - a call costs more
+                    newest[0] = release_at
                 newest[1] += cost
                 return
+            # The first after a pause opens the next period as soon as it can: it shares its entry with nobody.
             if release_at - newest[0] <= self._grain:
-                shared_by += self._grain
-        # The first after a pause opens the next period as soon as it can: it shares its entry with nobody.
-        log.append([release_at, cost, shared_by])
+                shared_until += self._grain
+        log.append([release_at, cost, shared_until])
         if release_at < self._due_at:  # noqa: PLR1730 - a call costs more
             self._due_at = release_at
 
     def answer(self, grant: Grant, now: float, said: RateLimit | None) -> None:  # noqa: C901 - one story, told in a row
         """An answer came; what it said, or `None` if nothing usable."""
-        kind = grant.kind
+        kind = self._finish(grant)
         if not kind:
             return
-        self._finish(grant)
         self._count(grant.cost, now)
         if now >= self._due_at:
             self._tidy(now)
@@ -633,22 +586,18 @@ class Core:
             self._hear_nothing(grant)
         else:
             limit, remaining = said.limit, said.remaining
-            if (limit != self._limit_heard or not self._limit_settled) and limit is not None:
+            if limit != self._limit_settled and limit is not None:
                 self._hear_limit(limit, now, grant.at)
             if said.period is not None and said.period != self._period:
                 self._hear_period(said.period)
             if said.throttled:
                 self._refused(grant, now, said, kind)
-            elif remaining is None or remaining > self._limit or DEAREST < remaining == self._last_remaining:
+            elif remaining is None or remaining > self._limit or DEAREST < remaining == self._least:
                 self._hear_nothing(grant)
             else:
                 self._hear(grant, now, remaining, kind)
-            reset_in = said.reset_in
-            if reset_in is not None and reset_in <= 1.5 * self._period:
-                # The window's end counts when two answers agree.
-                end, heard = now + reset_in, self._end_heard
-                self._end = (end if end > heard else heard) if -SPREAD <= end - heard <= SPREAD else math.inf  # noqa: FURB136 - a call costs more
-                self._end_heard = end
+            if said.reset_in is not None:
+                self._end = now + said.reset_in
         if self._granted == self._answered:
             self._quiet(grant)
         self._heard_at = now
@@ -659,46 +608,46 @@ class Core:
             return
         self._backoff = 0
         if self._resumes:
-            self._cwnd, self._resumes = max(self._cwnd, self._resumes), 0.0
+            self._cwnd, self._resumes = max(self._cwnd, self._resumes), 0
         if self._cwnd < self._limit:
             cost = grant.cost
-            more = cost if self._cwnd < self._ssthresh else cost * cost / self._cwnd
-            self._cwnd = min(self._cwnd + more, self._limit)
+            cwnd = self._cwnd + (cost if self._cwnd < self._ssthresh else cost * cost / self._cwnd)
+            self._cwnd = cwnd if cwnd < self._limit else self._limit  # noqa: FURB136 - a call costs more
 
     def _hear_nothing(self, grant: Grant) -> None:
         """An answer that does not say what is left: the ledger alone counts, and is learned by slow start."""
-        self._busy_least = -1
-        if self._unheard < SILENT_ANSWERS and not self._told:
-            self._unheard += 1
-            self.noted = self.noted or self.silent
-        if self._probes < self._limit:
-            self._probes = min(self._probes + grant.cost, self._limit)
+        self._unsaid = True
+        self._unheard += 1
+        if self._unheard == SILENT_ANSWERS and self.silent:
+            self.noted = True
         if self._cwnd < self._limit or self._backoff:
             self._grow(grant)
 
-    def _hear(self, grant: Grant, now: float, remaining: int, kind: int) -> None:  # noqa: C901 - one story, told in a row
+    def _hear(self, grant: Grant, now: float, remaining: int, kind: int) -> None:  # noqa: C901 - one story
         """An answer says what is left."""
-        self._last_remaining = remaining
         if kind & UNPAID:
             self._gap = max(self._gap / 1.5, self._period / 40)
-        if remaining < self._busy_least:  # noqa: PLR1730 - a call costs more
-            self._busy_least = remaining
         if remaining <= self._least:
-            self._least, self._least_at = remaining, now
-        elif grant.at >= self._least_at:
-            if 0 <= self._least and remaining < min(self._least + self._limit / 16 + DEAREST, self._limit / 4):  # noqa: SIM300 - -1 is none
+            self._least, self._least_from = remaining, self._granted
+        elif grant.upto - grant.cost >= self._least_from:
+            little_more = min(self._least + self._limit / 16 + DEAREST, self._limit / 4)
+            if self._least >= 0 and remaining < little_more:
                 self._refilled_at = now
-            self._least, self._least_at = remaining, now
-        self._probes = 0
+            if grant.before:
+                self._unsaid = True  # A call that was out before it may have arrived after it.
+            self._least, self._least_from = remaining, self._granted
+        self._unheard = 0
         reach = remaining + self._granted
-        if grant.top <= reach:
+        if grant.top > reach:
+            if self._doubted:
+                self._doubt(now, reach)
+            self._doubted = True
+        else:
+            self._doubted = False
             if self._cwnd < self._limit or self._backoff:
                 self._grow(grant)
-            self._doubted = False
-        elif self._doubted:
-            self._doubt(now, reach)
-        else:
-            self._doubted = True
+        if self._in_doubt:
+            self._latest = self._answered + self._least - self._margin
         edge = remaining + grant.upto - grant.before
         if edge > self._edge:
             self._rise(edge, now)
@@ -708,24 +657,19 @@ class Core:
     def _rise(self, edge: float, now: float) -> None:
         """More is advertised than before: the window has turned, or the server refills as it goes.
 
-        One garbled answer must not open a window that has not turned. So a rise beyond the ledger that comes as a surprise counts
-        when two answers in a row show it.
+        One garbled answer must not open a window that has not turned. So a rise beyond the ledger that comes as a
+        surprise counts when two answers in a row show it.
         """
         before, ledger = self._edge, self._limit + self._released
         some = self._limit / 16 + DEAREST
-        if (
-            edge > max(before, ledger) + some
-            and before > -math.inf
-            and not self._turn_due(now)
-            and not self._rise_heard
-        ):
+        surprising = edge > max(before, ledger) + some and before > -math.inf and not self._turn_due(now)
+        if surprising and not self._rise_heard:
             self._rise_heard = True
             self._edge = max(before, ledger)
             return
         self._edge = edge
         if edge - before > some:
             self._turned_at = now
-            self._end = math.inf
 
     def _turn_due(self, now: float) -> bool:
         """May the server's window have turned, since the last one is a period old, or over by the server's own word?"""
@@ -735,10 +679,11 @@ class Core:
         """Others spend of the same budget, or a price is wrong: one call at a time, by the server's latest word."""
         self._in_doubt = True
         self._doubt_until = now + 1.5 * self._period
-        self._due_at = min(self._due_at, self._doubt_until)
-        self._foreign = max(0, self._limit + self._released - reach)
-        self._edge = min(self._edge, reach)
-        self._cwnd = self._resumes = 0.0
+        foreign = self._limit + self._released - reach
+        self._foreign = foreign if foreign > 0 else 0  # noqa: FURB136 - a call costs more
+        if reach < self._edge:  # noqa: PLR1730 - a call costs more
+            self._edge = reach
+        self._cwnd = self._resumes = 0
 
     def _refused(self, grant: Grant, now: float, said: RateLimit, kind: int) -> None:
         """The server has refused a call."""
@@ -754,9 +699,9 @@ class Core:
             # It names no time, and points are left: another limiter refused it, which a gateway may have.
             if again:
                 self._ssthresh = max((self._granted - self._answered + grant.cost) / 2, 1.0)
-                self._cwnd = self._resumes = 0.0
+                self._cwnd = self._resumes = 0
                 self._freeze(now, backoff)
-            self._busy_least = -1
+            self._unsaid = True
             return
         # The first refusal's time is believed, unless it is none.
         self._freeze(now, wait if wait and self._backoff <= 1 else max(backoff, wait or 0.0))
@@ -766,7 +711,8 @@ class Core:
         self._doubt(now, self._granted)
         if not self._refills():
             self._foreign = 0  # The window that the freeze outlasts takes with it what others have spent.
-        self._least, self._least_at, self._busy_least, self._probes = 0, now, -1, 0
+        self._least, self._least_from, self._unsaid, self._unheard = 0, self._granted, True, 0
+        self._latest = self._answered - self._margin
         if kind & UNPAID:
             self._gap = self._period if said.retry_after is None else min(4 * self._gap, self._period)
 
@@ -781,7 +727,7 @@ class Core:
         self._frozen_at = now
 
     def _hear_limit(self, limit: int, now: float, asked_at: float) -> None:
-        """An answer names a limit: a lower one counts at once, a higher one when two answers agree, the first ever at once.
+        """A limit is named: a lower one counts at once, a higher one when two answers agree, the first ever at once.
 
         So does the limit before a lower one, from a call that went after that: the lower one was garbled.
         """
@@ -800,7 +746,7 @@ class Core:
             self._limit_before = self._limit
         self.noted = True
         self._limit_heard = limit
-        self._limit_settled = limit == self._limit == self._limit_before
+        self._limit_settled = limit if limit == self._limit == self._limit_before else 0
         self._told = True
 
     def _hear_period(self, period: float) -> None:
@@ -813,27 +759,28 @@ class Core:
         self._period_heard = period
 
     def _quiet(self, grant: Grant) -> None:
-        """Nothing is in flight: the least that was left since something was is what is left now, in whatever order answers came."""
-        left, self._busy_least = self._busy_least, math.inf
-        if left < 0 or left == math.inf:
-            self._before_busy = -1
+        """Nothing is in flight: what the latest answer left is what is left now."""
+        if self._unsaid:
+            self._unsaid, self._quiet_left = False, -1
             return
-        before, self._before_busy = self._before_busy, left
-        began, granted = self._busy_from, self._granted
-        self._busy_from = granted
+        left, before, granted = self._least, self._quiet_left, self._granted
+        if before > 0 and grant.upto == granted == self._quiet_at + grant.cost:
+            price, drop = grant.price, before - left
+            if drop == price.points and price.known:
+                price.above = 0
+            else:
+                self._sample(price, drop)
+        self._quiet_left, self._quiet_at = left, granted
         if granted + left > self._edge:
             ceiling = max(self._edge, self._limit + self._released) + self._limit / 16 + DEAREST
             self._edge = max(self._edge, min(granted + left, ceiling))
-        if before > 0 and grant.upto - grant.cost == began and grant.upto == granted:
-            price = grant.price
-            drop = before - left
-            if not drop == price.last == price.points or not price.known:
-                self._sample(price, drop)
 
     # Time
 
     def _tidy(self, now: float) -> None:  # noqa: C901 - one story, told in a row
-        """Do what time alone does."""
+        """Do what time alone does, if something is due."""
+        if now < self._due_at:
+            return
         lost, log = self._lost, self._log
         while lost and lost[0][0] <= now:
             at, points, _ = lost.pop(0)
@@ -841,43 +788,38 @@ class Core:
         while log and log[0][0] <= now:
             self._released_at, released, _ = log.pop(0)
             self._released += int(released)
-        aged = now - self._generation_at
+        aged = now - self._fresh_since
         if aged >= PATIENCE / 2:
-            self._recent = self._fresh if aged < PATIENCE else 0
-            self._fresh = 0
-            self._generation += 1 if aged < PATIENCE else 2
-            self._generation_at = now
+            self._recent, self._recent_since = 0, now
+            if aged < PATIENCE:
+                self._recent, self._recent_since = self._fresh, self._fresh_since
+            self._fresh, self._fresh_since = 0, now
             if now > self._frozen_until + self._period:
                 self._ssthresh = math.inf
             self._margin *= math.exp(-min(aged, self._period) / (5 * self._period))
         if self._in_doubt and now >= self._doubt_until:
             self._in_doubt = False
-            self._foreign = 0
+            self._foreign, self._latest = 0, math.inf
             self._edge = min(self._edge, self._answered + self._least)
         if self._cwnd and self._granted == self._answered and self._heard_at < now - PATIENCE:
             if self._in_doubt:
-                self._cwnd = 0.0
+                self._cwnd = 0
             elif self._cwnd > IDLE_WINDOW:
-                self._resumes = self._cwnd if now > self._doubt_until + 5 * self._period else 0.0
+                self._resumes = self._cwnd if now > self._doubt_until + 5 * self._period else 0
                 self._cwnd = IDLE_WINDOW
-        due_at = self._generation_at + PATIENCE / 2
-        if log and log[0][0] < due_at:
-            due_at = log[0][0]
-        if lost and lost[0][0] < due_at:
-            due_at = lost[0][0]
-        if self._in_doubt and self._doubt_until < due_at:
-            due_at = self._doubt_until
-        self._due_at = due_at
+        self._due_at = self._fresh_since + PATIENCE / 2
+        if log:
+            self._due_at = min(self._due_at, log[0][0])
+        if lost:
+            self._due_at = min(self._due_at, lost[0][0])
 
     def next_at(self, now: float) -> float:
         """When to look again, if no answer comes before."""
-        later = [
-            self._frozen_until,
-            self._probed_at + PATIENCE if self._granted > self._answered else math.inf,
-            self._alone_until,
-            self._ends_at() + SPREAD,
-            self._generation_at + PATIENCE / 2 if self._fresh or self._recent else math.inf,
-        ]
+        later = [self._frozen_until, self._alone_until, self._ends_at() + SPREAD]
+        if self._granted > self._answered:
+            later.append(self._probed_at + PATIENCE)
+        if self._fresh or self._recent:
+            later.append(self._fresh_since + PATIENCE / 2)
         if self._log:
             later.append(self._log[0][0])
         if self._lost:
@@ -892,7 +834,9 @@ class Core:
         return max(first, self._frozen_until)
 
     def brings(self, points: float, more: float, within: float) -> bool:
-        """Do `more` points come back at most so many seconds after the next `points`?"""
+        """Do `more` points surely come back at most so many seconds after the next `points`?"""
+        if self._in_doubt:
+            return False
         by = -math.inf
         for release_at, come, _ in self._log:
             if points > 0 >= points - come:
@@ -907,26 +851,24 @@ class Core:
 
         A lower bound: nobody new, nothing refused, a window may turn at any answer, and once more right after.
         """
-        if now >= self._due_at:
-            self._tidy(now)
+        self._tidy(now)
         left = max(self._own(), self._edge - self._granted, 0)
         soon = left or self._granted > self._answered or self._window_over(now)
         first = now if soon else self.next_at(now)
-        return max(first, self._frozen_until, now) - now + self._windows(points, left, spare=2)
+        return max(first, self._frozen_until, now) - now + self._windows(points, left, 2)
 
     def likely_wait(self, now: float, points: int) -> float:
         """Seconds until so many points are granted, as things stand."""
-        if now >= self._due_at:
-            self._tidy(now)
+        self._tidy(now)
         left = max(self._left(), 0)
         if points <= left:
             return max(0.0, self._frozen_until - now)
         first = self._log[0][0] if self._log else now + self._period
         if self._in_doubt:
             first = min(max(self._end, now), first)
-        return max(first, self._frozen_until, now) - now + self._windows(points, left, spare=1)
+        return max(first, self._frozen_until, now) - now + self._windows(points, left, 1)
 
-    def _windows(self, points: int, left: float, *, spare: int) -> float:
+    def _windows(self, points: int, left: float, spare: int) -> float:
         return max(0, math.ceil((points - left) / self._limit) - spare) * self._period
 
     # The reserve
@@ -934,8 +876,8 @@ class Core:
     def kept(self, now: float, cost: int) -> int:
         """Points that a call of `BATCH` leaves to the priorities before it now; never what it needs of the whole limit.
 
-        Those may ask for their share of the limit evenly. What they can ask for until as much has come back to us is kept for them, and
-        a little more for calls that come at once; nothing if that is within a second.
+        Those may ask for their share of the limit evenly. What they can ask for until as much has come back to us is
+        kept for them, and a little more for calls that come at once; nothing if that is within a second.
         """
         share = self._share * self._limit
         # What was granted beyond the ledger comes back to nobody.
@@ -948,8 +890,8 @@ class Core:
     def _back_at(self, points: float) -> float:
         """When so many points have come back, or all that are out."""
         at = math.inf
-        for at, more, _ in self._log:  # noqa: B007 - the last one counts
-            points -= more
-            if points <= 0:
-                break
+        for release_at, come, _ in self._log:
+            if points > 0:
+                at = release_at
+                points -= come
         return at

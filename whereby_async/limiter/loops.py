@@ -1,15 +1,18 @@
-"""`LoopWaiters`: one event loop in which calls wait, those calls, and its clock. Wake-ups reach a loop from other threads through here.
+"""`LoopWaiters`: one event loop in which calls wait, those calls, and its clock. Wake-ups reach a loop from other
+threads through here.
 
-A future may be touched in its own loop only. So whoever grants points to a call of another loop puts the call into that loop's
-`inbox` and schedules its delivery there. Each loop has one timer, for all calls that wait in it.
+A future may be touched in its own loop only. So whoever grants points to a call of another loop puts the call into that
+loop's `inbox` and schedules its delivery there. Each loop has one timer, for all calls that wait in it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ def is_monotonic(loop: asyncio.AbstractEventLoop) -> bool:
     return not getattr(loop, "simulated", False) and abs(loop.time() - time.monotonic()) < _APART
 
 
+@dataclass(slots=True, eq=False)
 class WaitingCall:
     """A call that asks for points, and waits for them.
 
@@ -72,26 +76,18 @@ class WaitingCall:
         deadline: When its wait ends at the latest, if it has a `max_wait`.
     """
 
-    __slots__ = (
-        "asked_at", "deadline", "future", "loop", "operation", "order", "outcome", "passed", "price", "priority", "queued", "waited",
-    )  # fmt: skip
-
-    deadline: float
-
-    def __init__(  # noqa: PLR0913, PLR0917 - what a call may say of itself
-        self, price: Price, operation: str, priority: Priority, order: int, asked_at: float, waited: float
-    ) -> None:
-        self.price: Price = price
-        self.operation: str = operation
-        self.priority: Priority = priority
-        self.order: int = order
-        self.asked_at: float = asked_at
-        self.waited: float = waited
-        self.queued: bool = False
-        self.passed: int = 0
-        self.loop: LoopWaiters = _NOTHING
-        self.future: asyncio.Future[None] = _NOTHING
-        self.outcome: Any = None
+    price: Price
+    operation: str
+    priority: Priority
+    order: int
+    asked_at: float
+    waited: float
+    queued: bool = False
+    passed: int = 0
+    loop: LoopWaiters = _NOTHING
+    future: asyncio.Future[None] = _NOTHING
+    outcome: Any = None
+    deadline: float = math.inf
 
     def __lt__(self, other: WaitingCall) -> bool:
         """Its deadline is the earlier one."""
@@ -108,8 +104,6 @@ class LoopWaiters:
         goes_on: In its next turn it looks again, since a chunk was granted and there may be more.
     """
 
-    __slots__ = ("_delivering", "_inbox", "_look", "_timer", "_timer_at", "goes_on", "loop", "parked", "waiting")
-
     def __init__(self, loop: asyncio.AbstractEventLoop, look: Callable[[LoopWaiters], None]) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.waiting: int = 0
@@ -121,14 +115,10 @@ class LoopWaiters:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
-    def post(self, call: WaitingCall) -> None:
-        """Its outcome stands: `deliver` will tell its task. Under the account's lock."""
+    def post(self, call: WaitingCall) -> bool:
+        """Its outcome stands: `deliver` will tell its task. Whether it is the only one. Under the account's lock."""
         self._inbox.append(call)
-
-    @property
-    def posted(self) -> bool:
-        """Outcomes are to be delivered."""
-        return bool(self._inbox)
+        return len(self._inbox) == 1
 
     def undelivered(self) -> list[WaitingCall]:
         """Take what nobody will hear of, since the loop is closed."""
@@ -144,7 +134,7 @@ class LoopWaiters:
         """
         if self.loop is here:
             self._deliver()
-        elif not self._delivering:
+        elif self._inbox and not self._delivering:
             self._delivering = True
             self.loop.call_soon_threadsafe(self._deliver)
 

@@ -1,8 +1,9 @@
 """`PointBudget` and `Unlimited`: the limiters of one process, for all its threads, event loops and forked children.
 
-Real event loops all run on the same monotonic clock, so they share one account. A loop whose `time()` runs apart from it (a
-simulated one) gets an account of its own inside the limiter: points that were spent at a simulated moment mean nothing at a
-real one. A forked child starts with a fresh, cold account, since the parent goes on spending from the same budget.
+Real event loops all run on the same monotonic clock, so they share one account. A loop whose `time()` runs apart from
+it (a simulated one) gets an account of its own inside the limiter: points that were spent at a simulated moment mean
+nothing at a real one. A forked child starts with a fresh, cold account, since the parent goes on spending from the same
+budget.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..notify import Listeners
 from .accounts import Account, BudgetPermit
 from .budget_checks import check_budget, checked_pins
-from .core import ADVERTISED, NO, PATIENCE, Core
+from .core import ADVERTISED, NO, PATIENCE, PROBE, Core
 from .loops import LoopClock, is_monotonic
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..details import LimiterHook
     from ..rate_limit import RateLimit
-    from .core import G, Grant, Price
+    from .core import Grant, Price
     from .protocol import Limiter, Permit
 
 UNMETERED: Final = 2_000_000_000
@@ -201,8 +202,9 @@ def never(cost: int, operation: str, priority: Priority) -> BudgetPermit | None:
 def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], BudgetPermit | None]:
     """A function that gives a permit at once if there are points and nobody waits, without a coroutine.
 
-    It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has to be
-    asked, as always for a limiter of another kind, and for a batch's calls, which are announced after their points and before they leave.
+    It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has
+    to be asked, as always for a limiter of another kind, and for a batch's calls, which are announced after their
+    points and before they leave.
     """
     if not isinstance(limiter, ProcessLimiter) or "acquire" in vars(limiter):
         return never
@@ -222,14 +224,15 @@ def _state(core: Core, available: int, now: float) -> BudgetState:
 class PointBudget(ProcessLimiter):
     """The organisation's points per minute, kept in this process.
 
-    One object serves all threads and loops of the process and a forked child, which starts cold; it is made without a loop.
-    It believes the server's headers, needs none of them to be safe, and tells who else spends from the same budget.
+    One object serves all threads and loops of the process and a forked child, which starts cold; it is made without a
+    loop. It believes the server's headers, needs none of them to be safe, and tells who else spends from the same
+    budget.
 
-    A batch leaves a reserve: of each window a tenth of the limit at most (`reserve=`) is kept from the `BATCH` priority, and
-    given to it at the window's end. So people hardly wait while a batch spends.
+    A batch leaves a reserve: of each window a tenth of the limit at most (`reserve=`) is kept from the `BATCH`
+    priority, and given to it at the window's end. So people hardly wait while a batch spends.
 
-    Prices belong to operations. A list whose price depends on its page size is charged what its dearer calls were seen to
-    cost; pin it with `costs` if you know better.
+    Prices belong to operations. A list whose price depends on its page size is charged what its dearer calls were seen
+    to cost; pin it with `costs` if you know better.
     """
 
     def __init__(
@@ -243,8 +246,8 @@ class PointBudget(ProcessLimiter):
         """Make a budget.
 
         Args:
-            limit: Points per period to start from; the header `X-RateLimit-Limit` overrules it. `None` learns it from that
-                header, and assumes 100, the smallest plan, until then.
+            limit: Points per period to start from; the header `X-RateLimit-Limit` overrules it. `None` learns it from
+                that header, and assumes 100, the smallest plan, until then.
             period: The window's length in seconds.
             costs: Prices by operation, such as `{"insights.rooms": 5}`, that are never learned otherwise.
             reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` priority at most.
@@ -258,75 +261,48 @@ class PointBudget(ProcessLimiter):
 
 
 class _Unmetered(Core):
-    """A core without a limit: only a 429's time counts; if it named none, or a wrong one, one call at a time goes until one is answered."""
+    """A core without a limit, of which only a 429's time counts.
 
-    __slots__ = ("_unsure",)
+    If that named none, or a wrong one, one call at a time goes until one is answered.
+    """
 
-    def __init__(self) -> None:
-        super().__init__(UNMETERED, _limit_before=UNMETERED)
-        self._unsure = False
-
-    def available(self, now: float) -> int:
-        """As much as anybody asks for, unless frozen."""
-        return 0 if now < self._frozen_until else UNMETERED
-
-    def remaining(self, now: float) -> int | None:  # noqa: ARG002 - nothing is metered
-        """Not known."""
-        return None
+    __slots__ = ()
 
     def decide(self, now: float, price: Price, kept: int = 0) -> int:  # noqa: ARG002 - everything fits
-        """May a call go: `NO` or `ADVERTISED`?"""
+        """May a call go: `NO`, `ADVERTISED`, or `PROBE` if it is to show whether others may?"""
         if now < self._frozen_until:
             return NO
-        if self._unsure and self._granted > self._answered and now < self._probed_at + PATIENCE:
-            return NO
-        return ADVERTISED
-
-    def book(self, make: Callable[..., G], owner: object, price: Price, now: float, verdict: int, order: int) -> G:  # noqa: PLR0913, PLR0917
-        """A call goes."""
-        self._probed_at = now
-        return super().book(make, owner, price, now, verdict, order)
+        if not self._doubted:
+            return ADVERTISED
+        return NO if self._granted > self._answered and now < self._probed_at + PATIENCE else PROBE
 
     def answer(self, grant: Grant, now: float, said: RateLimit | None) -> None:
         """An answer came, of which only a refusal counts."""
-        if kind := grant.kind:
-            self._finish(grant)
+        if kind := self._finish(grant):
             self._answered += grant.cost
+            self._released += grant.cost
             self._heard_at = now
             if said is not None and said.throttled:
                 self._refused(grant, now, said, kind)
-                self._unsure = self._unsure or not said.retry_after or self._backoff > 1
+                self._doubted = self._doubted or not said.retry_after or self._backoff > 1
             elif self._backoff:
                 self._grow(grant)
-                self._unsure = self._backoff > 0 and self._unsure
+                self._doubted = self._backoff > 0 and self._doubted
 
     def _doubt(self, now: float, reach: float) -> None:
-        """Nothing is metered, so nothing is in doubt."""
-
-    def lost(self, grant: Grant, now: float) -> None:  # noqa: ARG002 - spent points do not matter
-        """No answer came."""
-        if grant.kind:
-            self._finish(grant)
-            self._answered += grant.cost
-
-    def least_wait(self, now: float, points: int) -> float:  # noqa: ARG002 - everything fits
-        """Seconds until the freeze ends."""
-        return max(0.0, self._frozen_until - now)
-
-    def likely_wait(self, now: float, points: int) -> float:
-        """Seconds until the freeze ends."""
-        return self.least_wait(now, points)
+        """Nothing is metered, so nobody else can have spent of it."""
 
 
 class Unlimited(ProcessLimiter):
     """Meters nothing: every call goes at once, but after a 429 everyone waits until the server's time.
 
-    Where the server names none, or one that proves wrong, the waits double, and one call goes at a time until one succeeds.
+    Where the server names none, or one that proves wrong, the waits double, and one call goes at a time until one
+    succeeds.
     """
 
     def __init__(self) -> None:
         """Make one; it has no options."""
-        super().__init__(_Unmetered)
+        super().__init__(lambda: _Unmetered.cold(UNMETERED))
 
 
 # The process's own budgets
@@ -339,8 +315,9 @@ _kept: dict[bytes, PointBudget] = {}
 def shared_budget(base_url: str, api_key: str) -> PointBudget:
     """The process-wide budget for this API and key; made at its first use.
 
-    So clients made per request share one account. It is found by a digest: the key itself is not kept. It lives as long as
-    somebody holds it, and two periods beyond its last use, since the server's window outlives the client that spent from it.
+    So clients made per request share one account. It is found by a digest: the key itself is not kept. It lives as long
+    as somebody holds it, and two periods beyond its last use, since the server's window outlives the client that spent
+    from it.
 
     Args:
         base_url: The API's base URL; a slash at its end makes no difference.

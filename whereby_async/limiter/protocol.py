@@ -1,4 +1,4 @@
-"""`Limiter`, `Permit` and `Priority`, by which the client asks any limiter for points, and what a limiter tells of itself."""
+"""`Limiter`, `Permit` and `Priority`, by which the client asks for points, and what a limiter tells of itself."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ class Priority(enum.IntEnum):
 
 
 BudgetState: TypeAlias = Literal["unknown", "open", "empty", "frozen", "degraded"]
-"""`unknown` until an answer came, `open` or `empty` in a known window, `frozen` after a 429, `degraded` without the store."""
+"""`unknown` until an answer came, `open` or `empty` in a known window, `frozen` after a 429, `degraded` without the
+store."""
 
 
 class BudgetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A budget at one moment.
 
     Attributes:
-        limit: Points per period that the budget goes by: what it was made with, else 100, the smallest plan, until an answer names
-            a limit. Later a lower one counts at once, a higher one when two answers in a row agree.
-        remaining: Points that the server was last known to have left, less what was granted since; `None` if unknown. While others
-            spend too (`foreign_rate` above 0), by the latest answer.
-        available: Points that a `NORMAL` call could have at once; 0 while anybody waits, and in a freeze. While others spend too, what
-            the latest answer left.
+        limit: Points per period that the budget goes by: what it was made with, else 100, the smallest plan, until an
+            answer names a limit. Later a lower one counts at once, a higher one when two answers in a row agree.
+        remaining: Points that the server was last known to have left, less what was granted since; `None` if unknown.
+            While others spend too (`foreign_rate` above 0), by the latest answer.
+        available: Points that a `NORMAL` call could have at once; 0 while anybody waits, and in a freeze. While others
+            spend too, what the latest answer left.
         in_flight: Points granted and not yet answered.
         waiting: Calls that wait, by priority.
         waiting_points: Points that they ask for, all priorities.
-        reset_in: Seconds until a freeze ends, else until the server's window does by its own word, else until the next points come
-            back by our own account; `None` if unknown.
-        foreign_rate: Points per second that others spend of the same budget: what they were seen to hold, by the period; 0 unless the
-            answers of the last one and a half periods showed them.
+        reset_in: Seconds until a freeze ends, else until the server's window does by its own word, else until the next
+            points come back by our own account; `None` if unknown.
+        foreign_rate: Points per second that others spend of the same budget: what they were seen to hold, by the
+            period; 0 unless the answers of the last one and a half periods showed them.
         costs: Prices that are pinned or learned, by operation.
         state: What the budget is doing.
     """
@@ -76,11 +77,11 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 class Permit(Protocol):
     """Leave to send one request.
 
-    It ends in exactly one of `settle`, `release` and `lost`, from any thread, with or without a running loop; a second call
-    does nothing. One that is collected without an end counts as `lost()`.
+    It ends in exactly one of `settle`, `release` and `lost`, from any thread, with or without a running loop; a second
+    call does nothing. One that is collected without an end counts as `lost()`.
 
-    It may also have `waited`, the seconds that the call has waited for points, all its attempts together: hooks are told by it
-    how long a wait was, else by the clock.
+    It may also have `waited`, the seconds that the call has waited for points, all its attempts together: hooks are
+    told by it how long a wait was, else by the clock.
     """
 
     @property

@@ -1,11 +1,12 @@
 """`Queue`: the calls that wait for points, in which order they go, and how long each must wait. Pure.
 
-Three priorities are served strictly in order, and within one the first to come goes first. Within a priority every price has a
-queue of its own, so that a new price of an operation moves nobody, and so that "who is the oldest that fits?" looks at a few heads.
-Counts are kept for each price, so that what waits before a newcomer is known without a look at those who wait.
+Three priorities are served strictly in order, and within one the first to come goes first. Within a priority every
+price has a queue of its own, so that a new price of an operation moves nobody, and so that "who is the oldest that
+fits?" looks at a few heads. Counts are kept for each price, so that what waits before a newcomer is known without a
+look at those who wait.
 
-A call that was cancelled stays in its queue, marked, until it comes to the head or until such calls are the majority. A call that
-has waited for two periods is owed a share of each period, whatever the higher priorities bring.
+A call that was cancelled stays in its queue, marked, until it comes to the head or until such calls are the majority. A
+call that has waited for two periods is owed a share of each period, whatever the higher priorities bring.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
-from .core import HOLD, NO
+from .core import NO
 from .protocol import Priority
 
 if TYPE_CHECKING:
@@ -44,17 +45,14 @@ class PriorityQueue:
     __slots__ = ("_cancelled", "_live", "_queues", "count")
 
     def __init__(self) -> None:
-        self._queues: dict[Price, deque[WaitingCall]] = {}
-        self._live: dict[Price, int] = {}
+        self._queues: defaultdict[Price, deque[WaitingCall]] = defaultdict(deque)
+        self._live: defaultdict[Price, int] = defaultdict(int)
         self._cancelled = 0
         self.count: int = 0
 
     def push(self, call: WaitingCall) -> None:
         """Let it wait behind all that are older."""
-        queue = self._queues.get(call.price)
-        if queue is None:
-            queue = self._queues[call.price] = deque()
-            self._live[call.price] = 0
+        queue = self._queues[call.price]
         if not queue or queue[-1].order <= call.order:
             queue.append(call)
         else:
@@ -204,16 +202,14 @@ class Queue:
             if head is None:
                 continue
             verdict = self.decide(head, now)
-            if verdict == HOLD:
-                return None
-            if verdict != NO:
+            if verdict > NO:
                 if head is owed:
                     self._owed_paid += head.price.points
                 return head, verdict
         return self._backfill(heads[0], now)
 
     def _owed(self, heads: list[WaitingCall], now: float) -> WaitingCall | None:
-        """The oldest head that has waited too long behind a higher priority, and has not had its share of this period."""
+        """The oldest head that has waited too long behind a higher priority, and is owed some of this period."""
         core = self._core
         if not heads or (now - self._owed_since < core.period and self._owed_paid >= OLD_SHARE * core.limit):
             return None
@@ -229,7 +225,7 @@ class Queue:
         """
         core, cost = self._core, head.price.points
         left = core.available(now)
-        if not 0 < left < cost or core.in_doubt:
+        if not 0 < left < cost:
             return None
         most = min(left, cost - 1 - head.passed)
         for queue in self._priorities:
