@@ -229,7 +229,7 @@ class _Body:
                 return f"({self.test(test)} and {self.value(body)} or {self.value(orelse)})"
             case ast.IfExp(test=test, body=ast.Constant(value=int(zero)), orelse=orelse) if zero is not False:
                 return f"({self.test(test)} and {zero} or {self.value(orelse)})"
-            case ast.List(elts=elements):
+            case ast.List(elts=elements) | ast.Tuple(elts=elements):
                 return f"{{{', '.join(map(self.value, elements))}}}"
             case ast.Call(func=func, args=args, keywords=keywords):
                 return self.call(node, func, args, keywords)

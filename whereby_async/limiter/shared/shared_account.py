@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...details import CostChangeDetails, OutageDetails, ThrottleDetails
+from ...details import OutageDetails, ThrottleDetails
 from ...errors import BudgetError, BudgetTimeoutError
 from ...notify import logger
 from ...operation import unicode_text
@@ -266,11 +266,11 @@ class SharedAccount(Account):
             self._flight -= cost
             end = End(
                 how, cost, 0, permit.lease, "" if permit.price.pinned else permit.price.operation, permit.price.seed,
-                permit.at, permit.before, permit.upto, permit.top, permit.generation, kind, answer,
+                permit.at, permit.before, permit.upto, permit.top, kind, answer,
             )  # fmt: skip
             self._ends.append(end)
             if how == SETTLED and self.away and answer is not None:
-                heard = Grant(0, self.core.price("", 1), permit.at, permit.before, permit.upto, permit.top, -2, kind)
+                heard = Grant(0, self.core.price("", 1), permit.at, permit.before, permit.upto, permit.top, kind)
                 self.core.answer_alone(heard, now, answer, self._share)
             self._visit_at = min(self._visit_at, now + (0.0 if self.queue.count else LINGER))
         elif not self.away:
@@ -471,7 +471,7 @@ class SharedAccount(Account):
             for end in said.ends:
                 if end.said is not None and end.said.throttled:
                     self._tell_throttle(end.said, now)
-            self._events.extend(("on_cost_change", CostChangeDetails(**change._asdict())) for change in changes)
+            self._events.extend(("on_cost_change", change) for change in changes)
             self._take(asked, reply, now)
             self._sort_out(now)
             if changes or self.core.dearest < dearest:
@@ -497,8 +497,7 @@ class SharedAccount(Account):
             call = asked[granted.ask][places[granted.ask]]
             places[granted.ask] += 1
             permit = SharedPermit(
-                granted.cost, call.price, granted.at, granted.before, granted.upto, granted.top, granted.generation,
-                granted.kind, self, self.core, call.order, call.waited + now - call.asked_at, reply.lease,
+                granted.cost, call.price, granted.at, granted.before, granted.upto, granted.top, granted.kind, self, self.core, call.order, call.waited + now - call.asked_at, reply.lease,
             )  # fmt: skip
             self._flight += permit.cost
             if call.queued and self._hears(call, self.loop):

@@ -27,8 +27,9 @@ from typing import Final
 
 import msgspec
 
+from ...details import CostChangeDetails
 from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
-from ..core import HOLD, LIVE, NO, UNKNOWN, Core, Grant, Price, PriceChange
+from ..core import LIVE, NO, UNKNOWN, Core, Grant, Price
 
 LATE: Final = 0.5
 """Seconds that points are left for a member beyond the moment at which it was to come for them."""
@@ -79,7 +80,6 @@ class End(msgspec.Struct):
     before: int = 0
     upto: int = 0
     top: float = 0.0
-    generation: int = 0
     kind: int = LIVE
     said: RateLimit | None = None
 
@@ -143,7 +143,6 @@ class Granted(msgspec.Struct):
     before: int
     upto: int
     top: float
-    generation: int
     kind: int
 
 
@@ -186,7 +185,6 @@ class Member(msgspec.Struct):
         had: Points that it was granted of late.
         unheard: Cost and kind of what it was granted last.
         granted_at: When.
-        generation: In which generation.
     """
 
     id: str
@@ -202,7 +200,6 @@ class Member(msgspec.Struct):
     had: float = 0.0
     unheard: list[list[int]] = []
     granted_at: float = 0.0
-    generation: int = 0
 
 
 def pause_of(period: float) -> float:
@@ -211,11 +208,11 @@ def pause_of(period: float) -> float:
 
 
 def booked_grant(  # noqa: PLR0913, PLR0917 - what `book` says
-    cost: int, price: Price, at: float, before: int, upto: int, top: float, generation: int, kind: int,
+    cost: int, price: Price, at: float, before: int, upto: int, top: float, kind: int,
     owner: int, core: object, order: int,  # noqa: ARG001 - the store does not need them
 ) -> Grant:  # fmt: skip
     """What the store keeps of a grant."""
-    return Grant(cost, price, at, before, upto, top, generation, kind)
+    return Grant(cost, price, at, before, upto, top, kind)
 
 
 @dataclass(slots=True, eq=False)
@@ -358,7 +355,7 @@ class SharedCore(Core):
         """What it was granted last, it has not heard of."""
         plain = self.price("", 1)
         for cost, kind in member.unheard:
-            self.refund(Grant(cost, plain, member.granted_at, 0, 0, 0.0, member.generation, kind))
+            self.refund(Grant(cost, plain, member.granted_at, 0, 0, 0.0, kind))
             member.flight -= cost
             member.had -= cost
             if kind & UNKNOWN:
@@ -377,8 +374,8 @@ class SharedCore(Core):
         else:
             # Its points count as spent already.
             cost, kind, price = 0, LIVE, self.price("", ended.seed)
-            self._busy_least = -1
-        grant = Grant(cost, price, ended.at, ended.before, ended.upto, ended.top, ended.generation, kind)
+            self._unsaid = True
+        grant = Grant(cost, price, ended.at, ended.before, ended.upto, ended.top, kind)
         if ended.how == SETTLED:
             self.answer(grant, now, ended.said)
         elif ended.how == RELEASED:
@@ -431,11 +428,11 @@ class SharedCore(Core):
                 if priority == BATCH:
                     kept += self.kept(now, cost)
                 verdict = self.decide(now, price, kept)
-                if verdict == HOLD:
-                    # It has to go alone: nobody else goes until it has gone.
-                    self._alone, self._alone_by = member.id, now + 2 * LATE
-                    return True
                 if verdict == NO:
+                    if not price.known and cost + kept <= self._word and self._goes_alone(self._word):
+                        # It has to go alone, so nobody else goes until it has gone.
+                        self._alone, self._alone_by = member.id, now + 2 * LATE
+                        return True
                     if ask.owed:
                         break
                     return higher > 0
@@ -446,14 +443,12 @@ class SharedCore(Core):
                 member.waits[priority] -= cost
                 member.calls[priority] -= 1
                 member.unheard.append([cost, booked.kind])
-                member.granted_at, member.generation = now, booked.generation
+                member.granted_at = now
                 if booked.kind & UNKNOWN:
                     member.unknown += 1
                 if owed:
                     self._owed_paid += cost
-                grants.append(
-                    Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.generation, booked.kind)
-                )
+                grants.append(Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.kind))
                 count += 1
         return False
 
@@ -484,12 +479,12 @@ class SharedCore(Core):
         """Epoch and version."""
         return self._epoch, self._version
 
-    def follow(self, told: SharedCore, shift: float) -> list[PriceChange]:
+    def follow(self, told: SharedCore, shift: float) -> list[CostChangeDetails]:  # noqa: C901 - one story
         """Become what the store is, with times moved to another clock; which prices have changed.
 
         Prices are objects that waiting calls hold, so they stay, and take the new values. Pinned ones are this process's own.
         """
-        changes: list[PriceChange] = []
+        changes: list[CostChangeDetails] = []
         prices, plain = self._prices, self._plain_prices
         for name in _FIELDS:
             value = getattr(told, name)
@@ -502,8 +497,9 @@ class SharedCore(Core):
             if mine.pinned:
                 continue
             if mine.points != price.points:
-                changes.append(PriceChange(operation, mine.points, price.points))
-            mine.points, mine.known, mine.samples = price.points, price.known, price.samples
+                changes.append(CostChangeDetails(operation=operation, old=mine.points, new=price.points))
+            for name in _LEARNED:
+                setattr(mine, name, getattr(price, name))
         for entry in (*self._log, *self._lost):
             entry[0] += shift
             entry[2] += shift
@@ -523,12 +519,13 @@ class SharedCore(Core):
         self._released = 0
         # What was advertised may be others' by now: one call asks.
         self._edge = min(self._edge, self._granted)
-        self._least = min(self._least, 0)
+        self._latest = self._granted if self._in_doubt else math.inf
+        self._least, self._least_from, self._quiet_left = -1, 0, -1
         self._foreign *= share
         self._limit = self._limit_before = part_of(self._limit, share)
-        self._limit_heard, self._limit_settled = None, False
+        self._limit_heard, self._limit_settled = None, 0
         self._cwnd = self._resumes = 0.0
-        self._fresh = self._recent = self._probing = self._probes = self._unknown_out = 0
+        self._fresh = self._recent = self._probing = self._unknown_out = 0
         self._held_until = -math.inf
         self._members = []
 
@@ -538,7 +535,7 @@ class SharedCore(Core):
             limit = said.limit if said.limit is None else part_of(said.limit, share)
             remaining = said.remaining if said.remaining is None else int(said.remaining * share)
             said = msgspec.structs.replace(said, limit=limit, remaining=remaining)
-        self._before_busy = -1
+        self._quiet_left = -1
         self.answer(grant, now, said)
 
 
@@ -548,10 +545,11 @@ def part_of(limit: int, share: float) -> int:
 
 
 _FIELDS: Final = [each.name for each in fields(SharedCore)]
+_LEARNED: Final = [each.name for each in fields(Price) if each.name not in {"operation", "seed", "pinned"}]
 _TIMES: Final = frozenset((
-    "_released_at", "_generation_at", "_least_at", "_turned_at", "_refilled_at", "_end", "_end_heard", "_heard_at",
-    "_frozen_until", "_frozen_at", "_named_until", "_doubt_until", "_probed_at", "_probing_since", "_lowered_at",
-    "_alone_until", "_due_at", "_held_until", "_now", "_owed_since", "_alone_by",
+    "_released_at", "_fresh_since", "_recent_since", "_turned_at", "_refilled_at", "_end", "_heard_at", "_frozen_until", "_frozen_at",
+    "_named_until", "_doubt_until", "_probed_at", "_lowered_at", "_alone_until", "_due_at", "_held_until", "_now", "_owed_since",
+    "_alone_by",
 ))  # fmt: skip
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(SharedCore).decode
