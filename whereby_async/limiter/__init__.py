@@ -1,8 +1,8 @@
 """The point budget: who may send, and when, so that no avoidable 429 happens and no point is wasted.
 
-`PointBudget` keeps it in this process, `HostPointBudget` in a file for all processes of a machine, `RedisPointBudget` in Redis or
-Valkey for machines. `Unlimited` meters nothing. Anything with the methods of `Limiter` will do instead. Each name is loaded on first
-use.
+`PointBudget` keeps it in this process, `HostPointBudget` in a file for all processes of a machine, `RedisPointBudget`
+in Redis or Valkey for machines. `Unlimited` meters nothing. Anything with the methods of `Limiter` will do instead.
+Each name is loaded on first use.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""`StateFile`: a small state that all processes of a machine share in one file, which is locked only while it is changed.
+"""`StateFile`: a small state that all processes of a machine share in one file, which is locked only while it is
+changed.
 
-The file has two slots, which are written in turn. Each holds a checksum, a version and the state; the valid slot with the higher
-version counts. A process that is killed in the middle of a write leaves an invalid slot, and the state is what it was before.
-Nothing is forced onto the disk: after a power cut the state may be an older one, or missing. Both slots get their
-full size when the file is made, so a disk that fills up later does no harm.
+The file has two slots, which are written in turn. Each holds a checksum, a version and the state; the valid slot with
+the higher version counts. A process that is killed in the middle of a write leaves an invalid slot, and the state is
+what it was before. Nothing is forced onto the disk: after a power cut the state may be an older one, or missing. Both
+slots get their full size when the file is made, so a disk that fills up later does no harm.
 
-The file is opened anew for each change, which takes 3 µs. So a file that was deleted is made again, a forked process shares no
-lock with its parent, and the lock also keeps the threads of one process apart. The lock belongs to the open file: the system
-removes it when the process is gone, however it ended.
+The file is opened anew for each change, which takes 3 µs. So a file that was deleted is made again, a forked process
+shares no lock with its parent, and the lock also keeps the threads of one process apart. The lock belongs to the open
+file: the system removes it when the process is gone, however it ended.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class StateFile:
     def try_change(self, change: Callable[[bytes | None], bytes]) -> bool:
         """Lock the file without waiting, read the state, and write what `change` makes of it.
 
-        `change` is given `None` if there is no usable state: the file is new, or has another content, which is overwritten. What
+        `change` is given `None` if there is no usable state: the file is new, or has another content, which is
+        overwritten. What
         it raises is raised again, and the state stays as it is.
 
         Returns:
@@ -224,7 +226,8 @@ def _check_folder(folder: Path) -> None:
 def default_path(digest: str) -> Path:
     """Where the state of that name is, for a `StateFile` with a private folder. Makes nothing.
 
-    It is in the user's runtime folder, else in the cache folder, else in a folder of the user among the temporary files. A folder of
+    It is in the user's runtime folder, else in the cache folder, else in a folder of the user among the temporary
+    files. A folder of
     another user is passed over: programs that run by `sudo` can find one in their environment.
 
     Raises:

@@ -67,7 +67,8 @@ class Address:
         loop = get_running_loop()
         if self._client_loop is not None and self._client_loop() is not loop:
             raise ConfigurationError(
-                "an injected redis.asyncio client serves one event loop of one process only: give RedisPointBudget a URL"
+                "an injected redis.asyncio client serves one event loop of one process only: "
+                "give RedisPointBudget a URL"
             )
         self._client_loop = weakref.ref(loop)
         return _connection.Link(self._client, owned=False, keys=self._keys, period=self._period, timeout=self._timeout)

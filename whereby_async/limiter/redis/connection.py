@@ -1,8 +1,8 @@
 """The way to the store: the only module that touches `redis`.
 
-A link belongs to one event loop. It sends one script call at a time, each within a time limit, and tells anything that goes
-wrong as one error in words of its own: what `redis` says may repeat a URL, and with it a password. The client's own retries
-are off: a call that may have been carried out is repeated only by those who know how to tell the store so.
+A link belongs to one event loop. It sends one script call at a time, each within a time limit, and tells anything that
+goes wrong as one error in words of its own: what `redis` says may repeat a URL, and with it a password. The client's
+own retries are off: a call that may have been carried out is repeated only by those who know how to tell the store so.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def open_link(url: Secret, *, keys: tuple[str, str], period: float, timeout: flo
 def usable(url: Secret) -> bool:
     """Can a client be made of this URL?"""
     try:
-        redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+        redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType] - no types
     except (ValueError, TypeError):
         return False
     return True

@@ -1,5 +1,6 @@
 -- Answers one request of a member by the state that lies under KEYS[1], as `carry_out` in `shared/shared_core.py` does.
--- KEYS[2] holds the books of the version before, while processes of that version still run: what they spend counts here.
+-- KEYS[2] holds the books of the version before, while processes of that version still run: what they spend counts
+-- here.
 
 local function read(blob)
   local ok, core = pcall(cmsgpack.unpack, blob)

@@ -1,17 +1,26 @@
 """Translates the rules from Python to Lua 5.1, so that a store runs the very rules that a process runs.
 
-`translated("transact", core, shared_core)` reads the modules, base module first, and returns Lua text that defines the local table `M`: the
-named methods and all that they reach, as `M.transact(self, said, now)`. A subclass's method replaces its parent's; `super()` is unknown.
+`translated("transact", core, shared_core)` reads the modules, base module first, and returns Lua text that defines the
+local table `M`: the
+named methods and all that they reach, as `M.transact(self, said, now)`. A subclass's method replaces its parent's;
+`super()` is unknown.
 
 **The subset.** Anything else is refused with file, line and construct.
 
-*Values*: numbers, `None`, booleans, strings, lists, instances of the modules' classes, which are made by name: `Grant(cost, price, …)`. Lua's
-table of an instance has its fields. What is empty or zero is false, as in Python, but `and` and `or` give a truth value.
-*Expressions*: `+ - * / **`, unary `-`, `& |` of small whole numbers, comparisons (chained ones if what stands between is pure), `is None`, `in` a string,
-`not`, `and`, `or`, `x if c else y` where `x` is neither `None` nor false, `a.b`, `x[0]`, `x[-1]`, `x[i]` with `i` from 0 on, `d[key]` where a field is annotated as a
+*Values*: numbers, `None`, booleans, strings, lists, instances of the modules' classes, which are made by name:
+`Grant(cost, price, …)`. Lua's
+table of an instance has its fields. What is empty or zero is false, as in Python, but `and` and `or` give a truth
+value.
+*Expressions*: `+ - * / **`, unary `-`, `& |` of small whole numbers, comparisons (chained ones if what stands between
+is pure), `is None`, `in` a string,
+`not`, `and`, `or`, `x if c else y` where `x` is neither `None` nor false, `a.b`, `x[0]`, `x[-1]`, `x[i]` with `i` from
+0 on, `d[key]` where a field is annotated as a
 `dict`, constants of the modules, `math.inf`.
-*Calls*: `self.method(…)` with positions, properties of `self`, functions of the modules, a parameter; `int` (cuts off), `abs`, `min`, `max`, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a list, `get(key)` and `clear` of a dict.
-*Statements*: assignments, also of tuples to tuples, to several targets, and augmented; `if`, `while`, `break`, `return`, `pass`; `for` over a list, with a tuple of names too.
+*Calls*: `self.method(…)` with positions, properties of `self`, functions of the modules, a parameter; `int` (cuts off),
+`abs`, `min`, `max`, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a list, `get(key)` and `clear`
+of a dict.
+*Statements*: assignments, also of tuples to tuples, to several targets, and augmented; `if`, `while`, `break`,
+`return`, `pass`; `for` over a list, with a tuple of names too.
 """
 
 from __future__ import annotations
@@ -30,7 +39,8 @@ if TYPE_CHECKING:
 _HEAD: Final = """\
 local M = {}
 local py = {
-  inf = math.huge, abs = math.abs, min = math.min, max = math.max, ceil = math.ceil, floor = math.floor, sqrt = math.sqrt, exp = math.exp,
+  inf = math.huge, abs = math.abs, min = math.min, max = math.max,
+  ceil = math.ceil, floor = math.floor, sqrt = math.sqrt, exp = math.exp,
   int = function(x) return x < 0 and math.ceil(x) or math.floor(x) end,
   len = function(t) local count = 0 for _ in pairs(t) do count = count + 1 end return count end,
   clear = function(t) for key in pairs(t) do t[key] = nil end end,
@@ -106,7 +116,7 @@ class _Body:
         """
         text = ast.unparse(node).partition("\n")[0]
         raise SyntaxError(
-            f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is not in the subset that is translated"
+            f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is outside of what is translated"
         )
 
     def text(self) -> str:
@@ -220,7 +230,8 @@ class _Body:
             case ast.UnaryOp(op=ast.Not()) | ast.BoolOp():
                 return self.test(node)
             case ast.Compare(left=left, ops=[ast.In() | ast.NotIn() as op], comparators=[right]):
-                return f"(string.find({self.value(right)}, {self.value(left)}, 1, true) {'~=' if isinstance(op, ast.In) else '=='} nil)"
+                found = f"string.find({self.value(right)}, {self.value(left)}, 1, true)"
+                return f"({found} {'~=' if isinstance(op, ast.In) else '=='} nil)"
             case ast.Compare(left=left, ops=ops, comparators=others) if {*map(type, ops)} <= {*_COMPARED}:
                 terms = [self.value(each) for each in (left, *others)]
                 pairs = [f"{terms[place]} {_COMPARED[type(op)]} {terms[place + 1]}" for place, op in enumerate(ops)]
@@ -301,8 +312,8 @@ def _source(module: ModuleType) -> str:
         return inspect.getsource(module)
     except (OSError, TypeError) as error:
         raise ConfigurationError(
-            f"RedisPointBudget needs the source of {module.__name__}, which is not there: ship the .py files of whereby_async.limiter beside "
-            "the compiled ones (PyInstaller: module_collection_mode={'whereby_async': 'py'})"
+            f"RedisPointBudget needs the source of {module.__name__}, which is not there: ship the .py files of "
+            "whereby_async.limiter beside the compiled ones (PyInstaller: module_collection_mode={'whereby_async': 'py'})"
         ) from error
 
 

@@ -1,9 +1,10 @@
 """`SharedAccount`: one event loop's part of a budget that lies in a store.
 
-Calls wait here as they do for a budget of the process. But who may go is the store's to say: what has ended and who wants points is
-gathered, and goes there in one transaction. One is under way at a time, and what comes meanwhile goes with the next, so that the busier
-the loop, the fewer transactions there are for each call. The account's core is what the store was when it was last heard: it answers
-how long a call would wait, and what is left. While the store is away it is parted, and grants by this process's share.
+Calls wait here as they do for a budget of the process. But who may go is the store's to say: what has ended and who
+wants points is gathered, and goes there in one transaction. One is under way at a time, and what comes meanwhile goes
+with the next, so that the busier the loop, the fewer transactions there are for each call. The account's core is what
+the store was when it was last heard: it answers how long a call would wait, and what is left. While the store is away
+it is parted, and grants by this process's share.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Outage:
-    """Whether the store is away for this process: all its loops together. It is told once when it goes, and once when it is back.
+    """Whether the store is away for this process: all its loops together. It is told once when it goes, and once when
+    it is back.
 
     Attributes:
         reason: Why it is away.
@@ -114,13 +116,14 @@ class SharedAccount(Account):
     """One event loop's part of a shared budget."""
 
     __slots__ = (
-        "_ends", "_flight", "_fresh", "_granted_away", "_heard", "_id", "_last_at", "_lease", "_lifetime", "_offer", "_orphans",
-        "_outage", "_poll", "_retry_at", "_retry_in", "_rung", "_seq", "_share", "_short", "_store", "_store_now", "_talking", "_terms",
-        "_timer", "_used_at", "_visit_at", "away", "gone", "loop",
+        "_ends", "_flight", "_fresh", "_granted_away", "_heard", "_id", "_last_at", "_lease", "_lifetime", "_offer",
+        "_orphans", "_outage", "_poll", "_retry_at", "_retry_in", "_rung", "_seq", "_share", "_short", "_store",
+        "_store_now", "_talking", "_terms", "_timer", "_used_at", "_visit_at", "away", "gone", "loop",
     )  # fmt: skip
 
     core: SharedCore
-    """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`: it was closed; `loop`."""
+    """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`:
+    it was closed; `loop`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a loop's part is made of
         self,
@@ -164,7 +167,7 @@ class SharedAccount(Account):
 
     # Coming
 
-    def at_once(self, cost: int, operation: str, priority: Priority) -> BudgetPermit | None:  # noqa: ARG002 - as `Account`'s
+    def at_once(self, cost: int, operation: str, priority: Priority) -> BudgetPermit | None:  # noqa: ARG002
         """`None`: the store has to be asked."""
         return None
 
@@ -420,7 +423,8 @@ class SharedAccount(Account):
         return old[:1]
 
     async def _carry(self, said: Request) -> tuple[Reply, bytes]:
-        """Have a request answered. A store that has lost its state is offered the last that is known here, else a cold one.
+        """Have a request answered. A store that has lost its state is offered the last that is known here, else a cold
+        one.
 
         Raises:
             StoreAwayError: It may or may not have been carried out.
@@ -446,7 +450,7 @@ class SharedAccount(Account):
                 offers.pop(0)
             offer = offers.pop(0)
 
-    def _hear(self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes) -> None:  # noqa: C901 - one story, told in a row
+    def _hear(self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes) -> None:  # noqa: C901
         """The store has answered."""
         self.enter()
         try:
@@ -497,7 +501,8 @@ class SharedAccount(Account):
             call = asked[granted.ask][places[granted.ask]]
             places[granted.ask] += 1
             permit = SharedPermit(
-                granted.cost, call.price, granted.at, granted.before, granted.upto, granted.top, granted.kind, self, self.core, call.order, call.waited + now - call.asked_at, reply.lease,
+                granted.cost, call.price, granted.at, granted.before, granted.upto, granted.top, granted.kind,
+                self, self.core, call.order, call.waited + now - call.asked_at, reply.lease,
             )  # fmt: skip
             self._flight += permit.cost
             if call.queued and self._hears(call, self.loop):
@@ -506,7 +511,9 @@ class SharedAccount(Account):
                 self._end(permit, RELEASED, None, now)
 
     def _sort_out(self, now: float) -> None:
-        """Calls that have asked for the first time, and have to wait: refuse those that would wait too long, tell hooks of the others."""
+        """Calls that have asked for the first time, and have to wait: refuse those that would wait too long, tell hooks
+        of the others.
+        """
         fresh, self._fresh = self._fresh, []
         for call, max_wait in fresh:
             if call.queued:
@@ -523,14 +530,15 @@ class SharedAccount(Account):
         if core.silent:
             self._outage.say_once(
                 "silent",
-                "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, say so "
-                "with %s(limit=...)",
+                "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan has more, "
+                "say so with %s(limit=...)",
                 core.limit, core.period, terms.label,
             )  # fmt: skip
         if core.first_period != terms.period:
             self._outage.say_once(
                 "period",
-                "the shared point budget runs with period=%g, as whoever came first had it; this process was told period=%g",
+                "the shared point budget runs with period=%g, as whoever came first had it; "
+                "this process was told period=%g",
                 core.first_period, terms.period,
             )  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""`SharedPointBudget`: the limiter whose budget lies in a store, for all event loops of all processes that use the same one."""
+"""`SharedPointBudget`: the limiter whose budget lies in a store, for all event loops of all processes that use the same
+one.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ PATIENCE: Final = 3.0
 class SharedPointBudget(ProcessLimiter):
     """A limiter whose budget lies in a store. Each event loop has an account of its own there.
 
-    A loop with a clock of its own, a simulated one, has a budget of its own in this process: its time means nothing to a store.
+    A loop with a clock of its own, a simulated one, has a budget of its own in this process: its time means nothing to
+    a store.
     """
 
     def __init__(self, terms: Terms, open_store: Callable[[], Store]) -> None:
@@ -106,7 +109,8 @@ class SharedPointBudget(ProcessLimiter):
         return msgspec.structs.replace(here, waiting=waiting, waiting_points=points, costs=costs, state=state)
 
     def forecast(self, points: int) -> Forecast:
-        """When `points` more points would have been granted, behind all that wait now, here and elsewhere. Costs nothing.
+        """When `points` more points would have been granted, behind all that wait now, here and elsewhere. Costs
+        nothing.
 
         Args:
             points: How many.

@@ -1,22 +1,27 @@
-"""`SharedCore`: the budget of many processes by one clock. `Core`, and who its members are, as arithmetic on plain numbers.
+"""`SharedCore`: the budget of many processes by one clock. `Core`, and who its members are, as arithmetic on plain
+numbers.
 
-The state lies in a store: a file, or Redis. A *member* is one event loop of one process. It sends *requests*: what has ended since, and
-what it wants points for. The store answers each with `transact`, from beginning to end before it does anything else.
+The state lies in a store: a file, or Redis. A *member* is one event loop of one process. It sends *requests*: what has
+ended since, and what it wants points for. The store answers each with `transact`, from beginning to end before it does
+anything else.
 
-**Nothing is counted twice, and nothing is lost.** A request may have been carried out although its answer never came. So requests are
-numbered; each says up to which one answers were heard, and repeats the ends of those that were not. Grants that were not heard are taken
-back. A member that has calls out or waits gives a sign of life every few seconds. Once it has given none for its lease, its calls count
-as lost: they may still arrive, and count for a period from then. Whatever it says of those calls later moves no points.
+**Nothing is counted twice, and nothing is lost.** A request may have been carried out although its answer never came.
+So requests are numbered; each says up to which one answers were heard, and repeats the ends of those that were not.
+Grants that were not heard are taken back. A member that has calls out or waits gives a sign of life every few seconds.
+Once it has given none for its lease, its calls count as lost: they may still arrive, and count for a period from then.
+Whatever it says of those calls later moves no points.
 
-**Sharing.** A priority goes before all lower ones, in whatever process they wait: what a higher one asks for elsewhere is kept from the
-lower ones. Within a priority the members that wait share what is available evenly, by points: one may take what makes it equal to the
-others, counting what each was granted of late (`had`, which fades with the period), or if none of the others has had less. A member
-leaves something to another only until the moment at which that one was to come, and `LATE` longer.
+**Sharing.** A priority goes before all lower ones, in whatever process they wait: what a higher one asks for elsewhere
+is kept from the lower ones. Within a priority the members that wait share what is available evenly, by points: one may
+take what makes it equal to the others, counting what each was granted of late (`had`, which fades with the period), or
+if none of the others has had less. A member leaves something to another only until the moment at which that one was to
+come, and `LATE` longer.
 
-**A store may forget**: a file is deleted, a server is flushed, a replica that lags takes over. Each member keeps the last state that it
-was told. One that knows more than the store does offers its own, and the store takes it over (`succeed`). What was out then counts as
-spent, every lease is void, and for a pause nobody is granted anything, so that others who know even more can say so. Then one call goes
-first, as at a cold start. What was spent without the store counts from when it is told, after the same pause if the store was away for all.
+**A store may forget**: a file is deleted, a server is flushed, a replica that lags takes over. Each member keeps the
+last state that it was told. One that knows more than the store does offers its own, and the store takes it over
+(`succeed`). What was out then counts as spent, every lease is void, and for a pause nobody is granted anything, so that
+others who know even more can say so. Then one call goes first, as at a cold start. What was spent without the store
+counts from when it is told, after the same pause if the store was away for all.
 """
 
 from __future__ import annotations
@@ -35,10 +40,12 @@ LATE: Final = 0.5
 """Seconds that points are left for a member beyond the moment at which it was to come for them."""
 PAUSE: Final = 0.3
 MOST_PAUSE: Final = 2.5
-"""A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store was away or has lost
+"""A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store
+was away or has lost
 its state."""
 UNSEEN: Final = 0.05
-"""Part of its share that a process leaves unused in the period in which the store goes away: others were granted it meanwhile, unseen."""
+"""Part of its share that a process leaves unused in the period in which the store goes away: others were granted it
+meanwhile, unseen."""
 COARSE_GRAIN: Final = 1 / 128
 """Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
 OWED_SHARE: Final = 0.05
@@ -239,7 +246,9 @@ class SharedCore(Core):
     # Transactions
 
     def fits(self, said: Request, now: float) -> bool:
-        """May a request be answered by this state? Not if the member knows more, or the clock has gone back by more than a period."""
+        """May a request be answered by this state? Not if the member knows more, or the clock has gone back by more
+        than a period.
+        """
         if now < self._now - self._period:
             return False
         if said.epoch == self._epoch:
@@ -309,7 +318,9 @@ class SharedCore(Core):
             self._hold(now)
 
     def adopt(self, granted: int, released: int, now: float) -> None:
-        """Processes of another version have granted so many points ever, by books of their own, of which so many do not count any more."""
+        """Processes of another version have granted so many points ever, by books of their own, of which so many do not
+        count any more.
+        """
         seen = self._adopted if self._adopted >= 0 else released
         self._spend(granted - seen, max(now, self._now))
         self._adopted = granted
@@ -391,7 +402,7 @@ class SharedCore(Core):
 
     # Sharing
 
-    def _serve(self, member: Member, asks: list[Ask], now: float, grants: list[Granted]) -> bool:  # noqa: C901, PLR0912 - one story, told in a row
+    def _serve(self, member: Member, asks: list[Ask], now: float, grants: list[Granted]) -> bool:  # noqa: C901, PLR0912
         """Grant what can be granted; was something left to others?"""
         if self._alone and self._alone != member.id and now < self._alone_by:
             return True
@@ -482,7 +493,8 @@ class SharedCore(Core):
     def follow(self, told: SharedCore, shift: float) -> list[CostChangeDetails]:  # noqa: C901 - one story
         """Become what the store is, with times moved to another clock; which prices have changed.
 
-        Prices are objects that waiting calls hold, so they stay, and take the new values. Pinned ones are this process's own.
+        Prices are objects that waiting calls hold, so they stay, and take the new values. Pinned ones are this
+        process's own.
         """
         changes: list[CostChangeDetails] = []
         prices, plain = self._prices, self._plain_prices
@@ -547,9 +559,9 @@ def part_of(limit: int, share: float) -> int:
 _FIELDS: Final = [each.name for each in fields(SharedCore)]
 _LEARNED: Final = [each.name for each in fields(Price) if each.name not in {"operation", "seed", "pinned"}]
 _TIMES: Final = frozenset((
-    "_released_at", "_fresh_since", "_recent_since", "_turned_at", "_refilled_at", "_end", "_heard_at", "_frozen_until", "_frozen_at",
-    "_named_until", "_doubt_until", "_probed_at", "_lowered_at", "_alone_until", "_due_at", "_held_until", "_now", "_owed_since",
-    "_alone_by",
+    "_released_at", "_fresh_since", "_recent_since", "_turned_at", "_refilled_at", "_end", "_heard_at",
+    "_frozen_until", "_frozen_at", "_named_until", "_doubt_until", "_probed_at", "_lowered_at", "_alone_until",
+    "_due_at", "_held_until", "_now", "_owed_since", "_alone_by",
 ))  # fmt: skip
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(SharedCore).decode
