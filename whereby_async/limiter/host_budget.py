@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,7 +51,7 @@ class HostPointBudget(SharedPointBudget):
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None = None,
+        path: str | Path | None = None,
         *,
         limit: int | None = None,
         period: float = 60.0,
@@ -114,8 +113,8 @@ class HostPointBudget(SharedPointBudget):
 
 
 def _checked_path(path: object) -> Path:
-    if isinstance(path, str | os.PathLike) and (text := os.fspath(path)) and isinstance(text, str) and "\0" not in text:
-        return Path(text).expanduser()
+    if isinstance(path, str | Path) and str(path) and "\0" not in str(path):
+        return Path(path).expanduser()
     raise ConfigurationError(
         f"HostPointBudget({path!r}): give the path of a file that its processes may write, or None"
     )

@@ -50,9 +50,15 @@ local py = {
   end,
 }
 """
-_ARITHMETIC: Final = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "^"}
-_BITS: Final = {ast.BitAnd: "bit.band", ast.BitOr: "bit.bor"}
-_COMPARED: Final = {
+_ARITHMETIC: Final[dict[type[ast.operator], str]] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.Pow: "^",
+}
+_BITS: Final[dict[type[ast.operator], str]] = {ast.BitAnd: "bit.band", ast.BitOr: "bit.bor"}
+_COMPARED: Final[dict[type[ast.cmpop], str]] = {
     ast.Lt: "<",
     ast.LtE: "<=",
     ast.Gt: ">",
@@ -93,6 +99,8 @@ class _Program:
                     )
                 case ast.AnnAssign(target=ast.Name(id=name), annotation=ast.Subscript(value=ast.Name(id="dict"))):
                     self.dicts.add(name)
+                case _:
+                    pass
 
 
 class _Body:
@@ -196,7 +204,7 @@ class _Body:
             case _:
                 return f"py.true_({self.value(node)})"
 
-    def value(self, node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912, RET503 - one case for each construct
+    def value(self, node: ast.expr) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each construct
         """An expression."""
         match node:
             case ast.Constant(value=value):
@@ -244,9 +252,10 @@ class _Body:
                 return f"{{{', '.join(map(self.value, elements))}}}"
             case ast.Call(func=func, args=args, keywords=keywords):
                 return self.call(node, func, args, keywords)
-        self.refuse(node)
+            case _:
+                return self.refuse(node)
 
-    def literal(self, value: Any, node: ast.expr) -> str:  # noqa: RET503 - `refuse` does not return
+    def literal(self, value: Any, node: ast.expr) -> str:
         """A constant."""
         if value is None or isinstance(value, bool):
             return {None: "nil", True: "true", False: "false"}[value]
@@ -254,21 +263,21 @@ class _Body:
             return repr(value) if abs(value) < math.inf else "py.inf" if value > 0 else "(-py.inf)"
         if isinstance(value, str) and value.isascii() and value.isprintable() and not {*value} & {'"', "\\"}:
             return f'"{value}"'
-        self.refuse(node)
+        return self.refuse(node)
 
     def function(self, name: str) -> str:
         """A function that is translated, too."""
         self.wanted.append(name)
         return f"M.{name}"
 
-    def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:  # noqa: C901, PLR0911, RET503
+    def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:  # noqa: C901, PLR0911
         """A call."""
         given = [self.value(each) for each in args]
         match func:
             case ast.Name(id=name) if name in self.program.fields:
                 return self.made(node, name, given, {str(each.arg): self.value(each.value) for each in keywords})
             case _ if keywords:
-                self.refuse(node)
+                return self.refuse(node)
             case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="math"), attr=name) if name in _BUILT_IN:
                 if name in {"min", "max"} and len(given) == 1:
                     given = [f"unpack({given[0]})"]
@@ -290,7 +299,8 @@ class _Body:
                 return f"py.clear({self.value(base)})"
             case ast.Attribute(value=base, attr="get") if len(given) == 1:
                 return f"{self.value(base)}[{given[0]}]"
-        self.refuse(node)
+            case _:
+                return self.refuse(node)
 
     def made(self, node: ast.Call, name: str, given: list[str], named: dict[str, str]) -> str:
         """A new instance."""

@@ -121,7 +121,7 @@ class SharedAccount(Account):
         "_store_now", "_talking", "_terms", "_timer", "_used_at", "_visit_at", "away", "gone", "loop",
     )  # fmt: skip
 
-    core: SharedCore
+    core: SharedCore  # pyright: ignore[reportIncompatibleVariableOverride] - made by `terms.core`
     """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`:
     it was closed; `loop`."""
 

@@ -1,0 +1,223 @@
+"""The budget in a file: where it lies, and what happens when it cannot be used. What all shared budgets do stands in tests/redis."""
+
+# ruff: noqa: ASYNC240 - the folders are small ones, and local
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from limiter.serving import Server, call, until
+from whereby_async import WherebyClient
+from whereby_async.errors import BudgetTimeoutError, ConfigurationError
+from whereby_async.limiter import HostPointBudget
+from whereby_async.testing import simulated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from whereby_async.hooks import OutageDetails
+
+PERIOD = 1.0
+LIMIT = 40
+
+pytestmark = pytest.mark.anyio
+
+
+class Listener:
+    """Hears of outages."""
+
+    def __init__(self, *budgets: HostPointBudget) -> None:
+        self.heard: list[OutageDetails] = []
+        for budget in budgets:
+            budget.subscribe(self)
+
+    def on_outage(self, details: OutageDetails) -> None:
+        self.heard.append(details)
+
+    @property
+    def away(self) -> list[bool]:
+        """Has it gone, or come?"""
+        return [details.away for details in self.heard]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file lies, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder / "budget.state"
+
+
+@pytest.fixture
+async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
+    """Two budgets of one file, which stand for two processes."""
+    budgets = [HostPointBudget(path, limit=LIMIT, period=PERIOD) for _ in range(2)]
+    yield budgets
+    for budget in budgets:
+        await budget.aclose()
+
+
+@contextlib.asynccontextmanager
+async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8) -> AsyncIterator[list[int]]:
+    """So many callers of each budget that always want more; how many calls each budget has made."""
+    done = [0] * len(budgets)
+
+    async def caller(number: int) -> None:
+        while True:
+            await call(budgets[number], server)
+            done[number] += 1
+
+    tasks = [asyncio.create_task(caller(number)) for number in range(len(budgets)) for _ in range(count)]
+    try:
+        yield done
+        assert not [task for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A digest of base URL and key, below the user's runtime folder; the same for the same two, and readable by nobody else."""
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    budgets = [HostPointBudget() for _ in range(3)]
+    for budget, key in zip(budgets, ("one", "one", "another"), strict=True):
+        async with WherebyClient(key, base_url="https://example.org/v1", limiter=budget):
+            (await budget.acquire(1)).release()
+        await budget.aclose()
+    files = list((tmp_path / "whereby-async").iterdir())
+    assert {budget.path for budget in budgets} == {*files}
+    assert budgets[0].path == budgets[1].path
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
+    assert not [file for file in files if b"another" in file.read_bytes() or "another" in file.name]
+
+
+async def test_without_a_client_a_path_is_needed() -> None:
+    """Budgets of different organisations must not share a file by chance."""
+    with pytest.raises(ConfigurationError, match="give it a path"):
+        await HostPointBudget().acquire(1)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", 3, b"bytes"])
+def test_a_path_must_be_one(path: Any) -> None:
+    """The value is named."""
+    with pytest.raises(ConfigurationError, match="HostPointBudget"):
+        HostPointBudget(path)
+
+
+@pytest.mark.parametrize("how", ["deleted", "overwritten", "damaged"])
+async def test_a_file_that_is_lost_is_written_anew(
+    how: str, path: Path, two: list[HostPointBudget], caplog: pytest.LogCaptureFixture
+) -> None:
+    """From what the processes know: nobody is refused, and windows are full again."""
+    server = Server(LIMIT, PERIOD)
+    async with callers(two, server) as done:
+        await asyncio.sleep(1.5 * PERIOD)
+        if how == "deleted":
+            path.unlink()
+        elif how == "overwritten":
+            path.write_bytes(b"mine" * 100)
+        else:
+            content = bytearray(path.read_bytes())
+            content[20:2000] = os.urandom(1980)
+            path.write_bytes(content)
+        before = sum(done)
+        await asyncio.sleep(2.5 * PERIOD)
+        assert sum(done) - before >= 1.5 * LIMIT
+    assert server.refused == 0
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.parametrize("how", ["no folder", "a folder", "locked"])
+async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, two: list[HostPointBudget]) -> None:
+    """Each goes by half the limit, is told so once, and returns by itself."""
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
+    gone = path.parent.with_name("gone")
+    async with callers(two, server) as done, contextlib.AsyncExitStack() as stack:
+        await asyncio.sleep(1.2 * PERIOD)
+        if how == "no folder":
+            path.parent.rename(gone)
+        elif how == "a folder":
+            path.rename(gone)
+            path.mkdir()
+        else:
+            file = stack.enter_context(path.open("rb"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        await until(lambda: listener.away == [True])
+        assert listener.heard[0].limit == LIMIT // 2
+        before = sum(done)
+        await asyncio.sleep(2 * PERIOD)
+        assert sum(done) - before >= LIMIT / 2
+        assert two[0].snapshot().state == "degraded"
+        if how == "no folder":
+            gone.rename(path.parent)
+        elif how == "a folder":
+            path.rmdir()
+        else:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        await until(lambda: listener.away == [True, False])
+        await asyncio.sleep(PERIOD)
+    assert server.refused <= 2
+    assert two[0].snapshot().state != "degraded"
+
+
+async def test_a_file_system_without_locks_is_told_once(
+    path: Path, two: list[HostPointBudget], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who knows of nobody goes by a tenth."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
+    for _ in range(3):
+        await call(two[0], server)
+    assert listener.away == [True]
+    assert "no locks" in listener.heard[0].reason
+    assert two[0].snapshot().limit == 10
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1
+    assert str(path) in warnings[0]
+
+
+async def test_a_locked_file_does_not_hold_up_the_loop(path: Path, two: list[HostPointBudget]) -> None:
+    """Another process was stopped in the middle of a change: other tasks run, and a call that may not wait hears so."""
+    (await two[0].acquire(1)).release()
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(two[0].acquire(1, max_wait=0.2))
+        slowest, before = 0.0, time.perf_counter()
+        while not waiting.done():
+            await asyncio.sleep(0.001)
+            now = time.perf_counter()
+            slowest, before = max(slowest, now - before), now
+    assert slowest < 0.1
+    with pytest.raises(BudgetTimeoutError):
+        await waiting
+
+
+def test_a_simulated_loop_has_a_budget_of_its_own(path: Path) -> None:
+    """Its time means nothing to other processes, so nothing of it is written."""
+    budget = HostPointBudget(path, limit=LIMIT, period=60.0)
+
+    @simulated
+    async def spend() -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(LIMIT + 1):
+            (await budget.acquire(1)).settle(None)
+        return loop.time() - began
+
+    assert 60 < spend() < 70
+    assert not path.exists()
