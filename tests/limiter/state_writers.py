@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whereby_async.limiter.state_file import LARGEST, StateFile, StoreAwayError
+from whereby_async.limiter.shared.store import StoreAwayError
+from whereby_async.limiter.state_file import LARGEST, StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

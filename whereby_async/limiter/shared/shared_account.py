@@ -113,7 +113,13 @@ class SharedPermit(BudgetPermit, eq=False, gc=False):
 
 
 class SharedAccount(Account):
-    """One event loop's part of a shared budget."""
+    """One event loop's part of a shared budget.
+
+    Attributes:
+        loop: The event loop.
+        away: The store is away, and the core is this process's share.
+        gone: It says nothing more to the store.
+    """
 
     __slots__ = (
         "_ends", "_flight", "_fresh", "_granted_away", "_heard", "_id", "_last_at", "_lease", "_lifetime", "_offer",
@@ -122,8 +128,6 @@ class SharedAccount(Account):
     )  # fmt: skip
 
     core: SharedCore  # pyright: ignore[reportIncompatibleVariableOverride] - made by `terms.core`
-    """Attributes are those of `Account`, and `away`: the store is away, and the core is this process's share; `gone`:
-    it was closed; `loop`."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a loop's part is made of
         self,
@@ -362,7 +366,7 @@ class SharedAccount(Account):
             with self.looking() as now:
                 said, asked = self._compose(now)
             try:
-                reply, state = await self._carry(said)
+                reply, state, told = await self._carry(said)
             except StoreAwayError as error:
                 if attempt == 1 and error.dropped and self._retry_at == -math.inf:
                     continue
@@ -372,7 +376,10 @@ class SharedAccount(Account):
                 # Nobody may be kept waiting by a fault of ours.
                 self._failed(f"a fault of this program, {type(error).__name__}")
                 raise
-            self._hear(said, asked, reply, state)
+            if told is None:
+                self._start_anew()
+            else:
+                self._hear(said, asked, reply, state, told)
             return
 
     def _compose(self, now: float) -> tuple[Request, list[list[WaitingCall]]]:
@@ -422,9 +429,10 @@ class SharedAccount(Account):
         old = [head for head in heads if head and now - head.asked_at + head.waited >= OLD * self._terms.period]
         return old[:1]
 
-    async def _carry(self, said: Request) -> tuple[Reply, bytes]:
-        """Have a request answered. A store that has lost its state is offered the last that is known here, else a cold
-        one.
+    async def _carry(self, said: Request) -> tuple[Reply, bytes, SharedCore | None]:
+        """Have a request answered; the reply and the state after it, which is `None` if the request counted for nothing.
+
+        A store that has lost its state is offered the last that is known here, else a cold one.
 
         Raises:
             StoreAwayError: It may or may not have been carried out.
@@ -434,9 +442,11 @@ class SharedAccount(Account):
         offer: bytes | None = None
         while True:
             reply, state = await self._store.transact(said, offer)
-            if not reply.unknown and (reply.stale or unpacked(state) is not None):
-                return reply, state
+            if reply.stale:
+                return reply, state, None
             if not reply.unknown:
+                if (told := unpacked(state)) is not None:
+                    return reply, state, told
                 reply.damaged = True
             if reply.damaged:
                 self._outage.say_once(
@@ -450,21 +460,21 @@ class SharedAccount(Account):
                 offers.pop(0)
             offer = offers.pop(0)
 
-    def _hear(self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes) -> None:  # noqa: C901
+    def _start_anew(self) -> None:
+        """Another goes by our name: a copy of this process. So this one takes another, and says all once more."""
+        with self.looking() as now:
+            self._enrol()
+            for end in self._ends:
+                end.seq, end.lease = 0, -1
+            self._visit_at = now
+
+    def _hear(
+        self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes, told: SharedCore
+    ) -> None:
         """The store has answered."""
         self.enter()
         try:
             now = self.now()
-            if reply.stale:
-                # Another goes by our name: a copy of this process.
-                self._enrol()
-                for end in self._ends:
-                    end.seq, end.lease = 0, -1
-                self._visit_at = now
-                return
-            told = unpacked(state)
-            if told is None:
-                raise StoreAwayError("its answer cannot be read")
             self._offer, self._store_now = state, reply.now
             self._heard, self._lease = said.seq, reply.lease
             back, self.away = self._retry_at > -math.inf, False
