@@ -240,7 +240,8 @@ class _Body:
         if value is None or isinstance(value, bool):
             return {None: "nil", True: "true", False: "false"}[value]
         if isinstance(value, int | float) and not math.isnan(value):
-            return repr(value) if abs(value) < math.inf else "py.inf" if value > 0 else "(-py.inf)"
+            text = "py.inf" if abs(value) == math.inf else repr(abs(value))
+            return text if value >= 0 else f"(-{text})"
         if isinstance(value, str) and value.isascii() and value.isprintable() and not {*value} & {'"', "\\"}:
             return f'"{value}"'
         self.refuse(node)
@@ -252,7 +253,7 @@ class _Body:
 
     def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:
         """A call."""
-        given = [self.value(each) for each in args]
+        given, functions = [self.value(each) for each in args], self.program.functions
         match func:
             case ast.Name(id=name) if name in self.program.fields:
                 return self.made(node, name, given, {str(each.arg): self.value(each.value) for each in keywords})
@@ -262,10 +263,10 @@ class _Body:
                 return f"py.{name}(unpack({given[0]}))"
             case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="math"), attr=name) if name in _BUILT_IN:
                 return f"py.{name}({', '.join(given)})"
-            case ast.Name():
+            case ast.Name(id=name) if name not in functions or len(functions[name][0].args.args) == len(given):
                 return f"{self.value(func)}({', '.join(given)})"
             case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.program.methods.get(name) is False:
-                called = self.program.functions[name][0].args
+                called = functions[name][0].args
                 missing = len(called.args) - 1 - len(given)
                 defaults = (
                     [self.value(each) for each in called.defaults[len(called.defaults) - missing :]] if missing else []
