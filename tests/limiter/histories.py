@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -148,11 +148,10 @@ def alike(one: Any, other: Any, where: str) -> None:
 def _leaves(thing: Any, path: str) -> Iterator[tuple[str, Any]]:
     """All numbers and texts within, and how long each list is, by where they are."""
     if isinstance(thing, dict):
-        fields: dict[str, Any] = thing
-        for key, value in fields.items():
+        for key, value in cast("dict[str, Any]", thing).items():
             yield from _leaves(value, f"{path}.{key}")
     elif isinstance(thing, list):
-        elements: list[Any] = thing
+        elements = cast("list[object]", thing)
         yield f"{path} has", len(elements)
         for place, value in enumerate(elements):
             yield from _leaves(value, f"{path}[{place}]")
