@@ -285,7 +285,8 @@ class SharedCore(Core):
     def succeed(self, other: SharedCore | None, now: float) -> None:
         """Become the store's state, in place of what it has."""
         if other is not None:
-            self._spend(other._granted - other._base_granted, now)  # noqa: SLF001 - of its own class
+            # What it has granted that this one does not know of. All of its epoch may be known, but what no longer counts surely is not missed.
+            self._spend(other._granted - max(other._base_granted, other._released), now)  # noqa: SLF001 - of its own class
             self._epoch = max(self._epoch, other._epoch)  # noqa: SLF001
             self._version = max(self._version, other._version)  # noqa: SLF001
         self._lose(self._granted - self._answered, max(now, self._now))
