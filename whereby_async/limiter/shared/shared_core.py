@@ -535,6 +535,8 @@ class SharedCore(Core):
             said = msgspec.structs.replace(said, limit=limit, remaining=remaining)
         self._before_busy = -1
         self.answer(grant, now, said)
+        # What others leave of theirs is told to all of them, so nobody takes it.
+        self._edge = min(self._edge, self._limit + self._released)
 
 
 def part_of(limit: int, share: float) -> int:
