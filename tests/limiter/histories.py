@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from limiter.peers import LEASE, Call, Peer, cold, encode
+from limiter.peers import LEASE, Call, Peer, alike, cold, encode
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.redis.connection import script
 from whereby_async.limiter.shared.shared_core import LOST, RELEASED, SETTLED, Reply, Request, carry_out, unpacked
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
 
 _CLOCK = "local now = tonumber(time[1]) + tonumber(time[2]) / 1000000"
 _decode = msgspec.msgpack.Decoder(Reply).decode
@@ -79,7 +78,7 @@ class Twice:
         reply, after = self._by_python(said, offer, now)
         theirs, state = self.scripted.transact(msgspec.msgpack.decode(text, type=Request), offer, now)
         where = f"step {self.steps}, {now=}"
-        alike(plain(reply), plain(theirs), where)
+        alike(reply, theirs, where)
         self.state = after or None
         if reply.unknown and not reply.damaged:
             assert not state
@@ -118,45 +117,15 @@ class Twice:
         self.scripted.write_books(granted, released)
 
 
-def plain(thing: Any) -> Any:
-    """As dicts, lists and numbers."""
-    return msgspec.to_builtins(thing)
-
-
 def plain_state(state: bytes | None) -> Any:
     """What a state holds, but for the prices that are a cache."""
     if not state:
         return None
     core = unpacked(state)
     assert core is not None
-    held = plain(core)
+    held = msgspec.to_builtins(core)
     del held["_plain_prices"]
     return held
-
-
-def alike(one: Any, other: Any, where: str) -> None:
-    """Are they the same, up to the last digits of a fraction?"""
-    mine, theirs = dict(_leaves(one, "")), dict(_leaves(other, ""))
-    if mine == theirs:
-        return
-    for path in mine | theirs:
-        a, b = mine.get(path, "nothing"), theirs.get(path, "nothing")
-        close = isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
-        assert a == b or close, f"{where}, {path}: {a!r} in Python, {b!r} in the store"
-
-
-def _leaves(thing: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """All numbers and texts within, and how long each list is, by where they are."""
-    if isinstance(thing, dict):
-        for key, value in cast("dict[str, Any]", thing).items():
-            yield from _leaves(value, f"{path}.{key}")
-    elif isinstance(thing, list):
-        elements = cast("list[object]", thing)
-        yield f"{path} has", len(elements)
-        for place, value in enumerate(elements):
-            yield from _leaves(value, f"{path}[{place}]")
-    else:
-        yield path, thing
 
 
 class History:
@@ -192,7 +161,9 @@ class History:
         if not self.peers or (len(self.peers) < self.most and rng.random() < 0.02):
             self.names += 1
             lease_for = rng.choice((2.0, LEASE, LEASE))
-            self.peers.append(Peer(self.place, f"peer {self.names}", start=self.start(), lease_for=lease_for))
+            self.peers.append(
+                Peer(self.place, f"peer {self.names}", start=self.start(), lease_for=lease_for, period=self.period)
+            )
         peer = rng.choice(self.peers)
         if self.silent.get(peer.name, -math.inf) > self.now:
             return

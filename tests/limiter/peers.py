@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
@@ -23,7 +24,7 @@ from whereby_async.limiter.shared.shared_core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LEASE = 15.0
 
@@ -85,13 +86,24 @@ class Peer:
         seq: Number of its last request.
         heard: Number of the last request whose answer it heard.
         tries: Requests that the last visit took.
+        store_now: The store's time when it was heard last.
         lease_for: Seconds that it lives without a sign of life.
+        period: Of its budget.
     """
 
-    def __init__(self, place: Place, name: str, *, start: bytes | None = None, lease_for: float = LEASE) -> None:
+    def __init__(
+        self,
+        place: Place,
+        name: str,
+        *,
+        start: bytes | None = None,
+        lease_for: float = LEASE,
+        period: float = 60.0,
+    ) -> None:
         self.place = place
         self.name = name
         self.start = start or cold()
+        self.period = period
         self.lease_for = lease_for
         self.wants: list[Ask] = []
         self.out: list[Call] = []
@@ -99,6 +111,7 @@ class Peer:
         self.known: bytes | None = None
         self.reply: Reply | None = None
         self.seq = self.heard = self.tries = 0
+        self.store_now = -math.inf
 
     def want(
         self, count: int = 1, *, cost: int = 1, operation: str = "", priority: int = 1, owed: bool = False
@@ -145,6 +158,8 @@ class Peer:
             reply.damaged = reply.damaged or not reply.unknown
             said.discard = said.discard or reply.damaged
             assert offers, "the store does not keep what it is told"
+            if len(offers) > 1 and self.store_now > reply.now + self.period:
+                offers.pop(0)  # The clock has gone back.
             offer = offers.pop(0)
         else:
             raise AssertionError("three requests did not do")
@@ -153,7 +168,7 @@ class Peer:
 
     def hear(self, said: Request, reply: Reply, state: bytes) -> list[Call]:
         """The store's answer arrives: which calls go."""
-        self.known = state
+        self.known, self.store_now = state, reply.now
         self.heard = said.seq
         self.ends = [end for end in self.ends if not 0 < end.seq <= said.seq]
         asked = list(self.wants)
@@ -200,3 +215,28 @@ class Peer:
 def points(calls: Iterable[Call]) -> int:
     """What calls cost together."""
     return sum(call.granted.cost for call in calls)
+
+
+def alike(one: Any, other: Any, where: str) -> None:
+    """Are they the same, up to the last digits of a fraction?"""
+    mine, theirs = (dict(_leaves(msgspec.to_builtins(each), "")) for each in (one, other))
+    if mine == theirs:
+        return
+    for path in mine | theirs:
+        a, b = mine.get(path, "nothing"), theirs.get(path, "nothing")
+        close = isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
+        assert a == b or close, f"{where}, {path}: {a!r} here, {b!r} there"
+
+
+def _leaves(thing: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """All numbers and texts within, and how long each list is, by where they are."""
+    if isinstance(thing, dict):
+        for key, value in cast("dict[str, Any]", thing).items():
+            yield from _leaves(value, f"{path}.{key}")
+    elif isinstance(thing, list):
+        elements = cast("list[object]", thing)
+        yield f"{path} has", len(elements)
+        for place, value in enumerate(elements):
+            yield from _leaves(value, f"{path}[{place}]")
+    else:
+        yield path, thing
