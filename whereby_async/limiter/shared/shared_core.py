@@ -268,8 +268,9 @@ class SharedCore(Core):
                 if ended.how == SPENT and silence > self._pause() and now > self._held_until + self._pause():
                     # The store was away for all, so others have something to report, too.
                     self._hold(now)
-        member.waits = said.waits
-        member.calls = said.calls
+        # Copies: where a request fails half way it is sent once more, as it was.
+        member.waits = [said.waits[0], said.waits[1], said.waits[2]]
+        member.calls = [said.calls[0], said.calls[1], said.calls[2]]
         reply = Reply(now, member.lease)
         left_to_others = now >= self._held_until and self._serve(member, said.asks, now, reply.grants)
         again_at = self.next_at(now)
@@ -558,7 +559,7 @@ def unpacked(state: bytes) -> SharedCore | None:
     """The state; `None` if it is none."""
     try:
         return _decode(state)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 
