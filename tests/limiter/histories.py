@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -44,15 +45,25 @@ class Scripted:
     @property
     def state(self) -> bytes | None:
         """What lies there."""
-        state: bytes | None = self._client.hget(self.keys[0], "state")
-        return state
+        held: bytes | None = self._client.hget(self.keys[0], "state")
+        return held[8:] if held else held
 
     @state.setter
     def state(self, state: bytes | None) -> None:
         if state is None:
             self._client.delete(self.keys[0])
         else:
-            self._client.hset(self.keys[0], "state", state)
+            self.write(hashlib.sha1(state, usedforsecurity=False).hexdigest()[:8].encode() + state)
+
+    @property
+    def held(self) -> bytes:
+        """What lies there, with its checksum."""
+        held: bytes = self._client.hget(self.keys[0], "state")
+        return held
+
+    def write(self, held: bytes) -> None:
+        """Put that there, whatever it is."""
+        self._client.hset(self.keys[0], "state", held)
 
     def write_books(self, granted: int, released: int) -> None:
         """Processes of the version before have spent."""
