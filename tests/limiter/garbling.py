@@ -50,7 +50,7 @@ def garbled(state: bytes, rng: random.Random) -> tuple[bytes, str]:
     if kind == 1:
         return state + rng.randbytes(3), "longer"
     if kind == 2:
-        rest = b"\x91" * 50_000
+        rest = b"\x81\xa1z" + b"\x91" * 50_000
         return rng.choice(
             (b"", b"\x80", b"\x90", b"\xc0", b"\xff" * 9, b"{}", rest, rng.randbytes(40))
         ), "something else"

@@ -53,7 +53,8 @@ class Scripted:
         if state is None:
             self._client.delete(self.keys[0])
         else:
-            self.write(hashlib.sha1(state, usedforsecurity=False).hexdigest()[:8].encode() + state)
+            checksum = hashlib.sha1(state, usedforsecurity=False).hexdigest()[:8].encode()
+            self.write(checksum + state if state else b"")
 
     @property
     def held(self) -> bytes:
@@ -119,7 +120,7 @@ class Twice:
 
     def go_back_to(self, state: bytes) -> None:
         """A state of before is there again, as on a replica that lagged."""
-        self.state = state
+        self.state = state or None
         self.scripted.state = state
 
     def write_books(self, granted: int, released: int) -> None:
@@ -149,6 +150,7 @@ class History:
         # How much goes wrong, and how many members there are.
         self.noise = rng.choice((0.0, 0.1, 1.0, 1.0))
         self.most = rng.randint(1, 5)
+        self.two_versions = rng.random() < 0.3
         self.many_prices = rng.random() < 0.1
         self.limit = rng.choice((5, 20, 100, 100, 1000))
         self.period = rng.choice((4.0, 60.0, 60.0))
@@ -221,7 +223,9 @@ class History:
         elif place.books is not None and kind < 0.1:
             granted = place.books[0] + rng.choice((0, 1, 3, -1))
             place.write_books(granted, min(place.books[1] + rng.choice((0, 1)), granted))
-        elif kind < 0.0075 and place.books is None:
+        elif kind < 0.009 and self.noise == 1.0:
+            place.go_back_to(rng.choice((b"", b"no state")))
+        elif self.two_versions and place.books is None:
             place.write_books(rng.randrange(1000), 0)
 
     def serve(self, call: Call) -> RateLimit | None:

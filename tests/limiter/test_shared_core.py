@@ -38,7 +38,7 @@ class World:
 
     def __init__(self, limit: int = 100) -> None:
         self.here = Here()
-        self.now = 1000.0
+        self.now = 1_000_000.0
         self.limit = limit
         self.left = limit
         self.starter = self.peer("starter")
@@ -145,7 +145,7 @@ def test_half_is_left_for_another_that_waits() -> None:
     first = world.visit(one)
     assert abs(len(first) - left / 2) <= 1
     assert one.reply
-    assert one.reply.again_in <= 0.05
+    assert one.reply.again_in <= 0.051
     for _ in range(8):
         for peer in (one, other):
             world.answer(peer)
@@ -291,6 +291,7 @@ def test_grants_that_were_not_heard_are_taken_back() -> None:
     assert (world.core._granted, world.flight_of(peer), world.core._unknown_out) == (before + 10, 10, 5)
     assert len(world.visit(peer)) == 5
     assert (world.core._granted, world.flight_of(peer), world.core._unknown_out) == (before + 10, 10, 5)
+    assert world.core._members[-1].had == pytest.approx(10, rel=0.01)
     peer.release(5)
     world.visit(peer)
     assert (world.core._granted, world.flight_of(peer), world.core._unknown_out) == (before, 0, 0)
@@ -391,6 +392,16 @@ def test_what_a_dead_member_says_later_moves_no_points() -> None:
     went = world.visit(peer.want(2))
     assert {call.lease for call in went} == {peer.out[-1].lease}
     assert world.flight_of(peer) == len(went) > 0
+
+
+def test_calls_of_unknown_price_die_with_their_member() -> None:
+    """They would make others go alone for ever."""
+    world = World(1000)
+    world.warm()
+    world.visit(world.peer("one").want(3, operation="new"))
+    assert world.core._unknown_out == 3
+    world.visit(world.starter, LEASE + 1)
+    assert world.core._unknown_out == 0
 
 
 def test_dead_member_is_forgotten_after_a_period() -> None:
@@ -507,6 +518,20 @@ def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
     assert world.core._held_until == pytest.approx(back + 2.5), "a second report does not make the pause longer"
     world.now = back + 2.51
     assert len(world.visit(one, 0)) + len(world.visit(other, 0)) == 1
+
+
+def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
+    """Whoever was away has had time to come."""
+    world, one, other = busy()
+    world.visit(one)
+    world.visit(other)
+    ended(world)
+    one.spent(10)
+    world.visit(one, 8.0)
+    held = world.core._held_until
+    other.spent(12)
+    world.visit(other, 2.6)
+    assert world.core._held_until == held
 
 
 def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
@@ -631,13 +656,21 @@ def test_following_with_a_shift_and_back_gives_the_same_state() -> None:
         told = _lived(seed).core
         away, back = SharedCore.cold(), SharedCore.cold()
         expected = _fields(told)
+        assert {name for name, value in expected.items() if isinstance(value, float) and _is_time(value)} <= _TIMES
+        dues = [member.due for member in told._members]
         away.follow(told, 4096.0)
+        assert [member.due - 4096.0 for member in away._members] == pytest.approx(dues)
         copy = unpacked(msgspec.msgpack.encode(away))
         assert copy is not None
         back.follow(copy, -4096.0)
         alike(_fields(back), expected, f"seed {seed}")
         for name in _TIMES:
             assert getattr(away, name) == getattr(back, name) + 4096.0 or math.isinf(getattr(back, name))
+
+
+def _is_time(value: float) -> bool:
+    """The clock of these tests began at a million, and nothing else is so large."""
+    return 500_000 < value < math.inf
 
 
 def test_every_time_in_a_state_is_shifted() -> None:
@@ -690,7 +723,7 @@ def test_members_that_part_do_not_spend_more_than_the_limit_together(members: in
     cores = [world.core for _ in range(members)]
     for core in cores:
         core.part(1 / members, world.now)
-    while world.now < 1000.0 + 4 * PERIOD:
+    while world.now < 1_000_000.0 + 4 * PERIOD:
         world.now += 0.25
         for core in cores:
             _go(core, world, spent, 1 / members, headers=headers)

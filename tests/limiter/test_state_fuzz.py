@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from limiter.garbling import PERIOD, garbled, goes_on, is_answered, lived, senseless
@@ -67,6 +68,26 @@ def test_state_that_makes_no_sense_is_answered(seed: int) -> None:
         here = Here()
         here.state, how = rng.choice((garbled, senseless))(state, rng)
         is_answered(here, rng.choice((state, None)), NOW, how)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_log", [[NOW + 1]]),
+        ("_lost", [[NOW + 1]]),
+        ("_period", 0.0),
+        ("_limit", 0),
+        ("_granted", -(2**63)),
+        ("_plain_prices", {1: {"operation": "", "seed": 1, "points": -(2**63), "pinned": True, "known": True}}),
+        ("_members", [{"id": "other", "waits": [], "calls": [], "seen": NOW, "due": NOW + 100}]),
+    ],
+)
+def test_value_that_makes_no_sense_is_thrown_away(name: str, value: object) -> None:
+    """Each of these fails at another place."""
+    here = Here()
+    state = lived(random.Random(1), NOW)
+    here.state = msgspec.msgpack.encode({**msgspec.msgpack.decode(state), name: value})
+    is_answered(here, state, NOW, name)
 
 
 @pytest.mark.long
