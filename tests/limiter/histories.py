@@ -134,7 +134,8 @@ def plain_state(state: bytes | None) -> Any:
     if not state:
         return None
     core = unpacked(state)
-    assert core is not None
+    if core is None:
+        return state
     held = msgspec.to_builtins(core)
     del held["_plain_prices"]
     return held

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -70,18 +70,18 @@ def test_state_that_makes_no_sense_is_answered(seed: int) -> None:
         is_answered(here, rng.choice((state, None)), NOW, how)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("_log", [[NOW + 1]]),
-        ("_lost", [[NOW + 1]]),
-        ("_period", 0.0),
-        ("_limit", 0),
-        ("_granted", -(2**63)),
-        ("_plain_prices", {1: {"operation": "", "seed": 1, "points": -(2**63), "pinned": True, "known": True}}),
-        ("_members", [{"id": "other", "waits": [], "calls": [], "seen": NOW, "due": NOW + 100}]),
-    ],
-)
+SENSELESS: list[tuple[str, Any]] = [
+    ("_log", [[NOW + 1]]),
+    ("_lost", [[NOW + 1]]),
+    ("_period", 0.0),
+    ("_limit", 0),
+    ("_granted", -(2**63)),
+    ("_plain_prices", {1: {"operation": "", "seed": 1, "points": -(2**63), "pinned": True, "known": True}}),
+    ("_members", [{"id": "other", "waits": [], "calls": [], "seen": NOW, "due": NOW + 100}]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SENSELESS)
 def test_value_that_makes_no_sense_is_thrown_away(name: str, value: object) -> None:
     """Each of these fails at another place."""
     here = Here()
