@@ -2,6 +2,16 @@
 -- KEYS[2] holds the books of the version before, while processes of that version still run: what they spend counts
 -- here.
 
+-- What lies under the key begins with a checksum, as in a file: a state that was damaged may be readable, and stop everybody.
+local function checksum(blob)
+  return string.sub(redis.sha1hex(blob), 1, 8)
+end
+
+local function unsealed(stored)
+  local blob = string.sub(stored, 9)
+  return checksum(blob) == string.sub(stored, 1, 8) and blob or ""
+end
+
 local function read(blob)
   local ok, core = pcall(cmsgpack.unpack, blob)
   if not ok or type(core) ~= "table" or type(core._granted) ~= "number" then
@@ -34,29 +44,29 @@ local time = redis.call("TIME")
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local said, offer = cmsgpack.unpack(ARGV[1]), ARGV[2]
 local stored = redis.call("HMGET", KEYS[1], "state")[1]
-local core = stored and not said.discard and read(stored) or nil
+local core = stored and not said.discard and read(unsealed(stored)) or nil
 local damaged = stored and stored ~= "" and core == nil or false
 
-local ok, reply = pcall(function()
+local ok, reply, state = pcall(function()
   if not core or not M.fits(core, said, now) then
     local mine = offer ~= "" and read(offer)
     if not mine then
-      return { now = now, unknown = true, damaged = damaged }
+      return { now = now, unknown = true, damaged = damaged }, nil
     end
     M.succeed(mine, core, now)
     core = mine
   end
   adopt(core, now)
-  return M.transact(core, said, now)
+  local reply = M.transact(core, said, now)
+  return reply, packed(core)
 end)
-if ok and reply.unknown then
+if ok and not state then
   return { cmsgpack.pack(reply), "" }
 end
--- A state that can be read and makes no sense is thrown away.
-local state = ok and packed(core) or ""
-redis.call("HSET", KEYS[1], "state", state)
-redis.call("PEXPIRE", KEYS[1], ARGV[3])
 if not ok then
-  reply = { now = now, unknown = true, damaged = true }
+  -- A state that can be read and makes no sense is thrown away.
+  reply, state = { now = now, unknown = true, damaged = true }, ""
 end
+redis.call("HSET", KEYS[1], "state", ok and checksum(state) .. state or "")
+redis.call("PEXPIRE", KEYS[1], ARGV[3])
 return { cmsgpack.pack(reply), state }

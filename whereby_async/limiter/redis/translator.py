@@ -8,17 +8,14 @@ named methods and all that they reach, as `M.transact(self, said, now)`. A subcl
 **The subset.** Anything else is refused with file, line and construct.
 
 *Values*: numbers, `None`, booleans, strings, lists, instances of the modules' classes, which are made by name:
-`Grant(cost, price, …)`. Lua's
-table of an instance has its fields. What is empty or zero is false, as in Python, but `and` and `or` give a truth
-value.
+`Grant(cost, price, …)`. What is empty or zero is false, as in Python; `x and y` is `false` where `x` is.
 *Expressions*: `+ - * / **`, unary `-`, `& |` of small whole numbers, comparisons (chained ones if what stands between
-is pure), `is None`, `in` a string,
-`not`, `and`, `or`, `x if c else y` where `x` is neither `None` nor false, `a.b`, `x[0]`, `x[-1]`, `x[i]` with `i` from
-0 on, `d[key]` where a field is annotated as a
+is pure), `is None`, `in` a string, `not`, `and`, `or` (without calls before the last one), `x if c else y` where `x` is
+neither `None` nor false, `a.b`, `x[0]`, `x[-1]`, `x[i]` with `i` from 0 on, `d[key]` where a field is annotated as a
 `dict`, constants of the modules, `math.inf`.
 *Calls*: `self.method(…)` with positions, properties of `self`, functions of the modules, a parameter; `int` (cuts off),
-`abs`, `min`, `max`, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a list, `get(key)` and `clear`
-of a dict.
+`abs`, `min` and `max` of values or of a list, `len`, `math.ceil`, `floor`, `sqrt`, `exp`; `append` and `pop(0)` of a
+list, `get(key)` and `clear` of a dict.
 *Statements*: assignments, also of tuples to tuples, to several targets, and augmented; `if`, `while`, `break`,
 `return`, `pass`; `for` over a list, with a tuple of names too.
 """
@@ -235,8 +232,13 @@ class _Body:
                 return f"{_BITS[type(op)]}({self.value(left)}, {self.value(right)})"
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return f"(-{self.value(operand)})"
-            case ast.UnaryOp(op=ast.Not()) | ast.BoolOp():
+            case ast.UnaryOp(op=ast.Not()):
                 return self.test(node)
+            case ast.BoolOp(op=ast.And(), values=[*tests, last]):
+                return f"({' and '.join([*map(self.test, tests), self.value(last)])})"
+            case ast.BoolOp(values=[*firsts, last]) if not any(isinstance(each, ast.Call) for each in _within(firsts)):
+                terms = [f"{self.test(each)} and {self.value(each)}" for each in firsts]
+                return f"({' or '.join([*terms, self.value(last)])})"
             case ast.Compare(left=left, ops=[ast.In() | ast.NotIn() as op], comparators=[right]):
                 found = f"string.find({self.value(right)}, {self.value(left)}, 1, true)"
                 return f"({found} {'~=' if isinstance(op, ast.In) else '=='} nil)"
@@ -260,7 +262,8 @@ class _Body:
         if value is None or isinstance(value, bool):
             return {None: "nil", True: "true", False: "false"}[value]
         if isinstance(value, int | float) and not math.isnan(value):
-            return repr(value) if abs(value) < math.inf else "py.inf" if value > 0 else "(-py.inf)"
+            text = "py.inf" if abs(value) == math.inf else repr(abs(value))
+            return text if value >= 0 else f"(-{text})"
         if isinstance(value, str) and value.isascii() and value.isprintable() and not {*value} & {'"', "\\"}:
             return f'"{value}"'
         return self.refuse(node)
@@ -272,20 +275,20 @@ class _Body:
 
     def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:  # noqa: C901, PLR0911
         """A call."""
-        given = [self.value(each) for each in args]
+        given, functions = [self.value(each) for each in args], self.program.functions
         match func:
             case ast.Name(id=name) if name in self.program.fields:
                 return self.made(node, name, given, {str(each.arg): self.value(each.value) for each in keywords})
             case _ if keywords:
                 return self.refuse(node)
+            case ast.Name(id="min" | "max" as name) if len(given) == 1:
+                return f"py.{name}(unpack({given[0]}))"
             case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="math"), attr=name) if name in _BUILT_IN:
-                if name in {"min", "max"} and len(given) == 1:
-                    given = [f"unpack({given[0]})"]
                 return f"py.{name}({', '.join(given)})"
-            case ast.Name():
+            case ast.Name(id=name) if name not in functions or len(functions[name][0].args.args) == len(given):
                 return f"{self.value(func)}({', '.join(given)})"
             case ast.Attribute(value=ast.Name(id="self"), attr=name) if self.program.methods.get(name) is False:
-                called = self.program.functions[name][0].args
+                called = functions[name][0].args
                 missing = len(called.args) - 1 - len(given)
                 defaults = (
                     [self.value(each) for each in called.defaults[len(called.defaults) - missing :]] if missing else []
@@ -310,6 +313,11 @@ class _Body:
                 plain = default is None or isinstance(default, int | float | str | type)
                 values[field] = self.literal(default, node) if plain else "{}"
         return f"{{{', '.join(f'{field} = {value}' for field, value in values.items())}}}"
+
+
+def _within(nodes: Iterable[ast.AST]) -> Iterable[ast.AST]:
+    """All that these consist of."""
+    return (part for node in nodes for part in ast.walk(node))
 
 
 def _lua(name: str) -> str:

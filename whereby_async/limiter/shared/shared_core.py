@@ -286,8 +286,9 @@ class SharedCore(Core):
                 ):
                     # The store was away for all, so others have something to report, too.
                     self._hold(now)
-        member.waits = said.waits
-        member.calls = said.calls
+        # Copies: where a request fails half way it is sent once more, as it was.
+        member.waits = [said.waits[0], said.waits[1], said.waits[2]]
+        member.calls = [said.calls[0], said.calls[1], said.calls[2]]
         reply = Reply(now, member.lease)
         left_to_others = now >= self._held_until and self._serve(member, said.asks, now, reply.grants)
         again_at = self.next_at(now)
@@ -305,7 +306,9 @@ class SharedCore(Core):
         now = max(now, self._now)
         self._base_epoch, self._base_version = self._epoch, self._version
         if other is not None:
-            self._spend(other._granted - other._base_granted, now)  # noqa: SLF001 - of its own class
+            # What it has granted beyond this one; all of that may be known, but what counts no longer surely is not missed.
+            missed = other._granted - max(other._base_granted, other._released)  # noqa: SLF001 - of its own class
+            self._spend(missed, now)
             self._version = max(self._version, other._version)  # noqa: SLF001
         self._count(self._granted - self._answered, now)
         self._lost = []
@@ -549,6 +552,8 @@ class SharedCore(Core):
             said = msgspec.structs.replace(said, limit=limit, remaining=remaining)
         self._quiet_left = -1
         self.answer(grant, now, said)
+        # What others leave of theirs is told to all of them, so nobody takes it.
+        self._edge = min(self._edge, self._limit + self._released)
 
 
 def part_of(limit: int, share: float) -> int:
@@ -571,7 +576,7 @@ def unpacked(state: bytes) -> SharedCore | None:
     """The state; `None` if it is none."""
     try:
         return _decode(state)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -1,0 +1,242 @@
+"""`Peer`: a member of a shared budget by hand. It composes requests as `SharedAccount` does, on a clock that the test sets."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import msgspec
+
+from whereby_async.limiter import RateLimit
+from whereby_async.limiter.shared.shared_core import (
+    LOST,
+    RELEASED,
+    SETTLED,
+    SPENT,
+    Ask,
+    End,
+    Granted,
+    Reply,
+    Request,
+    SharedCore,
+    carry_out,
+    unpacked,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LEASE = 15.0
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+def cold(limit: int | None = 100, period: float = 60.0) -> bytes:
+    """The state of a budget that has heard nothing yet."""
+    core = SharedCore.cold(limit, period)
+    core.coarsen()
+    return encode(core)
+
+
+class Place(Protocol):
+    """Where a state lies."""
+
+    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
+        """Have a request answered; the reply, and the state after it."""
+        ...
+
+
+class Here:
+    """A state that lies in this process, as in a file.
+
+    Attributes:
+        state: What lies there.
+    """
+
+    def __init__(self) -> None:
+        self.state: bytes | None = None
+
+    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
+        """Have a request answered; the reply, and the state after it."""
+        reply, after = carry_out(self.state or None, said, offer, now)
+        self.state = after or b""
+        return reply, self.state
+
+
+class Call(msgspec.Struct):
+    """A call that is out."""
+
+    granted: Granted
+    operation: str
+    seed: int
+    priority: int
+    lease: int
+
+
+class Peer:
+    """One member.
+
+    Attributes:
+        name: What the store knows it by.
+        wants: What it waits for, in the order in which it is to be served.
+        out: Its calls that are out, in the order in which they went.
+        ends: What it has to report, or has reported without having heard the answer.
+        known: The last state that it was told.
+        reply: What the store said last, heard or not.
+        seq: Number of its last request.
+        heard: Number of the last request whose answer it heard.
+        tries: Requests that the last visit took.
+        store_now: The store's time when it was heard last.
+        lease_for: Seconds that it lives without a sign of life.
+        period: Of its budget.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        name: str,
+        *,
+        start: bytes | None = None,
+        lease_for: float = LEASE,
+        period: float = 60.0,
+    ) -> None:
+        self.place = place
+        self.name = name
+        self.start = start or cold()
+        self.period = period
+        self.lease_for = lease_for
+        self.wants: list[Ask] = []
+        self.out: list[Call] = []
+        self.ends: list[End] = []
+        self.known: bytes | None = None
+        self.reply: Reply | None = None
+        self.seq = self.heard = self.tries = 0
+        self.store_now = -math.inf
+
+    def want(
+        self, count: int = 1, *, cost: int = 1, operation: str = "", priority: int = 1, owed: bool = False
+    ) -> Peer:
+        """Calls begin to wait."""
+        ask = Ask(operation, cost, priority, count, owed)
+        place = 0 if owed else sum(1 for each in self.wants if each.owed or each.priority <= priority)
+        self.wants.insert(place, ask)
+        return self
+
+    def compose(self) -> Request:
+        """What it says next."""
+        self.seq += 1
+        waits, calls = [0, 0, 0], [0, 0, 0]
+        for ask in self.wants:
+            waits[ask.priority] += ask.seed * ask.count
+            calls[ask.priority] += ask.count
+        for end in self.ends:
+            end.seq = end.seq or self.seq
+        core = None if self.known is None else unpacked(self.known)
+        epoch, version = (0, 0) if core is None else core.version
+        return Request(
+            self.name,
+            self.seq,
+            self.heard,
+            waits,
+            calls,
+            epoch,
+            version,
+            self.lease_for,
+            ends=list(self.ends),
+            asks=[msgspec.structs.replace(ask) for ask in self.wants],
+        )
+
+    def visit(self, now: float, *, hears: bool = True, said: Request | None = None) -> list[Call]:
+        """Go to the store: which calls go. If it does not hear the answer, none."""
+        said = said or self.compose()
+        offers = [self.start] if self.known is None else [self.known, self.start]
+        offer: bytes | None = None
+        for self.tries in (1, 2, 3):
+            reply, state = self.place.transact(said, offer, now)
+            if not reply.unknown and (reply.stale or unpacked(state) is not None):
+                break
+            reply.damaged = reply.damaged or not reply.unknown
+            said.discard = said.discard or reply.damaged
+            assert offers, "the store does not keep what it is told"
+            if len(offers) > 1 and self.store_now > reply.now + self.period:
+                offers.pop(0)  # The clock has gone back.
+            offer = offers.pop(0)
+        else:
+            raise AssertionError("three requests did not do")
+        self.reply = reply
+        return self.hear(said, reply, state) if hears and not reply.stale else []
+
+    def hear(self, said: Request, reply: Reply, state: bytes) -> list[Call]:
+        """The store's answer arrives: which calls go."""
+        self.known, self.store_now = state, reply.now
+        self.heard = said.seq
+        self.ends = [end for end in self.ends if not 0 < end.seq <= said.seq]
+        asked = list(self.wants)
+        went: list[Call] = []
+        for granted in reply.grants:
+            ask = asked[granted.ask]
+            ask.count -= 1
+            went.append(Call(granted, ask.operation, ask.seed, ask.priority, reply.lease))
+        self.wants = [ask for ask in self.wants if ask.count > 0]
+        self.out += went
+        return went
+
+    def end(self, call: Call, how: int, said: RateLimit | None = None) -> None:
+        """A call ends; the store hears of it with the next visit."""
+        self.out.remove(call)
+        g = call.granted
+        self.ends.append(
+            End(
+                how, g.cost, 0, call.lease, call.operation, call.seed, g.at, g.before, g.upto, g.top, g.generation, g.kind,
+                said,
+            )
+        )  # fmt: skip
+
+    def settle(self, *remaining: int, limit: int = 100) -> None:
+        """The oldest calls are answered, with so much left each."""
+        for left in remaining:
+            self.end(self.out[0], SETTLED, RateLimit(limit=limit, remaining=left))
+
+    def lose(self, count: int = 1) -> None:
+        """The oldest calls have no answer."""
+        for _ in range(count):
+            self.end(self.out[0], LOST)
+
+    def release(self, count: int = 1) -> None:
+        """The oldest calls were never sent."""
+        for _ in range(count):
+            self.end(self.out[0], RELEASED)
+
+    def spent(self, points: int) -> None:
+        """So much was spent while the store was away."""
+        self.ends.append(End(SPENT, points))
+
+
+def points(calls: Iterable[Call]) -> int:
+    """What calls cost together."""
+    return sum(call.granted.cost for call in calls)
+
+
+def alike(one: Any, other: Any, where: str) -> None:
+    """Are they the same, up to the last digits of a fraction?"""
+    mine, theirs = (dict(_leaves(msgspec.to_builtins(each), "")) for each in (one, other))
+    if mine == theirs:
+        return
+    for path in mine | theirs:
+        a, b = mine.get(path, "nothing"), theirs.get(path, "nothing")
+        close = isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9)
+        assert a == b or close, f"{where}, {path}: {a!r} here, {b!r} there"
+
+
+def _leaves(thing: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """All numbers and texts within, and how long each list is, by where they are."""
+    if isinstance(thing, dict):
+        for key, value in cast("dict[str, Any]", thing).items():
+            yield from _leaves(value, f"{path}.{key}")
+    elif isinstance(thing, list):
+        elements = cast("list[object]", thing)
+        yield f"{path} has", len(elements)
+        for place, value in enumerate(elements):
+            yield from _leaves(value, f"{path}[{place}]")
+    else:
+        yield path, thing
