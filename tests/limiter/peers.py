@@ -187,7 +187,7 @@ class Peer:
         g = call.granted
         self.ends.append(
             End(
-                how, g.cost, 0, call.lease, call.operation, call.seed, g.at, g.before, g.upto, g.top, g.generation, g.kind,
+                how, g.cost, 0, call.lease, call.operation, call.seed, g.at, g.before, g.upto, g.top, g.kind,
                 said,
             )
         )  # fmt: skip

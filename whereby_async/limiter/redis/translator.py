@@ -121,7 +121,7 @@ class _Body:
         """
         text = ast.unparse(node).partition("\n")[0]
         raise SyntaxError(
-            f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is outside of what is translated"
+            f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is not in the subset"
         )
 
     def text(self) -> str:

@@ -530,7 +530,7 @@ class SharedCore(Core):
         for entry in self._log:
             entry[1] = math.ceil(entry[1] * share)
         self._granted = self._answered = int(sum(points for _, points, _ in self._log))
-        self._spend(math.ceil(part_of(self._limit, share) * UNSEEN), now)
+        self._spend(int(part_of(self._limit, share) * UNSEEN), now)
         self._released = 0
         # What was advertised may be others' by now: one call asks.
         self._edge = min(self._edge, self._granted)
