@@ -21,7 +21,7 @@ from whereby_async.limiter import HostPointBudget
 from whereby_async.testing import simulated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
     from whereby_async.hooks import OutageDetails
@@ -67,7 +67,7 @@ async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
 
 
 @contextlib.asynccontextmanager
-async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8) -> AsyncIterator[list[int]]:
+async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8) -> AsyncGenerator[list[int]]:
     """So many callers of each budget that always want more; how many calls each budget has made."""
     done = [0] * len(budgets)
 
@@ -151,8 +151,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
             path.rename(gone)
             path.mkdir()
         else:
-            file = stack.enter_context(path.open("rb"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(stack.enter_context(path.open("rb")), fcntl.LOCK_EX)
         await until(lambda: listener.away == [True])
         assert listener.heard[0].limit == LIMIT // 2
         before = sum(done)
@@ -164,7 +163,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
         elif how == "a folder":
             path.rmdir()
         else:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            await stack.aclose()
         await until(lambda: listener.away == [True, False])
         await asyncio.sleep(PERIOD)
     assert server.refused <= 2

@@ -656,7 +656,10 @@ def test_following_with_a_shift_and_back_gives_the_same_state() -> None:
         told = _lived(seed).core
         away, back = SharedCore.cold(), SharedCore.cold()
         expected = _fields(told)
-        assert {name for name, value in expected.items() if isinstance(value, float) and _is_time(value)} <= _TIMES | {"_epoch", "_base_epoch"}
+        assert {name for name, value in expected.items() if isinstance(value, float) and _is_time(value)} <= _TIMES | {
+            "_epoch",
+            "_base_epoch",
+        }
         dues = [member.due for member in told._members]
         away.follow(told, 4096.0)
         assert [member.due - 4096.0 for member in away._members] == pytest.approx(dues)

@@ -120,9 +120,7 @@ class _Body:
             SyntaxError: Always.
         """
         text = ast.unparse(node).partition("\n")[0]
-        raise SyntaxError(
-            f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is not in the subset"
-        )
+        raise SyntaxError(f"{self.module.__file__}:{node.lineno}: {type(node).__name__} `{text}` is not in the subset")
 
     def text(self) -> str:
         """All of it."""
