@@ -292,6 +292,14 @@ class _Unmetered(Core):
     def _doubt(self, now: float, reach: float) -> None:
         """Nothing is metered, so nobody else can have spent of it."""
 
+    def least_wait(self, now: float, points: int) -> float:  # noqa: ARG002 - everything fits
+        """Seconds until the freeze ends."""
+        return max(0.0, self._frozen_until - now)
+
+    def likely_wait(self, now: float, points: int) -> float:
+        """Seconds until the freeze ends."""
+        return self.least_wait(now, points)
+
 
 class Unlimited(ProcessLimiter):
     """Meters nothing: every call goes at once, but after a 429 everyone waits until the server's time.
