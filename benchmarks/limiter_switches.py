@@ -328,7 +328,7 @@ class LostAtOnce(Core):
         if grant.kind:
             self._finish(grant)
             self._count(grant.cost, now)
-            self._busy_least = -1
+            self._unsaid = True
 
 
 class NoQuiet(Core):

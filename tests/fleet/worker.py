@@ -10,6 +10,7 @@ import statistics
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import redis.asyncio
@@ -259,11 +260,8 @@ class Worker(Program):
                 took.append(time.perf_counter() - began)
                 cpu.append(time.thread_time() - spent)
 
-        StateFile.try_change = timed  # type: ignore[method-assign]
-        try:
+        with mock.patch.object(StateFile, "try_change", timed):
             await asyncio.sleep(seconds)
-        finally:
-            StateFile.try_change = plain  # type: ignore[method-assign]
         took.sort()
         return {
             "cpu_ms": round(1000 * statistics.median(cpu), 3),
