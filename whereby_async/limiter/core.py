@@ -17,33 +17,34 @@ the limit, wherever its windows begin. It needs nothing but our own clock.
 *The advertised window*: what the server has left shrinks by our spending only. `Remaining` was true when its call
 arrived, and all calls not in flight when that call was granted are surely counted in it. So `granted` may rise to `edge
 = Remaining + granted after that call - in flight before it`, in whatever order answers come; the highest edge counts.
-When nothing is in flight, the latest `Remaining` is exactly what is left.
-Who spends alone is never refused by either. Outside the claim are a limit that falls while calls are under way, and
-servers that count otherwise (a sliding counter); the rules below keep what that costs small. All other rules only say
-no.
+When nothing is in flight, the latest `Remaining` is exactly what is left. Who spends alone is never refused by either.
+Outside the claim are a limit that falls while calls are under way, and servers that count otherwise (a sliding
+counter); the rules below keep what that costs small. The other rules only say no, except that one call may *ask* where
+neither fact lets it go.
 
 **Granting** (`decide`). Not before `frozen until`. A call that the advertised window covers goes, if the congestion
 window allows it. Else it may go as a *probe*, by the ledger: one at a time, and the first of each window goes for all
 priorities, since its answer opens the window. Where windows are shorter than believed, and the ledger is long in
-coming, one call asks `SPREAD` after the server's own end. Whoever waits for a call that is out waits `PATIENCE` at
-most: a call that is out for longer, or lost, no longer counts as in flight here (only two *generations* of calls, each
-of a second, do), while the ledger goes on counting it. A lost call may still arrive for as long as the slowest round
-trip (`1 … 10` s), and counts a period from then.
+coming, one call asks `SPREAD` after the server's own end, beyond the ledger. Whoever waits for a call that is out waits
+`PATIENCE` at most: a call that is out for longer, or lost, no longer counts as in flight here (only two *generations*
+of calls, each of a second, do), while the ledger goes on counting it. A lost call may still arrive for as long as the
+slowest round trip (`1 … 10` s), and counts a period from then.
 
 **The congestion window** (`cwnd`) is the number of points that may be in flight. It is 0 at a cold start and in doubt,
 which allows one call, and grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE`
-of idleness it is `IDLE_WINDOW`, and what it was as soon as an answer shows no surprise; but in doubt it is 0 then, and
-within five periods after doubt it grows again from there.
+of idleness it is `IDLE_WINDOW`, and again what it was before as soon as an answer shows no surprise. Within five
+periods after doubt it only grows from `IDLE_WINDOW`; in doubt it is 0 after idleness.
 
 **Doubt.** A grant remembers `top`, the position that we believed we could reach then, by the better of the two facts.
 An answer shows a *surprise* if its `Remaining` and all that is granted by now, in flight or not, reach less far. Two in
 a row mean that others spend or that a price is wrong. For one and a half periods, so that it does not end in the burst
-of the next window, calls then go by the latest `Remaining` only, less what is in flight, and no more than `CAUTION` of
-the rest may be in flight. `foreign` is what others hold, and is kept out of the ledger's room. Where nothing is
-advertised, one call *asks*: at the end of the server's own window, or after `gap` where that end is not known, or where
-the server was seen to refill as it goes. `gap` is a fortieth of a period at first and at least; after a refusal that
-names no time it is a period, after another four times as long, and after an answer two thirds. An asking call takes no
-more than the ledger has, or goes at the moment that a 429 has named. Each refusal also leaves `MARGIN` points more
+of the next window, calls then go by the latest `Remaining`, less what is in flight, and no more than `CAUTION` of what
+that leaves may be in flight, which is a third of it; or as probes, by the ledger less `foreign`. `foreign` is what
+others hold, and is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the
+server's own window, or after `gap` where that end is not known, or where the server was seen to refill as it goes.
+`gap` is a fortieth of a period at first and at least. A refusal that names no time makes it a period, one that names a
+time makes it four times as long, and an answer two thirds of what it was. In doubt an asking call takes no more than
+the ledger has, but for the first after the time that a 429 has named. Each refusal also leaves `MARGIN` points more
 unused, a 64th of the limit at most, for some periods.
 
 **A 429** freezes everybody until the time that it names (body, `Retry-After`, `Reset`; a `Reset` in whole seconds gets
@@ -55,17 +56,17 @@ window begins at 0, doubles up to half of what was in flight, and then grows by 
 429 came for a period. An answer without a surprise, to a call sent after the freeze began, starts the count of seconds
 anew.
 
-**What is said may be wrong.** A lower limit counts at once, a higher one, or another period, when two answers agree
-(the first ever at once). A call that costs more than a lowered limit, but not more than the limit before, goes as a
-probe when nothing is in flight, until the lower limit was confirmed for two periods. A window that opens before a
-period is over and before its own end counts when two answers show it. A `Remaining` above `DEAREST` that did not move
-says nothing, nor does one above the limit. Each answer in a row that says nothing lets one more probe be out: a server
-without headers is learned by slow start, and the ledger alone counts.
+**What is said may be wrong.** A lower limit counts at once, a higher one when two answers agree (the first ever at
+once), another period when two answers name it. A call that costs more than a lowered limit, but not more than the limit
+before, goes as a probe when nothing is in flight, until the lower limit was confirmed for two periods. A window that
+opens before a period is over and before its own end counts when two answers show it. A `Remaining` above `DEAREST` that
+did not move says nothing, nor does one above the limit. From the second on, each answer in a row that says nothing lets
+one more probe be out: a server without headers is learned by slow start, and the ledger alone counts.
 
 **Prices.** When nothing was in flight before a call and after it, the fall of `Remaining` between is a *sample* of its
 operation's price. Others can only make samples larger. So a smaller one counts at once, but never below the caller's
 own price, and a larger one, the least of them, when `SAMPLES` in a row were. A price is known when it is pinned, when
-the first sample is not above it, or after two (or once nine calls went alone in vain). The rest follows from the rules
+the first sample is not above it, or after two samples (or once nine calls went alone). The rest follows from the rules
 above: a price that is wrong is a surprise, a surprise ends in one call at a time, and one call at a time is a sample. A
 call of unknown price goes with others while so much is left that even the dearest would not matter, else alone: when
 nothing is in flight, and others wait for it.
@@ -710,7 +711,7 @@ class Core:
         self._margin = min(self._margin + MARGIN, self._limit / 64)
         self._doubt(now, self._granted)
         if not self._refills():
-            self._foreign = 0  # The window that the freeze outlasts takes with it what others have spent.
+            self._foreign = 0  # What others have spent goes with the window that a freeze outlasts as a rule.
         self._least, self._least_from, self._unsaid, self._unheard = 0, self._granted, True, 0
         self._latest = self._answered - self._margin
         if kind & UNPAID:
@@ -759,7 +760,7 @@ class Core:
         self._period_heard = period
 
     def _quiet(self, grant: Grant) -> None:
-        """Nothing is in flight: what the latest answer left is what is left now."""
+        """Nothing is in flight: what the call that was granted last has left is what is left now."""
         if self._unsaid:
             self._unsaid, self._quiet_left = False, -1
             return
