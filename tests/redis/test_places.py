@@ -270,6 +270,9 @@ async def test_a_cluster_client_works(cluster: Store, name: str) -> None:
         (("http://localhost",), {}, "redis://"),
         (("localhost:6379",), {}, "no scheme"),
         (("redis://localhost:port",), {}, "cannot be read"),
+        (("redis://localhost/0?foo=bar",), {}, "does not know"),
+        (("redis://localhost/main",), {}, "the database 'main'"),
+        (("redis://localhost/-1",), {}, "the database '-1'"),
         ((redis.Redis(),), {}, "redis.asyncio"),
         ((None,), {}, "redis.asyncio"),
         (("redis://localhost",), {"name": ""}, "name=''"),
@@ -290,6 +293,16 @@ def test_bad_arguments_are_refused_at_construction(arguments: Any, options: Any,
     with pytest.raises(ConfigurationError) as refusal:
         RedisPointBudget(*arguments, **options)
     assert words in str(refusal.value)
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_not_there_is_refused_by_the_first_call(store: str) -> None:
+    """It will never be there, so nobody goes by a share."""
+    budget = RedisPointBudget(store.removesuffix("/0") + "/4711")
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="database"):
+            await budget.acquire(1)
+    await budget.aclose()
 
 
 def test_a_bad_url_s_password_is_not_shown() -> None:

@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 
+from ...errors import ConfigurationError
 from .. import core
 from ..shared import shared_core
 from ..shared.shared_core import Reply
@@ -67,6 +68,7 @@ class Link:
 
         Raises:
             StoreAwayError: It may or may not have been carried out.
+            ConfigurationError: It can never be carried out.
         """
         # A connection that has to be made first takes some round trips more.
         patience = self._timeout if self._connected else max(1.0, 4 * self._timeout)
@@ -76,8 +78,12 @@ class Link:
                 reply, state = await self._evaluate(text, offer or b"")
             answer: tuple[Reply, bytes] = _decode(reply), state
         except Exception as error:  # noqa: BLE001 - a client whose transport is dead raises whatever the loop raises
-            failure = _explained(error, patience)
-            if not self._owned and isinstance(error, RuntimeError):
+            failure: Exception = _explained(error, patience)
+            if "DB index is out of range" in str(error):
+                failure = ConfigurationError(
+                    "RedisPointBudget got the number of a database that the store does not have"
+                )
+            elif not self._owned and isinstance(error, RuntimeError):
                 failure = StoreAwayError("its client cannot be used in this event loop: give RedisPointBudget a URL")
         else:
             self._connected = True
@@ -120,9 +126,10 @@ def open_link(url: Secret, *, keys: tuple[str, str], period: float, timeout: flo
 
 
 def usable(url: Secret) -> bool:
-    """Can a client be made of this URL?"""
+    """Can a connection be made of this URL, with the options that it has?"""
     try:
-        redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType] - no types
+        pool: Any = redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType]
+        pool.make_connection()
     except (ValueError, TypeError):
         return False
     return True

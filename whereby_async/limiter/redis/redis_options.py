@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
 from ...redaction import shown
@@ -38,8 +39,13 @@ def check_url(url: Secret, *, usable: Callable[[Secret], bool]) -> None:
     if not url.startswith(_SCHEMES):
         scheme = shown(url.partition("://")[0]) if "://" in url else "no scheme"
         raise ConfigurationError(f"RedisPointBudget got a URL with {scheme}: give one of {', '.join(_SCHEMES)}")
+    database = urlsplit(url).path.strip("/") if "unix" not in url.partition(":")[0] else ""
+    if database and not (database.isdecimal() and database.isascii()):
+        raise ConfigurationError(
+            f"RedisPointBudget got a URL with the database {shown(database)}: give its number, such as redis://host/0"
+        )
     if not usable(url):
         raise ConfigurationError(
-            "RedisPointBudget got a URL that cannot be read: give one such as 'redis://user:password@host:6379/0', "
+            "RedisPointBudget got a URL that cannot be read, or has an option that redis-py does not know: give one such as 'redis://user:password@host:6379/0', "
             "with special characters of the password percent-encoded"
         )

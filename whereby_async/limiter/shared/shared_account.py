@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ...details import OutageDetails, ThrottleDetails
-from ...errors import BudgetError, BudgetTimeoutError
+from ...errors import BudgetError, BudgetTimeoutError, ConfigurationError
 from ...notify import logger
 from ...operation import unicode_text
 from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
@@ -372,6 +372,9 @@ class SharedAccount(Account):
                     continue
                 self._failed(str(error))
                 return
+            except ConfigurationError as error:
+                self._turn_away(error)
+                return
             except Exception as error:
                 # Nobody may be kept waiting by a fault of ours.
                 self._failed(f"a fault of this program, {type(error).__name__}")
@@ -381,6 +384,17 @@ class SharedAccount(Account):
             else:
                 self._hear(said, asked, reply, state, told)
             return
+
+    def _turn_away(self, error: Exception) -> None:
+        """It will never do: those that wait hear so. Whoever comes later tries again."""
+        self.enter()
+        try:
+            self._fresh.clear()
+            for call in list(self.queue):
+                self._hand(call, error)
+        finally:
+            self.leave()
+        self._follow_up(self.loop)
 
     def _compose(self, now: float) -> tuple[Request, list[list[WaitingCall]]]:
         """What is to be said, and the calls that stand behind each of its asks. Under the lock."""
@@ -564,9 +578,6 @@ class SharedAccount(Account):
             self._retry_at = now + self._retry_in
             if terms.refuse:
                 self._outage.reason = reason
-                self._fresh.clear()
-                for call in list(self.queue):
-                    self._hand(call, self._refusal())
             elif not self.away:
                 self.away = True
                 even = 1 / max(self.core.members, 1) if self._offer is not None else UNKNOWN_SHARE
@@ -577,6 +588,8 @@ class SharedAccount(Account):
             more = self._pump(now, self.loop)
         finally:
             self.leave()
+        if terms.refuse:
+            self._turn_away(self._refusal())
         if first:
             self._outage.began(self, reason, 0 if terms.refuse else self.core.limit)
         self._follow_up(self.loop, more=more)
@@ -598,7 +611,7 @@ class SharedAccount(Account):
         said.waits, said.calls, said.asks = [0, 0, 0], [0, 0, 0], []
         try:
             await store.transact(said, None)
-        except StoreAwayError:
+        except (StoreAwayError, ConfigurationError):
             return
         self._ends = []
 
