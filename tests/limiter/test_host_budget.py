@@ -220,3 +220,20 @@ def test_a_simulated_loop_has_a_budget_of_its_own(path: Path) -> None:
 
     assert 60 < spend() < 70
     assert not path.exists()
+
+
+async def test_a_call_that_may_not_wait_is_served_by_the_share(path: Path) -> None:
+    """The file cannot be used: there are points, so nobody need wait for them."""
+    path.mkdir()
+    budget = HostPointBudget(path, limit=LIMIT, period=PERIOD)
+    listener = Listener(budget)
+    (await budget.acquire(1, max_wait=0)).release()
+    await budget.aclose()
+    assert listener.away == [True]  # closing is no return
+
+
+def test_a_url_is_no_path() -> None:
+    """It may hold a password, which is not shown."""
+    with pytest.raises(ConfigurationError, match="a URL") as refusal:
+        HostPointBudget("redis://:not-a-secret@localhost/0")
+    assert "not-a-secret" not in str(refusal.value)

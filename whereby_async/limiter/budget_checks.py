@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeGuard, cast
 
 from ..errors import ConfigurationError
+from ..rate_limit import MOST_POINTS
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -21,8 +22,10 @@ def is_count(value: object) -> bool:
 
 def check_budget(limit: object, period: object, reserve: object) -> None:
     """Refuse what no budget can use."""
-    if limit is not None and not is_count(limit):
-        raise ConfigurationError(f"limit={limit!r}: give a whole number of points from 1 on, or None to learn it")
+    if limit is not None and not (is_count(limit) and cast("int", limit) <= MOST_POINTS):
+        raise ConfigurationError(
+            f"limit={limit!r}: give a whole number of points from 1 to {MOST_POINTS:,}, or None to learn it"
+        )
     if not (is_number(period) and 0 < period < math.inf):
         raise ConfigurationError(f"period={period!r}: give the window's length in seconds, such as 60.0")
     if not (is_number(reserve) and 0 <= reserve < 1):

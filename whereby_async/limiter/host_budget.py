@@ -30,22 +30,18 @@ class HostPointBudget(SharedPointBudget):
     """The organisation's points per minute, kept in one file for all processes of this machine that use the same path.
 
     The same rules as `PointBudget`'s, with one account for all: workers of a web server, of a task queue, or scripts
-    side by side.
-    The file is locked only while it is read, changed and written, which takes a tenth of a millisecond. No server and
-    no extra is
-    needed. Processes of several machines need `RedisPointBudget`.
+    side by side. The file is locked only while it is read, changed and written, which takes a tenth of a millisecond.
+    No server and no extra is needed. Processes of several machines need `RedisPointBudget`.
 
     Priorities hold across processes: an interactive call in one goes before a batch call in another. Within a priority
-    the
-    processes share a window evenly, by points, as far as they have use for them.
+    the processes share a window evenly, by points, as far as they have use for them.
 
     - *A process dies* in whatever moment: the file stays whole, its points come back a window after its lease (a
-    quarter of the
-      period, 2 to 15 s) has run out, and nobody waits for it.
+      quarter of the period, 2 to 15 s) has run out, and nobody waits for it.
     - *The file is deleted, or cannot be read*: the processes write it anew from what they know.
     - *The file cannot be used* (a full disk, no permission, a file system without locks): each process goes by an even
-    share of the
-      limit and returns by itself; log and hooks (`on_outage`) are told once when it goes and once when it is back.
+      share of the limit and returns by itself; log and hooks (`on_outage`) are told once when it goes and once when it
+      is back.
     - *Containers* share a budget if they share the file's folder and the machine's clock.
     """
 
@@ -62,13 +58,10 @@ class HostPointBudget(SharedPointBudget):
 
         Args:
             path: The file. `None` is one in the user's runtime or cache folder, whose name is a digest of the base URL
-                and the key of
-                the first client that uses this budget. Processes of several users, or with several keys of one
-                organisation, need a
-                path.
+                and the key of the first client that uses this budget. Processes with several keys of one organisation
+                need a path. The file is its user's alone.
             limit: Points per period to start from; the header `X-RateLimit-Limit` overrules it. `None` learns it from
-                that header,
-                and assumes 100, the smallest plan, until then.
+                that header, and assumes 100, the smallest plan, until then.
             period: The window's length in seconds; the same for all processes.
             costs: Prices by operation, such as `{"insights.rooms": 5}`, that are never learned otherwise.
             reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` priority at most.
@@ -113,10 +106,11 @@ class HostPointBudget(SharedPointBudget):
 
 
 def _checked_path(path: object) -> Path:
-    if isinstance(path, str | Path) and str(path) and "\0" not in str(path):
+    if isinstance(path, str | Path) and str(path) and str(path).isprintable() and "://" not in str(path):
         return Path(path).expanduser()
     raise ConfigurationError(
-        f"HostPointBudget({path!r}): give the path of a file that its processes may write, or None"
+        f"HostPointBudget got {'a URL' if '://' in str(path) else repr(path)}: give the path of a file that its processes may "
+        "write, or None"
     )
 
 

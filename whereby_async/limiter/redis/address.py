@@ -41,6 +41,7 @@ class Address:
         """
         if _connection is None:
             raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
+        _connection.script()  # It takes some 50 ms, which a running loop had better not wait for.
         self._keys = keys
         self._period = period
         self._timeout = timeout
@@ -49,7 +50,9 @@ class Address:
         self._client_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         if self._url is not None:
             check_url(self._url, usable=_connection.usable)
-        elif not inspect.iscoroutinefunction(getattr(self._client, "execute_command", None)):
+        elif inspect.isclass(self._client) or not inspect.iscoroutinefunction(
+            getattr(self._client, "execute_command", None)
+        ):
             raise ConfigurationError(
                 f"RedisPointBudget({type(self._client).__name__}): give a URL such as 'redis://localhost:6379/0', "
                 "or a client of redis.asyncio"

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import hashlib
 import ssl
+import threading
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,9 +41,18 @@ _KEPT: Final = 86_400
 """Seconds that a state is kept after its last transaction, and ten periods more."""
 
 
+_translating: Final = threading.Lock()
+
+
 @functools.cache
 def script() -> str:
-    """What the store runs: the rules, translated, and one transaction by them."""
+    """What the store runs: the rules, translated, and one transaction by them. One thread at a time translates."""
+    with _translating:
+        return _script()
+
+
+@functools.cache
+def _script() -> str:
     rules = translated("fits transact succeed adopt", core, shared_core)
     return rules + resources.files(__package__ or "").joinpath("transaction.lua").read_text(encoding="utf-8")
 

@@ -22,14 +22,12 @@ class RedisPointBudget(SharedPointBudget):
     `name`.
 
     The same rules as `PointBudget`'s, with one account for all. Made without a loop and without a connection; each
-    event loop
-    that uses it has a connection of its own, which closes with the loop. A forked child starts with connections of its
-    own.
+    event loop that uses it has a connection of its own, which closes with the loop. A forked child starts with
+    connections of its own.
 
     Priorities hold across processes: an interactive call in one goes before a batch call in another. Within a priority
-    the processes
-    share a window evenly, by points, as far as they have use for them, and within a process it is first come, first
-    served.
+    the processes share a window evenly, by points, as far as they have use for them, and within a process it is first
+    come, first served.
 
     While the store is away, each process goes by its own share of the limit and returns by itself; log and hooks
     (`on_outage`) are told once when it goes and once when it is back.
@@ -37,15 +35,13 @@ class RedisPointBudget(SharedPointBudget):
     Make it at import time, before gunicorn or Celery fork.
 
     - *What a call costs:* an acquire on an idle loop takes one round trip to the store; under load one serves dozens of
-    calls
-      (group commit). An idle process makes none.
+      calls (group commit). An idle process makes none.
     - *A process dies:* its points come back a window after its lease (a quarter of the period, 2 to 15 s) has run out.
     - *The store forgets:* after a flush, an eviction or a failover the processes tell it what they hold before anybody
-    gets
-      points. Turn off eviction of the key (`maxmemory-policy noeviction`) to save the moment that this takes.
+      gets points. Turn off eviction of the key (`maxmemory-policy noeviction`) to save the moment that this takes.
     - *Which clock:* the store's. Nobody else's is looked at.
     - *A process that cannot reach the store while others can* is a stranger to them: expect a few 429s, which are
-    waited out.
+      waited out.
     """
 
     def __init__(  # noqa: PLR0913 - options, all but one of them keywords
@@ -65,26 +61,22 @@ class RedisPointBudget(SharedPointBudget):
 
         Args:
             url_or_client: Where the store is: `redis://user:password@host:6379/0`, `rediss://` for TLS, `unix:///path`,
-                or the same
-                with `valkey`; or a client of `redis.asyncio` (`Redis`, one of a `Sentinel`, `RedisCluster`), which
-                serves the event
-                loop that it is first used in and is never closed here. The store must be Redis 6.2 or later, or Valkey.
+                or the same with `valkey`; or a client of `redis.asyncio` (`Redis`, one of a `Sentinel`,
+                `RedisCluster`), which serves the event loop that it is first used in and is never closed here. The
+                store must be Redis 6.2 or later, or Valkey.
             name: The organisation's: budgets of the same name in the same store are one. The key is `whereby:{name}:…`.
             on_unavailable: What happens while the store is away: `"fallback"` goes by a share of the limit, `"raise"`
-                refuses
-                calls with `BudgetError`.
-            share: The part of the limit, above 0 up to 1, that this process goes by while the store is away. `None` is
-                an even
-                share among the processes seen of late; a process that has never met the store takes a tenth.
+                refuses calls with `BudgetError`.
+            share: The part of the limit, above 0 up to 1, that this process goes by while the store is away, but not
+                less than 10 points, so that any call can go. `None` is an even share among the processes seen of late;
+                a process that has never met the store takes a tenth.
             limit: Points per period to start from; the header `X-RateLimit-Limit` overrules it. `None` learns it from
-                that header,
-                and assumes 100, the smallest plan, until then.
+                that header, and assumes 100, the smallest plan, until then.
             period: The window's length in seconds; the same for all processes.
             costs: Prices by operation, such as `{"insights.rooms": 5}`, that are never learned otherwise.
             reserve: The share of each window, from 0 to below 1, that is kept from the `BATCH` priority at most.
             timeout: Seconds that one call of the store may take before it counts as away; four times that, and a second
-                at
-                least, where a connection has to be made first.
+                at least, where a connection has to be made first.
 
         Raises:
             ConfigurationError: An option cannot be used, or the extra `redis` is not installed.

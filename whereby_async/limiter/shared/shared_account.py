@@ -81,14 +81,18 @@ class Outage:
         self._listeners.tell("on_outage", OutageDetails(away=True, reason=reason, limit=limit, lasted=0.0))
 
     def ended(self, account: SharedAccount, limit: int) -> None:
-        """For this loop it is back, or the loop is gone."""
-        self._away.discard(id(account))
+        """For this loop it is back."""
+        self.left(account)
         if self._away or not self.reason:
             return
         self.reason = ""
         lasted = max(time.monotonic() - self._since, 0.001)
         logger.warning("the store of the point budget is back after %.1f s", lasted)
         self._listeners.tell("on_outage", OutageDetails(away=False, reason="", limit=limit, lasted=lasted))
+
+    def left(self, account: SharedAccount) -> None:
+        """The loop is gone: it does not matter to it any more."""
+        self._away.discard(id(account))
 
     def say_once(self, kind: str, text: str, *values: object) -> None:
         """Log what the user should know, once for each kind."""
@@ -584,8 +588,9 @@ class SharedAccount(Account):
                 self._share = terms.share or even
                 self.core.part(self._share, now)
                 self._used_at = now
-                self._sort_out(now)
             more = self._pump(now, self.loop)
+            if self.away:
+                self._sort_out(now)
         finally:
             self.leave()
         if terms.refuse:
@@ -648,7 +653,7 @@ class SharedAccount(Account):
         if self._heard < self._seq or self.has_more or self._short:
             await self.say_last(self._store)
         await self._store.aclose()
-        self._outage.ended(self, self.core.limit)
+        self._outage.left(self)
 
 
 def check_call(cost: object, operation: object, max_wait: float | None) -> None:
