@@ -25,10 +25,10 @@ def yard() -> Iterator[Yard]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """All stores, and a file where no store is needed."""
     if "kind" in metafunc.fixturenames:
-        needs_store = {"store", "mortal"} & {*metafunc.fixturenames} or "kind" in inspect.signature(
-            metafunc.function
-        ).parameters
-        metafunc.parametrize("kind", KINDS if needs_store else ["file", *KINDS])
+        needs_store = {"store", "mortal"} & {*metafunc.fixturenames}
+        needs_store |= {"kind"} & {*inspect.signature(metafunc.function).parameters}
+        stores = [pytest.param(kind, marks=[] if needs_store else pytest.mark.long) for kind in KINDS]
+        metafunc.parametrize("kind", stores if needs_store else ["file", *stores])
 
 
 @pytest.fixture

@@ -344,7 +344,8 @@ class SharedCore(Core):
             member.had *= faded
             silent = now - member.seen
             if member.lease and silent > member.lease_for:
-                self._count(member.flight, now)
+                # Who was only held up may still send them.
+                self.lost(Grant(member.flight, self.price("", 1), member.seen, 0, 0, 0.0, LIVE), now)
                 self._unknown_out -= member.unknown
                 member.lease = member.flight = member.unknown = 0
                 member.unheard = []
