@@ -365,7 +365,7 @@ def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
     world.now = died + LEASE + 0.1
     world.visit(world.starter, 0)
     assert world.flight_of(peer) == 0
-    world.now = died + LEASE + 0.1 + 1.0 + PERIOD
+    world.now = died + LEASE + 0.9 + PERIOD
     world.visit(world.starter, 0)
     released = world.core._released
     world.visit(world.starter, GUARD + 0.01 + PERIOD / 64)

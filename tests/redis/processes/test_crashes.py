@@ -95,7 +95,8 @@ def test_a_process_that_stands_still_while_it_waits_keeps_nobody_waiting(fleet: 
         before = len(crew.look()["windows"])
         crew.windows(5)
         full = crew.look()["windows"][before + 1 : -1]
-        assert min(window["points"] for window in full) >= 110
+        # What it had sent counts until it cannot arrive any more.
+        assert min(window["points"] for window in full) >= 100
     crew.windows(2)
     said = crew.ask("stop", patience=20)
     seen = crew.look()

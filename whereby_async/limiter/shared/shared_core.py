@@ -258,10 +258,9 @@ class SharedCore(Core):
     def transact(self, said: Request, now: float) -> Reply:  # noqa: C901 - one story, told in a row
         """Carry out a request."""
         now = max(now, self._now)
-        if now >= self._due_at:
-            self._tidy(now)
         silence = now - self._now
         self._look_after(now)
+        self._tidy(now)
         member = self._member(said.member)
         if said.seq <= member.seq:
             return Reply(now, stale=True)
@@ -345,7 +344,8 @@ class SharedCore(Core):
             silent = now - member.seen
             if member.lease and silent > member.lease_for:
                 # Who was only held up may still send them.
-                self.lost(Grant(member.flight, self.price("", 1), member.seen, 0, 0, 0.0, LIVE), now)
+                calls = Grant(member.flight, self.price("", 1), member.seen, 0, 0, 0.0, LIVE)
+                self.lost(calls, member.seen + member.lease_for)
                 self._unknown_out -= member.unknown
                 member.lease = member.flight = member.unknown = 0
                 member.unheard = []
