@@ -108,7 +108,7 @@ async def nothing_left(budget: RedisPointBudget) -> None:
     assert snapshot.waiting_points == 0
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_of_callers(make: Any, seed: int) -> None:
     """Every way to end, every lane, cancels at every moment: the books balance, and the server refuses nothing."""
     budgets, server = [make(limit=LIMIT), make(limit=LIMIT)], Server(LIMIT)
@@ -121,7 +121,7 @@ async def test_a_storm_of_callers(make: Any, seed: int) -> None:
         await nothing_left(budget)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_over_a_wire_that_breaks(make: Any, own_store: Store, seed: int) -> None:
     """Calls of the store are cut off before, while and after they are carried out: points are granted once, and ends count once."""
     async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
