@@ -237,3 +237,18 @@ def test_a_url_is_no_path() -> None:
     with pytest.raises(ConfigurationError, match="a URL") as refusal:
         HostPointBudget("redis://:not-a-secret@localhost/0")
     assert "not-a-secret" not in str(refusal.value)
+
+
+async def test_a_transaction_that_is_cancelled_is_made_again(path: Path) -> None:
+    """As by who cancels all tasks of a loop but his own: who waits for points is not forgotten."""
+    budget = HostPointBudget(path, limit=LIMIT)
+    (await budget.acquire(1)).release()
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = asyncio.all_tasks()
+        waiting = asyncio.create_task(budget.acquire(1))
+        await until(lambda: len(asyncio.all_tasks() - before) == 2)
+        for task in asyncio.all_tasks() - before - {waiting}:
+            task.cancel()
+    (await asyncio.wait_for(waiting, 2.0)).release()
+    await budget.aclose()

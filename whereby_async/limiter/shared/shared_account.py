@@ -379,6 +379,9 @@ class SharedAccount(Account):
             except ConfigurationError as error:
                 self._turn_away(error)
                 return
+            except asyncio.CancelledError:
+                self._visit_at = self.clock()  # Those that wait are asked for once more, if the loop goes on.
+                raise
             except Exception as error:
                 # Nobody may be kept waiting by a fault of ours.
                 self._failed(f"a fault of this program, {type(error).__name__}")
