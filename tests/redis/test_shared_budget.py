@@ -101,7 +101,10 @@ async def test_two_processes_spend_one_budget(share: Any) -> None:
 
 
 async def test_lanes_hold_across_processes(share: Any) -> None:
-    """When points come, an interactive call of one process goes before the batch of another."""
+    """When points come, an interactive call of one process goes before the batch of another.
+
+    One point of the new window may go to a call of the batch that has waited for a whole period.
+    """
     batch, people, server = share(reserve=0.0), share(reserve=0.0), Server()
     await call(batch, server)
     await asyncio.gather(*[call(batch, server, priority=Priority.BATCH) for _ in range(19)])
@@ -109,11 +112,13 @@ async def test_lanes_hold_across_processes(share: Any) -> None:
     waiting = [asyncio.create_task(call(batch, server, priority=Priority.BATCH)) for _ in range(40)]
     await waits.are(40)
     urgent = [asyncio.create_task(call(people, server, priority=Priority.INTERACTIVE)) for _ in range(10)]
-    done = await asyncio.wait_for(asyncio.gather(*urgent), 2 * PERIOD)
+    await until(lambda: sum(task.done() for task in urgent) >= 9, 2 * PERIOD)
     served = sum(task.done() for task in waiting)
     assert server.refused == 0
-    assert served <= 10
+    assert served <= 11
+    done = [task.result() for task in urgent if task.done()]
     assert max(done) - min(done) < PERIOD / 2
+    waiting += urgent
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -118,7 +118,7 @@ class _FileStore:
     """A state in a file."""
 
     same_clock: bool = True
-    spacing: float = 0.02
+    spacing: float = 0.01
 
     def __init__(self, find: Callable[[], StateFile]) -> None:
         self._find = find

@@ -334,8 +334,10 @@ class SharedAccount(Account):
     def _due(self, now: float) -> float:
         """When to go to the store; never if there is nothing to say."""
         due = self._visit_at
-        if self._flight or self.queue.count:
+        if self._flight:
             due = min(due, self._last_at + self._terms.lease / 3)
+        elif self.queue.count:
+            due = min(due, self._last_at + self._terms.lease)
         if self._retry_at > -math.inf:
             wanted = due < math.inf or now < self._used_at + self._terms.period
             return self._retry_at if wanted else math.inf
