@@ -47,9 +47,6 @@ UNSEEN: Final = 0.05
 meanwhile, unseen."""
 COARSE_GRAIN: Final = 1 / 128
 """Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
-OWED_SHARE: Final = 0.05
-"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
-
 DEAREST_CALL: Final = 10
 """Points that the dearest call costs that is documented."""
 BATCH: Final = 2
@@ -236,8 +233,6 @@ class SharedCore(Core):
     _now: float = -math.inf
     _leases: int = 0
     _members: list[Member] = field(default_factory=list[Member])
-    _owed_since: float = -math.inf
-    _owed_paid: int = 0
     _adopted: int = -1
     _served_at: float = -math.inf
     _alone: str = ""
@@ -438,7 +433,7 @@ class SharedCore(Core):
                     # It stands before what waits here in higher priorities.
                     kept += member.waits[0] if priority > 0 else 0
                     kept += member.waits[1] if priority > 1 else 0
-                owed = ask.owed and kept > 0 and self._owes(now)
+                owed = ask.owed and kept > 0 and self.owes(now)
                 if owed:
                     kept = 0
                 if priority == BATCH:
@@ -464,16 +459,10 @@ class SharedCore(Core):
                 if booked.kind & UNKNOWN:
                     member.unknown += 1
                 if owed:
-                    self._owed_paid += cost
+                    self.pay_owed(cost)
                 grants.append(Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.kind))
                 count += 1
         return False
-
-    def _owes(self, now: float) -> bool:
-        """Is something left of the share of those that have waited too long?"""
-        if now - self._owed_since >= self._period:
-            self._owed_since, self._owed_paid = now, 0
-        return self._owed_paid < OWED_SHARE * self._limit
 
     # What only a member needs
 
