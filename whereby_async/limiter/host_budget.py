@@ -109,8 +109,8 @@ def _checked_path(path: object) -> Path:
     if isinstance(path, str | Path) and str(path) and str(path).isprintable() and "://" not in str(path):
         return Path(path).expanduser()
     raise ConfigurationError(
-        f"HostPointBudget got {'a URL' if '://' in str(path) else repr(path)}: give the path of a file that its processes may "
-        "write, or None"
+        f"HostPointBudget got {'a URL' if '://' in str(path) else repr(path)}: "
+        "give the path of a file that its processes may write, or None"
     )
 
 

@@ -79,7 +79,8 @@ class RedisPointBudget(SharedPointBudget):
                 or the same with `valkey`; or a client of `redis.asyncio` (`Redis`, one of a `Sentinel`,
                 `RedisCluster`), which serves the event loop that it is first used in and is never closed here. The
                 store must be Redis 6.2 or later, or Valkey.
-            name: The organisation's: budgets of the same name in the same store are one. The key is `whereby:{name}:…`.
+            name: The organisation's: budgets of the same name in the same store are one. The key is
+                `whereby:{name}:…`.
             on_unavailable: What happens while the store is away: `"fallback"` goes by a share of the limit, `"raise"`
                 refuses calls with `BudgetError`.
             share: The part of the limit, above 0 up to 1, that this process goes by while the store is away, but not

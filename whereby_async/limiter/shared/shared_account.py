@@ -453,7 +453,7 @@ class SharedAccount(Account):
         return old[:1]
 
     async def _carry(self, said: Request) -> tuple[Reply, bytes, SharedCore | None]:
-        """Have a request answered; the reply and the state after it, which is `None` if the request counted for nothing.
+        """Have a request answered; the reply, and the state after it: `None` if the request counted for nothing.
 
         A store that has lost its state is offered the last that is known here, else a cold one.
 

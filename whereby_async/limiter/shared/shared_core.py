@@ -401,7 +401,9 @@ class SharedCore(Core):
 
     # Sharing
 
-    def _serve(self, member: Member, asks: list[Ask], now: float, grants: list[Granted]) -> bool:  # noqa: C901, PLR0912, PLR0915
+    def _serve(  # noqa: C901, PLR0912, PLR0915 - one story, told in a row
+        self, member: Member, asks: list[Ask], now: float, grants: list[Granted]
+    ) -> bool:
         """Grant what can be granted; was something left to others?"""
         if self._alone and self._alone != member.id and now < self._alone_by:
             return True
