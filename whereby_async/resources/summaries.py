@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..polling import Kind, wait_for
+from ..polling import JobKind, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from ..caller import Caller
     from ..models import Summary, SummaryJob, SummaryTemplate
 
-_KIND: Final[Kind[Summary]] = Kind(
-    "summary",
-    get=operations.GET_SUMMARY,
-    list=operations.LIST_SUMMARIES,
-    placeholder="summary_id",
-    id_of=lambda summary: summary.summary_id,
-)
+_KIND: Final[JobKind[Summary]] = JobKind("summary", operations.GET_SUMMARY, operations.LIST_SUMMARIES)
 
 
 class Summaries:

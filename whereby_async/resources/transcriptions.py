@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..polling import Kind, wait_for
+from ..polling import JobKind, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
@@ -17,12 +17,8 @@ if TYPE_CHECKING:
     from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Transcription, TranscriptionJob
 
-_KIND: Final[Kind[Transcription]] = Kind(
-    "transcription",
-    get=operations.GET_TRANSCRIPTION,
-    list=operations.LIST_TRANSCRIPTIONS,
-    placeholder="transcription_id",
-    id_of=lambda transcription: transcription.transcription_id,
+_KIND: Final[JobKind[Transcription]] = JobKind(
+    "transcription", operations.GET_TRANSCRIPTION, operations.LIST_TRANSCRIPTIONS
 )
 
 
