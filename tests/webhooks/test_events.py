@@ -13,7 +13,7 @@ from typing import Any, assert_type, get_args
 import msgspec
 import pytest
 from rich.console import Console
-from webhooks.samples import DATA, PRESENCE, ROOM, TRANSCRIPTION, WHO, event
+from support.webhook_samples import DATA, PRESENCE, ROOM, TRANSCRIPTION, WHO, event
 
 from whereby_async import ResponseDecodeError, webhooks
 from whereby_async.webhooks import (

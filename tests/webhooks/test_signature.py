@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from webhooks.samples import AT, DATA, SECRET, VECTOR, VECTOR_DIGEST, VECTOR_HEADER, event
+from support.webhook_samples import AT, DATA, SECRET, VECTOR, VECTOR_DIGEST, VECTOR_HEADER, event
 
 from whereby_async import ConfigurationError, ResponseDecodeError, WebhookVerificationError
 from whereby_async.webhooks import RoomClientJoined, sign, unwrap, verify_signature
