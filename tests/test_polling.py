@@ -8,6 +8,7 @@ import functools
 import inspect
 import math
 import pickle
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -54,10 +55,7 @@ def started(fake: FakeWhereby, count: int = 1) -> list[str]:
 
 def reads(fake: FakeWhereby) -> dict[str, int]:
     """How often each operation was called."""
-    found: dict[str, int] = {}
-    for request in fake.requests:
-        found[request.operation] = found.get(request.operation, 0) + 1
-    return found
+    return Counter(request.operation for request in fake.requests)
 
 
 def run(main: Callable[..., Awaitable[None]], client: dict[str, Any] | None = None, **server: Any) -> None:
@@ -115,7 +113,7 @@ async def test_what_is_ready_is_returned_at_once(fake: FakeWhereby, whereby: Whe
 
 
 @simulated()
-async def test_a_failed_transcription_raises_with_the_reason(fake: FakeWhereby, whereby: WherebyClient) -> None:
+async def test_a_failed_job_raises_with_the_reason(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The server's own words, if it has any."""
     told, silent = started(fake, 2)
     fake.finish_transcription(told, "failed", error="audio is silent")
@@ -126,12 +124,7 @@ async def test_a_failed_transcription_raises_with_the_reason(fake: FakeWhereby, 
         assert (error.job_id, error.state, error.message) == (told, "failed", "audio is silent")
     with pytest.raises(JobFailedError, match="the server gives no reason"):
         await whereby.transcriptions.wait(silent)
-
-
-@simulated()
-async def test_a_failed_summary_raises(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """As a transcription does."""
-    summary = fake.add_summary(fake.add_transcription()["transcriptionId"], state="in_progress")["summaryId"]
+    summary = fake.add_summary(told, state="in_progress")["summaryId"]
     waiting = asyncio.create_task(whereby.summaries.wait(summary))
     await asyncio.sleep(10)
     fake.finish_summary(summary, "failed")
@@ -209,21 +202,23 @@ async def test_few_among_many_are_read_by_their_ids(fake: FakeWhereby, whereby: 
     assert fake.points_spent <= 3 * 13 + 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 403},
+        {"status": 404},
+        {"status": 400},
+        {"body": b"<html>"},
+        {"body": b'{"results": [], "cursor": null}'},
+    ],
+)
 @simulated()
-async def test_jobs_that_are_not_listed_are_read_by_their_ids(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A list that does not show them is asked once."""
-    jobs = started(fake, 30)
-    fake.faults.add(Fault(operation="transcriptions.list", body=b'{"results": [], "cursor": null}', times=None))
-    await asyncio.gather(*map(whereby.transcriptions.wait, jobs))
-    assert reads(fake)["transcriptions.list"] == 1
-
-
-@pytest.mark.parametrize("fault", [Fault(status=403), Fault(status=404), Fault(status=400), Fault(body=b"<html>")])
-@simulated()
-async def test_a_list_that_is_refused_is_done_without(fake: FakeWhereby, whereby: WherebyClient, fault: Fault) -> None:
-    """Each job is read by its id then."""
+async def test_a_list_that_is_of_no_use_is_read_once(
+    fake: FakeWhereby, whereby: WherebyClient, answer: dict[str, Any]
+) -> None:
+    """It is refused, cannot be read or does not show the jobs: each is read by its id then."""
     jobs = started(fake, 5)
-    fake.faults.add(Fault(operation="transcriptions.list", status=fault.status, body=fault.body, times=None))
+    fake.faults.add(Fault(operation="transcriptions.list", times=None, **answer))
     found = await asyncio.gather(*map(whereby.transcriptions.wait, jobs))
     assert all(each.is_ready for each in found)
     assert reads(fake)["transcriptions.list"] == 1
