@@ -107,7 +107,8 @@ def events(span: ReadableSpan) -> list[tuple[str, Mapping[str, Any]]]:
 
 def span_id(span: ReadableSpan) -> int:
     assert span.context is not None
-    return span.context.span_id
+    number: int = span.context.span_id
+    return number
 
 
 def times(span: ReadableSpan) -> tuple[int, int]:
