@@ -137,8 +137,9 @@ async def wait_for(caller: Caller, kind: JobKind[J], job_id: str) -> J:
         id(caller.shared), loop, kind.name, options.key, id(options.limiter), options.lane(), options.retry,
         options.timeout, options.max_wait,
     )  # fmt: skip
-    for other in [poller for poller in pollers.values() if poller.loop.is_closed()]:  # its waits ended with it
-        pollers.pop(other.key, None)
+    for other in list(pollers.values()):  # a copy, since other threads wait too
+        if other.loop.is_closed():  # its waits ended with it
+            pollers.pop(other.key, None)
     poller = pollers.get(key)
     if poller is None:
         poller = pollers[key] = Poller(kind, caller.pinned(), loop, key)
