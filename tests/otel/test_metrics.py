@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from recording_limiter import RecordingLimiter
 from sender.calls import UNTIL
-from support.telemetry import Telemetry, Turnstile, listed, times
+from support.telemetry import BlockedLimiter, Telemetry, listed, times
 
 from whereby_async import (
     APIConnectionError,
@@ -124,11 +124,11 @@ async def test_waits_for_points_are_measured(telemetry: Telemetry) -> None:
 
 async def test_waits_in_vain_are_measured_with_their_error(fake: FakeWhereby, telemetry: Telemetry) -> None:
     """A refusal and a cancel; a call that was served is not among them."""
-    turnstile = Turnstile()
+    blocked = BlockedLimiter()
     budget = PointBudget(1, period=60.0)
-    async with fake.client(hooks=[telemetry.hooks], limiter=turnstile) as whereby:
+    async with fake.client(hooks=[telemetry.hooks], limiter=blocked) as whereby:
         task = asyncio.create_task(listed(whereby))
-        await turnstile.asked.wait()
+        await blocked.asked.wait()
         task.cancel()
         await asyncio.wait([task])
         refused = whereby.with_options(limiter=budget, max_wait=0)

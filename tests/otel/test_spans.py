@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from recording_limiter import RecordingLimiter
 from sender.calls import CREATES, EVERY, UNTIL, answer
-from support.telemetry import Telemetry, Turnstile, attributes, events, listed, span_id, times
+from support.telemetry import BlockedLimiter, Telemetry, attributes, events, listed, span_id, times
 
 from whereby_async import (
     APIConnectionError,
@@ -224,13 +224,13 @@ async def _cancelled(whereby: WherebyClient, ready: Callable[[], Awaitable[objec
 
 async def test_a_cancel_during_the_wait_ends_the_span(fake: FakeWhereby, telemetry: Telemetry) -> None:
     """The wait in vain has its error; there is no attempt, and no point is spent."""
-    turnstile = Turnstile()
+    blocked = BlockedLimiter()
 
     async def waits() -> None:
-        await turnstile.asked.wait()
+        await blocked.asked.wait()
         await asyncio.sleep(0.002)
 
-    async with fake.client(hooks=[telemetry.hooks], limiter=turnstile) as whereby:
+    async with fake.client(hooks=[telemetry.hooks], limiter=blocked) as whereby:
         await _cancelled(whereby, waits)
     _is_error(telemetry, "CancelledError", None, 0)
     assert events(telemetry.only()) == []
@@ -288,10 +288,10 @@ async def test_a_cancel_in_the_pause_ends_the_span(fake: FakeWhereby, telemetry:
 
 async def test_closing_the_client_ends_the_spans_of_calls_that_wait(fake: FakeWhereby, telemetry: Telemetry) -> None:
     """And a call of a closed client is a span that ends at once."""
-    turnstile = Turnstile()
-    whereby = fake.client(hooks=[telemetry.hooks], limiter=turnstile)
+    blocked = BlockedLimiter()
+    whereby = fake.client(hooks=[telemetry.hooks], limiter=blocked)
     task = asyncio.create_task(listed(whereby))
-    await turnstile.asked.wait()
+    await blocked.asked.wait()
     await whereby.aclose()
     for refused in (task, asyncio.create_task(listed(whereby))):
         with pytest.raises(ClientClosedError):
@@ -301,9 +301,9 @@ async def test_closing_the_client_ends_the_spans_of_calls_that_wait(fake: FakeWh
 
 async def test_a_wait_for_points_is_a_child_span_with_its_true_times(fake: FakeWhereby, telemetry: Telemetry) -> None:
     """It begins when points are asked for and ends when they are there, inside the call's span."""
-    turnstile = Turnstile()
-    async with fake.client(hooks=[telemetry.hooks], limiter=turnstile) as whereby:
-        asyncio.get_running_loop().call_later(0.05, turnstile.opened.set)
+    blocked = BlockedLimiter()
+    async with fake.client(hooks=[telemetry.hooks], limiter=blocked) as whereby:
+        asyncio.get_running_loop().call_later(0.05, blocked.opened.set)
         await whereby.meetings.list()
     call, (wait,) = telemetry.only(), telemetry.waits
     assert (wait.kind, wait.status.status_code) == (SpanKind.INTERNAL, StatusCode.UNSET)
@@ -406,7 +406,7 @@ async def test_fifty_calls_at_once_have_each_their_own_parent(
 
 async def test_a_dropped_coroutine_ends_its_span(fake: FakeWhereby, telemetry: Telemetry) -> None:
     """While it waits; in a copy of its context or in another one, as the garbage collector does it."""
-    async with fake.client(hooks=[telemetry.hooks], limiter=Turnstile()) as whereby:
+    async with fake.client(hooks=[telemetry.hooks], limiter=BlockedLimiter()) as whereby:
         for context in (contextvars.copy_context(), contextvars.Context()):
             coroutine = listed(whereby)
             coroutine.send(None)

@@ -123,7 +123,7 @@ async def listed(whereby: WherebyClient) -> object:
     return await whereby.meetings.list()
 
 
-class Turnstile(RecordingLimiter):
+class BlockedLimiter(RecordingLimiter):
     """Lets nobody through until it is opened."""
 
     def __init__(self) -> None:

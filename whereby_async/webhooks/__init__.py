@@ -9,8 +9,9 @@ match event:
         print("recorded:", data.recording_id)
 ```
 
-The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp, `await
-request.body` in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and never verifies.
+The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp,
+`await request.body` in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and never
+verifies.
 
 Let every other event pass: Whereby adds types. Answer 2xx within 5 s: on 5xx, or no answer by then, Whereby tries twice
 more; on 4xx it does not. Events can come more than once (see `SeenEvents`) and out of order.
@@ -105,7 +106,7 @@ def unwrap(
     """The event that a webhook brings. Raises unless its signature is right and recent.
 
     Args:
-        body: The request's raw body. JSON that was parsed and serialised again has other bytes and never verifies.
+        body: The request's raw body.
         signature: The value of the `Whereby-Signature` header; a list of values if it came several times; `None`, as
             from `headers.get`, if it did not come.
         secret: The webhook's secret from the dashboard, as it stands there. Several while you change it: one that

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class EventInProgressError(WherebyError):
     """An event came again while an earlier delivery of it is being worked on: answer 503, and Whereby sends it once more.
 
-    To answer 2xx would lose the event if that work fails yet, since nobody would send it again.
+    An answer of 2xx would lose the event if that work fails, since nobody would send it again.
     """
 
 
 class SeenEvents:
     """Remembers ids of events, so that one that is delivered twice is handled once. For one process; thread-safe.
 
-    Whereby delivers an event up to three times if it gets an answer of 5xx, or none within 5 s. And whoever has got hold
-    of a delivery can send it again as long as its signature is recent.
+    Whereby delivers an event up to three times if it gets an answer of 5xx, or none within 5 s. And anybody who has a
+    delivery can send it again as long as its signature is recent.
 
     ```python
     seen = SeenEvents()
@@ -38,11 +38,11 @@ class SeenEvents:
     ```
 
     It is bounded twice: by count and by age; the oldest ids go first. It must remember longer than a signature stays
-    valid (twice the tolerance). It is not shared between processes: there, let the database refuse the second
-    delivery (a unique key on the event's id).
+    valid (twice the tolerance). It is not shared between processes: there, let the database refuse the second delivery
+    (a unique key on the event's id).
 
-    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered; ids that are being worked on
-    are among them.
+    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered, those that are being
+    worked on included.
     """
 
     __slots__ = ("_clock", "_lock", "_max_age", "_max_count", "_seen_at", "_working")
@@ -85,8 +85,8 @@ class SeenEvents:
     def add(self, event_id: str) -> bool:
         """Remember an id; `True` if it is new.
 
-        It counts as handled from now on: an event whose work fails later, or is slow when it comes again, is lost. `once` tells
-        done from begun.
+        It counts as handled from now on, so an event is lost if its work fails later. `once` remembers it only when the
+        work is done.
 
         Args:
             event_id: The `id` of an event.
