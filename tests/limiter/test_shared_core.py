@@ -14,13 +14,12 @@ import pytest
 
 from limiter.peers import LEASE, Call, Here, Peer, alike, cold, points
 from whereby_async.limiter import RateLimit
-from whereby_async.limiter.core import GUARD, NO, Grant
+from whereby_async.limiter.core import GUARD, NO, OWED_SHARE, Grant
 from whereby_async.limiter.shared.shared_core import (
     _TIMES,
     DEAREST_CALL,
     LATE,
     LOST,
-    OWED_SHARE,
     PAUSE,
     RELEASED,
     SETTLED,
