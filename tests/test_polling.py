@@ -38,7 +38,6 @@ from whereby_async.polling import (
     PollingCosts,
     interval_by_age,
     interval_for_points,
-    pollers,
 )
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
@@ -58,14 +57,19 @@ def reads(fake: FakeWhereby) -> dict[str, int]:
     return Counter(request.operation for request in fake.requests)
 
 
+def watches(client: WherebyClient) -> int:
+    """Watches that are open."""
+    return len(client._watches)  # pyright: ignore[reportPrivateUsage] - nothing may be left over
+
+
 def run(main: Callable[..., Awaitable[None]], client: dict[str, Any] | None = None, **server: Any) -> None:
-    """Run it with a fake server and a client of it, on a simulated clock; no poller, task or descriptor is left."""
+    """Run it with a fake server and a client of it, on a simulated clock; no watch, task or descriptor is left."""
 
     async def whole() -> None:
         settings: dict[str, Any] = {"processing_time": 60.0} | server
         async with FakeWhereby(**settings) as fake, fake.client(**client or {}) as whereby:
             await main(fake, whereby)
-            assert not pollers
+            assert watches(whereby) == 0
             assert fake.throttled == 0
 
     run_cleanly(whole())
@@ -178,7 +182,7 @@ def test_hundreds_of_waits_share_the_list(limit: int) -> None:
 
 @simulated()
 async def test_summaries_share_the_list_too(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """As transcriptions do, with pollers of their own."""
+    """As transcriptions do, with watches of their own."""
     transcriptions = started(fake, 20)
     summaries = [fake.add_summary(each, state="in_progress")["summaryId"] for each in transcriptions]
     async with asyncio.TaskGroup() as tasks:
@@ -186,7 +190,7 @@ async def test_summaries_share_the_list_too(fake: FakeWhereby, whereby: WherebyC
             tasks.create_task(whereby.transcriptions.wait(job))
             tasks.create_task(whereby.summaries.wait(summary))
         await asyncio.sleep(1)
-        assert len(pollers) == 2
+        assert watches(whereby) == 2
     assert reads(fake).keys() == {"transcriptions.list", "summaries.list"}
     assert fake.points_spent <= 30
 
@@ -310,7 +314,7 @@ async def test_a_newcomer_is_looked_at_at_once(fake: FakeWhereby, whereby: Where
 
 @simulated()
 async def test_polls_wait_in_the_callers_lane(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Other lanes, keys and limiters have pollers of their own."""
+    """Other lanes, keys and limiters have watches of their own."""
     jobs = started(fake, 4)
     views = [
         whereby,
@@ -323,7 +327,7 @@ async def test_polls_wait_in_the_callers_lane(fake: FakeWhereby, whereby: Whereb
             for job in jobs:
                 tasks.create_task(view.transcriptions.wait(job))
         await asyncio.sleep(1)
-        assert len(pollers) == 4
+        assert watches(whereby) == 4
 
 
 @simulated(limit=100, processing_time=280.0)
@@ -365,7 +369,7 @@ def test_a_look_that_max_wait_refuses_is_put_off(count: int) -> None:
         limiter = PointBudget(10)
         async with FakeWhereby(limit=10, processing_time=1.0) as fake, fake.client(limiter=limiter) as whereby:
             await main(fake, whereby)
-            assert not pollers
+            assert watches(whereby) == 0
 
     run_simulated(whole())
 
@@ -393,7 +397,7 @@ async def test_ids_are_checked(fake: FakeWhereby, whereby: WherebyClient, bad: s
     assert fake.requests == []
 
 
-def test_loops_that_ended_leave_no_poller() -> None:
+def test_loops_that_ended_leave_no_watch() -> None:
     """A loop that was closed without ceremony is forgotten at the next wait."""
     fake = FakeWhereby()
     job = fake.add_transcription()["transcriptionId"]
@@ -407,7 +411,7 @@ def test_loops_that_ended_leave_no_poller() -> None:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(leave())
     loop.close()
-    assert len(pollers) == 1
+    assert watches(client) == 1
 
     async def again() -> None:
         with pytest.raises(TimeoutError):
@@ -416,7 +420,7 @@ def test_loops_that_ended_leave_no_poller() -> None:
         await client.aclose()
 
     asyncio.run(again())
-    assert not pollers
+    assert watches(client) == 0
     left[0]._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
@@ -438,7 +442,7 @@ def test_a_cancel_at_any_await_disturbs_nobody(count: int, moment: Moment) -> No
             (outcome,) = await asyncio.gather(task, return_exceptions=True)
             assert all(each.is_ready for each in others)
             assert isinstance(outcome, Transcription | asyncio.CancelledError)
-            assert not pollers
+            assert watches(client) == 0
             assert_idle(budget, pool)
         await pool.aclose()
         return meddling.reached

@@ -1,14 +1,14 @@
 """Waits for transcriptions and summaries, which are looked at again and again until they are done.
 
 **Theory.** A job takes from seconds to hours, and the server says nothing while it runs. All waits of one client for one
-kind of job, in one loop and with the same options, share one `Poller`. There is no background task: one of the waiting
+kind of job, in one loop and with the same options, share one `Watch`. There is no background task: one of the waiting
 tasks leads. It takes one step at a time, which is a request or a pause until the next look is due, and it wakes the tasks
 whose job has an outcome. When the leader has its own outcome, is cancelled or runs out of time, it wakes another waiting
-task, which leads from the next step on; the last task to leave removes the poller. So a cancellation disturbs no other
+task, which leads from the next step on; the last task to leave removes the watch. So a cancellation disturbs no other
 wait, `asyncio.timeout(…)` needs no support, and nothing is left running.
 
 The interval between two looks is a third of the time waited so far, within bounds, so that the end is seen at most a
-third late. All waits of a poller together take about a tenth of the budget: the more a round of looks costs, and the
+third late. All waits of a watch together take about a tenth of the budget: the more a round of looks costs, and the
 slower points come, the longer the interval.
 
 A page of the list costs about as much as one job, and shows a hundred. Which page a job is on is not known before, so a
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .limiter.protocol import BudgetSnapshot, Limiter
     from .models import Page
     from .operation import Operation, Request
+
+__all__ = ["Kind", "Watches", "wait_for"]
 
 SHORTEST: Final = 2.0
 LONGEST: Final = 30.0
@@ -90,7 +92,7 @@ class ServerJob(Protocol):
 J = TypeVar("J", bound=ServerJob)
 
 
-class JobKind(NamedTuple, Generic[J]):
+class Kind(NamedTuple, Generic[J]):
     """A kind of job.
 
     Attributes:
@@ -118,10 +120,43 @@ class JobKind(NamedTuple, Generic[J]):
         return job_id
 
 
-async def wait_for(caller: Caller, kind: JobKind[J], job_id: str) -> J:
+class Watches:
+    """The watches that all views of one client share, over all its loops and threads. Each is there while tasks wait."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: dict[Hashable, Watch[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def join(self, kind: Kind[J], caller: Caller) -> Watch[J]:
+        """The watch for this kind, this loop and the caller's options as they are now."""
+        loop, options = asyncio.get_running_loop(), caller.options
+        key = (
+            loop, kind.name, options.key, id(options.limiter), options.lane(), options.retry, options.timeout,
+            options.max_wait,
+        )  # fmt: skip
+        for other in list(self._open.values()):  # a copy, since other threads wait too
+            if other.loop.is_closed():  # its waits ended with it
+                self.close(other)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = Watch(kind, caller.pinned(), loop, key, self)
+        return cast("Watch[J]", found)
+
+    def close(self, watch: Watch[Any]) -> None:
+        """Forget a watch that no task waits for any more."""
+        if self._open.get(watch.key) is watch:
+            del self._open[watch.key]
+
+
+async def wait_for(watches: Watches, caller: Caller, kind: Kind[J], job_id: str) -> J:
     """Wait until a job is done.
 
     Args:
+        watches: The watches of the client.
         caller: The client; the wait goes by its options and its priority as they are now.
         kind: The kind of job.
         job_id: Its id.
@@ -132,18 +167,7 @@ async def wait_for(caller: Caller, kind: JobKind[J], job_id: str) -> J:
         NotFoundError: There is no such job, or it was deleted meanwhile.
     """
     kind.bind(job_id)
-    loop, options = asyncio.get_running_loop(), caller.options
-    key = (
-        id(caller.shared), loop, kind.name, options.key, id(options.limiter), options.lane(), options.retry,
-        options.timeout, options.max_wait,
-    )  # fmt: skip
-    for other in list(pollers.values()):  # a copy, since other threads wait too
-        if other.loop.is_closed():  # its waits ended with it
-            pollers.pop(other.key, None)
-    poller = pollers.get(key)
-    if poller is None:
-        poller = pollers[key] = Poller(kind, caller.pinned(), loop, key)
-    return await cast("Poller[J]", poller).wait(job_id)
+    return await watches.join(kind, caller).wait(job_id)
 
 
 class _AwaitedJob(msgspec.Struct, Generic[J], eq=False):
@@ -157,19 +181,22 @@ class _AwaitedJob(msgspec.Struct, Generic[J], eq=False):
     unlisted: bool = False  # the list does not show it
 
 
-class Poller(Generic[J]):
+class Watch(Generic[J]):
     """All waits for one kind of job, of one client, with one set of options, in one loop.
 
     Attributes:
         loop: The loop in which the tasks wait.
-        key: Its key in `pollers`.
+        key: Its key among the client's watches.
     """
 
-    def __init__(self, kind: JobKind[J], caller: Caller, loop: asyncio.AbstractEventLoop, key: Hashable) -> None:
+    def __init__(
+        self, kind: Kind[J], caller: Caller, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
+    ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.key: Hashable = key
         self._kind = kind
         self._caller = caller
+        self._watches = watches
         self._jobs: dict[str, _AwaitedJob[J]] = {}
         self._leader: asyncio.Event | None = None
         self._joined = asyncio.Event()
@@ -212,8 +239,7 @@ class Poller(Generic[J]):
             for other in self._jobs.values():
                 other.waits[0].set()
                 return
-            if pollers.get(self.key) is self:
-                del pollers[self.key]
+            self._watches.close(self)
 
     async def _step(self) -> None:
         """Send one request, or pause once."""
@@ -312,10 +338,6 @@ class Poller(Generic[J]):
     def _end_all(self, error: WherebyError) -> None:
         for job in list(self._jobs.values()):
             self._end(job, error)
-
-
-pollers: Final[dict[Hashable, Poller[Any]]] = {}
-"""The pollers of all clients and loops. Each stays as long as somebody waits."""
 
 
 def _concerns_the_list(error: WherebyError) -> bool:
