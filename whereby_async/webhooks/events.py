@@ -151,11 +151,10 @@ class RecordingData(RoomData, frozen=True, kw_only=True):
 class WebhookEvent(Model, frozen=True, kw_only=True, dict=True):
     """What all events share. They are frozen, pickle and copy, and compare by value (without `body`).
 
-    They have no hash, since their data may hold lists and dictionaries: put `event.id` into sets, not the event.
+    Each has its `type` as well, such as `room.client.joined`, and its `data`, a Struct that says what happened. Events have
+    no hash, since their data may hold lists and dictionaries: put `event.id` into sets, not the event.
 
     Attributes:
-        type: The type, such as `room.client.joined`.
-        data: What happened, as the Struct that the class of the event names.
         id: The event's own id: a repeated delivery has the same one (see `SeenEvents`).
         api_version: The version of the payload, such as `1.0`.
         created_at: When the event happened, aware, in UTC; `None` if it is missing or unreadable. Deliveries come out of
