@@ -436,7 +436,11 @@ def test_a_cancel_at_any_await_disturbs_nobody(count: int, moment: Moment) -> No
         budget, pool = PointBudget(1000), SessionPool()
         async with FakeWhereby(processing_time=10.0) as fake, fake.client(limiter=budget, pool=pool) as client:
             jobs = started(fake, count)
-            meddling = Meddling(client.transcriptions.wait(jobs[0]), nth, moment, lambda: task.cancel())  # noqa: PLW0108 - the task is made of it
+
+            def cancel() -> None:
+                task.cancel()
+
+            meddling = Meddling(client.transcriptions.wait(jobs[0]), nth, moment, cancel)
             task = asyncio.ensure_future(awaiting(meddling))
             others = await asyncio.gather(*map(client.transcriptions.wait, jobs[1:]))
             (outcome,) = await asyncio.gather(task, return_exceptions=True)

@@ -9,8 +9,8 @@ async with WherebyClient(hooks=[OpenTelemetryHooks()]) as whereby:
 ```
 
 Nothing else in this package imports OpenTelemetry. Source of the names: the OpenTelemetry semantic conventions for HTTP
-client spans and metrics; what is Whereby's own is called `whereby.…`. The conventions ask for `url.full`; it is left out,
-since Whereby's paths and queries name rooms and people.
+client spans and metrics; what is Whereby's own is called `whereby.…`. The conventions ask for `url.full`; it is left
+out, since Whereby's paths and queries name rooms and people.
 """
 
 from __future__ import annotations
@@ -86,17 +86,17 @@ _STATUS_ERRORS: Final = frozenset(
 
 
 class OpenTelemetryHooks:
-    """Hooks that make spans and metrics of a client's calls. One object serves any number of clients, loops and threads.
+    """Makes spans and metrics of a client's calls. One object serves any number of clients, loops and threads.
 
     **Spans.** Each call is one span of kind CLIENT named by its operation (`meetings.create`), from the moment when it
     first asks for points to its end; a page of a list is a call. It has `http.request.method`, `server.address`,
-    `server.port`, `url.scheme`, `url.template`, `http.response.status_code`, `http.request.resend_count` (if it was sent
-    again), `error.type` (the status, or the class of the error, `CancelledError` among them), and of its own
+    `server.port`, `url.scheme`, `url.template`, `http.response.status_code`, `http.request.resend_count` (if it was
+    sent again), `error.type` (the status, or the class of the error, `CancelledError` among them), and of its own
     `whereby.operation`, `whereby.lane`, `whereby.points.spent`, `whereby.points.waited` (seconds),
-    `whereby.points.remaining` and `whereby.points.limit` (as the last answer stated them). Attempts, answers and retries
-    are events `whereby.attempt`, `whereby.response`, `whereby.retry`; a wait for points of a millisecond or more is a
-    child span `wait for points`. The caller's current span is the parent; the call's span is current while an attempt is
-    on the wire, so that the spans of an instrumented aiohttp nest in it.
+    `whereby.points.remaining` and `whereby.points.limit` (as the last answer stated them). Attempts, answers and
+    retries are events `whereby.attempt`, `whereby.response`, `whereby.retry`; a wait for points of a millisecond or
+    more is a child span `wait for points`. The caller's current span is the parent; the call's span is current while an
+    attempt is on the wire, so that the spans of an instrumented aiohttp nest in it.
 
     **Metrics.**
 
@@ -107,12 +107,12 @@ class OpenTelemetryHooks:
       `error.type`.
     - `whereby.throttled` (counter): answers with status 429, by operation and lane.
     - `whereby.points.limit`, `whereby.points.remaining`, `whereby.queue.points`, `whereby.queue.calls` (gauges): each
-      limiter's `snapshot()`, by `server.address` and `whereby.budget`, as long as the limiter lives. `whereby.budget` is
-      the limiter's `name` if it has one that is not taken, else the least number that is free.
+      limiter's `snapshot()`, by `server.address` and `whereby.budget`, as long as the limiter lives. `whereby.budget`
+      is the limiter's `name` if it has one that is not taken, else the least number that is free.
 
     No attribute holds a key, a URL, an id, a room's name or the text of an error. `client.request` without `operation=`
-    is named by its method alone, and counted as operation `_OTHER`: its full name holds the path. (An instrumentation of
-    aiohttp does tell whole URLs, and measures each request a second time, in a scope of its own.)
+    is named by its method alone, and counted as operation `_OTHER`: its full name holds the path. (An instrumentation
+    of aiohttp does tell whole URLs, and measures each request a second time, in a scope of its own.)
 
     Args:
         tracer_provider: Where spans go; default: the global one, also if it is set later.
@@ -211,8 +211,8 @@ class _CallSpan:
     """The span of one call.
 
     It is current in the task of the call while an attempt is on the wire, and only then: tasks and timers that are made
-    during waits may serve other calls as well. A coroutine that is dropped may be closed in another task, where the span
-    was never made current; it is not detached there.
+    during waits may serve other calls as well. A coroutine that is dropped may be closed in another task, where the
+    span was never made current; it is not detached there.
 
     Attributes:
         target: Where the call goes.

@@ -1,21 +1,21 @@
 """Waits for transcriptions and summaries, which are looked at again and again until they are done.
 
-**Theory.** A job takes from seconds to hours, and the server says nothing while it runs. All waits of one client for one
-kind of job, in one loop and with the same options, share one `Watch`. There is no background task: one of the waiting
-tasks leads. It takes one step at a time, which is a request or a pause until the next look is due, and it wakes the tasks
-whose job has an outcome. When the leader has its own outcome, is cancelled or runs out of time, it wakes another waiting
-task, which leads from the next step on; the last task to leave removes the watch. So a cancellation disturbs no other
-wait, `asyncio.timeout(…)` needs no support, and nothing is left running.
+**Theory.** A job takes from seconds to hours, and the server says nothing while it runs. All waits of one client for
+one kind of job, in one loop and with the same options, share one `Watch`. There is no background task: one of the
+waiting tasks leads. It takes one step at a time, which is a request or a pause until the next look is due, and it wakes
+the tasks whose job has an outcome. When the leader has its own outcome, is cancelled or runs out of time, it wakes
+another waiting task, which leads from the next step on; the last task to leave removes the watch. So a cancellation
+disturbs no other wait, `asyncio.timeout(…)` needs no support, and nothing is left running.
 
 The interval between two looks is a third of the time waited so far, within bounds, so that the end is seen at most a
 third late. All waits of a watch together take about a tenth of the budget: the more a round of looks costs, and the
 slower points come, the longer the interval.
 
 A page of the list costs about as much as one job, and shows a hundred. Which page a job is on is not known before, so a
-search of the list begins with the newest sessions, ends as soon as all jobs that it seeks were seen, and is given up when
-the pages that it may still need cost more than the remaining jobs one by one. Each page in a row without any of them
-doubles the number of pages that may still be needed: a hopeless search reads about as many pages as the logarithm of the
-number of jobs. 300 waits of a minute cost 33 points on a plan of 1,000 points a minute, and 18 on one of 100.
+search of the list begins with the newest sessions, ends as soon as all jobs that it seeks were seen, and is given up
+when the pages that it may still need cost more than the remaining jobs one by one. Each page in a row without any of
+them doubles the number of pages that may still be needed: a hopeless search reads about as many pages as the logarithm
+of the number of jobs. 300 waits of a minute cost 33 points on a plan of 1,000 points a minute, and 18 on one of 100.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Kind(NamedTuple, Generic[J]):
 
 
 class Watches:
-    """The watches that all views of one client share, over all its loops and threads. Each is there while tasks wait."""
+    """The watches of one client, over all its views, loops and threads. Each is kept while tasks wait."""
 
     __slots__ = ("_open",)
 

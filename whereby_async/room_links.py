@@ -1,9 +1,9 @@
 """`room_link`: a room's address with the parameters that Whereby documents for it.
 
-Source: "Using URL parameters" (Customizing rooms) in the Whereby docs, as of July 2025; each name there is a keyword here,
-in snake_case. Whereby's own web component takes `https://<subdomain>.whereby.com/<room>` and nothing else, and so does
-`room_link`: a parameter on another host would do nothing, and over plain http the `roomKey` would travel in the clear.
-Nothing is logged, and no error shows what follows the link's path, since that may be a `roomKey`.
+Source: "Using URL parameters" (Customizing rooms) in the Whereby docs, as of July 2025; each name there is a keyword
+here, in snake_case. Whereby's own web component takes `https://<subdomain>.whereby.com/<room>` and nothing else, and so
+does `room_link`: a parameter on another host would do nothing, and over plain http the `roomKey` would travel in the
+clear. Nothing is logged, and no error shows what follows the link's path, since that may be a `roomKey`.
 """
 
 from __future__ import annotations
@@ -122,16 +122,16 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
 ) -> str:
     """A link into a room, with parameters for whoever opens it.
 
-    What the link carries already (a `roomKey`, other parameters, a fragment) stays as and where it is; a parameter that is
-    on it already is replaced. A keyword that is `None` changes nothing. Where Whereby documents only `off` (or only `on`,
-    or a bare name) the other word is the default, spelled by leaving the parameter out. People who are logged in to the
-    Whereby account see their own settings instead.
+    What the link carries already (a `roomKey`, other parameters, a fragment) stays as and where it is; a parameter that
+    is on it already is replaced. A keyword that is `None` changes nothing. Where Whereby documents only `off` (or only
+    `on`, or a bare name) the other word is the default, spelled by leaving the parameter out. People who are logged in
+    to the Whereby account see their own settings instead.
 
     Args:
         room_url: `room_url`, `host_room_url` or `viewer_room_url` of a meeting.
         display_name: The participant's name: up to 100 characters, none of `$!<>:;`.
         lang: Language of the controls, such as `en`, `nb`, `zh-hant`, `jp` (see `ROOM_LANGUAGES`).
-        external_id: Your id of the participant, kept in the insights and webhooks: up to 36 of `A-Za-z0-9-_`, or a UUID.
+        external_id: Your id of the participant, kept in insights and webhooks: up to 36 of `A-Za-z0-9-_`, or a UUID.
         metadata: Text that is passed on to the webhooks.
         avatar_url: The participant's picture: https, no query; square PNG or JPEG, up to 64 by 64 pixels, from a domain
             that the dashboard allows.

@@ -278,7 +278,8 @@ late = WherebyClient("key", limiter=PointBudget(20), hooks=[OpenTelemetryHooks()
 named = WherebyClient("key", limiter=PointBudget(30), hooks=[OpenTelemetryHooks(meter_provider=provider)])
 (resource,) = reader.get_metrics_data().resource_metrics
 (scope,) = resource.scope_metrics
-print({metric.name: [point.value for point in metric.data.data_points] for metric in scope.metrics}["whereby.points.limit"])
+(limits,) = (metric for metric in scope.metrics if metric.name == "whereby.points.limit")
+print([point.value for point in limits.data.data_points])
 """
     assert _output(program) == "[10, 20, 30]\n"
 
@@ -295,7 +296,7 @@ from whereby_async.testing import FakeWhereby
 
 early = OpenTelemetryHooks()
 provider = TracerProvider()
-exporter = ConsoleSpanExporter(formatter=lambda span: f"{span.name} {span.attributes.get('whereby.points.spent', '')}\n")
+exporter = ConsoleSpanExporter(formatter=lambda span: f"{span.name} {span.attributes.get('whereby.points.spent')}\n")
 provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 

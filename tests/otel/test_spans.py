@@ -351,7 +351,7 @@ async def test_an_argument_that_is_refused_is_no_call(
 
 
 async def test_the_span_is_current_on_the_wire_and_nowhere_else(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """The tracing of aiohttp sees it at each attempt; the limiter, a pause and the caller afterwards see the caller's."""
+    """The tracing of aiohttp sees it at each attempt; the limiter and the caller see the caller's."""
     on_the_wire: list[int] = []
 
     async def on_request(*_: object) -> None:
@@ -440,7 +440,7 @@ def test_a_coroutine_dropped_on_the_wire_ends_its_span(telemetry: Telemetry, cap
 async def test_another_hook_that_raises_leaves_no_span_open(
     fake: FakeWhereby, telemetry: Telemetry, error: type[BaseException], method: str, *, first: bool
 ) -> None:
-    """Whatever it raises, wherever, before this one or behind it: each span that began has ended, and none is current."""
+    """Whatever it raises, before this one or behind it: each span that began has ended, and none is current."""
 
     def fail(_: object) -> None:
         raise error

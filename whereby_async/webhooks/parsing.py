@@ -1,8 +1,8 @@
 """From a webhook's body to an `Event`.
 
 **Theory.** As with answers (see `models.decoding`): one strict decoder for the union of all known events, tagged by
-`type`, and only if it refuses, a second try. That one first decodes the type alone: a known type goes through the tolerant
-decoder of its own class, any other becomes an `UnknownEvent`.
+`type`, and only if it refuses, a second try. That one first decodes the type alone: a known type goes through the
+tolerant decoder of its own class, any other becomes an `UnknownEvent`.
 """
 
 from __future__ import annotations

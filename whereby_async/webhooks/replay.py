@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class EventInProgressError(WherebyError):
-    """An event came again while an earlier delivery of it is being worked on: answer 503, and Whereby sends it once more.
+    """An event came again while an earlier delivery is worked on: answer 503, and Whereby sends it once more.
 
     An answer of 2xx would lose the event if that work fails, since nobody would send it again.
     """
@@ -115,7 +115,7 @@ class SeenEvents:
     def once(self, event_id: str) -> Generator[bool]:
         """Handle an event once: gives `True` if it is new, `False` if it was handled.
 
-        It counts as handled when the block has ended. If the block raises or is cancelled, the event is forgotten again.
+        It counts as handled when the block has ended. If the block raises or is cancelled, the event is forgotten.
 
         Args:
             event_id: The `id` of an event.

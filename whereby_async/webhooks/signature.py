@@ -4,8 +4,8 @@
 webhook's secret, of `t`, a full stop, and the body's very bytes. Both go into the digest as they came: a body that was
 parsed and serialised again is another body. The header is read by its keys. Keys of future schemes are ignored, and
 several `v1` (as while a secret is changed) are all tried, and so is each secret of ours. Everything else in a header is
-malformed and refused. The age is checked last, so that "too old" is only said of what Whereby did sign; it counts in both
-directions, since a time far ahead would never expire.
+malformed and refused. The age is checked last, so that "too old" is only said of what Whereby did sign; it counts in
+both directions, since a time far ahead would never expire.
 
 No secret outlives the check: the frames that held the secret, the body or a digest have returned by the time of the
 raise, so that a traceback with locals shows none of them.
@@ -36,6 +36,8 @@ Secrets: TypeAlias = str | Iterable[str]
 """A webhook's secret, or several of them while they are being changed."""
 
 _BLANK: Final = " \t\r\n"
+_LATEST: Final = 1e12
+"""Seconds since 1970, some 30,000 years: a later time is a mistake."""
 _TIME: Final = re.compile("[0-9]{1,12}")
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _USUAL: Final = re.compile(f"t=({_TIME.pattern}),v1=({_DIGEST.pattern})")
@@ -47,8 +49,9 @@ _RAW: Final = (
     "bytes, and its signature cannot match"
 )
 _MISMATCH: Final = (
-    "no v1 signature matches the body. Check that the body is the request's raw bytes (JSON that was parsed and serialised "
-    "again has other bytes: the commonest mistake), and that the secret is the one of this very webhook in the dashboard"
+    "no v1 signature matches the body. Check that the body is the request's raw bytes (JSON that was parsed and "
+    "serialised again has other bytes: the commonest mistake), and that the secret is the one of this very webhook in "
+    "the dashboard"
 )
 
 
@@ -133,8 +136,8 @@ def _require_recent(signed_at: int, tolerance: float, now: float | datetime | No
         seconds = math.ceil(abs(age))  # 300.2 s are more than 300
         when = f"{seconds} s ago" if age > 0 else f"{seconds} s ahead of this machine's clock"
         message = (
-            f"the signature is right, but it was made {when}, and tolerance={tolerance:g} s. Check this machine's clock; "
-            "if that is right, the request was held up on its way, or somebody sent an old one again"
+            f"the signature is right, but it was made {when}, and tolerance={tolerance:g} s. Check this machine's "
+            "clock; if that is right, the request was held up on its way, or somebody sent an old one again"
         )
         raise RefusedError(WebhookVerificationError(message))
 
@@ -144,7 +147,7 @@ def _seconds(name: str, moment: float | datetime | None) -> float:
         return time.time()
     if isinstance(moment, datetime) and moment.utcoffset() is not None:
         return moment.timestamp()
-    if isinstance(moment, bool) or not isinstance(moment, int | float) or not -1e12 < moment < 1e12:  # noqa: PLR2004 - 30,000 years
+    if isinstance(moment, bool) or not isinstance(moment, int | float) or not -_LATEST < moment < _LATEST:
         message = f"{name}={moment!r}: pass seconds since 1970, as time.time() has them, or an aware datetime"
         raise RefusedError(ValueError(message))
     return moment
@@ -222,8 +225,9 @@ def _texts(signature: SignatureHeader) -> list[str]:
 
 def _missing(what: str) -> RefusedError:
     message = (
-        f"there is no signature to check: what was passed for the {SIGNATURE_HEADER} header {what}. Pass its value, such as "
-        f"request.headers.get({SIGNATURE_HEADER!r}); without that header the request is not Whereby's, or a proxy cut it off"
+        f"there is no signature to check: what was passed for the {SIGNATURE_HEADER} header {what}. Pass its value, "
+        f"such as request.headers.get({SIGNATURE_HEADER!r}); without that header the request is not Whereby's, or a proxy "
+        "cut it off"
     )
     return RefusedError(WebhookVerificationError(message))
 
