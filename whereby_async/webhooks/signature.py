@@ -226,8 +226,8 @@ def _texts(signature: SignatureHeader) -> list[str]:
 def _missing(what: str) -> RefusedError:
     message = (
         f"there is no signature to check: what was passed for the {SIGNATURE_HEADER} header {what}. Pass its value, "
-        f"such as request.headers.get({SIGNATURE_HEADER!r}); without that header the request is not Whereby's, or a proxy "
-        "cut it off"
+        f"such as request.headers.get({SIGNATURE_HEADER!r}); without that header the request is not Whereby's, or a "
+        "proxy cut it off"
     )
     return RefusedError(WebhookVerificationError(message))
 
