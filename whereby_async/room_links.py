@@ -31,14 +31,7 @@ RoomLanguage: TypeAlias = _DocumentedLanguage | str
 """A language of the room's controls. The documented ones, for completion; any other code is taken too."""
 
 CameraEffect: TypeAlias = Literal[
-    "slight-blur",
-    "blur",
-    "image-cabin",
-    "image-concrete",
-    "image-brick",
-    "image-sunrise",
-    "image-day",
-    "image-night",
+    "slight-blur", "blur", "image-cabin", "image-concrete", "image-brick", "image-sunrise", "image-day", "image-night"
 ]
 """What the camera's picture goes through."""
 
