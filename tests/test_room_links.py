@@ -20,39 +20,14 @@ KEY = "roomKey=eyJhbGciOiJIUzI1NiJ9.eyJtZWV0aW5nSWQiOiIxIn0.c2lnbmF0dXJl"
 HOST = f"{PLAIN}?{KEY}"
 
 ON_OR_OFF = [
-    "audioDenoiser",
-    "bottomToolbar",
-    "breakout",
-    "callQualityMonitoring",
-    "cameraAccess",
-    "chat",
-    "chatDownload",
-    "highlightActiveSpeaker",
-    "leaveButton",
-    "localization",
-    "lowData",
-    "precallCeremony",
-    "precallReview",
-    "screenshare",
-    "subgridLabels",
-    "timer",
-    "toolbarText",
-    "topToolbar",
-]
+    "audioDenoiser", "bottomToolbar", "breakout", "callQualityMonitoring", "cameraAccess", "chat", "chatDownload",
+    "highlightActiveSpeaker", "leaveButton", "localization", "lowData", "precallCeremony", "precallReview",
+    "screenshare", "subgridLabels", "timer", "toolbarText", "topToolbar",
+]  # fmt: skip
 ONLY_OFF = [
-    "aec",
-    "agc",
-    "audio",
-    "background",
-    "locking",
-    "logo",
-    "moreButton",
-    "participantCount",
-    "people",
-    "pipButton",
-    "settingsButton",
-    "video",
-]
+    "aec", "agc", "audio", "background", "locking", "logo", "moreButton", "participantCount", "people", "pipButton",
+    "settingsButton", "video",
+]  # fmt: skip
 ONLY_ON = ["precallCeremonyCanSkip", "roomIntegrations"]
 BARE = ["autoSpotlight", "floatSelf", "minimal", "skipMediaPermissionPrompt", "toolbarDarkText"]
 TEXTS = {

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otel.telemetry import Telemetry
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
+from support.telemetry import Telemetry
 from transport.wire_server import WireServer, answering
 
 from whereby_async import (

@@ -8,7 +8,6 @@ from .operation import Sender
 
 if TYPE_CHECKING:
     from .limiter.protocol import Limiter, Priority
-    from .polling import Watches
     from .transport import RetryPolicy, SessionPool
     from .waiting import WaitingCalls
 
@@ -57,11 +56,6 @@ class CallerState(Protocol):
     @property
     def waiting(self) -> WaitingCalls:
         """Ends pauses when the client is closed."""
-        ...
-
-    @property
-    def watches(self) -> Watches:
-        """The polling that waits share."""
         ...
 
     @property

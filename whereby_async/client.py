@@ -17,6 +17,7 @@ from .configuration import (
     require_limiter,
 )
 from .limiter.point_budget import shared_budget
+from .polling import Watches
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
 from .scopes import as_priority
@@ -90,6 +91,7 @@ class WherebyClient(ApiRoot):
         if self._owned_pool is not None:
             self._owned_pool.name_after(f"WherebyClient(base_url={root!r})")
         self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), read_hooks(hooks))
+        self._watches = Watches()
         self._use(
             SendOptions(
                 headers=request_headers(key),
@@ -175,6 +177,7 @@ class WherebyClient(ApiRoot):
         view = object.__new__(type(self))
         view._owned_pool = None
         view._shared = self._shared
+        view._watches = self._watches
         view._is_view = True
         view._use(self._options.replaced(**changes))
         return view

@@ -25,7 +25,6 @@ from .errors import (
 )
 from .limiter.point_budget import never, quick_grant
 from .notify import logger
-from .polling import Watches
 from .rate_limit import RateLimit
 from .scopes import current_answers, current_batch
 from .subscriptions import Subscriptions
@@ -56,11 +55,10 @@ class SharedState:
         subscriptions: The limiters that tell the hooks too.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
-        watches: The polling that waits for transcriptions and summaries share.
         closed: `aclose` was called.
     """
 
-    __slots__ = ("audience", "base_url", "closed", "pool", "retry_budget", "subscriptions", "waiting", "watches")
+    __slots__ = ("audience", "base_url", "closed", "pool", "retry_budget", "subscriptions", "waiting")
 
     def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
         self.base_url: str = base_url
@@ -69,7 +67,6 @@ class SharedState:
         self.subscriptions: Subscriptions = Subscriptions(hooks)
         self.retry_budget: RetryBudget = RetryBudget()
         self.waiting: WaitingCalls = WaitingCalls()
-        self.watches: Watches = Watches()
         self.closed: bool = False
 
 

@@ -13,7 +13,7 @@ import pytest
 from fuzz.effort import effort
 from fuzz.mutations import altered, spoilt, words
 from hypothesis import given, strategies as st
-from webhooks.samples import AT, DATA, SECRET, VECTOR, VECTOR_DIGEST, VECTOR_HEADER, event
+from support.webhook_samples import AT, DATA, SECRET, VECTOR, VECTOR_DIGEST, VECTOR_HEADER, event
 
 from whereby_async.errors import ResponseDecodeError, WebhookVerificationError
 from whereby_async.webhooks import Event, WebhookEvent, parse_event, sign, unwrap, verify_signature

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from otel.telemetry import Telemetry
 from recording_limiter import RecordingLimiter
+from support.telemetry import Telemetry
 
 from whereby_async import RetryPolicy, WherebyClient
 from whereby_async.testing import FakeWhereby

@@ -1,4 +1,4 @@
-"""What events hold, what they tolerate, and what they keep."""
+"""What events hold, what they tolerate, what they keep, and what importing them loads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import copy
 import json
 import pickle
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, assert_type, get_args
 
+import checkout
 import msgspec
 import pytest
 from rich.console import Console
-from webhooks.samples import DATA, PRESENCE, ROOM, TRANSCRIPTION, WHO, event
+from support.webhook_samples import DATA, PRESENCE, ROOM, TRANSCRIPTION, WHO, event
 
 from whereby_async import ResponseDecodeError, webhooks
 from whereby_async.webhooks import (
@@ -34,6 +37,7 @@ from whereby_async.webhooks import (
     parse_event,
 )
 
+HEAVY = ("aiohttp", "yarl", "multidict", "anyio", "asyncio", "ssl", "redis", "rich", "opentelemetry", "logging")
 NOON = datetime(2026, 6, 17, 12, tzinfo=UTC)
 PLANTED = "planted-secret"
 
@@ -302,10 +306,26 @@ def test_what_is_not_secret_shows() -> None:
 
 
 def test_all_structs_are_frozen_and_explain_themselves() -> None:
-    """Each field is in the docstring of its class or of one above it."""
+    """Each field is in the docstring of its class or of one above it; `data` is a Struct that explains itself."""
     structs = [kind for kind in vars(webhooks).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     assert len(structs) == 20
     for struct in structs:
         assert struct.__struct_config__.frozen
         told = "".join(kind.__doc__ or "" for kind in struct.__mro__)
-        assert [name for name in struct.__struct_fields__ if not re.search(rf"^ +{name}: ", told, re.MULTILINE)] == []
+        fields = set(struct.__struct_fields__) - {"data"}
+        assert [name for name in fields if not re.search(rf"^ +{name}: ", told, re.MULTILINE)] == []
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    """Whoever only receives webhooks does not pay for a client: no aiohttp, anyio or asyncio; the room link neither."""
+    program = (
+        "import sys; from whereby_async.webhooks import *; import whereby_async; whereby_async.room_link;"
+        " whereby_async.webhooks.verify_signature; seen = SeenEvents();"
+        ' body = b\'{"id":1,"type":"room.session.ended","data":{}}\';'
+        " event = unwrap(body, sign(body, 's'), 's'); assert isinstance(event, RoomSessionEnded);"
+        f" print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    environment = checkout.clean_environment(PYTHONPATH=str(checkout.ROOT))
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True, encoding="utf-8")
+    assert done.stdout == "[]\n"

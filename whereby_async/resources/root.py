@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..caller import Caller
+    from ..polling import Watches
     from .files import FileSource
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class ApiRoot:
     """The six resources over one sender, and `request`. What `WherebyClient` is, but for its options and its life."""
 
     _sender: Caller
+    _watches: Watches
 
     @functools.cached_property
     def meetings(self) -> Meetings:
@@ -49,12 +51,12 @@ class ApiRoot:
     @functools.cached_property
     def transcriptions(self) -> Transcriptions:
         """Start, read, list, delete and link to transcriptions."""
-        return Transcriptions(self._sender)
+        return Transcriptions(self._sender, self._watches)
 
     @functools.cached_property
     def summaries(self) -> Summaries:
         """Start, read, list and delete summaries."""
-        return Summaries(self._sender)
+        return Summaries(self._sender, self._watches)
 
     @functools.cached_property
     def rooms(self) -> Rooms:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..polling import Kind, wait_for
+from ..polling import Kind, Watches, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
@@ -16,23 +16,18 @@ if TYPE_CHECKING:
     from ..caller import Caller
     from ..models import Summary, SummaryJob, SummaryTemplate
 
-_KIND: Final[Kind[Summary]] = Kind(
-    "summary",
-    get=operations.GET_SUMMARY,
-    list=operations.LIST_SUMMARIES,
-    placeholder="summary_id",
-    id_of=lambda summary: summary.summary_id,
-)
+_KIND: Final[Kind[Summary]] = Kind("summary", operations.GET_SUMMARY, operations.LIST_SUMMARIES)
 
 
 class Summaries:
     """Summaries of transcriptions (closed beta)."""
 
-    __slots__ = ("_sender",)
+    __slots__ = ("_sender", "_watches")
 
-    def __init__(self, sender: Caller) -> None:
+    def __init__(self, sender: Caller, watches: Watches) -> None:
         """Reached as `client.summaries`."""
         self._sender = sender
+        self._watches = watches
 
     async def create(
         self, transcription_id: str, *, template: SummaryTemplate | None = None, extra: Mapping[str, Any] | None = None
@@ -134,4 +129,4 @@ class Summaries:
             NotFoundError: No such summary, or it was deleted meanwhile.
             WherebyError: It could not be looked at, after the retries of any call.
         """
-        return await wait_for(self._sender, _KIND, summary_id)
+        return await wait_for(self._watches, self._sender, _KIND, summary_id)

@@ -1,4 +1,4 @@
-"""Webhooks of Whereby: is it theirs, and what does it say? Needs no client, and imports neither aiohttp nor asyncio.
+"""Verifies and reads the webhooks that Whereby sends. Needs no client and imports neither aiohttp nor asyncio.
 
 ```python
 event = unwrap(body, request.headers.get("Whereby-Signature"), secret)  # body: the raw bytes, not parsed JSON
@@ -9,8 +9,9 @@ match event:
         print("recorded:", data.recording_id)
 ```
 
-The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp, `await request.body`
-in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and never verifies.
+The raw body is `await request.body()` in FastAPI, Starlette and Litestar, `await request.read()` in aiohttp,
+`await request.body` in Quart, `request.body` in Django. JSON that was parsed and written again has other bytes and
+never verifies.
 
 Let every other event pass: Whereby adds types. Answer 2xx within 5 s: on 5xx, or no answer by then, Whereby tries twice
 more; on 4xx it does not. Events can come more than once (see `SeenEvents`) and out of order.
@@ -24,33 +25,31 @@ from typing import TYPE_CHECKING
 
 from ..errors import WebhookVerificationError
 from .events import (
+    ROLE_NAMES,
     AssistantRequested,
     Event,
     KnownEvent,
+    ParticipantData,
+    PresenceData,
+    RecordingData,
     RecordingFinished,
     RoomClientJoined,
     RoomClientKnockCancelled,
     RoomClientKnocked,
     RoomClientLeft,
+    RoomData,
     RoomSessionEnded,
     RoomSessionStarted,
+    TranscriptionData,
     TranscriptionFailed,
+    TranscriptionFailedData,
     TranscriptionFinished,
+    TranscriptionFinishedData,
     TranscriptionStarted,
     UnknownEvent,
     WebhookEvent,
 )
 from .parsing import EVENT_TYPES, event_or_error
-from .payloads import (
-    ROLE_NAMES,
-    ParticipantData,
-    PresenceData,
-    RecordingData,
-    RoomData,
-    TranscriptionData,
-    TranscriptionFailedData,
-    TranscriptionFinishedData,
-)
 from .replay import EventInProgressError, SeenEvents
 from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal, sign
 
@@ -104,10 +103,10 @@ def unwrap(
     tolerance: float | None = 300.0,
     now: float | datetime | None = None,
 ) -> Event:
-    """The event that a webhook brings, once its signature was found right and recent.
+    """The event that a webhook brings. Raises unless its signature is right and recent.
 
     Args:
-        body: The request's raw body. JSON that was parsed and serialised again has other bytes and never verifies.
+        body: The request's raw body.
         signature: The value of the `Whereby-Signature` header; a list of values if it came several times; `None`, as
             from `headers.get`, if it did not come.
         secret: The webhook's secret from the dashboard, as it stands there. Several while you change it: one that
@@ -145,23 +144,12 @@ def verify_signature(
     tolerance: float | None = 300.0,
     now: float | datetime | None = None,
 ) -> None:
-    """See that a body is what Whereby signed, and recent, without looking into it.
+    """Check that a body is what Whereby signed, and recent, without parsing it.
 
-    Args:
-        body: The request's raw body. JSON that was parsed and serialised again has other bytes and never verifies.
-        signature: The value of the `Whereby-Signature` header; a list of values if it came several times; `None`, as
-            from `headers.get`, if it did not come.
-        secret: The webhook's secret from the dashboard, as it stands there. Several while you change it: one that
-            matches is enough.
-        tolerance: How many seconds old, or ahead of this machine's clock, the signature may be; `None` for any age.
-        now: The time to compare with, in seconds since 1970 or as an aware `datetime`; `None` is now.
+    The arguments are those of `unwrap`, and so are the errors, but for `ResponseDecodeError`.
 
     Raises:
-        WebhookVerificationError: The signature is missing, malformed, wrong, or too old: answer 400. The text says what
-            to check.
-        ConfigurationError: A secret is blank or no text.
-        TypeError: `body` is not bytes.
-        ValueError: `tolerance` or `now` is no such number.
+        WebhookVerificationError: The signature is missing, malformed, wrong, or too old: answer 400.
     """
     error = refusal(body, signature, secret, tolerance, now)
     if error is not None:
@@ -172,8 +160,8 @@ def verify_signature(
 def parse_event(body: Body) -> Event:
     """The event in a body, whoever sent it: for bodies whose signature was verified, or that were kept.
 
-    Unknown types and fields never fail, nor do the deviations that the results of the API are allowed (numbers for text,
-    dates without an offset, and the like).
+    Unknown types and fields never fail, nor do the deviations that the results of the API are allowed (numbers for
+    text, dates without an offset, and the like).
 
     Args:
         body: The request's raw body.

@@ -1,7 +1,7 @@
 """From a webhook's body to an `Event`.
 
 **Theory.** As with answers (see `models.decoding`): one strict decoder for the union of all known events, tagged by
-`type`, and only if it refuses, a second look. That look first asks for the type alone: a known one goes through the
+`type`, and only if it refuses, a second try. That one first decodes the type alone: a known type goes through the
 tolerant decoder of its own class, any other becomes an `UnknownEvent`.
 """
 
@@ -26,21 +26,20 @@ if TYPE_CHECKING:
 
 _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 _SUBJECT: Final = "the webhook's body"
-
-
-class WebhookEvent(Model, frozen=True, kw_only=True, rename="camel"):
-    """The least that any event says; errors of bodies that do not even say that go by its name."""
-
-    type: str
-
-
-_fields: Final = Decoder(dict[str, Any], _SUBJECT)
 _KINDS: Final = cast("tuple[type[Event], ...]", get_args(KnownEvent))
 
 EVENT_TYPES: Final = tuple(kind.__struct_config__.tag for kind in _KINDS)
 """The 11 documented types, such as `room.client.joined`."""
 
-_webhook: Final = Decoder(WebhookEvent, _SUBJECT)
+
+class AnyEvent(Model, frozen=True, kw_only=True):
+    """The least that any event says. Errors name this class when a body does not even have that."""
+
+    type: str
+
+
+_any: Final = Decoder(AnyEvent, _SUBJECT)
+_fields: Final = Decoder(dict[str, Any], _SUBJECT)
 _unknown: Final = Decoder(UnknownEvent, _SUBJECT)
 _tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _SUBJECT) for kind in _KINDS}
 
@@ -51,39 +50,38 @@ def _strict() -> Callable[[bytes], KnownEvent]:
 
 
 def event_or_error(body: Body) -> Event | Exception:
-    """The event in a body, or the error to raise, out of the frames that hold the body: a `ResponseDecodeError` if there
-    is no event in it, a `TypeError` if it is not bytes.
+    """The event in a body, or the error to raise outside of the frames that hold the body.
+
+    That is a `ResponseDecodeError` if there is no event in it, and a `TypeError` if it is not bytes.
     """
     try:
-        return _event(raw_bytes(body))
+        content = raw_bytes(body)
+        event = _known(content) or _tolerantly(content)
     except RefusedError as refused:
         return refused.error
     except ResponseDecodeError as error:
         error.may_have_happened = False  # nothing was called
         return error.with_traceback(None)
-
-
-def _event(body: bytes) -> Event:
-    event: Event | None
-    try:
-        event = _strict()(body)
-    except _REFUSALS:
-        event = None  # and nothing more in here: an error raised here would drag the refusal's traceback along
-    if event is None:
-        event = _looked_at_again(body)
-    vars(event)["body"] = SilentBytes(body)
+    vars(event)["body"] = SilentBytes(content)
     return event
 
 
-def _looked_at_again(body: bytes) -> Event:
-    kind = _tolerant.get(_webhook(body).type, _unknown)
+def _known(body: bytes) -> Event | None:
     try:
-        return kind(body)
+        return _strict()(body)
+    except _REFUSALS:
+        return None  # an error raised by the second try must not have this one as its context
+
+
+def _tolerantly(body: bytes) -> Event:
+    decode = _tolerant.get(_any(body).type, _unknown)
+    try:
+        return decode(body)
     except ResponseDecodeError as error:
         problem = error
     if problem.path == "$.createdAt":  # no event is to be lost by its date alone
         try:
-            return kind(msgspec.json.encode({**_fields(body), "createdAt": None}))
+            return decode(msgspec.json.encode({**_fields(body), "createdAt": None}))
         except ResponseDecodeError as error:
             problem = ResponseDecodeError(str(error), body=body, path=error.path)
     raise problem

@@ -1,4 +1,4 @@
-"""`SeenEvents`: which events were there before, and which are being worked on."""
+"""`SeenEvents` remembers which events were handled, and which are being worked on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class EventInProgressError(WherebyError):
-    """An event came again while an earlier delivery of it is being worked on: answer 503, and Whereby sends it once more.
+    """An event came again while an earlier delivery is worked on: answer 503, and Whereby sends it once more.
 
-    To answer 2xx would lose the event if that work fails yet, since nobody would send it again.
+    An answer of 2xx would lose the event if that work fails, since nobody would send it again.
     """
 
 
 class SeenEvents:
     """Remembers ids of events, so that one that is delivered twice is handled once. For one process; thread-safe.
 
-    Whereby may deliver an event more than once: after an answer of 5xx, or none within 5 s, it tries twice more. And
-    whoever has got hold of a delivery can send it again as long as its signature is recent.
+    Whereby delivers an event up to three times if it gets an answer of 5xx, or none within 5 s. And anybody who has a
+    delivery can send it again as long as its signature is recent.
 
     ```python
     seen = SeenEvents()
@@ -38,11 +38,11 @@ class SeenEvents:
     ```
 
     It is bounded twice: by count and by age; the oldest ids go first. It must remember longer than a signature stays
-    valid (twice the tolerance). Several processes share nothing here: there, let the database refuse the second one (a
-    unique key on the event's id).
+    valid (twice the tolerance). It is not shared between processes: there, let the database refuse the second delivery
+    (a unique key on the event's id).
 
-    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered; ids that are being worked on
-    are among them.
+    `event_id in seen` asks without remembering, and `len(seen)` is how many ids are remembered, those that are being
+    worked on included.
     """
 
     __slots__ = ("_clock", "_lock", "_max_age", "_max_count", "_seen_at", "_working")
@@ -85,8 +85,8 @@ class SeenEvents:
     def add(self, event_id: str) -> bool:
         """Remember an id; `True` if it is new.
 
-        It counts as handled from now on: an event whose work fails later, or is slow when it comes again, is lost. `once` tells
-        done from begun.
+        It counts as handled from now on, so an event is lost if its work fails later. `once` remembers it only when the
+        work is done.
 
         Args:
             event_id: The `id` of an event.
@@ -115,7 +115,7 @@ class SeenEvents:
     def once(self, event_id: str) -> Generator[bool]:
         """Handle an event once: gives `True` if it is new, `False` if it was handled.
 
-        It counts as handled when the block has ended. If the block raises or is cancelled, the event is forgotten again.
+        It counts as handled when the block has ended. If the block raises or is cancelled, the event is forgotten.
 
         Args:
             event_id: The `id` of an event.
@@ -124,31 +124,24 @@ class SeenEvents:
             EventInProgressError: The block of an earlier delivery is still at work: answer 503.
             TypeError: It is no string, such as the event itself.
         """
-        turn = self._begin(_checked(event_id))
-        try:
-            yield turn is not None
-        except BaseException:
-            self._end(event_id, turn, done=False)
-            raise
-        self._end(event_id, turn, done=True)
-
-    def _begin(self, event_id: str) -> object | None:
-        """The turn of who works on an event now; `None` if that is done."""
+        event_id = _checked(event_id)
+        turn = object()  # `discard` may end it early, and another one begin
         with self._lock:
             if event_id in self._working:
                 raise EventInProgressError(f"the event {event_id[:80]!r} is being worked on already: answer 503")
-            if self._knows(event_id):
-                return None
-            turn = self._working[event_id] = object()
-            return turn
-
-    def _end(self, event_id: str, turn: object | None, *, done: bool) -> None:
-        with self._lock:
-            if turn is None or self._working.get(event_id) is not turn:
-                return
-            del self._working[event_id]
-            if done:
-                self._remember(event_id)
+            is_new = not self._knows(event_id)
+            if is_new:
+                self._working[event_id] = turn
+        done = False
+        try:
+            yield is_new
+            done = True
+        finally:
+            with self._lock:
+                if self._working.get(event_id) is turn:
+                    del self._working[event_id]
+                    if done:
+                        self._remember(event_id)
 
     def __contains__(self, event_id: object) -> bool:
         with self._lock:
@@ -156,21 +149,21 @@ class SeenEvents:
 
     def __len__(self) -> int:
         with self._lock:
-            self._forget_the_old()
+            self._drop_the_old()
             return len(self._seen_at) + len(self._working)
 
     def _knows(self, event_id: object) -> bool:
-        self._forget_the_old()
+        self._drop_the_old()
         return event_id in self._seen_at or event_id in self._working
 
     def _remember(self, event_id: str) -> None:
-        now = self._forget_the_old()
+        now = self._drop_the_old()
         if len(self._seen_at) >= self._max_count:
             self._seen_at.popitem(last=False)
         self._seen_at[event_id] = now
 
-    def _forget_the_old(self) -> float:
-        """Drop what is too old, and tell the time."""
+    def _drop_the_old(self) -> float:
+        """Drop what is too old; the time now."""
         now = self._clock()
         while self._seen_at and now - next(iter(self._seen_at.values())) > self._max_age:
             self._seen_at.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A real OpenTelemetry SDK that keeps everything in memory, and limiters that let a test say when a wait is over."""
+"""A real OpenTelemetry SDK that keeps everything in memory, and a limiter that lets a test say when a wait is over."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from whereby_async.otel import OpenTelemetryHooks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from whereby_async import WherebyClient
     from whereby_async.limiter import Permit
 
 
@@ -77,11 +78,9 @@ class Telemetry:
     def points(self, metric: str) -> list[tuple[dict[str, Any], Any]]:
         """The data points of a metric: attributes, and value or histogram."""
         data = self._reader.get_metrics_data()
-        if data is None:
-            return []
         return [
             (dict(point.attributes or {}), getattr(point, "value", point))
-            for resource in data.resource_metrics
+            for resource in (data.resource_metrics if data else ())
             for scope in resource.scope_metrics
             for each in scope.metrics
             if each.name == metric
@@ -106,15 +105,33 @@ def events(span: ReadableSpan) -> list[tuple[str, Mapping[str, Any]]]:
     return [(event.name.removeprefix("whereby."), dict(event.attributes or {})) for event in span.events]
 
 
-class Turnstile(RecordingLimiter):
+def span_id(span: ReadableSpan) -> int:
+    assert span.context is not None
+    number: int = span.context.span_id
+    return number
+
+
+def times(span: ReadableSpan) -> tuple[int, int]:
+    """When it began and ended, in nanoseconds."""
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return span.start_time, span.end_time
+
+
+async def listed(whereby: WherebyClient) -> object:
+    """The call that most tests make, as a coroutine."""
+    return await whereby.meetings.list()
+
+
+class BlockedLimiter(RecordingLimiter):
     """Lets nobody through until it is opened."""
 
     def __init__(self) -> None:
         super().__init__()
         self.opened = asyncio.Event()
-        self.asked = 0
+        self.asked = asyncio.Event()
 
     async def acquire(self, *args: Any, **options: Any) -> Permit:
-        self.asked += 1
+        self.asked.set()
         await self.opened.wait()
         return await super().acquire(*args, **options)
