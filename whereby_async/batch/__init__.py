@@ -33,12 +33,10 @@ the job before it is sent. Mind dates such as "in an hour", which differ each ti
 
 from __future__ import annotations
 
-from .estimate import Estimate
-from .failures import EarlierFailureError, JournalError, OutcomeUnknownError
+from .estimate import Estimate, OnProgress, Progress
+from .item import EarlierFailureError, KeyOf, Outcome, OutcomeState, OutcomeUnknownError, Requests
 from .job import Batch
-from .outcome import Outcome, OutcomeState
-from .progress import OnProgress, Progress
-from .source import KeyOf, Requests
+from .journal_file import JournalError
 
 __all__ = [
     "Batch",

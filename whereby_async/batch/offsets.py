@@ -1,9 +1,9 @@
-"""Where in the journal the last word on each item stands, in a few bytes an item. Pure.
+"""Entry offsets: where in the journal the last entry of each item stands, in a few bytes an item. Pure.
 
-A job may have a million items, and a dictionary of their keys alone would take 100 MB. So a place is a number: the offset of a
-line in the file, which is read again when the item comes. Items that go by their index need eight bytes each; those that go by
-a key sixteen or more, in a table of 64-bit digests (two keys of a million have the same one with a chance of 1 in 40 million;
-the line itself tells them apart).
+A job may have a million items, and a dictionary of their keys alone would take 100 MB. So only the offset of a line in
+the file is kept, and the line is read again when the item comes. An item that goes by its index takes eight bytes; one
+that goes by a key takes sixteen or more, in a table of 64-bit digests. (Two keys of a million have the same digest with
+a chance of 1 in 40 million; the line itself tells them apart.)
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ _SEEN: Final = 1
 _FULL: Final = 0.6
 
 
-class Places(Protocol):
-    """A place for each item. Offsets are from 1 on; 0 means that the journal says nothing of it."""
+class Offsets(Protocol):
+    """An offset for each item, from 1 on; 0 means that the journal says nothing of it."""
 
     def put(self, key: str, offset: int) -> None:
-        """The last word on the item stands at `offset`."""
+        """Note where the last entry of the item stands."""
         ...
 
     def get(self, key: str) -> int:
-        """Where it stands."""
+        """Where it stands, or 0."""
         ...
 
     def claim(self, key: str) -> bool:
-        """The item has come; whether it had not come before."""
+        """Note that the item has come in this run; `False` if its key had come before."""
         ...
 
 
-class IndexPlaces:
-    """Of items that go by their index: a key is the index as text, and comes only once by itself."""
+class IndexOffsets:
+    """Offsets of items that go by their index: a key is the index as text, so none can come twice."""
 
     __slots__ = ("_offsets",)
 
@@ -41,53 +41,50 @@ class IndexPlaces:
         self._offsets = array("q")
 
     def put(self, key: str, offset: int) -> None:
-        """Note a place."""
+        """See `Offsets`."""
         index, offsets = int(key), self._offsets
         if index >= len(offsets):
             offsets.frombytes(bytes(8 * (index + 1 - len(offsets))))
         offsets[index] = offset
 
     def get(self, key: str) -> int:
-        """Find a place."""
+        """See `Offsets`."""
         index = int(key)
         return self._offsets[index] if index < len(self._offsets) else 0
 
-    def claim(self, key: str) -> bool:  # noqa: ARG002 - the counting is the input's
-        """Always the first time."""
+    def claim(self, key: str) -> bool:  # noqa: ARG002 - the source counts
+        """See `Offsets`."""
         return True
 
 
-class KeyPlaces:
-    """Of items that go by a key: a table with open addressing, its lowest bit for what has come in this run."""
+class KeyOffsets:
+    """Offsets of items that go by a key: a table with open addressing, whose lowest bit is set for what has come."""
 
     __slots__ = ("_count", "_digests", "_values")
 
-    def __init__(self, size: int = 1 << 10) -> None:
-        """An empty table.
-
-        Args:
-            size: Slots at first, a power of two.
-        """
+    def __init__(self) -> None:
         self._count = 0
-        self._digests = array("Q", bytes(8 * size))
-        self._values = array("Q", bytes(8 * size))
+        self._digests = array("Q", bytes(8 << 10))  # slots are a power of two
+        self._values = array("Q", bytes(8 << 10))
 
     def put(self, key: str, offset: int) -> None:
-        """Note a place."""
-        slot = self._slot(_digest(key))
-        self._store(slot, _digest(key), offset << 1 | self._values[slot] & _SEEN)
+        """See `Offsets`."""
+        digest = _digest(key)
+        slot = self._slot(digest)
+        self._store(slot, digest, offset << 1 | self._values[slot] & _SEEN)
 
     def get(self, key: str) -> int:
-        """Find a place."""
+        """See `Offsets`."""
         return self._values[self._slot(_digest(key))] >> 1
 
     def claim(self, key: str) -> bool:
-        """Remember that it has come."""
-        slot = self._slot(_digest(key))
+        """See `Offsets`."""
+        digest = _digest(key)
+        slot = self._slot(digest)
         value = self._values[slot]
         if value & _SEEN:
             return False
-        self._store(slot, _digest(key), value | _SEEN)
+        self._store(slot, digest, value | _SEEN)
         return True
 
     def _store(self, slot: int, digest: int, value: int) -> None:
@@ -117,5 +114,5 @@ class KeyPlaces:
 
 
 def _digest(key: str) -> int:
-    """Never 0: the lowest bit is always set."""
+    """The key's digest, its lowest bit set so that it is never 0."""
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()) | 1
