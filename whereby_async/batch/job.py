@@ -1,5 +1,16 @@
 """`Batch`: many calls of one method, from an input to outcomes: entered, iterated, left.
 
+*In bounded memory.* One task reads the input, so that an async generator lives in one task; it hands an item over when
+a worker is free. A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so
+nothing piles up, however slow the consumer is.
+
+There are twice as many workers as calls may be under way: an item whose answer was lost waits for minutes until it can
+be looked up, and lends its slot to another meanwhile. If all workers wait for that, so does the job: a service that
+loses every answer is not worth more.
+
+*In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead of
+the one whose turn it is. *Stopping* only ends the reading: what is under way comes out, then the error.
+
 *Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may
 have happened are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever
 happens.
@@ -121,9 +132,14 @@ class Batch(Generic[T]):
         self._sender = _sender_of(self._method, sender)
         self._source = ItemSource(requests, key, self._method)
         self._keyed = key is not None
-        self._group: TaskGroup | None = None
         self._entered = False
+        self._group: TaskGroup | None = None
         self._journal: Journal | None = None
+        self._stopped = False
+        self._error: Exception | None = None
+        self._refused = 0
+        self._turn = 0
+        self._early: dict[int, Outcome[T]] = {}
         self._complained = False
 
     def __repr__(self) -> str:
@@ -151,15 +167,22 @@ class Batch(Generic[T]):
             retry_failed=options.retry_failed,
             refetch=options.refetch,
         )
-        self._flow = _Flow(self._source, self._runner, self._counter, self._journal, options)
-        self._group = await anyio.create_task_group().__aenter__()
-        self._flow.start(self._group)
+        self._ahead = anyio.Semaphore(_AHEAD * options.concurrency) if options.ordered else None
+        self._reading = anyio.CancelScope()
+        self._outcomes: MemoryObjectReceiveStream[Outcome[T]]
+        send, self._outcomes = anyio.create_memory_object_stream["Outcome[T]"](options.concurrency)
+        give, items = anyio.create_memory_object_stream["Item"](0)
+        self._group = group = await anyio.create_task_group().__aenter__()
+        group.start_soon(self._read, give)
+        with items, send:
+            for _ in range(2 * options.concurrency):
+                group.start_soon(self._work, items.clone(), send.clone())
         if lookup is not None:
-            self._group.start_soon(self._look, lookup)
+            group.start_soon(self._look, lookup)
         if self._journal is not None:
-            self._group.start_soon(self._journal.run)
+            group.start_soon(self._journal.run)
         if options.on_progress is not None:
-            self._group.start_soon(self._report_regularly)
+            group.start_soon(self._report_regularly)
         return self
 
     def _identity(self) -> Identity:
@@ -191,7 +214,7 @@ class Batch(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         group, self._group = cast("TaskGroup", self._group), None
-        self._flow.stop(None)
+        self._stop(None)
         try:
             group.cancel_scope.cancel()
             # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
@@ -200,7 +223,7 @@ class Batch(Generic[T]):
             await self._clean_up()
 
     async def _clean_up(self) -> None:
-        self._flow.close()
+        self._outcomes.close()
         self._counter.close()
         with anyio.CancelScope(shield=True):
             try:
@@ -219,6 +242,61 @@ class Batch(Generic[T]):
                 "; the next run with this journal will find out" if self._journal else "",
             )
 
+    # Items
+
+    async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
+        with give, self._reading:
+            while True:
+                if self._ahead is not None:
+                    await self._ahead.acquire()
+                try:
+                    item = await self._source.next()
+                except Exception as error:  # noqa: BLE001 - the caller's iterable; the consumer is told
+                    self._error = self._error or error
+                    return
+                if item is None:
+                    return
+                await give.send(item)
+
+    async def _work(self, items: MemoryObjectReceiveStream[Item], send: MemoryObjectSendStream[Outcome[T]]) -> None:
+        with items, send:
+            async for item in items:
+                async with self._runner.slots:
+                    outcome = await self._run(item)
+                if outcome is not None:
+                    self._judge(outcome)
+                    await send.send(outcome)
+
+    async def _run(self, item: Item) -> Outcome[T] | None:
+        """Run an item, if another one may begin: the one place where that is decided."""
+        if self._stopped:
+            return None
+        with self._counter.item():
+            try:
+                return await self._runner.outcome(item)
+            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's
+                self._stop(error)
+                return None
+
+    def _judge(self, outcome: Outcome[T]) -> None:
+        """Count an outcome, and see whether the job has to end."""
+        self._counter.count(outcome)
+        if self._journal is not None and (trouble := self._journal.error) is not None:
+            self._stop(trouble)
+        error = None if outcome.resumed else outcome.error
+        self._refused = self._refused + 1 if isinstance(error, AuthenticationError) else 0
+        if error is None:
+            return
+        if self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
+            self._stop(error)
+
+    def _stop(self, error: Exception | None) -> None:
+        """Begin no further item. What is under way comes out, then the iteration raises `error`."""
+        if not self._stopped:
+            self._stopped = True
+            self._error = error
+            self._reading.cancel()
+
     # Outcomes
 
     def __aiter__(self) -> Self:
@@ -228,10 +306,25 @@ class Batch(Generic[T]):
         if self._group is None:
             msg = "a batch runs inside of `async with client.batch(…) as outcomes:`: iterate there"
             raise RuntimeError(msg)
-        outcome = await self._flow.next()
-        if outcome is None:
+        try:
+            return await (self._outcomes.receive() if self._ahead is None else self._in_turn(self._ahead))
+        except anyio.EndOfStream:
             self._counter.close()
-            raise self._flow.take_error() or StopAsyncIteration
+        error, self._error = self._error, None
+        raise error or StopAsyncIteration
+
+    async def _in_turn(self, ahead: anyio.Semaphore) -> Outcome[T]:
+        try:
+            while self._turn not in self._early:
+                outcome = await self._outcomes.receive()
+                self._early[outcome.index] = outcome
+        except anyio.EndOfStream:
+            if not self._early:
+                raise
+            self._turn = min(self._early)  # the items before it were never begun, since the job was stopped
+        outcome = self._early.pop(self._turn)
+        self._turn += 1
+        ahead.release()
         return outcome
 
     # Progress
@@ -246,7 +339,8 @@ class Batch(Generic[T]):
         if not self._entered:
             msg = "a batch has no progress before it is entered"
             raise RuntimeError(msg)
-        return self._counter.progress(crowded=self._flow.crowded)
+        ready = self._outcomes.statistics().current_buffer_used
+        return self._counter.progress(crowded=ready >= self._options.concurrency)
 
     @property
     def in_doubt(self) -> tuple[str, ...]:
@@ -284,141 +378,3 @@ def _sender_of(method: Method[Any], sender: ClientSender) -> ClientSender:
         msg = f"{method.name} belongs to another client: call batch() of the client whose method it is"
         raise ConfigurationError(msg)
     return own
-
-
-class _Flow(Generic[T]):
-    """The tasks of a batch that read items, run them and hand outcomes over, in bounded memory.
-
-    One task reads the input, so that an async generator lives in one task; it hands an item over when a worker is free.
-    A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so nothing piles up,
-    however slow the consumer is.
-
-    There are twice as many workers as calls may be under way: an item whose answer was lost waits for minutes until it
-    can be looked up, and lends its slot to another meanwhile. If all workers wait for that, so does the job: a service
-    that loses every answer is not worth more.
-
-    *In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead
-    of the one whose turn it is. *Stopping* only ends the reading: what is under way comes out, then the error.
-    """
-
-    def __init__(
-        self,
-        source: ItemSource,
-        runner: ItemRunner[T],
-        counter: ProgressCounter,
-        journal: Journal | None,
-        options: BatchOptions,
-    ) -> None:
-        self._source = source
-        self._runner = runner
-        self._counter = counter
-        self._journal = journal
-        self._stop_on_error = options.stop_on_error
-        self._concurrency = options.concurrency
-        self._reading = anyio.CancelScope()
-        self._stopped = False
-        self._error: Exception | None = None
-        self._refused = 0
-        self._ahead = anyio.Semaphore(_AHEAD * options.concurrency) if options.ordered else None
-        self._turn = 0
-        self._early: dict[int, Outcome[T]] = {}
-        self._ready: MemoryObjectReceiveStream[Outcome[T]]
-        self._send, self._ready = anyio.create_memory_object_stream["Outcome[T]"](options.concurrency)
-
-    def start(self, group: TaskGroup) -> None:
-        """Start the tasks."""
-        give, items = anyio.create_memory_object_stream["Item"](0)
-        group.start_soon(self._read, give)
-        with items, self._send:
-            for _ in range(2 * self._concurrency):
-                group.start_soon(self._work, items.clone(), self._send.clone())
-
-    def stop(self, error: Exception | None) -> None:
-        """Begin no further item."""
-        if not self._stopped:
-            self._stopped = True
-            self._error = error
-            self._reading.cancel()
-
-    def close(self) -> None:
-        """Let go of the outcomes, which nobody takes any more."""
-        self._ready.close()
-
-    def take_error(self) -> Exception | None:
-        """Why no further item was begun, if the job did not end by itself; once."""
-        error, self._error = self._error, None
-        return error
-
-    @property
-    def crowded(self) -> bool:
-        """Whether as many outcomes lie ready as may."""
-        return self._ready.statistics().current_buffer_used >= self._concurrency
-
-    async def next(self) -> Outcome[T] | None:
-        """The next outcome; `None` after the last."""
-        if self._ahead is None:
-            return await self._arrival()
-        while self._turn not in self._early:
-            outcome = await self._arrival()
-            if outcome is None:
-                break
-            self._early[outcome.index] = outcome
-        if not self._early:
-            return None
-        self._turn = min(self._early)  # not the next one only if that was never begun, since the job was stopped
-        outcome = self._early.pop(self._turn)
-        self._turn += 1
-        self._ahead.release()
-        return outcome
-
-    async def _arrival(self) -> Outcome[T] | None:
-        try:
-            return await self._ready.receive()
-        except anyio.EndOfStream:
-            return None
-
-    async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
-        with give, self._reading:
-            while True:
-                if self._ahead is not None:
-                    await self._ahead.acquire()
-                try:
-                    item = await self._source.next()
-                except Exception as error:  # noqa: BLE001 - the caller's iterable; the consumer is told
-                    self._error = self._error or error
-                    return
-                if item is None:
-                    return
-                await give.send(item)
-
-    async def _work(self, items: MemoryObjectReceiveStream[Item], send: MemoryObjectSendStream[Outcome[T]]) -> None:
-        with items, send:
-            async for item in items:
-                async with self._runner.slots:
-                    outcome = await self._outcome(item)
-                if outcome is not None:
-                    self._judge(outcome)
-                    await send.send(outcome)
-
-    async def _outcome(self, item: Item) -> Outcome[T] | None:
-        """Run an item, if another one may begin: the one place where that is decided."""
-        if self._stopped:
-            return None
-        with self._counter.item():
-            try:
-                return await self._runner.outcome(item)
-            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's
-                self.stop(error)
-                return None
-
-    def _judge(self, outcome: Outcome[T]) -> None:
-        """Count an outcome, and see whether the job has to end."""
-        self._counter.count(outcome)
-        if self._journal is not None and (trouble := self._journal.error) is not None:
-            self.stop(trouble)
-        error = None if outcome.resumed else outcome.error
-        self._refused = self._refused + 1 if isinstance(error, AuthenticationError) else 0
-        if error is None:
-            return
-        if self._stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
-            self.stop(error)

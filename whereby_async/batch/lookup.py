@@ -107,8 +107,10 @@ class _Case:
         self.found_out = anyio.Event()
 
     def close(self, finding: Finding) -> None:
-        self.finding = finding
-        self.found_out.set()
+        """Answer the question, unless it was answered before."""
+        if self.finding is None:
+            self.finding = finding
+            self.found_out.set()
 
 
 class LostCreateLookup:
@@ -254,7 +256,7 @@ class LostCreateLookup:
         for case in due:
             case.tries += 1
             case.next_at = anyio.current_time() + self._timeout * case.tries
-            if (case.tries >= _TRIES or isinstance(error, _HOPELESS)) and case.finding is None:
+            if case.tries >= _TRIES or isinstance(error, _HOPELESS):
                 case.close(Finding(reason=f"the list of rooms could not be read ({type(error).__name__}: {error})"))
 
     async def _search(self, due: list[_Case]) -> None:
@@ -296,16 +298,14 @@ class LostCreateLookup:
                 return
             before = after
         for case in cases:
-            if case.finding is None:
-                case.close(Finding(reason=f"rooms kept vanishing from the list while it was read {_READINGS} times"))
+            case.close(Finding(reason=f"rooms kept vanishing from the list while it was read {_READINGS} times"))
 
     def _conclude(self, cases: list[_Case]) -> None:
         for case in cases:
-            if case.finding is None:
-                if self._is_over(case):
-                    case.close(Finding(reason="its meeting may have ended, and ended rooms leave the list"))
-                else:
-                    case.close(Finding(absent=True))
+            if self._is_over(case):
+                case.close(Finding(reason="its meeting may have ended, and ended rooms leave the list"))
+            else:
+                case.close(Finding(absent=True))
 
     def _is_over(self, case: _Case) -> bool:
         now = max(datetime.now(UTC), self._server_now)
@@ -333,12 +333,12 @@ class LostCreateLookup:
         return page
 
     def _found(self, case: _Case, room: Meeting) -> None:
-        if case.finding is None:
-            case.close(Finding(meeting=room))
-        elif case.finding.meeting is not None and case.finding.meeting.meeting_id != room.meeting_id:
+        case.close(Finding(meeting=room))
+        first = case.finding.meeting if case.finding is not None else None
+        if first is not None and first.meeting_id != room.meeting_id:
             logger.warning(
                 "meetings.create: the meetings %s and %s carry the same marker; the first is taken",
-                case.finding.meeting.meeting_id,
+                first.meeting_id,
                 room.meeting_id,
             )
 
