@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import pytest
@@ -481,9 +481,11 @@ async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClien
 @pytest.mark.untraced
 async def test_million_item_index_stays_small(journal: Path) -> None:
     """Places of items take eight bytes by index, and some thirty by key."""
-    from whereby_async.batch.offsets import IndexOffsets, KeyOffsets, Offsets
+    from whereby_async.batch.offsets import IndexOffsets, KeyOffsets
 
-    def filled(offsets: Offsets, keys: Iterator[str]) -> Offsets:
+    Table = TypeVar("Table", IndexOffsets, KeyOffsets)
+
+    def filled(offsets: Table, keys: Iterator[str]) -> Table:
         for number, key in enumerate(keys):
             assert offsets.claim(key)
             offsets.put(key, number + 1)

@@ -115,13 +115,7 @@ class ProgressCounter:
     """Counts what a batch spends and what comes of its items."""
 
     def __init__(self, limiter: Limiter, price: int | None, total: int | None) -> None:
-        """Start counting, when the batch is entered.
-
-        Args:
-            limiter: What the calls spend from.
-            price: What a call costs until it is known, in points; `None` if nobody can say.
-            total: How many items there are, if that is known.
-        """
+        """Start counting; `price` is what a call is thought to cost until some were made, in points."""
         self._limiter = limiter
         self._price = price or _FALLBACK_PRICE
         self._total = total
@@ -152,7 +146,7 @@ class ProgressCounter:
             self._waiting -= 1
 
     def spend(self, points: int) -> None:
-        """Count points that were granted to a call, retries and look-ups included; those that come back are negative."""
+        """Count points granted to a call, retries and lookups included; points that come back are negative."""
         self._points += points
 
     def count(self, outcome: Outcome[Any]) -> None:

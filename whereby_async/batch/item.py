@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 
 from .. import operations
@@ -25,7 +26,9 @@ KeyOf: TypeAlias = Callable[[Mapping[str, Any]], str | int] | str
 """How to tell the items apart: a function of the item, or the name of an entry in it."""
 
 OutcomeState: TypeAlias = Literal["ok", "failed", "unknown"]
-"""`ok`: done. `failed`: it surely did nothing, or may be repeated. `unknown`: a create that may or may not have happened."""
+"""`ok`: done. `failed`: it surely did nothing, or may be repeated. `unknown`: a create of which nobody knows whether it
+happened.
+"""
 
 NOT_KEPT: Final = object()
 """In place of a result that the journal does not keep."""
@@ -144,6 +147,7 @@ def _name_of(call: object, owner: object) -> str:
     return f"{getattr(call, '__module__', None) or type(call).__module__}.{name}"
 
 
+@dataclass(slots=True, eq=False)
 class Item:
     """One item of the input.
 
@@ -155,14 +159,11 @@ class Item:
         fault: Why it can not be called at all, if it can not.
     """
 
-    __slots__ = ("fault", "given", "index", "key", "request")
-
-    def __init__(self, index: int, given: Mapping[str, Any]) -> None:
-        self.index: int = index
-        self.key: str = str(index)
-        self.given: Mapping[str, Any] = given
-        self.request: Mapping[str, Any] = given
-        self.fault: Exception | None = None
+    index: int
+    key: str
+    given: Mapping[str, Any]
+    request: Mapping[str, Any]
+    fault: Exception | None = None
 
 
 class ItemSource:
@@ -198,7 +199,8 @@ class ItemSource:
         except (StopIteration, StopAsyncIteration):
             return None
         # A copy: an input that fills one dictionary again and again would change items that are still to be sent.
-        item = Item(self._index, dict(given) if isinstance(given, Mapping) else given)
+        given = dict(given) if isinstance(given, Mapping) else given
+        item = Item(self._index, str(self._index), given, given)
         self._index += 1
         try:
             self._prepare(item)

@@ -18,6 +18,7 @@ happens.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import os
@@ -34,7 +35,7 @@ from ..scopes import current_batch
 from ..sender import ClientSender
 from .estimate import OnProgress, ProgressCounter
 from .item import ItemSource, Method
-from .journal import Identity, key_digest, open_journal
+from .journal import Header, Journal, opened
 from .lookup import LostCreateLookup
 from .runner import ItemCalls, ItemRunner
 
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from .estimate import Progress
     from .item import Item, KeyOf, Outcome, Requests
-    from .journal import Journal
 
 T = TypeVar("T")
 
@@ -102,7 +102,7 @@ def _check_seconds(name: str, value: object, *, least: float) -> None:
 
 
 class Batch(Generic[T]):
-    """Many calls of one method. Made by `WherebyClient.batch`; an async context manager and an async iterator of outcomes.
+    """Many calls of one method: an async context manager and an async iterator of outcomes, made by `WherebyClient.batch`.
 
     ```python
     async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:
@@ -112,8 +112,9 @@ class Batch(Generic[T]):
 
     Entering it opens the journal and begins the calls. Leaving it early ends those under way.
 
-    Iterating raises, after what was under way has come out: what the input raised; `JournalError`; `AuthenticationError`
-    when the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first item's error.
+    Iterating raises, after what was under way has come out: what the input raised; `JournalError`;
+    `AuthenticationError` when the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first
+    item's error.
     """
 
     def __init__(  # noqa: PLR0913 - what a job is made of
@@ -154,7 +155,7 @@ class Batch(Generic[T]):
         self._entered = True
         options, limiter, operation = self._options, self._sender.options.limiter, self._method.operation
         if options.journal is not None:
-            self._journal = await open_journal(options.journal, self._identity())
+            self._journal = await opened(functools.partial(self._open_journal, options.journal))
         price = None if operation is None else limiter.snapshot().costs.get(operation.name, operation.cost)
         self._counter = ProgressCounter(limiter, price, self._source.total)
         lookup = self._lookup() if self._method.makes_rooms else None
@@ -185,16 +186,13 @@ class Batch(Generic[T]):
             group.start_soon(self._report_regularly)
         return self
 
-    def _identity(self) -> Identity:
+    def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
+        """Open the journal; blocks."""
         options = self._sender.options
-        return Identity(
-            operation=self._method.name,
-            api=self._sender.shared.base_url,
-            key=key_digest(options.key),
-            items="key" if self._keyed else "index",
-            any_key=self._options.same_organisation,
-            timeout=options.timeout,
+        header = Header.new(
+            operation=self._method.name, api=self._sender.shared.base_url, api_key=options.key, keyed=self._keyed
         )
+        return Journal(path, header, same_organisation=self._options.same_organisation, timeout=options.timeout)
 
     def _lookup(self) -> LostCreateLookup:
         return LostCreateLookup(

@@ -14,19 +14,20 @@ once cost two or three syncs, not 128.
 off: it was not durable, so nobody has acted on it. Damage anywhere else has another cause; such a journal is refused,
 with the line's number.
 
-*A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun` entry
-could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
+*A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun`
+entry could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
 
 *Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them. A
 wall clock may have jumped between two runs, and a monotonic clock means nothing to another process, maybe on another
 boot. A look-up that has to wait until a request of an earlier run is over counts from the moment at which this process
-got the lock: by then the lock's last owner was dead, and nothing more was sent. *Another job's journal* (other operation,
-API, key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up in vain.
+got the lock: by then the lock's last owner was dead, and nothing more was sent. *Another job's journal* (with another
+operation, API, key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up
+in vain.
 
 A line is a JSON object that a person can read:
 
 ```
-{"journal":"whereby_async.batch","version":1,"job":"9f2c…","operation":"meetings.create","api":"https://api.whereby.dev/v1",…}
+{"journal":"whereby_async.batch","version":1,"job":"9f2c…","operation":"meetings.create","api":"https://api.where…",…}
 {"run":1,"at":"2026-03-01T09:00:00.000Z","timeout":30.0}
 {"item":"c-17","state":"begun","at":"…","marker":"k3v9x2m7qa","ends":"2026-03-02T09:00:00.000Z"}
 {"item":"c-17","state":"ok","at":"…","result":{"Meeting":"107585562"}}
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .item import Item
-    from .offsets import Offsets
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -81,6 +81,12 @@ _KEPT: Final[dict[str, tuple[type[Any], str]]] = {
 }
 _LINK: Final = re.compile(r"\w+://\S+")
 _LONGEST_TEXT: Final = 300
+
+
+class _AnyHeader(msgspec.Struct):
+    """What the first line of a journal has in any format."""
+
+    version: int
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +111,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     items: Literal["index", "key"]
     made_at: str
+
+    @classmethod
+    def new(cls, *, operation: str, api: str, api_key: str, keyed: bool) -> Header:
+        """The header of a new job."""
+        return cls(
+            job=secrets.token_hex(8),
+            operation=operation,
+            api=api,
+            key=sha256(f"{_FORMAT}\0{api_key}".encode()).hexdigest()[:16],
+            items="key" if keyed else "index",
+            made_at=_now(),
+        )
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,26 +172,6 @@ _entries = msgspec.json.Decoder(JournalEntry)
 _runs = msgspec.json.Decoder(Run)
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The job that a journal has to belong to, and how this run goes about it.
-
-    Attributes:
-        operation: What every item calls.
-        api: The base URL.
-        key: The digest of the API key.
-        items: Whether items go by their `index` or by a `key`.
-        any_key: Another key of the same organisation will do.
-        timeout: Seconds that one attempt may take.
-    """
-
-    operation: str
-    api: str
-    key: str
-    items: Literal["index", "key"]
-    any_key: bool
-    timeout: float
-
-
 class _Group:
     """Lines that are written and synced together."""
 
@@ -194,23 +192,32 @@ class Journal:
         begun: The keys of items whose last entry is `begun`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: Identity) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], header: Header, *, same_organisation: bool, timeout: float
+    ) -> None:
         """Open the journal, or make it. Blocks: call it in a thread.
+
+        Args:
+            path: Where it is.
+            header: Of a new journal; one that is there must belong to the same operation, API, API key and way to tell
+                items.
+            same_organisation: Another API key will do.
+            timeout: Seconds that one attempt of this run may take.
 
         Raises:
             JournalError: It can not be used; the file is as it was.
         """
         self._file = JournalFile(Path(os.fsdecode(path)).absolute())
         self._name = f"journal={str(self._file.path)!r}"
-        self._by_index = identity.items == "index"
-        self._offsets: Offsets = IndexOffsets() if self._by_index else KeyOffsets()
+        self._by_index = header.items == "index"
+        self._offsets: IndexOffsets | KeyOffsets = IndexOffsets() if self._by_index else KeyOffsets()
         self._runs = 0
         self.begun: set[str] = set()
         self.timeout: float = 0.0
         self.job: str = ""
         try:
-            self._load(identity)
-            self._enter(identity)
+            self._load(header, same_organisation=same_organisation)
+            self._enter(header, timeout)
         except OSError as error:
             self.close()
             raise JournalError(
@@ -226,7 +233,7 @@ class Journal:
 
     # Reading
 
-    def _load(self, identity: Identity) -> None:
+    def _load(self, ours: Header, *, same_organisation: bool) -> None:
         offset = 0
         for number, line in enumerate(self._file.lines(), 1):
             if not line.endswith(b"\n"):
@@ -234,16 +241,19 @@ class Journal:
                     raise JournalError(f"{self._name} is no journal of a batch: pass another path")
                 self._file.cut(offset)
             elif number == 1:
-                self.job = self._job_of(line, identity)
+                self.job = self._recognised(line, ours, same_organisation=same_organisation).job
             else:
                 self._take(line, offset, number)
             offset += len(line)
 
-    def _job_of(self, line: bytes, identity: Identity) -> str:
-        """The job's number in the first line, if that is the line of this job's journal."""
+    def _recognised(self, line: bytes, ours: Header, *, same_organisation: bool) -> Header:
+        """The first line, if it is that of this job's journal."""
         if not line.startswith(_START_OF_ANY):
             raise JournalError(f"{self._name} is no journal of a batch: pass another path")
-        version = _version_of(line)
+        try:
+            version = msgspec.json.decode(line, type=_AnyHeader).version
+        except msgspec.MsgspecError:
+            version = None
         if version != _VERSION:
             raise JournalError(
                 f"{self._name} has format {version}; this version of whereby_async reads format {_VERSION}"
@@ -252,21 +262,21 @@ class Journal:
             header = msgspec.json.decode(line, type=Header)
         except msgspec.MsgspecError as error:
             raise JournalError(f"{self._name} is damaged in line 1 ({error}): pass another path") from None
-        for what, theirs, ours, advice in (
-            ("operation", header.operation, identity.operation, "pass another path for another job"),
-            ("API", header.api, identity.api, "pass another path for another job"),
-            ("way to tell items", header.items, identity.items, "pass key= as in the first run"),
+        for what, its, wanted, advice in (
+            ("operation", header.operation, ours.operation, "pass another path for another job"),
+            ("API", header.api, ours.api, "pass another path for another job"),
+            ("way to tell items", header.items, ours.items, "pass key= as in the first run"),
         ):
-            if theirs != ours:
+            if its != wanted:
                 raise JournalError(
-                    f"{self._name} is of another {what}, {theirs!r}, not {ours!r}: {advice}. Nothing was sent"
+                    f"{self._name} is of another {what}, {its!r}, not {wanted!r}: {advice}. Nothing was sent"
                 )
-        if header.key != identity.key and not identity.any_key:
+        if header.key != ours.key and not same_organisation:
             raise JournalError(
                 f"{self._name} was made with another API key. If it is one of the same organisation, pass "
                 "same_organisation=True; else pass another path. Nothing was sent"
             )
-        return header.job
+        return header
 
     def _take(self, line: bytes, offset: int, number: int) -> None:
         try:
@@ -280,8 +290,8 @@ class Journal:
                 raise ValueError(f"{entry.item!r} is no index")
         except (msgspec.MsgspecError, ValueError) as error:
             raise JournalError(
-                f"{self._name} is damaged in line {number} ({error}): mend or remove that line by hand, knowing that an "
-                "item without a line is sent again"
+                f"{self._name} is damaged in line {number} ({error}): mend or remove that line by hand, knowing that "
+                "an item without a line is sent again"
             ) from None
         self._note(entry, offset)
 
@@ -318,22 +328,13 @@ class Journal:
 
     # Writing
 
-    def _enter(self, identity: Identity) -> None:
+    def _enter(self, header: Header, timeout: float) -> None:
         """Write down that a run begins; in a new journal, the header first."""
         lines = b""
         if not self.job:
-            self.job = secrets.token_hex(8)
-            header = Header(
-                job=self.job,
-                operation=identity.operation,
-                api=identity.api,
-                key=identity.key,
-                items=identity.items,
-                made_at=_now(),
-            )
+            self.job = header.job
             lines = _line_of(header)
-        run = Run(run=self._runs + 1, at=_now(), timeout=identity.timeout)
-        self._file.append(lines + _line_of(run))
+        self._file.append(lines + _line_of(Run(run=self._runs + 1, at=_now(), timeout=timeout)))
         self._file.own()
 
     @property
@@ -398,9 +399,9 @@ class Journal:
         return failure
 
 
-async def open_journal(path: str | os.PathLike[str], identity: Identity) -> Journal:
+async def opened(make: Callable[[], Journal]) -> Journal:
     """Open a journal in a thread. If the caller is cancelled meanwhile, the journal is closed as soon as it is open."""
-    opening = asyncio.get_running_loop().run_in_executor(None, Journal, path, identity)
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -419,11 +420,6 @@ async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
 
 
 # What the lines hold
-
-
-def key_digest(api_key: str) -> str:
-    """The digest by which a journal recognises an API key."""
-    return sha256(f"{_FORMAT}\0{api_key}".encode()).hexdigest()[:16]
 
 
 def kept(result: object) -> dict[str, str] | None:
@@ -474,17 +470,6 @@ def _line_of(record: Header | Run | JournalEntry) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class _AnyHeader(msgspec.Struct):
-    version: int
-
-
-def _version_of(line: bytes) -> int | None:
-    try:
-        return msgspec.json.decode(line, type=_AnyHeader).version
-    except msgspec.MsgspecError:
-        return None
 
 
 def _digest(request: Mapping[str, Any]) -> str:

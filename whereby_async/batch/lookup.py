@@ -35,6 +35,7 @@ nothing is left but the question, which the journal keeps.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -77,12 +78,12 @@ _HOPELESS: Final = (AuthenticationError, ClientClosedError, PermissionDeniedErro
 
 
 class Finding(NamedTuple):
-    """What was found out.
+    """What was found out about a create.
 
     Attributes:
         meeting: The room's meeting, if it was found.
         absent: It was shown that there is none.
-        reason: Why neither is known.
+        reason: Why neither is known; empty if the room has no marker to look for.
     """
 
     meeting: Meeting | None = None
@@ -90,21 +91,19 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
+@dataclass(slots=True, eq=False)
 class _Case:
     """A room that is looked for."""
 
-    __slots__ = ("absent_at", "asked", "ends", "finding", "found_out", "marker", "next_at", "prefix", "tries")
-
-    def __init__(self, marker: str, prefix: str, ends: str | None, over_at: float, absent_at: float) -> None:
-        self.marker = marker
-        self.prefix = start_of_name(prefix)
-        self.ends = None if ends is None else datetime.fromisoformat(ends.upper())
-        self.next_at = over_at
-        self.absent_at = absent_at
-        self.asked = False
-        self.tries = 0
-        self.finding: Finding | None = None
-        self.found_out = anyio.Event()
+    marker: str
+    start: str
+    ends: datetime | None
+    next_at: float
+    absent_at: float
+    asked: bool = False
+    tries: int = 0
+    finding: Finding | None = None
+    found_out: anyio.Event = field(default_factory=anyio.Event)
 
     def close(self, finding: Finding) -> None:
         """Answer the question, unless it was answered before."""
@@ -129,14 +128,14 @@ class LostCreateLookup:
         earlier_timeout: float,
         absent_after: float | None,
     ) -> None:
-        """Made when the batch is entered.
+        """Made when the batch is entered, with the journal's lock already held.
 
         Args:
-            method: What is called: `meetings.create` of some client.
+            method: `meetings.create` of some client.
             job: The job's random number.
             mark: Whether new rooms get a marker.
             timeout: Seconds for one attempt.
-            earlier_timeout: Seconds that an attempt of an earlier run may have taken.
+            earlier_timeout: Seconds that an attempt of an earlier run may have taken; 0 if there was none.
             absent_after: Seconds from when a request may be looked up until its absence counts; `None` for the default.
         """
         longest = max(timeout, earlier_timeout)
@@ -183,10 +182,10 @@ class LostCreateLookup:
 
     # What has become of it
 
-    async def after_error(self, error: Exception, sent: MarkedRequest) -> Finding | None:
-        """What has become of a call that ended with `error`; `None` if its room has no marker."""
+    async def after_error(self, error: Exception, sent: MarkedRequest) -> Finding:
+        """What has become of a call that ended with `error`."""
         if sent.marker is None:
-            return None
+            return Finding()
         over_at = anyio.current_time()
         if not isinstance(error, APITimeoutError | ResponseDecodeError):  # those had their time, or are over
             over_at += self._timeout
@@ -195,10 +194,10 @@ class LostCreateLookup:
             return Finding(reason="the server said that it made the room, but does not list it")
         return finding
 
-    async def after_restart(self, item: Item, entry: JournalEntry) -> Finding | None:
-        """What has become of a call of an earlier run; `None` if its room has no marker."""
+    async def after_restart(self, item: Item, entry: JournalEntry) -> Finding:
+        """What has become of a call of an earlier run."""
         if entry.marker is None:
-            return None
+            return Finding()
         try:
             prefix = marked(self._whole(item), entry.marker).request["room_name_prefix"]
         except (TypeError, ValueError):  # another request than then; a wrong prefix only makes the filter useless
@@ -214,7 +213,8 @@ class LostCreateLookup:
             ends: When the meeting ends, RFC 3339.
             over_at: When, by the loop's clock, one attempt's timeout has passed since the request may have left.
         """
-        case = _Case(marker, prefix, ends, over_at, over_at + self._absent_after)
+        end = None if ends is None else datetime.fromisoformat(ends.upper())
+        case = _Case(marker, start_of_name(prefix), end, over_at, over_at + self._absent_after)
         self._cases.append(case)
         self._case_came.set()
         try:
@@ -274,12 +274,12 @@ class LostCreateLookup:
     async def _ask(self, case: _Case) -> None:
         """Ask for the rooms whose names begin with the prefix, and see whether the server does so."""
         try:
-            page = await self._next_page(self._meetings.list(name_starts_with=case.prefix).pages())
+            page = await self._next_page(self._meetings.list(name_starts_with=case.start).pages())
         except (BadRequestError, NotFoundError, UnprocessableEntityError):
             self._filter_works = False
             return
         rooms = page.results if page else []
-        self._filter_works = all((room.room_name or "").lower().startswith(case.prefix) for room in rooms)
+        self._filter_works = all((room.room_name or "").lower().startswith(case.start) for room in rooms)
         case.asked = True
 
     async def _show_absence(self, cases: list[_Case]) -> None:

@@ -39,12 +39,7 @@ class MarkedRequest(NamedTuple):
 
 
 def marker_of(job: str, key: str) -> str:
-    """The marker of an item.
-
-    Args:
-        job: The job's random number, as the journal's first line has it.
-        key: The item's key.
-    """
+    """The marker of an item, from the job's random number and the item's key."""
     number = int.from_bytes(blake2b(f"{job}\0{key}".encode("utf-8", "surrogatepass"), digest_size=16).digest())
     number, first = divmod(number, len(_FIRST))
     letters = [_FIRST[first]]

@@ -10,30 +10,14 @@ from __future__ import annotations
 
 from array import array
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final
 
 _SEEN: Final = 1
 _FULL: Final = 0.6
 
 
-class Offsets(Protocol):
-    """An offset for each item, from 1 on; 0 means that the journal says nothing of it."""
-
-    def put(self, key: str, offset: int) -> None:
-        """Note where the last entry of the item stands."""
-        ...
-
-    def get(self, key: str) -> int:
-        """Where it stands, or 0."""
-        ...
-
-    def claim(self, key: str) -> bool:
-        """Note that the item has come in this run; `False` if its key had come before."""
-        ...
-
-
 class IndexOffsets:
-    """Offsets of items that go by their index: a key is the index as text, so none can come twice."""
+    """Offsets of items that go by their index, from 1 on. A key is the index as text, so none can come twice."""
 
     __slots__ = ("_offsets",)
 
@@ -41,24 +25,27 @@ class IndexOffsets:
         self._offsets = array("q")
 
     def put(self, key: str, offset: int) -> None:
-        """See `Offsets`."""
+        """Note where the last entry of the item stands."""
         index, offsets = int(key), self._offsets
         if index >= len(offsets):
             offsets.frombytes(bytes(8 * (index + 1 - len(offsets))))
         offsets[index] = offset
 
     def get(self, key: str) -> int:
-        """See `Offsets`."""
+        """Where it stands; 0 if the journal says nothing of the item."""
         index = int(key)
         return self._offsets[index] if index < len(self._offsets) else 0
 
-    def claim(self, key: str) -> bool:  # noqa: ARG002 - the source counts
-        """See `Offsets`."""
+    def claim(self, key: str) -> bool:  # noqa: ARG002 - as `KeyOffsets.claim`
+        """Always the first time, since the source counts."""
         return True
 
 
 class KeyOffsets:
-    """Offsets of items that go by a key: a table with open addressing, whose lowest bit is set for what has come."""
+    """Offsets of items that go by a key, from 1 on.
+
+    It is a table with open addressing. The lowest bit of a value is set for an item that has come in this run.
+    """
 
     __slots__ = ("_count", "_digests", "_values")
 
@@ -68,17 +55,17 @@ class KeyOffsets:
         self._values = array("Q", bytes(8 << 10))
 
     def put(self, key: str, offset: int) -> None:
-        """See `Offsets`."""
+        """Note where the last entry of the item stands."""
         digest = _digest(key)
         slot = self._slot(digest)
         self._store(slot, digest, offset << 1 | self._values[slot] & _SEEN)
 
     def get(self, key: str) -> int:
-        """See `Offsets`."""
+        """Where it stands; 0 if the journal says nothing of the item."""
         return self._values[self._slot(_digest(key))] >> 1
 
     def claim(self, key: str) -> bool:
-        """See `Offsets`."""
+        """Note that the item has come in this run; `False` if its key had come before."""
         digest = _digest(key)
         slot = self._slot(digest)
         value = self._values[slot]

@@ -1,4 +1,4 @@
-"""The item runner: what the journal knows of an item, its call, and the look-up after a lost answer, up to its outcome."""
+"""The item runner: from an item to its outcome, by way of the journal, the call, and the lookup after a lost answer."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..scopes import current_batch
 from .item import Outcome, OutcomeUnknownError
 from .journal import earlier_failure, error_fields, kept, restored
 from .journal_file import JournalError
+from .lookup import Finding
 from .marker import MarkedRequest
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .estimate import ProgressCounter
     from .item import Item, Method
     from .journal import EntryState, Journal, JournalEntry
-    from .lookup import Finding, LostCreateLookup
+    from .lookup import LostCreateLookup
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -147,17 +148,7 @@ class ItemRunner(Generic[T]):
         retry_failed: bool,
         refetch: bool,
     ) -> None:
-        """Made when the batch is entered.
-
-        Args:
-            method: What is called.
-            journal: Where items are written down, if they are.
-            lookup: Marks and finds rooms, if that is what the method makes.
-            counter: What the batch spends is counted there.
-            concurrency: How many items may make calls at once.
-            retry_failed: Items that failed in an earlier run are tried again.
-            refetch: Results of earlier runs are read again.
-        """
+        """Made when the batch is entered; `lookup` is `None` if the method makes no rooms."""
         self._method = method
         self._journal = journal
         self._lookup = lookup
@@ -213,18 +204,15 @@ class ItemRunner(Generic[T]):
         if self._method.idempotent:
             return await self._run(item)
         self._in_doubt[item.key] = None
-        finding = None
-        if self._lookup is not None:
-            finding = await self._waiting(self._lookup.after_restart(item, entry))
-        if finding is not None and finding.meeting is not None:
+        finding = await self._look_up(lambda lookup: lookup.after_restart(item, entry))
+        if finding.meeting is not None:
             return await self._adopted(item, finding.meeting)
-        if finding is not None and finding.absent and entry.state == "begun":
+        if finding.absent and entry.state == "begun":
             return await self._run(item)
         if entry.state == "unknown":
             return self._unknown(item, f"an earlier run gave it up: {entry.message}", None)
-        reason = "a run was stopped after it was sent and before its answer was written down"
-        sent = MarkedRequest({}, entry.marker, entry.ends)
-        return await self._given_up(item, sent, finding.reason if finding else reason, None)
+        reason = finding.reason or "a run was stopped after it was sent and before its answer was written down"
+        return await self._given_up(item, MarkedRequest({}, entry.marker, entry.ends), reason, None)
 
     # Running it now
 
@@ -262,11 +250,7 @@ class ItemRunner(Generic[T]):
 
     async def _after(self, error: Exception, item: Item, sent: MarkedRequest, more: int) -> Outcome[T]:
         """The outcome of a call whose answer was lost: it is looked up."""
-        finding = None
-        if self._lookup is not None:
-            finding = await self._waiting(self._lookup.after_error(error, sent))
-        if finding is None:
-            return await self._given_up(item, sent, "", error)
+        finding = await self._look_up(lambda lookup: lookup.after_error(error, sent))
         if finding.meeting is not None:
             return await self._adopted(item, finding.meeting)
         if not finding.absent:
@@ -292,11 +276,13 @@ class ItemRunner(Generic[T]):
         finally:
             current_batch.reset(token)
 
-    async def _waiting(self, search: Awaitable[Finding | None]) -> Finding | None:
-        """Wait for a look-up; meanwhile another item may have the slot."""
+    async def _look_up(self, question: Callable[[LostCreateLookup], Awaitable[Finding]]) -> Finding:
+        """Wait for the lookup's answer; meanwhile another item may have the slot."""
+        if self._lookup is None:
+            return Finding()
         self.slots.release()
         try:
-            return await search
+            return await question(self._lookup)
         finally:
             await self.slots.acquire()
 
