@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batch.jobs import UNTIL
+from support.batches import UNTIL
 
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, run_simulated

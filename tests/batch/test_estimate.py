@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from batch.jobs import UNTIL, creates, outcomes_of
+from support.batches import UNTIL, creates, outcomes_of
 
 from whereby_async import ConfigurationError, Priority, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
