@@ -240,7 +240,6 @@ async def test_file_that_is_no_whole_journal_is_refused(
 
 
 async def test_journal_of_another_job_is_refused(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """Another operation, API, API key or way to tell items: refused before anything is sent."""
     await created(whereby, 5, journal=journal)
     before = len(fake.requests)
     with pytest.raises(JournalError, match=r"another operation, 'meetings.create', not 'meetings.get'"):
@@ -283,7 +282,6 @@ async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: W
 
 
 async def test_journal_is_for_its_owner_s_eyes(whereby: WherebyClient, journal: Path) -> None:
-    """Its mode is 0600, whatever it was before."""
     journal.touch(0o644)
     journal.chmod(0o644)
     await created(whereby, 5, journal=journal)
@@ -315,7 +313,6 @@ async def test_places_that_are_no_plain_file_are_refused(
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
 async def test_file_that_may_not_be_opened_is_told(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """A permission that is missing: a clear error, and nothing sent."""
     journal.touch(0o400)
     with pytest.raises(JournalError, match="Permission denied"):
         await created(whereby, 5, journal=journal)
@@ -474,7 +471,7 @@ async def test_result_of_a_kind_that_is_not_known_is_not_kept(whereby: WherebyCl
 
 
 async def test_callable_without_a_signature_takes_every_entry(whereby: WherebyClient, journal: Path) -> None:
-    """Where nobody knows what a callable takes, the key's entry goes in too; and what is not awaitable fails its item."""
+    """The key's entry goes in too where nobody knows what a callable takes; what is not awaitable fails its item."""
     method: Any = dict
     (outcome,) = await outcomes_of(whereby.batch(method, [{"id": "a"}], key="id", journal=journal))
     assert isinstance(outcome.error, TypeError)

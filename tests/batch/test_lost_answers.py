@@ -74,7 +74,6 @@ async def test_room_is_adopted(fake: FakeWhereby, whereby: WherebyClient, fault:
 
 @pytest.mark.parametrize("fault", NOT_DONE.values(), ids=NOT_DONE)
 async def test_create_that_did_nothing_is_sent_again(fake: FakeWhereby, whereby: WherebyClient, fault: Fault) -> None:
-    """A room that is shown to be absent is made, with the same marker."""
     lose(fake, fault, 3)
     outcomes = await created(whereby, 8)
     assert states(outcomes) == {"ok": 8}
@@ -160,15 +159,20 @@ async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereb
     assert each_once(fake, 1)
 
 
-@pytest.mark.parametrize("skew", [0.0, 7200.0], ids=["by our clock", "by the server's"])
+@pytest.mark.parametrize(
+    ("skew", "in_extra"),
+    [(0.0, False), (7200.0, False), (0.0, True)],
+    ids=["by our clock", "by the server's", "with its end in `extra`"],
+)
 async def test_absence_is_not_believed_of_a_room_that_may_have_ended(
-    fake: FakeWhereby, whereby: WherebyClient, skew: float
+    fake: FakeWhereby, whereby: WherebyClient, skew: float, *, in_extra: bool
 ) -> None:
     """Ended rooms leave the list, so one whose end has passed on either clock stays unknown and is not sent again."""
     fake.clock_skew = skew
-    ends = datetime.now(UTC) + timedelta(seconds=skew + 0.6)
+    ends = (datetime.now(UTC) + timedelta(seconds=skew + 0.6)).isoformat()
+    request = {"end_date": UNTIL, "extra": {"endDate": ends}} if in_extra else {"end_date": ends}
     lose(fake, Fault(drop="before"), 0)
-    (outcome,) = await created(whereby, [{"end_date": ends, "room_name_prefix": "r0-"}])
+    (outcome,) = await created(whereby, [{**request, "room_name_prefix": "r0-"}])
     assert outcome.state == "unknown"
     assert "ended rooms leave the list" in str(outcome.error)
     assert isinstance(outcome.error, OutcomeUnknownError)
@@ -203,7 +207,6 @@ async def test_item_stays_unknown_and_is_not_sent_again(
 
 
 async def test_look_up_that_fails_for_a_while_is_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A filter that the server refuses is given up, and a list that fails is asked again."""
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.list", status=400), Fault(operation="meetings.list", status=409, times=2))
     (outcome,) = await created(whereby, 1)
@@ -239,17 +242,18 @@ async def test_prefix_too_long_for_the_marker_is_refused_before_sending(
     assert sent(fake, "meetings.create") == 2
 
 
-async def test_without_a_mark_a_lost_create_stays_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`mark=False` leaves names alone, and then nothing can be looked up."""
+async def test_without_a_mark_a_lost_create_stays_unknown(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """`mark=False` leaves names alone, and then nothing can be looked up, in a later run with marks neither."""
     lose(fake, Fault(drop="after"), 1)
-    outcomes = await created(whereby, 3, mark=False, concurrency=1)
-    assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
-    assert sent(fake, "meetings.list") == 0
+    for options in ({"mark": False, "concurrency": 1}, {}):
+        outcomes = await created(whereby, 3, journal=journal, **options)
+        assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
     assert [request.json["roomNamePrefix"] for request in fake.requests] == ["r0-", "r1-", "r2-"]
 
 
 async def test_other_creates_stay_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Transcriptions and summaries carry no marker: a lost create is not sent again."""
     requests = [{"recording_id": fake.add_recording()["recordingId"]} for _ in range(3)]
     fake.faults.add(Fault(operation="transcriptions.create", drop="after", skip=1))
     outcomes = await outcomes_of(whereby.batch(whereby.transcriptions.create, requests, concurrency=1))
@@ -282,7 +286,6 @@ async def test_own_function_is_unknown_once_something_may_have_happened(
 async def test_leaving_early_says_what_is_in_doubt(
     fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Creates that were cancelled on their way are named after the block, and in the log."""
     fake.faults.add(Fault(operation="meetings.create", answer_delay=10, skip=2, times=None))
     async with whereby.with_options(timeout=5).batch(whereby.meetings.create, creates(20), concurrency=4) as outcomes:
         await anext(outcomes)
@@ -333,7 +336,6 @@ async def test_restart_does_not_resend_what_can_not_be_shown_absent(
 async def test_unknown_item_is_looked_for_again_but_never_sent_again(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """What ended unknown is adopted by a later run if its room shows up, and is never sent a second time."""
     lose(fake, Fault(drop="before"), 0)
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.list", status=403, times=2))
@@ -380,27 +382,6 @@ async def test_restart_with_other_creates(fake: FakeWhereby, whereby: WherebyCli
     )
     assert outcome.ok
     assert sent(fake, "transcriptions.create") == 2
-
-
-async def test_unmarked_create_of_an_earlier_run_stays_unknown(
-    fake: FakeWhereby, whereby: WherebyClient, journal: Path
-) -> None:
-    """What was begun with `mark=False` has no marker to be found by in a later run either."""
-    fake.faults.add(Fault(operation="meetings.create", delay=10))
-    batch = whereby.batch(whereby.meetings.create, creates(1), journal=journal, mark=False)
-    assert await left(batch, lambda: bool(fake.requests)) == ("0",)
-    (outcome,) = await created(whereby, 1, journal=journal)
-    assert outcome.state == "unknown"
-    assert sent(fake, "meetings.create") == 1
-
-
-async def test_end_date_in_extra_counts(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """An end that is passed in `extra` is the one that decides whether absence can be shown."""
-    lose(fake, Fault(drop="before"), 0)
-    soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
-    request = {"end_date": UNTIL, "extra": {"endDate": soon}, "room_name_prefix": "r0-"}
-    (outcome,) = await created(whereby, [request])
-    assert outcome.state == "unknown"
 
 
 async def test_two_rooms_with_one_marker_are_told(
@@ -451,7 +432,6 @@ async def test_room_that_has_left_the_list_is_not_made_again(fake: FakeWhereby, 
 
 
 async def test_answers_out_of_order_find_their_items(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Answers that overtake each other, some of them lost, end with the right room for each item."""
     for number in range(15):
         fake.faults.add(Fault(operation="meetings.create", answer_delay=0.15 - 0.01 * number))
     lose(fake, Fault(drop="after"), 5, 9)

@@ -20,12 +20,12 @@ How often a call runs, exactly:
   lost, the outcome is `unknown`.
 
 So that a `meetings.create` whose answer was lost can be found, a batch puts a marker of ten letters and digits behind
-its `room_name_prefix` (`mark=False` leaves names alone). Such a room is looked up and adopted (`outcome.adopted`). If it
-is not in the list, and that shows that it was never made, it is sent again. That takes: four timeouts since it may have
-left (see `absent_after`), two readings of the whole list of which the second has every room of the first, and an end
-that has not passed. Else the item ends `unknown` and is never sent again; later runs look for it, but do not make it. A
-room that somebody deletes before it is looked up, or that the API makes minutes after it dropped the request, can not be
-told from one that was never made.
+its `room_name_prefix` (`mark=False` leaves names alone). Such a room is looked up and adopted (`outcome.adopted`). If
+it is not in the list, and that shows that it was never made, it is sent again. That takes: four timeouts since it may
+have left (see `absent_after`), two readings of the whole list of which the second has every room of the first, and an
+end that has not passed. Else the item ends `unknown` and is never sent again; later runs look for it, but do not make
+it. A room that somebody deletes before it is looked up, or that the API makes minutes after it dropped the request, can
+not be told from one that was never made.
 
 Without `key=` the journal knows items by their place, so the input must be the same in each run; a request that differs
 ends the job before it is sent. Mind dates such as "in an hour", which differ each time: compute them once, or pass

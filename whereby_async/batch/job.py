@@ -102,7 +102,7 @@ def _check_seconds(name: str, value: object, *, least: float) -> None:
 
 
 class Batch(Generic[T]):
-    """Many calls of one method: an async context manager and an async iterator of outcomes, made by `WherebyClient.batch`.
+    """Many calls of one method, an async context manager and async iterator of outcomes. Made by `WherebyClient.batch`.
 
     ```python
     async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:
