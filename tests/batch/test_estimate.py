@@ -87,7 +87,7 @@ async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
 
 
 def test_waiting_for_points_has_its_reason() -> None:
-    """`pilot` before anything is known, `empty` in a spent window, `frozen` after a 429, `reserve` of the window's end."""
+    """`pilot` before anything is known, `empty` in a spent window, `frozen` after a 429, `reserve` near its end."""
     seen: set[str | None] = set()
 
     async def main() -> None:

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tracemalloc
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -120,7 +121,7 @@ async def test_keys_tell_items_apart_whatever_their_order(
     requests = [{"end_date": UNTIL, "room_name_prefix": f"r{n}-", "customer": n} for n in range(6)]
     await created(whereby, requests[:4], journal=journal, key="customer")
     later = [{**request, "end_date": "2098-01-01T00:00:00Z"} for request in reversed(requests)]
-    again = await created(whereby, later, journal=journal, key=lambda request: request["customer"])
+    again = await created(whereby, later, journal=journal, key=itemgetter("customer"))
     assert [outcome.resumed for outcome in again] == [False, False, True, True, True, True]
     assert [outcome.ok for outcome in again] == [False] * 2 + [True] * 4  # the function takes nothing out
     final = await created(whereby, later, journal=journal, key="customer", retry_failed=True)
