@@ -247,11 +247,15 @@ async def test_error_in_the_block_goes_on_as_it_is(whereby: WherebyClient) -> No
         async with whereby.batch(numbered, numbers(1000)) as batch:
             async for _ in batch:
                 _ = 1 / 0
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05), whereby.batch(hang, numbers(1000), concurrency=9) as outcomes:
+    with pytest.raises(TimeoutError):  # noqa: PT012 - the block is the point
+        async with asyncio.timeout(30) as deadline, whereby.batch(hang, numbers(1000), concurrency=9) as outcomes:
+            await anyio.wait_all_tasks_blocked()
+            deadline.reschedule(0)
             await anext(outcomes)
-    with anyio.move_on_after(0.05) as scope:
+    with anyio.CancelScope() as scope:
         async with whereby.batch(hang, numbers(1000), concurrency=9) as outcomes:
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
             await anext(outcomes)
     assert scope.cancelled_caught
     assert len(started) == 18

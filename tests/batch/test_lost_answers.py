@@ -235,9 +235,10 @@ async def test_prefix_too_long_for_the_marker_is_refused_before_sending(
         {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 29}},
         {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 30}},
         {"end_date": UNTIL, "room_name_prefix": 5},
+        {"end_date": "soon", "room_name_prefix": "c"},
     ]
     outcomes = await created(whereby, requests)
-    assert [outcome.state for outcome in outcomes] == ["ok", "failed", "ok", "failed", "failed"]
+    assert [outcome.state for outcome in outcomes] == ["ok", "failed", "ok", "failed", "failed", "failed"]
     assert "use at most 29, or pass mark=False" in str(outcomes[1].error)
     assert sent(fake, "meetings.create") == 2
 

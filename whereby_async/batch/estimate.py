@@ -108,7 +108,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OnProgress: TypeAlias = Callable[[Progress], object]
-"""Told of the progress, by a plain call in the batch's loop."""
+"""Called with the progress, by a plain call in the batch's loop."""
 
 
 class ProgressCounter:

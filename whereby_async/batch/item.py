@@ -66,11 +66,7 @@ class Method(Generic[T]):
     """
 
     def __init__(self, call: Callable[..., Awaitable[T]], *, idempotent: bool | None = None) -> None:
-        """Look at a callable.
-
-        Args:
-            call: A method of the client's resources, or any function that returns an awaitable.
-            idempotent: Whether it may be repeated; `None` for what is known of the operation.
+        """Look at a callable; `idempotent=None` stands for what is known of its operation.
 
         Raises:
             ConfigurationError: It can not be called.

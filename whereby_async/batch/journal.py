@@ -71,14 +71,15 @@ _FORMAT: Final = "whereby_async.batch"
 _VERSION: Final = 1
 _START_OF_ANY: Final = f'{{"journal":"{_FORMAT}"'.encode()
 _START: Final = _START_OF_ANY + f',"version":{_VERSION}'.encode()
-_KEPT: Final[dict[str, tuple[type[Any], str]]] = {
-    "Meeting": (models.Meeting, "meeting_id"),
-    "Recording": (models.Recording, "recording_id"),
-    "Transcription": (models.Transcription, "transcription_id"),
-    "TranscriptionJob": (models.TranscriptionJob, "transcription_id"),
-    "Summary": (models.Summary, "summary_id"),
-    "SummaryJob": (models.SummaryJob, "summary_id"),
+_KEPT: Final[dict[type, str]] = {
+    models.Meeting: "meeting_id",
+    models.Recording: "recording_id",
+    models.Transcription: "transcription_id",
+    models.TranscriptionJob: "transcription_id",
+    models.Summary: "summary_id",
+    models.SummaryJob: "summary_id",
 }
+"""The results of which something is kept, and the field that is."""
 _LINK: Final = re.compile(r"\w+://\S+")
 _LONGEST_TEXT: Final = 300
 
@@ -243,7 +244,7 @@ class Journal:
             elif number == 1:
                 self.job = self._recognised(line, ours, same_organisation=same_organisation).job
             else:
-                self._take(line, offset, number)
+                self._read_line(line, offset, number)
             offset += len(line)
 
     def _recognised(self, line: bytes, ours: Header, *, same_organisation: bool) -> Header:
@@ -278,7 +279,7 @@ class Journal:
             )
         return header
 
-    def _take(self, line: bytes, offset: int, number: int) -> None:
+    def _read_line(self, line: bytes, offset: int, number: int) -> None:
         try:
             if line.startswith(b'{"run":'):
                 run = _runs.decode(line)
@@ -426,22 +427,18 @@ def kept(result: object) -> dict[str, str] | None:
     """What of a result goes into the journal; `None` if nothing does."""
     if result is None:
         return {}
-    name = type(result).__name__
-    if name not in _KEPT or type(result) is not _KEPT[name][0]:
-        return None
-    return {name: getattr(result, _KEPT[name][1])}
+    field = _KEPT.get(type(result))
+    return None if field is None else {type(result).__name__: getattr(result, field)}
 
 
 def restored(result: dict[str, str] | None) -> object:
     """The result as far as the journal knows it: ids only; `NOT_KEPT` if not at all."""
-    if result is None:
-        return NOT_KEPT
-    for name, value in result.items():
-        if name not in _KEPT:
-            return NOT_KEPT
-        kind, field = _KEPT[name]
-        return kind(**{field: value})
-    return None
+    if result == {}:
+        return None
+    for kind, field in _KEPT.items():
+        if result is not None and kind.__name__ in result:
+            return kind(**{field: result[kind.__name__]})
+    return NOT_KEPT
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class JournalFile:
         self._lock = threading.Lock()
         self._fd = _opened(path)
         try:
-            _claim(self._fd, path)
+            _lock_descriptor(self._fd, path)
             self.size: int = os.fstat(self._fd).st_size
         except BaseException:
             os.close(self._fd)
@@ -143,7 +143,7 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _claim(descriptor: int, path: Path) -> None:
+def _lock_descriptor(descriptor: int, path: Path) -> None:
     try:
         if sys.platform == "win32":  # pragma: no cover - Windows
             os.lseek(descriptor, _FAR, os.SEEK_SET)
