@@ -229,7 +229,7 @@ async def test_prefix_too_long_for_the_marker_is_refused_before_sending(
     fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
     """29 of the 39 characters are the caller's; a longer prefix fails its own item only."""
-    requests = [
+    requests: list[dict[str, Any]] = [
         {"end_date": UNTIL, "room_name_prefix": "a" * 29},
         {"end_date": UNTIL, "room_name_prefix": "a" * 30},
         {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 29}},
