@@ -1,12 +1,12 @@
-"""A fake server with points for everything, and a client of it that is quick to give up, for each test."""
+"""Fixtures: a fake server with points for everything, and a client of it that is quick to give up."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from batch.jobs import TIMEOUT
 from recording_limiter import RecordingLimiter
+from support.batches import TIMEOUT
 
 from whereby_async import RetryPolicy
 from whereby_async.limiter import Unlimited

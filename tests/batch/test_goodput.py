@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batch.jobs import UNTIL
+from support.batches import UNTIL
 
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, run_simulated
@@ -87,7 +87,8 @@ def test_batch_gets_what_the_server_gives(algorithm: Algorithm, capsys: pytest.C
     share = served.share(algorithm)
     with capsys.disabled():
         print(  # noqa: T201 - a figure to be read
-            f"\n{algorithm}: {CALLS} calls, {points} points in {seconds:.1f} s, {served.throttled} x 429, {share:.4f} of what it gives"
+            f"\n{algorithm}: {CALLS} calls, {points} points in {seconds:.1f} s, {served.throttled} x 429, "
+            f"{share:.4f} of what it gives"
         )
     assert len(served.log) == CALLS
     assert served.throttled == 0

@@ -10,35 +10,30 @@ import stat
 import subprocess
 import sys
 import tracemalloc
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import pytest
-from batch.jobs import UNTIL, creates, each_once, lines, outcomes_of, rooms, sent, states
+from support.batches import UNTIL, created, creates, each_once, lines, outcomes_of, rooms, sent, states
 
 from whereby_async import BadRequestError, NotFoundError, WherebyClient
 from whereby_async.batch import EarlierFailureError, JournalError
+from whereby_async.batch.offsets import IndexOffsets, KeyOffsets
 from whereby_async.models import Meeting, RecordingOptions
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whereby_async.batch import Batch
-
 pytestmark = pytest.mark.anyio
-
-
-def batch_of(whereby: WherebyClient, journal: Path, count: int = 5, **options: Any) -> Batch[Meeting]:
-    """A small job with a journal."""
-    return whereby.batch(whereby.meetings.create, creates(count), journal=journal, **options)
 
 
 async def test_second_run_sends_only_what_is_missing(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
     """Items that are done come out again, with the ids that the journal kept; new ones are sent."""
-    first = await outcomes_of(batch_of(whereby, journal, 5))
-    again = await outcomes_of(batch_of(whereby, journal, 8))
+    first = await created(whereby, 5, journal=journal)
+    again = await created(whereby, 8, journal=journal)
     assert [outcome.resumed for outcome in again] == [True] * 5 + [False] * 3
     assert [o.result for o in again[:5]] == [Meeting(meeting_id=o.result.meeting_id) for o in first]
     assert each_once(fake, 8)
@@ -48,14 +43,12 @@ async def test_second_run_sends_only_what_is_missing(fake: FakeWhereby, whereby:
 async def test_refetch_reads_results_again(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
     """With `refetch=True` resumed items come with their room links; one that is gone is a failure of this run only."""
     requests = creates(3, fields=["hostRoomUrl"])
-    first = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))
+    first = await created(whereby, requests, journal=journal)
     del fake.meetings[first[1].result.meeting_id]
-    again = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, refetch=True))
+    again = await created(whereby, requests, journal=journal, refetch=True)
     assert again[0].result == first[0].result
     assert (again[1].state, type(again[1].error), again[1].resumed) == ("failed", NotFoundError, True)
-    assert [o.state for o in await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))] == [
-        "ok"
-    ] * 3
+    assert states(await created(whereby, requests, journal=journal)) == {"ok": 3}
 
 
 async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
@@ -100,9 +93,9 @@ async def test_failed_items_are_tried_again_if_asked(
     fake.faults.add(
         Fault(operation="meetings.create", status=400, body=b'{"error": "see https://x.whereby.com/r?roomKey=k"}')
     )
-    first = await outcomes_of(batch_of(whereby, journal, concurrency=1))
+    first = await created(whereby, 5, journal=journal, concurrency=1)
     assert type(first[0].error) is BadRequestError
-    again = await outcomes_of(batch_of(whereby, journal, retry_failed=retry))
+    again = await created(whereby, 5, journal=journal, retry_failed=retry)
     assert each_once(fake, 5) is retry
     if not retry:
         error = again[0].error
@@ -116,33 +109,22 @@ async def test_refusals_of_our_own_are_not_written_down_as_failures(
 ) -> None:
     """An item that was never judged, as with a refused key, simply runs again with the next run."""
     fake.faults.add(Fault(operation="meetings.create", status=401))
-    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 4, "failed": 1}
-    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert states(await created(whereby, 5, journal=journal)) == {"ok": 4, "failed": 1}
+    assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
     assert each_once(fake, 5)
 
 
 async def test_keys_tell_items_apart_whatever_their_order(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """With `key=` the input may be in another order, and dates may differ; the entry that is no keyword is taken out."""
+    """With `key=` the order of the input and dates may differ; the entry that is no keyword is taken out."""
     requests = [{"end_date": UNTIL, "room_name_prefix": f"r{n}-", "customer": n} for n in range(6)]
-    await outcomes_of(whereby.batch(whereby.meetings.create, requests[:4], journal=journal, key="customer"))
+    await created(whereby, requests[:4], journal=journal, key="customer")
     later = [{**request, "end_date": "2098-01-01T00:00:00Z"} for request in reversed(requests)]
-    again = await outcomes_of(
-        whereby.batch(whereby.meetings.create, later, journal=journal, key=lambda request: request["customer"])
-    )
+    again = await created(whereby, later, journal=journal, key=itemgetter("customer"))
     assert [outcome.resumed for outcome in again] == [False, False, True, True, True, True]
-    assert [outcome.state for outcome in again] == [
-        "failed",
-        "failed",
-        "ok",
-        "ok",
-        "ok",
-        "ok",
-    ]  # the function takes nothing out
-    final = await outcomes_of(
-        whereby.batch(whereby.meetings.create, later, journal=journal, key="customer", retry_failed=True)
-    )
+    assert [outcome.ok for outcome in again] == [False] * 2 + [True] * 4  # the function takes nothing out
+    final = await created(whereby, later, journal=journal, key="customer", retry_failed=True)
     assert states(final) == {"ok": 6}
     assert [outcome.key for outcome in final] == ["5", "4", "3", "2", "1", "0"]
     assert all(outcome.item["customer"] == int(outcome.key) for outcome in final)
@@ -157,37 +139,35 @@ async def test_keys_that_come_twice_or_are_none_fail_their_item(
         {**r, "id": i} for r, i in zip(creates(6), ["a", "b", "a", "", True, "x" * 201], strict=True)
     ]
     requests.append({"end_date": UNTIL})
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, key="id"))
+    outcomes = await created(whereby, requests, journal=journal, key="id")
     assert [outcome.state for outcome in outcomes] == ["ok", "ok", *["failed"] * 5]
     assert "has come before" in str(outcomes[2].error)
     assert rooms(fake) == {0: 1, 1: 1}
-    again = await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal, key="id"))
+    again = await created(whereby, requests, journal=journal, key="id")
     assert [outcome.state for outcome in again] == ["ok", "ok", *["failed"] * 5]
 
 
 async def test_changed_input_is_noticed(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
     """Without keys another request in an item's place ends the job before that item is sent."""
-    await outcomes_of(batch_of(whereby, journal))
+    await created(whereby, 5, journal=journal)
     changed = creates(8)
     del changed[2]
     with pytest.raises(JournalError, match="item 2 is not the request"):
-        await outcomes_of(whereby.batch(whereby.meetings.create, changed, journal=journal, concurrency=1))
+        await created(whereby, changed, journal=journal, concurrency=1)
     assert rooms(fake).keys() == set(range(5))
 
 
 async def test_requests_are_known_again_by_what_they_say(whereby: WherebyClient, journal: Path) -> None:
     """Equal requests are equal whatever the order of their keywords and the offset of their dates."""
-    recording = RecordingOptions(type="cloud")
 
     async def own(**keywords: Any) -> None:
         assert keywords
 
-    image = b"0" * 100
     one = {
         "a": UNTIL,
-        "b": recording,
+        "b": RecordingOptions(type="cloud"),
         "c": [1, 2.5, None, True, ("x",)],
-        "d": image,
+        "d": b"0" * 100,
         "e": Path("/x"),
         "f": object(),
         "g": {"h": 1},
@@ -210,10 +190,10 @@ async def test_requests_are_known_again_by_what_they_say(whereby: WherebyClient,
 @pytest.mark.parametrize("cut", [1, 20, 100])
 async def test_torn_last_line_is_cut_off(fake: FakeWhereby, whereby: WherebyClient, journal: Path, cut: int) -> None:
     """A last line that was not written to its end does not count; the item is looked up and adopted."""
-    await outcomes_of(batch_of(whereby, journal, concurrency=1))
+    await created(whereby, 5, journal=journal, concurrency=1)
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-cut])
-    again = await outcomes_of(batch_of(whereby, journal))
+    again = await created(whereby, 5, journal=journal)
     assert states(again) == {"ok": 5}
     assert each_once(fake, 5)
     assert [outcome.key for outcome in again if outcome.adopted] == ["4"]
@@ -225,71 +205,58 @@ async def test_journal_whose_first_line_is_torn_begins_anew(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path, size: int
 ) -> None:
     """A process that was killed while it wrote the first line had sent nothing."""
-    await outcomes_of(batch_of(whereby, journal, 0))
+    await created(whereby, 0, journal=journal)
     journal.write_bytes(journal.read_bytes()[:size])
-    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
     assert lines(journal)[0]["journal"] == "whereby_async.batch"
 
 
-@pytest.mark.parametrize("what", ["garbage", "state", "index", "missing brace"])
-async def test_damage_in_the_middle_is_refused(
-    fake: FakeWhereby, whereby: WherebyClient, journal: Path, what: str
+@pytest.mark.parametrize(
+    ("number", "damaged", "words"),
+    [
+        (1, b"end_date,prefix\n2099,a", "no journal of a batch"),
+        (1, b'{"journal":"whereby_async.batch","version":2,"job":"x"}', "has format 2"),
+        (1, b'{"journal":"whereby_async.batch","version":"x"}', "has format None"),
+        (1, b'{"journal":"whereby_async.batch","version":1}', "damaged in line 1"),
+        (4, b"\0\0\0", "damaged in line 4"),
+        (4, b'{"item":"0","state":"finished","at":"x"}', "damaged in line 4"),
+        (4, b'{"item":"a","state":"ok","at":"x"}', "damaged in line 4"),
+        (4, b'{"item":"0","state":"ok","at":"x"', "damaged in line 4"),
+        (None, b"name", "no journal of a batch"),
+    ],
+)
+async def test_file_that_is_no_whole_journal_is_refused(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, *, number: int | None, damaged: bytes, words: str
 ) -> None:
-    """A damaged line that is not the last is no kill's work: refused with its number, nothing sent, the file as it was."""
-    await outcomes_of(batch_of(whereby, journal))
-    damaged = journal.read_bytes().split(b"\n")
-    damaged[3] = {
-        "garbage": b"\0\0\0",
-        "state": b'{"item":"0","state":"finished","at":"x"}',
-        "index": b'{"item":"a","state":"ok","at":"x"}',
-        "missing brace": damaged[3][:-1],
-    }[what]
-    journal.write_bytes(b"\n".join(damaged))
+    """Another file, another version, or damage that is no kill's work: nothing sent, and the file stays as it was."""
+    await created(whereby, 5, journal=journal)
+    content = journal.read_bytes().split(b"\n")
+    if number is not None:
+        content[number - 1] = damaged
+    journal.write_bytes(b"\n".join(content) if number is not None else damaged)
     before = journal.read_bytes(), len(fake.requests)
-    with pytest.raises(JournalError, match="damaged in line 4"):
-        await outcomes_of(batch_of(whereby, journal))
+    with pytest.raises(JournalError, match=words):
+        await created(whereby, 5, journal=journal)
     assert (journal.read_bytes(), len(fake.requests)) == before
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"end_date,prefix\n2099,a\n", "no journal of a batch"),
-        (b"name", "no journal of a batch"),
-        (b'{"journal":"whereby_async.batch","version":2,"job":"x"}\n', "has format 2"),
-        (b'{"journal":"whereby_async.batch","version":"x"}\n', "has format None"),
-        (b'{"journal":"whereby_async.batch","version":1}\n', "damaged in line 1"),
-    ],
-)
-async def test_other_files_are_refused_untouched(
-    fake: FakeWhereby, whereby: WherebyClient, journal: Path, content: bytes, words: str
-) -> None:
-    """A file that is no journal, or one of another version, is refused and stays as it is."""
-    journal.write_bytes(content)
-    with pytest.raises(JournalError, match=words):
-        await outcomes_of(batch_of(whereby, journal))
-    assert journal.read_bytes() == content
-    assert not fake.requests
-
-
 async def test_journal_of_another_job_is_refused(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """Another operation, API, API key or way to tell items: refused before anything is sent."""
-    await outcomes_of(batch_of(whereby, journal))
+    await created(whereby, 5, journal=journal)
     before = len(fake.requests)
     with pytest.raises(JournalError, match=r"another operation, 'meetings.create', not 'meetings.get'"):
         await outcomes_of(whereby.batch(whereby.meetings.get, [{"meeting_id": "1"}], journal=journal))
     with pytest.raises(JournalError, match="another way to tell items"):
-        await outcomes_of(batch_of(whereby, journal, key="room_name_prefix"))
+        await created(whereby, 5, journal=journal, key="room_name_prefix")
     async with FakeWhereby() as elsewhere, elsewhere.client() as other:
         with pytest.raises(JournalError, match="another API"):
-            await outcomes_of(batch_of(other, journal))
+            await created(other, 5, journal=journal)
         assert not elsewhere.requests
     fake.also_accept("rotated")
     view = whereby.with_options(api_key="rotated")
     with pytest.raises(JournalError, match="another API key"):
-        await outcomes_of(batch_of(view, journal))
+        await created(view, 5, journal=journal)
     assert len(fake.requests) == before
-    assert all(o.resumed for o in await outcomes_of(batch_of(view, journal, same_organisation=True)))
+    assert all(o.resumed for o in await created(view, 5, journal=journal, same_organisation=True))
 
 
 async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
@@ -301,9 +268,9 @@ async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: W
         "    async with c.batch(c.meetings.create, [], journal=sys.argv[1]): pass\n"
         "asyncio.run(main())"
     )
-    async with batch_of(whereby, journal):
+    async with whereby.batch(whereby.meetings.create, creates(5), journal=journal):
         with pytest.raises(JournalError, match="in use"):
-            await outcomes_of(batch_of(whereby, journal))
+            await created(whereby, 5, journal=journal)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", program, str(journal), stderr=subprocess.PIPE
         )
@@ -311,15 +278,14 @@ async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: W
         assert process.returncode
         assert b"JournalError" in err
         assert b"in use" in err
-    assert states(await outcomes_of(batch_of(whereby, journal))) == {"ok": 5}
+    assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
     assert each_once(fake, 5)
 
 
 async def test_journal_is_for_its_owner_s_eyes(whereby: WherebyClient, journal: Path) -> None:
-    """Its mode is 0600, whatever it was before."""
     journal.touch(0o644)
     journal.chmod(0o644)
-    await outcomes_of(batch_of(whereby, journal))
+    await created(whereby, 5, journal=journal)
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
 
 
@@ -341,17 +307,16 @@ async def test_places_that_are_no_plain_file_are_refused(
         (tmp_path / "no" / "run.jsonl", "can not be opened: No such file"),
     ):
         with pytest.raises(JournalError, match=words):
-            await outcomes_of(batch_of(whereby, path))
+            await created(whereby, 5, journal=path)
     assert not fake.requests
     assert target.read_bytes() == b""
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open anything")
 async def test_file_that_may_not_be_opened_is_told(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """A permission that is missing: a clear error, and nothing sent."""
     journal.touch(0o400)
     with pytest.raises(JournalError, match="Permission denied"):
-        await outcomes_of(batch_of(whereby, journal))
+        await created(whereby, 5, journal=journal)
     assert not fake.requests
 
 
@@ -396,7 +361,7 @@ async def test_full_disk_ends_the_job_with_nothing_lost(
     assert len(told["told"]) == len(rooms(fake)) == sent(fake, "meetings.create")
     assert journal.stat().st_size <= size
     assert bool(rooms(fake)) == (size > 100)
-    outcomes = await outcomes_of(batch_of(whereby, journal, 50))
+    outcomes = await created(whereby, 50, journal=journal)
     assert states(outcomes) == {"ok": 50}
     assert each_once(fake, 50)
 
@@ -408,29 +373,35 @@ async def test_no_secret_is_in_the_journal(fake: FakeWhereby, whereby: WherebyCl
     fake.faults.add(
         Fault(operation="meetings.create", status=409, body=b'{"error": "roomKey=k1secret https://x.whereby.com/r"}')
     )
-    await outcomes_of(whereby.batch(whereby.meetings.create, requests, journal=journal))
+    await created(whereby, requests, journal=journal)
     text = journal.read_text()
     for secret in (fake.api_key, "k1secret", "roomKey=ey", "whereby.com", "hidden-word", "Bearer"):
         assert secret not in text
     assert all(meeting["roomName"][-12:] not in text for meeting in fake.meetings.values())
 
 
-async def test_lines_are_written_together(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+async def test_lines_are_written_together(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """64 creates at once share syncs (few on an idle machine), where two each would be 128."""
+    syncs: list[int] = []
+    fsync = os.fsync
+
+    def counted(descriptor: int) -> None:
+        syncs.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
     fake.latency = 0.2
-    async with batch_of(whereby.with_options(timeout=10), journal, 64) as outcomes:
-        async for _ in outcomes:
-            pass
-        scribe = outcomes._scribe  # pyright: ignore[reportPrivateUsage] - counts what nobody else can see
-        assert scribe is not None
-        assert scribe.rounds < 96
+    await created(whereby.with_options(timeout=10), 64, journal=journal, concurrency=64)
+    assert len(syncs) < 96
     assert len(lines(journal)) == 2 + 2 * 64
 
 
-async def test_begun_is_on_the_disk_before_the_request_leaves(
+async def test_entry_is_on_the_disk_before_anybody_acts_on_it(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """Whenever the server hears of a create, the journal already says that it was begun."""
+    """When the server hears of a create the journal has its `begun`, and when an outcome comes out, its end."""
     missing: list[str] = []
 
     def look(request: Any) -> None:
@@ -439,23 +410,16 @@ async def test_begun_is_on_the_disk_before_the_request_leaves(
             missing.append(marker)
 
     fake.subscribe(look)
-    await outcomes_of(batch_of(whereby, journal, 30, concurrency=5))
-    assert missing == []
-
-
-async def test_outcome_is_on_the_disk_before_it_comes_out(whereby: WherebyClient, journal: Path) -> None:
-    """What the consumer is told, the journal says already."""
-    async with batch_of(whereby, journal, 30, concurrency=5) as outcomes:
+    async with whereby.batch(whereby.meetings.create, creates(30), journal=journal, concurrency=5) as outcomes:
         async for outcome in outcomes:
-            assert {"item": outcome.key, "state": "ok"}.items() <= lines(journal)[-1].items() or any(
-                line.get("item") == outcome.key and line["state"] == "ok" for line in lines(journal)
-            )
+            assert any((line.get("item"), line.get("state")) == (outcome.key, "ok") for line in lines(journal))
+    assert missing == []
 
 
 async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClient, journal: Path) -> None:
     """A cancel in the middle of opening leaves no lock behind; the twin that waits gets it."""
     for _ in range(20):
-        task = asyncio.create_task(outcomes_of(batch_of(whereby, journal)))
+        task = asyncio.create_task(created(whereby, 5, journal=journal))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -463,7 +427,7 @@ async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClien
         with anyio.fail_after(5):
             while True:
                 try:
-                    await outcomes_of(batch_of(whereby, journal))
+                    await created(whereby, 5, journal=journal)
                 except JournalError:
                     await asyncio.sleep(0.01)
                 else:
@@ -471,21 +435,21 @@ async def test_cancelled_while_opening_lets_the_journal_go(whereby: WherebyClien
 
 
 @pytest.mark.untraced
-async def test_million_item_index_stays_small(journal: Path) -> None:
-    """Places of items take eight bytes by index, and some thirty by key."""
-    from whereby_async.batch.places import IndexPlaces, KeyPlaces, Places
+def test_million_item_index_stays_small() -> None:
+    """Offsets of items take eight bytes by index, and some thirty by key."""
+    table = TypeVar("table", IndexOffsets, KeyOffsets)
 
-    def filled(places: Places, keys: Iterator[str]) -> Places:
+    def filled(offsets: table, keys: Iterator[str]) -> table:
         for number, key in enumerate(keys):
-            assert places.claim(key)
-            places.put(key, number + 1)
-        return places
+            assert offsets.claim(key)
+            offsets.put(key, number + 1)
+        return offsets
 
     tracemalloc.start()
     try:
-        indexed = filled(IndexPlaces(), (str(n) for n in range(50_000)))
+        indexed = filled(IndexOffsets(), (str(n) for n in range(50_000)))
         by_index = tracemalloc.get_traced_memory()[0]
-        keyed = filled(KeyPlaces(), (f"customer-{n}" for n in range(50_000)))
+        keyed = filled(KeyOffsets(), (f"customer-{n}" for n in range(50_000)))
         by_key = tracemalloc.get_traced_memory()[0] - by_index
     finally:
         tracemalloc.stop()
@@ -499,16 +463,16 @@ async def test_million_item_index_stays_small(journal: Path) -> None:
 
 async def test_result_of_a_kind_that_is_not_known_is_not_kept(whereby: WherebyClient, journal: Path) -> None:
     """A result that another version wrote down is missed only by whoever asks for it."""
-    await outcomes_of(batch_of(whereby, journal, 1))
+    await created(whereby, 1, journal=journal)
     journal.write_text(journal.read_text().replace('{"Meeting":', '{"Webinar":'))
-    (outcome,) = await outcomes_of(batch_of(whereby, journal, 1))
+    (outcome,) = await created(whereby, 1, journal=journal)
     assert (outcome.state, outcome.resumed) == ("ok", True)
     with pytest.raises(LookupError):
         _ = outcome.result
 
 
 async def test_callable_without_a_signature_takes_every_entry(whereby: WherebyClient, journal: Path) -> None:
-    """Where nobody knows what a callable takes, the key's entry goes in too; and what is not awaitable fails its item."""
+    """The key's entry goes in too where nobody knows what a callable takes; what is not awaitable fails its item."""
     method: Any = dict
     (outcome,) = await outcomes_of(whereby.batch(method, [{"id": "a"}], key="id", journal=journal))
     assert isinstance(outcome.error, TypeError)

@@ -1,4 +1,4 @@
-"""Creates whose answers were lost: looked up, adopted, sent again, or left unknown, within one run and after a restart."""
+"""Creates whose answers were lost: looked up, adopted, sent again, or left unknown, in one run and after a restart."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 import pytest
-from batch.jobs import TIMEOUT, UNTIL, creates, each_once, lines, outcomes_of, rooms, sent, states
+from support.batches import TIMEOUT, UNTIL, created, creates, each_once, lines, outcomes_of, rooms, sent, states
 
 from whereby_async import APIConnectionError, NotFoundError, WherebyClient
 from whereby_async.batch import OutcomeUnknownError
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from whereby_async.batch import Batch
     from whereby_async.testing import RecordedRequest
 
 pytestmark = pytest.mark.anyio
@@ -35,11 +38,21 @@ NOT_DONE = {"reset before acting": Fault(drop="before"), "503, not acted": Fault
 
 def lose(fake: FakeWhereby, fault: Fault, *skips: int) -> None:
     """Lose the answers to some creates."""
-    rest: dict[str, Any] = {
-        name: getattr(fault, name) for name in ("drop", "status", "act", "answer_delay", "delay", "truncate", "body")
-    }
-    for skip in skips:
-        fake.faults.add(Fault(operation="meetings.create", skip=skip, **rest))
+    fake.faults.add(*(msgspec.structs.replace(fault, operation="meetings.create", skip=skip) for skip in skips))
+
+
+async def left(batch: Batch[Any], until: Callable[[], bool]) -> tuple[str, ...]:
+    """Leave a batch in the middle, as soon as something is so; the keys of the items that are in doubt then."""
+    async with batch as outcomes:
+        while not until():
+            await asyncio.sleep(0.005)
+        return outcomes.in_doubt
+
+
+def others(fake: FakeWhereby, count: int) -> None:
+    """Make rooms that are no business of the batch."""
+    for number in range(count):
+        fake.add_meeting(room_name_prefix=f"other{number}-")
 
 
 @pytest.mark.parametrize("ignored", [False, True], ids=["filter works", "filter ignored"])
@@ -47,10 +60,9 @@ def lose(fake: FakeWhereby, fault: Fault, *skips: int) -> None:
 async def test_room_is_adopted(fake: FakeWhereby, whereby: WherebyClient, fault: Fault, *, ignored: bool) -> None:
     """A room whose answer was lost is found by its marker, whether the server heeds the filter or not."""
     fake.ignores_name_filter = ignored
-    for number in range(150):
-        fake.add_meeting(room_name_prefix=f"other{number}-")
+    others(fake, 150)
     lose(fake, fault, 2, 7)
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20, fields=["hostRoomUrl"])))
+    outcomes = await created(whereby, creates(20, fields=["hostRoomUrl"]))
     assert states(outcomes) == {"ok": 20}
     assert sum(outcome.adopted for outcome in outcomes) >= 2  # a busy machine may be late with another answer
     assert each_once(fake, 20)
@@ -62,9 +74,8 @@ async def test_room_is_adopted(fake: FakeWhereby, whereby: WherebyClient, fault:
 
 @pytest.mark.parametrize("fault", NOT_DONE.values(), ids=NOT_DONE)
 async def test_create_that_did_nothing_is_sent_again(fake: FakeWhereby, whereby: WherebyClient, fault: Fault) -> None:
-    """A room that is shown to be absent is made, with the same marker."""
     lose(fake, fault, 3)
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(8)))
+    outcomes = await created(whereby, 8)
     assert states(outcomes) == {"ok": 8}
     assert each_once(fake, 8)
     assert sent(fake, "meetings.create") == 9
@@ -88,7 +99,7 @@ async def test_other_items_go_on_while_a_room_is_looked_for(fake: FakeWhereby, w
 async def test_nobody_looks_before_an_attempt_s_time_has_passed(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The first look-up comes no earlier than one timeout after the request may have left."""
     lose(fake, Fault(drop="after"), 0)
-    await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    await created(whereby, 1)
     create, *looks = fake.requests
     assert looks
     assert all(look.at - create.at >= TIMEOUT for look in looks)
@@ -99,7 +110,7 @@ async def test_create_that_is_never_answered_ends_failed_when_it_surely_did_noth
 ) -> None:
     """After three sends that each were shown to have done nothing the item fails, and says so."""
     fake.faults.add(Fault(operation="meetings.create", drop="before", times=None))
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    (outcome,) = await created(whereby, 1, absent_after=0)
     assert isinstance(outcome.error, APIConnectionError)
     assert (outcome.state, outcome.error.may_have_happened) == ("failed", False)
     assert "sent 3 times" in str(getattr(outcome.error, "__notes__", ""))
@@ -112,8 +123,7 @@ async def test_absence_is_not_believed_while_rooms_vanish(
 ) -> None:
     """Rooms that vanish while the list is read shift others past the cursor: such readings prove nothing."""
     fake.ignores_name_filter = ignored
-    for number in range(350):
-        fake.add_meeting(room_name_prefix=f"other{number}-")
+    others(fake, 350)
     lose(fake, Fault(drop="before"), 0)
 
     def vanish(request: RecordedRequest) -> None:
@@ -121,7 +131,7 @@ async def test_absence_is_not_believed_while_rooms_vanish(
             del fake.meetings[next(iter(fake.meetings))]
 
     fake.subscribe(vanish)
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    (outcome,) = await created(whereby, 1, absent_after=0)
     assert outcome.state == "unknown"
     assert "kept vanishing" in str(outcome.error)
     assert sent(fake, "meetings.create") == 1
@@ -130,8 +140,7 @@ async def test_absence_is_not_believed_while_rooms_vanish(
 async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """A cursor that skips the very room that is looked for does not lead to a second one."""
     fake.ignores_name_filter = True
-    for number in range(101):
-        fake.add_meeting(room_name_prefix=f"other{number}-")
+    others(fake, 101)
     lose(fake, Fault(drop="after"), 0)
     vanished = 0
 
@@ -143,24 +152,27 @@ async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereb
             fake.add_meeting(room_name_prefix=f"later{vanished}-")
 
     fake.subscribe(vanish)
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+    (outcome,) = await created(whereby, 1, absent_after=0)
     assert outcome.adopted
     assert vanished == 2
     assert sent(fake, "meetings.list") >= 4  # the filter, a reading of two pages that missed it, and another
     assert each_once(fake, 1)
 
 
-@pytest.mark.parametrize("skew", [0.0, 7200.0], ids=["by our clock", "by the server's"])
+@pytest.mark.parametrize(
+    ("skew", "in_extra"),
+    [(0.0, False), (7200.0, False), (0.0, True)],
+    ids=["by our clock", "by the server's", "with its end in `extra`"],
+)
 async def test_absence_is_not_believed_of_a_room_that_may_have_ended(
-    fake: FakeWhereby, whereby: WherebyClient, skew: float
+    fake: FakeWhereby, whereby: WherebyClient, skew: float, *, in_extra: bool
 ) -> None:
     """Ended rooms leave the list, so one whose end has passed on either clock stays unknown and is not sent again."""
     fake.clock_skew = skew
-    ends = datetime.now(UTC) + timedelta(seconds=skew + 0.6)
+    ends = (datetime.now(UTC) + timedelta(seconds=skew + 0.6)).isoformat()
+    request = {"end_date": UNTIL, "extra": {"endDate": ends}} if in_extra else {"end_date": ends}
     lose(fake, Fault(drop="before"), 0)
-    (outcome,) = await outcomes_of(
-        whereby.batch(whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}])
-    )
+    (outcome,) = await created(whereby, [{**request, "room_name_prefix": "r0-"}])
     assert outcome.state == "unknown"
     assert "ended rooms leave the list" in str(outcome.error)
     assert isinstance(outcome.error, OutcomeUnknownError)
@@ -169,32 +181,37 @@ async def test_absence_is_not_believed_of_a_room_that_may_have_ended(
     assert sent(fake, "meetings.create") == 1
 
 
-async def test_look_up_that_fails_leaves_the_item_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A list that can not be read proves nothing; after a few tries the item ends unknown."""
-    lose(fake, Fault(drop="after"), 0)
-    fake.faults.add(Fault(operation="meetings.list", status=404, times=None))
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
+@pytest.mark.parametrize(
+    ("faults", "words", "made"),
+    [
+        (
+            [Fault(drop="after"), Fault(operation="meetings.list", status=404, times=None)],
+            "read (NotFoundError",
+            {0: 1},
+        ),
+        ([Fault(body=b"<html>", act=False)], "said that it made the room", {}),
+    ],
+    ids=["the list can not be read", "a 2xx that can not be read"],
+)
+async def test_item_stays_unknown_and_is_not_sent_again(
+    fake: FakeWhereby, whereby: WherebyClient, faults: list[Fault], words: str, made: dict[int, int]
+) -> None:
+    """A list that can not be read proves nothing, and after a 2xx the room must be somewhere."""
+    lose(fake, faults[0], 0)
+    fake.faults.add(*faults[1:])
+    (outcome,) = await created(whereby, 1, absent_after=0)
     assert outcome.state == "unknown"
-    assert "could not be read (NotFoundError" in str(outcome.error)
-    assert rooms(fake) == {0: 1}
+    assert words in str(outcome.error)
+    assert rooms(fake) == made
+    assert sent(fake, "meetings.create") == 1
 
 
 async def test_look_up_that_fails_for_a_while_is_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A filter that the server refuses is given up, and a list that fails is asked again."""
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.list", status=400), Fault(operation="meetings.list", status=409, times=2))
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    (outcome,) = await created(whereby, 1)
     assert outcome.adopted
     assert each_once(fake, 1)
-
-
-async def test_room_that_the_server_says_it_made_is_not_made_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A 2xx that can not be read did act: if the list does not show the room, nobody knows where it is."""
-    fake.faults.add(Fault(operation="meetings.create", body=b"<html>", act=False))
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), absent_after=0))
-    assert outcome.state == "unknown"
-    assert "said that it made the room" in str(outcome.error)
-    assert sent(fake, "meetings.create") == 1
 
 
 async def test_adopted_room_whose_links_can_not_be_read_is_adopted_still(
@@ -203,7 +220,7 @@ async def test_adopted_room_whose_links_can_not_be_read_is_adopted_still(
     """The read of an adopted room's links may fail; the room is there all the same."""
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.get", status=404))
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1, template_type="viewerMode")))
+    (outcome,) = await created(whereby, creates(1, template_type="viewerMode"))
     assert outcome.adopted
     assert outcome.result.host_room_url is None
 
@@ -212,38 +229,37 @@ async def test_prefix_too_long_for_the_marker_is_refused_before_sending(
     fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
     """29 of the 39 characters are the caller's; a longer prefix fails its own item only."""
-    requests = [
+    requests: list[dict[str, Any]] = [
         {"end_date": UNTIL, "room_name_prefix": "a" * 29},
         {"end_date": UNTIL, "room_name_prefix": "a" * 30},
         {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 29}},
         {"end_date": UNTIL, "extra": {"roomNamePrefix": "b" * 30}},
         {"end_date": UNTIL, "room_name_prefix": 5},
+        {"end_date": "soon", "room_name_prefix": "c"},
     ]
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, requests))
-    assert [outcome.state for outcome in outcomes] == ["ok", "failed", "ok", "failed", "failed"]
+    outcomes = await created(whereby, requests)
+    assert [outcome.state for outcome in outcomes] == ["ok", "failed", "ok", "failed", "failed", "failed"]
     assert "use at most 29, or pass mark=False" in str(outcomes[1].error)
     assert sent(fake, "meetings.create") == 2
 
 
-async def test_without_a_mark_a_lost_create_stays_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`mark=False` leaves names alone, and then nothing can be looked up."""
+async def test_without_a_mark_a_lost_create_stays_unknown(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """`mark=False` leaves names alone, and then nothing can be looked up, in a later run with marks neither."""
     lose(fake, Fault(drop="after"), 1)
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(3), mark=False, concurrency=1))
-    assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
-    assert sent(fake, "meetings.list") == 0
+    for options in ({"mark": False, "concurrency": 1}, {}):
+        outcomes = await created(whereby, 3, journal=journal, **options)
+        assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
     assert [request.json["roomNamePrefix"] for request in fake.requests] == ["r0-", "r1-", "r2-"]
 
 
 async def test_other_creates_stay_unknown(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Transcriptions and summaries carry no marker: a lost create is not sent again."""
-    recordings = [fake.add_recording()["recordingId"] for _ in range(3)]
+    requests = [{"recording_id": fake.add_recording()["recordingId"]} for _ in range(3)]
     fake.faults.add(Fault(operation="transcriptions.create", drop="after", skip=1))
-    outcomes = await outcomes_of(
-        whereby.batch(whereby.transcriptions.create, [{"recording_id": r} for r in recordings], concurrency=1)
-    )
+    outcomes = await outcomes_of(whereby.batch(whereby.transcriptions.create, requests, concurrency=1))
     assert [outcome.state for outcome in outcomes] == ["ok", "unknown", "ok"]
-    assert len(fake.transcriptions) == 3
-    assert sent(fake, "transcriptions.create") == 3
+    assert len(fake.transcriptions) == sent(fake, "transcriptions.create") == 3
 
 
 async def test_own_function_is_unknown_once_something_may_have_happened(
@@ -262,9 +278,8 @@ async def test_own_function_is_unknown_once_something_may_have_happened(
         await whereby.meetings.delete("1")
 
     fake.faults.add(Fault(operation="meetings.create", status=403, skip=2))
-    outcomes = await outcomes_of(
-        whereby.batch(make, [{"where": w} for w in ("before", "behind", "no", "refused")], concurrency=1, ordered=True)
-    )
+    requests = [{"where": where} for where in ("before", "behind", "no", "refused")]
+    outcomes = await outcomes_of(whereby.batch(make, requests, concurrency=1))
     assert [outcome.state for outcome in outcomes] == ["failed", "unknown", "ok", "failed"]
     assert isinstance(outcomes[0].error, NotFoundError)
 
@@ -272,7 +287,6 @@ async def test_own_function_is_unknown_once_something_may_have_happened(
 async def test_leaving_early_says_what_is_in_doubt(
     fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Creates that were cancelled on their way are named after the block, and in the log."""
     fake.faults.add(Fault(operation="meetings.create", answer_delay=10, skip=2, times=None))
     async with whereby.with_options(timeout=5).batch(whereby.meetings.create, creates(20), concurrency=4) as outcomes:
         await anext(outcomes)
@@ -288,14 +302,15 @@ async def test_restart_finds_what_was_under_way(fake: FakeWhereby, whereby: Wher
     lose(fake, Fault(answer_delay=10), 3)
     lose(fake, Fault(delay=2 * TIMEOUT), 3)
     lose(fake, Fault(drop="before"), 3)
-    async with whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=3) as outcomes:
+    batch = whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=3)
+    async with batch as outcomes:
         await anext(outcomes)
         while len(outcomes.in_doubt) < 3:
             await asyncio.sleep(0.005)
     fake.faults.clear()
-    doubtful = set(outcomes.in_doubt)
+    doubtful = set(batch.in_doubt)
     assert {line["item"] for line in lines(journal) if line.get("state") == "begun"} >= doubtful
-    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), journal=journal))
+    again = await created(whereby, 20, journal=journal)
     assert states(again) == {"ok": 20}
     assert each_once(fake, 20)
     assert {outcome.key for outcome in again if outcome.adopted} <= doubtful
@@ -307,17 +322,12 @@ async def test_restart_does_not_resend_what_can_not_be_shown_absent(
 ) -> None:
     """An item that was begun, is not in the list and may have ended stays unknown, in every later run too."""
     ends = datetime.now(UTC) + timedelta(seconds=0.1 if ended else 3600)
+    requests = [{"end_date": ends, "room_name_prefix": "r0-"}]
     fake.faults.add(Fault(operation="meetings.create", delay=10))
-    async with whereby.batch(
-        whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal
-    ) as outcomes:
-        while not fake.requests:
-            await asyncio.sleep(0.005)
-        assert outcomes.in_doubt == ("0",)
+    batch = whereby.batch(whereby.meetings.create, requests, journal=journal)
+    assert await left(batch, lambda: bool(fake.requests)) == ("0",)
     for resumed in (False, True):
-        (outcome,) = await outcomes_of(
-            whereby.batch(whereby.meetings.create, [{"end_date": ends, "room_name_prefix": "r0-"}], journal=journal)
-        )
+        (outcome,) = await created(whereby, requests, journal=journal)
         assert outcome.state == ("unknown" if ended else "ok")
         assert outcome.resumed or not (resumed or ended)
     assert sent(fake, "meetings.create") == (1 if ended else 2)
@@ -327,15 +337,14 @@ async def test_restart_does_not_resend_what_can_not_be_shown_absent(
 async def test_unknown_item_is_looked_for_again_but_never_sent_again(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """What ended unknown is adopted by a later run if its room shows up, and is never sent a second time."""
     lose(fake, Fault(drop="before"), 0)
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.list", status=403, times=2))
-    first = await outcomes_of(whereby.batch(whereby.meetings.create, creates(2), journal=journal, concurrency=2))
+    first = await created(whereby, 2, journal=journal, concurrency=2)
     assert states(first) == {"unknown": 2}
     fake.faults.clear()
     made = next(iter(rooms(fake)))
-    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(2), journal=journal, absent_after=0))
+    again = await created(whereby, 2, journal=journal, absent_after=0)
     assert (again[made].state, again[made].adopted) == ("ok", True)
     assert (again[1 - made].state, again[1 - made].resumed) == ("unknown", True)
     assert "gave it up" in str(again[1 - made].error)
@@ -348,15 +357,13 @@ async def test_prefix_that_was_changed_between_the_runs_hides_nothing(
     """A keyed item is looked for by the marker that was sent, whatever its request says now."""
     fake.faults.add(Fault(operation="meetings.create", answer_delay=10, times=2))
     requests = [{**request, "id": number} for number, request in enumerate(creates(2))]
-    async with whereby.batch(whereby.meetings.create, requests, journal=journal, key="id") as outcomes:
-        while len(fake.meetings) < 2:
-            await asyncio.sleep(0.005)
-        assert len(outcomes.in_doubt) == 2
+    batch = whereby.batch(whereby.meetings.create, requests, journal=journal, key="id")
+    assert len(await left(batch, lambda: len(fake.meetings) == 2)) == 2
     later = [
         {"id": 0, "end_date": UNTIL, "room_name_prefix": "new"},
         {"id": 1, "end_date": UNTIL, "room_name_prefix": 5},
     ]
-    again = await outcomes_of(whereby.batch(whereby.meetings.create, later, journal=journal, key="id"))
+    again = await created(whereby, later, journal=journal, key="id")
     assert [(outcome.state, outcome.adopted) for outcome in again] == [("ok", True)] * 2
     assert each_once(fake, 2)
 
@@ -366,41 +373,16 @@ async def test_restart_with_other_creates(fake: FakeWhereby, whereby: WherebyCli
     recording = fake.add_recording()["recordingId"]
     fake.faults.add(Fault(operation="transcriptions.create", delay=10))
     requests = [{"recording_id": recording}]
-    async with whereby.batch(whereby.transcriptions.create, requests, journal=journal) as outcomes:
-        while not fake.requests:
-            await asyncio.sleep(0.005)
-        assert outcomes.in_doubt == ("0",)
-    for resumed in (True, True):
+    batch = whereby.batch(whereby.transcriptions.create, requests, journal=journal)
+    assert await left(batch, lambda: bool(fake.requests)) == ("0",)
+    for _ in range(2):
         (outcome,) = await outcomes_of(whereby.batch(whereby.transcriptions.create, requests, journal=journal))
-        assert (outcome.state, outcome.resumed) == ("unknown", resumed)
+        assert (outcome.state, outcome.resumed) == ("unknown", True)
     (outcome,) = await outcomes_of(
         whereby.batch(whereby.transcriptions.create, requests, journal=journal, idempotent=True)
     )
     assert outcome.ok
     assert sent(fake, "transcriptions.create") == 2
-
-
-async def test_unmarked_create_of_an_earlier_run_stays_unknown(
-    fake: FakeWhereby, whereby: WherebyClient, journal: Path
-) -> None:
-    """What was begun with `mark=False` has no marker to be found by in a later run either."""
-    fake.faults.add(Fault(operation="meetings.create", delay=10))
-    async with whereby.batch(whereby.meetings.create, creates(1), journal=journal, mark=False) as outcomes:
-        while not fake.requests:
-            await asyncio.sleep(0.005)
-        assert outcomes.in_doubt == ("0",)
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1), journal=journal))
-    assert outcome.state == "unknown"
-    assert sent(fake, "meetings.create") == 1
-
-
-async def test_end_date_in_extra_counts(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """An end that is passed in `extra` is the one that decides whether absence can be shown."""
-    lose(fake, Fault(drop="before"), 0)
-    soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
-    request = {"end_date": UNTIL, "extra": {"endDate": soon}, "room_name_prefix": "r0-"}
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, [request]))
-    assert outcome.state == "unknown"
 
 
 async def test_two_rooms_with_one_marker_are_told(
@@ -415,7 +397,7 @@ async def test_two_rooms_with_one_marker_are_told(
             fake.add_meeting(end_date=UNTIL, room_name_prefix=request.json["roomNamePrefix"])
 
     fake.subscribe(double)
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, creates(1)))
+    (outcome,) = await created(whereby, 1)
     assert outcome.adopted
     assert outcome.result.meeting_id == next(iter(fake.meetings))
     assert "carry the same marker" in caplog.text
@@ -428,7 +410,7 @@ async def test_dates_that_the_server_garbles_decide_nothing(fake: FakeWhereby, w
         Fault(operation="meetings.list", headers={"Date": "soon"}),
         Fault(operation="meetings.list", headers={"Date": "Mon, 01 Jan 2024 00:00:00 -0000"}, times=None),
     )
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(3), concurrency=2))
+    outcomes = await created(whereby, 3, concurrency=2)
     assert states(outcomes) == {"ok": 3}
     assert each_once(fake, 3)
 
@@ -444,18 +426,17 @@ async def test_room_that_has_left_the_list_is_not_made_again(fake: FakeWhereby, 
     fake.subscribe(time_passes)
     ends = datetime.now(UTC) + timedelta(hours=1)
     request = {"end_date": ends, "room_name_prefix": "r0-"}
-    (outcome,) = await outcomes_of(whereby.batch(whereby.meetings.create, [request]))
+    (outcome,) = await created(whereby, [request])
     assert outcome.state == "unknown"
     assert not fake.live_meetings()
     assert sent(fake, "meetings.create") == 1
 
 
 async def test_answers_out_of_order_find_their_items(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Answers that overtake each other, some of them lost, end with the right room for each item."""
     for number in range(15):
         fake.faults.add(Fault(operation="meetings.create", answer_delay=0.15 - 0.01 * number))
     lose(fake, Fault(drop="after"), 5, 9)
-    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, creates(30), concurrency=30))
+    outcomes = await created(whereby, 30, concurrency=30)
     assert states(outcomes) == {"ok": 30}
     assert all((outcome.result.room_name or "").startswith(f"/r{outcome.index}-") for outcome in outcomes)
     assert each_once(fake, 30)
@@ -464,8 +445,7 @@ async def test_answers_out_of_order_find_their_items(fake: FakeWhereby, whereby:
 async def test_ignored_filter_does_not_delay_the_finding(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """Where the server ignores the filter the whole list is read at once, not only when absence may be shown."""
     fake.ignores_name_filter = True
-    for number in range(150):
-        fake.add_meeting(room_name_prefix=f"other{number}-")
+    others(fake, 150)
     lose(fake, Fault(drop="after"), 0, 0)
     batch = whereby.batch(whereby.meetings.create, creates(3), absent_after=1000)
     with anyio.fail_after(20):

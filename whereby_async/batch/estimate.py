@@ -1,19 +1,26 @@
-"""What a job would take, said before it starts."""
+"""What a job will take, said before it starts, and how far it has come while it runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import anyio
 import msgspec
 
 from ..errors import ConfigurationError
-from .methods import Method, operation_named
+from ..limiter.protocol import Priority
+from .item import operation_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator
 
     from ..limiter.protocol import Limiter
-    from ..operation import Operation
+    from .item import Outcome
+
+_FALLBACK_PRICE: Final = 1
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,10 +33,11 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         learned: The price was pinned or learned from answers; otherwise it is the documented one.
         points: Points in all.
         windows: Windows of the budget, the present one included.
-        seconds: Until the last of the points is granted, behind all that wait now, if nobody else spends from the budget and
-            nothing of it is kept in reserve. With a reserve (a tenth of each window, if the budget was not told otherwise) a
-            batch gets the last points of a window one by one while the reserve melts, and all of them by the window's end if
-            nobody else wants them: the job takes the same `windows`, but if it fills the last of them, until its end.
+        seconds: Until the last of the points is granted, behind all that wait now, if nobody else spends from the
+            budget and nothing of it is kept in reserve. With a reserve (a tenth of each window, if the budget was not
+            told otherwise) a batch gets the last points of a window one by one while the reserve melts, and all of
+            them by the window's end if nobody else wants them: the job takes the same `windows`, but if it fills the
+            last of them, until its end.
     """
 
     operation: str
@@ -46,7 +54,7 @@ def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) 
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
         msg = f"n={calls!r}: pass how many calls, a whole number from 0"
         raise ConfigurationError(msg)
-    known = _operation(operation)
+    known = operation_of(operation)
     learned = limiter.snapshot().costs.get(known.name)
     price = known.cost if learned is None else learned
     forecast = limiter.forecast(price * calls)
@@ -61,11 +69,139 @@ def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) 
     )
 
 
-def _operation(named: str | Callable[..., Any]) -> Operation[Any]:
-    if isinstance(named, str):
-        return operation_named(named)
-    method = Method[Any](named)
-    if method.operation is None:
-        msg = f"{method.name}: what it costs is not known; pass a method of the client, or an operation's name"
-        raise ConfigurationError(msg)
-    return method.operation
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a batch has come.
+
+    Attributes:
+        done: Items that are done, those of earlier runs among them.
+        failed: Items that failed.
+        unknown: Items of which nobody knows.
+        resumed: Items, of any of these, that an earlier run had finished.
+        under_way: Items begun and not finished.
+        total: Items in the input, if it can say.
+        elapsed: Seconds since the batch was entered.
+        points: Points that this run has spent.
+        points_per_second: On average over this run.
+        eta: Seconds until the last item is finished, from the budget's forecast and the pace so far; `None` if `total`
+            is.
+        waiting: What the calls under way wait for: `frozen` (after a 429), `pilot` (one call is out to learn the
+            budget), `reserve` (points that are kept from batches), `empty` (the window is spent), `consumer` (outcomes
+            that nobody takes); `None` if they do not.
+    """
+
+    done: int
+    failed: int
+    unknown: int
+    resumed: int
+    under_way: int
+    total: int | None
+    elapsed: float
+    points: int
+    points_per_second: float
+    eta: float | None
+    waiting: str | None
+
+    @property
+    def finished(self) -> int:
+        """Items with an outcome."""
+        return self.done + self.failed + self.unknown
+
+
+OnProgress: TypeAlias = Callable[[Progress], object]
+"""Called with the progress, by a plain call in the batch's loop."""
+
+
+class ProgressCounter:
+    """Counts what a batch spends and what comes of its items."""
+
+    def __init__(self, limiter: Limiter, price: int | None, total: int | None) -> None:
+        """Start counting; `price` is what a call is thought to cost until some were made, in points."""
+        self._limiter = limiter
+        self._price = price or _FALLBACK_PRICE
+        self._total = total
+        self._began_at = anyio.current_time()
+        self._ended_at: float | None = None
+        self._counts = {"ok": 0, "failed": 0, "unknown": 0}
+        self._resumed = 0
+        self._points = 0
+        self._waiting = 0
+        self._under_way = 0
+
+    @contextmanager
+    def item(self) -> Generator[None]:
+        """An item is under way inside."""
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    @contextmanager
+    def wait(self) -> Generator[None]:
+        """A call waits for points inside."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def spend(self, points: int) -> None:
+        """Count points granted to a call, retries and lookups included; points that come back are negative."""
+        self._points += points
+
+    def count(self, outcome: Outcome[Any]) -> None:
+        """Count a finished item."""
+        self._counts[outcome.state] += 1
+        self._resumed += outcome.resumed
+
+    def close(self) -> None:
+        """Stop the time, since the batch has ended."""
+        if self._ended_at is None:
+            self._ended_at = anyio.current_time()
+
+    def progress(self, *, crowded: bool) -> Progress:
+        """How far it has come.
+
+        Args:
+            crowded: As many outcomes lie ready as may.
+        """
+        elapsed = (anyio.current_time() if self._ended_at is None else self._ended_at) - self._began_at
+        return Progress(
+            done=self._counts["ok"],
+            failed=self._counts["failed"],
+            unknown=self._counts["unknown"],
+            resumed=self._resumed,
+            under_way=self._under_way,
+            total=self._total,
+            elapsed=elapsed,
+            points=self._points,
+            points_per_second=self._points / elapsed if elapsed > 0 else 0.0,
+            eta=self._eta(elapsed),
+            waiting="consumer" if crowded else self._reason(),
+        )
+
+    def _eta(self, elapsed: float) -> float | None:
+        if self._total is None:
+            return None
+        finished = sum(self._counts.values())
+        left = self._total - finished
+        if left <= 0:
+            return 0.0
+        made = finished - self._resumed
+        price = self._points / made if made else self._price
+        new = max(0, left - self._waiting)  # the forecast stands behind those that wait already
+        seconds = self._limiter.forecast(max(1, math.ceil(new * price))).seconds
+        return max(seconds, left * elapsed / made) if made else seconds
+
+    def _reason(self) -> str | None:
+        if not self._waiting:
+            return None
+        budget = self._limiter.snapshot()
+        if budget.state == "frozen":
+            return "frozen"
+        if budget.state == "unknown":
+            return "pilot"
+        others = sum(count for priority, count in budget.waiting.items() if priority is not Priority.BATCH)
+        if not others and budget.remaining is not None and budget.remaining >= self._price:
+            return "reserve"
+        return "empty"

@@ -1,54 +1,108 @@
 """`Batch`: many calls of one method, from an input to outcomes: entered, iterated, left.
 
-*Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may have happened
-are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever happens.
+*In bounded memory.* One task reads the input, so that an async generator lives in one task; it hands an item over when
+a worker is free. A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so
+nothing piles up, however slow the consumer is.
+
+There are twice as many workers as calls may be under way: an item whose answer was lost waits for minutes until it can
+be looked up, and lends its slot to another meanwhile. If all workers wait for that, so does the job: a service that
+loses every answer is not worth more.
+
+*In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead of
+the one whose turn it is. *Stopping* only ends the reading: what is under way comes out, then the error.
+
+*Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may
+have happened are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever
+happens.
 """
 
 from __future__ import annotations
 
-import asyncio
+import functools
+import inspect
+import math
+import os
 import secrets
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
+import msgspec
 
-from ..errors import ConfigurationError
+from ..errors import AuthenticationError, ClientClosedError, ConfigurationError
 from ..notify import logger
+from ..redaction import shown
 from ..scopes import current_batch
 from ..sender import ClientSender
-from .account import Account
-from .calls import ItemCalls, Tally
-from .flow import Flow
-from .journal import Identity, Journal, key_digest
-from .methods import Method
-from .notes import Notes
-from .performing import Performer
-from .rooms import Rooms
-from .scribe import Scribe
-from .settle import Settler
-from .source import Source
+from .estimate import OnProgress, ProgressCounter
+from .item import ItemSource, Method
+from .journal import Header, Journal, opened
+from .lookup import LostCreateLookup
+from .runner import ItemCalls, ItemRunner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from anyio.abc import TaskGroup
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from ..limiter.protocol import Limiter
-    from ..resources import Meetings
-    from .options import BatchOptions
-    from .outcome import Outcome
-    from .progress import OnProgress, Progress
-    from .source import KeyOf, Requests
+    from .estimate import Progress
+    from .item import Item, KeyOf, Outcome, Requests
 
 T = TypeVar("T")
 
-_ABSENT_AFTER: Final = 3
-"""Times `timeout`."""
+_AHEAD: Final = 4
+"""How far an ordered batch may be ahead of the item whose turn it is, in multiples of `concurrency`."""
+_REFUSED_KEYS: Final = 5
+"""How many 401s in a row it takes to believe that the key is refused."""
+_NAMED: Final = 10
+"""How many keys in doubt the log names."""
+
+
+class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of `WherebyClient.batch`, as they are explained there.
+
+    Raises:
+        ConfigurationError: One of them can not be used.
+    """
+
+    concurrency: int
+    journal: str | os.PathLike[str] | None
+    ordered: bool
+    stop_on_error: bool
+    retry_failed: bool
+    refetch: bool
+    mark: bool
+    absent_after: float | None
+    same_organisation: bool
+    on_progress: OnProgress | None
+    progress_interval: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.concurrency, int) or isinstance(self.concurrency, bool) or self.concurrency < 1:
+            msg = f"concurrency={shown(self.concurrency)}: pass how many calls may be under way at once, from 1"
+            raise ConfigurationError(msg)
+        if self.journal is not None and not isinstance(self.journal, str | os.PathLike):
+            msg = f"journal={shown(self.journal)}: pass a path, or None"
+            raise ConfigurationError(msg)
+        if self.absent_after is not None:
+            _check_seconds("absent_after", self.absent_after, least=0.0)
+        _check_seconds("progress_interval", self.progress_interval, least=0.001)
+        report = self.on_progress
+        if report is not None and (not callable(report) or inspect.iscoroutinefunction(report)):
+            msg = f"on_progress={shown(report)}: pass a plain function that takes a Progress"
+            raise ConfigurationError(msg)
+
+
+def _check_seconds(name: str, value: object, *, least: float) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not least <= number < math.inf:
+        msg = f"{name}={shown(value)}: pass seconds from {least:g} on"
+        raise ConfigurationError(msg)
 
 
 class Batch(Generic[T]):
-    """Many calls of one method. Made by `WherebyClient.batch`; an async context manager and an async iterator of outcomes.
+    """Many calls of one method, an async context manager and async iterator of outcomes. Made by `WherebyClient.batch`.
 
     ```python
     async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:
@@ -58,8 +112,9 @@ class Batch(Generic[T]):
 
     Entering it opens the journal and begins the calls. Leaving it early ends those under way.
 
-    Iterating raises, after what was under way has come out: what the input raised; `JournalError`; `AuthenticationError` when
-    the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first item's error.
+    Iterating raises, after what was under way has come out: what the input raised; `JournalError`;
+    `AuthenticationError` when the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first
+    item's error.
     """
 
     def __init__(  # noqa: PLR0913 - what a job is made of
@@ -76,102 +131,88 @@ class Batch(Generic[T]):
         self._options = options
         self._method: Method[T] = Method(method, idempotent=idempotent)
         self._sender = _sender_of(self._method, sender)
-        self._source = Source(requests, key, self._method)
+        self._source = ItemSource(requests, key, self._method)
         self._keyed = key is not None
-        self._group: TaskGroup | None = None
         self._entered = False
-        self._scribe: Scribe | None = None
-        self._settler: Settler | None = None
+        self._group: TaskGroup | None = None
+        self._journal: Journal | None = None
+        self._stopped = False
+        self._error: Exception | None = None
+        self._refused = 0
+        self._turn = 0
+        self._early: dict[int, Outcome[T]] = {}
         self._complained = False
 
     def __repr__(self) -> str:
         return f"<Batch of {self._method.name}>"
 
-    # Coming and going
+    # Entering and leaving
 
     async def __aenter__(self) -> Self:
         if self._entered:
             msg = "this batch was entered before: make another one"
             raise RuntimeError(msg)
         self._entered = True
-        if self._options.journal is not None:
-            self._scribe = Scribe(await opened(self._options.journal, self._identity()))
-        self._notes = Notes(self._scribe, keyed=self._keyed)
-        self._tally = Tally()
-        self._account = Account(self._limiter, self._tally, self._price(), self._source.total)
-        rooms = self._rooms() if self._method.makes_rooms else None
-        self._performer = Performer(
+        options, limiter, operation = self._options, self._sender.options.limiter, self._method.operation
+        if options.journal is not None:
+            self._journal = await opened(functools.partial(self._open_journal, options.journal))
+        price = None if operation is None else limiter.snapshot().costs.get(operation.name, operation.cost)
+        self._counter = ProgressCounter(limiter, price, self._source.total)
+        lookup = self._lookup() if self._method.makes_rooms else None
+        self._runner = ItemRunner(
             self._method,
-            self._notes,
-            rooms,
-            tally=self._tally,
-            concurrency=self._options.concurrency,
-            retry_failed=self._options.retry_failed,
-            refetch=self._options.refetch,
+            self._journal,
+            lookup,
+            self._counter,
+            concurrency=options.concurrency,
+            retry_failed=options.retry_failed,
+            refetch=options.refetch,
         )
-        self._flow = Flow(self._source, self._performer, self._account, self._options)
-        self._group = await anyio.create_task_group().__aenter__()
-        self._start(self._group)
+        self._ahead = anyio.Semaphore(_AHEAD * options.concurrency) if options.ordered else None
+        self._reading = anyio.CancelScope()
+        self._outcomes: MemoryObjectReceiveStream[Outcome[T]]
+        send, self._outcomes = anyio.create_memory_object_stream["Outcome[T]"](options.concurrency)
+        give, items = anyio.create_memory_object_stream["Item"](0)
+        self._group = group = await anyio.create_task_group().__aenter__()
+        group.start_soon(self._read, give)
+        with items, send:
+            for _ in range(2 * options.concurrency):
+                group.start_soon(self._work, items.clone(), send.clone())
+        if lookup is not None:
+            group.start_soon(self._look, lookup)
+        if self._journal is not None:
+            group.start_soon(self._journal.run)
+        if options.on_progress is not None:
+            group.start_soon(self._report_regularly)
         return self
 
-    def _identity(self) -> Identity:
+    def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
+        """Open the journal; blocks."""
         options = self._sender.options
-        return Identity(
-            operation=self._method.name,
-            api=self._sender.shared.base_url,
-            key=key_digest(options.key),
-            items="key" if self._keyed else "index",
-            any_key=self._options.same_organisation,
-            timeout=options.timeout,
+        header = Header.new(
+            operation=self._method.name, api=self._sender.shared.base_url, api_key=options.key, keyed=self._keyed
         )
+        return Journal(path, header, same_organisation=self._options.same_organisation, timeout=options.timeout)
 
-    @property
-    def _limiter(self) -> Limiter:
-        return self._sender.options.limiter
-
-    def _price(self) -> int | None:
-        operation = self._method.operation
-        return None if operation is None else self._limiter.snapshot().costs.get(operation.name, operation.cost)
-
-    def _rooms(self) -> Rooms:
-        journal = self._scribe.journal if self._scribe else None
-        timeout = self._sender.options.timeout
-        longest = max(timeout, journal.timeout if journal else 0.0)
-        absent_after = self._options.absent_after
-        meetings = cast("Meetings", self._method.resource)
-        self._settler = Settler(
-            meetings,
-            timeout=timeout,
-            absent_after=_ABSENT_AFTER * longest if absent_after is None else absent_after,
-        )
-        return Rooms(
-            meetings,
-            self._settler,
-            self._method.keywords,
-            job=journal.job if journal else secrets.token_hex(8),
+    def _lookup(self) -> LostCreateLookup:
+        return LostCreateLookup(
+            self._method,
+            job=self._journal.job if self._journal else secrets.token_hex(8),
             mark=self._options.mark,
-            timeout=timeout,
-            over_at=anyio.current_time() + longest,
+            timeout=self._sender.options.timeout,
+            earlier_timeout=self._journal.timeout if self._journal else 0.0,
+            absent_after=self._options.absent_after,
         )
 
-    def _start(self, group: TaskGroup) -> None:
-        self._flow.start(group)
-        if self._settler is not None:
-            group.start_soon(self._look, self._settler)
-        if self._scribe is not None:
-            group.start_soon(self._scribe.run)
-        if self._options.on_progress is not None:
-            group.start_soon(self._tell_now_and_then, self._options.on_progress)
-
-    async def _look(self, settler: Settler) -> None:
-        current_batch.set(ItemCalls(self._tally, patient=True))
-        await settler.run()
+    async def _look(self, lookup: LostCreateLookup) -> None:
+        current_batch.set(ItemCalls(self._counter, patient=True))
+        await lookup.run()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         group, self._group = cast("TaskGroup", self._group), None
-        self._flow.stop(None)
+        self._stop(None)
         try:
             group.cancel_scope.cancel()
             # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
@@ -180,26 +221,79 @@ class Batch(Generic[T]):
             await self._clean_up()
 
     async def _clean_up(self) -> None:
-        self._flow.close()
-        self._account.close()
-        self._account.under_way = 0
+        self._outcomes.close()
+        self._counter.close()
         with anyio.CancelScope(shield=True):
             try:
                 await self._source.aclose()
             finally:
-                if self._scribe is not None:
-                    await self._scribe.aclose()
-        self._tell_last()
+                if self._journal is not None:
+                    await self._journal.aclose()
+        self._report()
         if doubtful := self.in_doubt:
-            more = f" and {len(doubtful) - 10} more" if len(doubtful) > 10 else ""  # noqa: PLR2004 - enough to see
             logger.warning(
                 "batch of %s: left with %d calls of which nobody knows whether they happened: %s%s%s",
                 self._method.name,
                 len(doubtful),
-                ", ".join(doubtful[:10]),
-                more,
-                "; the next run with this journal will find out" if self._scribe else "",
+                ", ".join(doubtful[:_NAMED]),
+                f" and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else "",
+                "; the next run with this journal will find out" if self._journal else "",
             )
+
+    # Items
+
+    async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
+        with give, self._reading:
+            while True:
+                if self._ahead is not None:
+                    await self._ahead.acquire()
+                try:
+                    item = await self._source.next()
+                except Exception as error:  # noqa: BLE001 - the caller's iterable; the consumer is told
+                    self._error = self._error or error
+                    return
+                if item is None:
+                    return
+                await give.send(item)
+
+    async def _work(self, items: MemoryObjectReceiveStream[Item], send: MemoryObjectSendStream[Outcome[T]]) -> None:
+        with items, send:
+            async for item in items:
+                async with self._runner.slots:
+                    outcome = await self._run(item)
+                if outcome is not None:
+                    self._judge(outcome)
+                    await send.send(outcome)
+
+    async def _run(self, item: Item) -> Outcome[T] | None:
+        """Run an item, if another one may begin: the one place where that is decided."""
+        if self._stopped:
+            return None
+        with self._counter.item():
+            try:
+                return await self._runner.outcome(item)
+            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's
+                self._stop(error)
+                return None
+
+    def _judge(self, outcome: Outcome[T]) -> None:
+        """Count an outcome, and see whether the job has to end."""
+        self._counter.count(outcome)
+        if self._journal is not None and (trouble := self._journal.error) is not None:
+            self._stop(trouble)
+        error = None if outcome.resumed else outcome.error
+        self._refused = self._refused + 1 if isinstance(error, AuthenticationError) else 0
+        if error is None:
+            return
+        if self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
+            self._stop(error)
+
+    def _stop(self, error: Exception | None) -> None:
+        """Begin no further item. What is under way comes out, then the iteration raises `error`."""
+        if not self._stopped:
+            self._stopped = True
+            self._error = error
+            self._reading.cancel()
 
     # Outcomes
 
@@ -210,16 +304,28 @@ class Batch(Generic[T]):
         if self._group is None:
             msg = "a batch runs inside of `async with client.batch(…) as outcomes:`: iterate there"
             raise RuntimeError(msg)
-        outcome = await self._flow.next()
-        if outcome is not None:
-            return outcome
-        self._account.close()
-        error, self._flow.error = self._flow.error, None
-        if error is not None:
-            raise error
-        raise StopAsyncIteration
+        try:
+            return await (self._outcomes.receive() if self._ahead is None else self._in_turn(self._ahead))
+        except anyio.EndOfStream:
+            self._counter.close()
+        error, self._error = self._error, None
+        raise error or StopAsyncIteration
 
-    # Telling
+    async def _in_turn(self, ahead: anyio.Semaphore) -> Outcome[T]:
+        try:
+            while self._turn not in self._early:
+                outcome = await self._outcomes.receive()
+                self._early[outcome.index] = outcome
+        except anyio.EndOfStream:
+            if not self._early:
+                raise
+            self._turn = min(self._early)  # the items before it were never begun, since the job was stopped
+        outcome = self._early.pop(self._turn)
+        self._turn += 1
+        ahead.release()
+        return outcome
+
+    # Progress
 
     @property
     def progress(self) -> Progress:
@@ -231,27 +337,26 @@ class Batch(Generic[T]):
         if not self._entered:
             msg = "a batch has no progress before it is entered"
             raise RuntimeError(msg)
-        return self._account.progress(crowded=self._flow.crowded)
+        ready = self._outcomes.statistics().current_buffer_used
+        return self._counter.progress(crowded=ready >= self._options.concurrency)
 
     @property
     def in_doubt(self) -> tuple[str, ...]:
-        """Keys of items whose call may have happened, and which have no outcome: while it runs those under way; after it was
-        left those that were; with a journal also those of earlier runs that have not come up again.
+        """Keys of items whose call may have happened, and which have no outcome: while it runs those under way; after
+        it was left those that were; with a journal also those of earlier runs that have not come up again.
         """
-        return self._notes.doubtful() if self._entered else ()
+        return self._runner.in_doubt() if self._entered else ()
 
-    async def _tell_now_and_then(self, tell: OnProgress) -> None:
+    async def _report_regularly(self) -> None:
         while True:
             await anyio.sleep(self._options.progress_interval)
-            self._tell(tell)
+            self._report()
 
-    def _tell_last(self) -> None:
-        if self._options.on_progress is not None:
-            self._tell(self._options.on_progress)
-
-    def _tell(self, tell: OnProgress) -> None:
+    def _report(self) -> None:
+        if self._options.on_progress is None:
+            return
         try:
-            tell(self.progress)
+            self._options.on_progress(self.progress)
         except Exception:  # noqa: BLE001 - the caller's own; logged below
             if not self._complained:
                 self._complained = True
@@ -259,7 +364,7 @@ class Batch(Generic[T]):
 
 
 def _sender_of(method: Method[Any], sender: ClientSender) -> ClientSender:
-    """Who sends the method's calls: the client, or a view of it.
+    """The sender of the method's calls: the client's own, or that of a view of it.
 
     Raises:
         ConfigurationError: It belongs to another client.
@@ -271,18 +376,3 @@ def _sender_of(method: Method[Any], sender: ClientSender) -> ClientSender:
         msg = f"{method.name} belongs to another client: call batch() of the client whose method it is"
         raise ConfigurationError(msg)
     return own
-
-
-async def opened(path: str, identity: Identity) -> Journal:
-    """A journal, opened in a thread; if nobody waits for it any more when it is open, it is closed again."""
-    opening = asyncio.get_running_loop().run_in_executor(None, Journal, path, identity)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_let_go)
-        raise
-
-
-def _let_go(opening: asyncio.Future[Journal]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().file.close()

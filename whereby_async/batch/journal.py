@@ -1,245 +1,496 @@
-"""`Journal`: what became of each item, durably, so that a job can be killed at any moment and run again.
+"""The journal: what became of each item, written durably, so that a job can be killed at any moment and run again.
 
-**Theory.** What a line says has happened has happened: it is on the disk (`fsync`) before anybody acts on it. So before a call
-that must not be repeated is sent, its `begun` line is durable; and its outcome's line is durable before the outcome comes out.
-That leaves three kinds of items for the next run: with an outcome (done, it only comes out again), without any line (surely not
-sent), and with `begun` as the last word: sent or not, acted on or not, nobody knows. Those are looked up, see `settle`. Calls
-that may be repeated have no `begun` line; they simply run again.
+**Theory.** An entry is on the disk (`fsync`) before anybody acts on what it says. So before a call that must not be
+repeated is sent, its `begun` entry is durable; and the entry with its outcome is durable before the outcome comes out.
+That leaves three kinds of items for the next run: items with an outcome only come out again; items without any entry
+were surely not sent; items whose last entry is `begun` may have been sent and acted on or not, and are looked up (see
+`lookup`). Calls that may be repeated have no `begun` entry; they simply run again.
 
-Many calls finish at about the same time, and each of them waits for the disk. So one writer takes all lines that have gathered
-while the last ones were being written, writes them with one call and syncs once (group commit): 64 creates at once cost two or
-three syncs, not 128.
+*Group commit.* Many calls finish at about the same time, and each of them waits for the disk. So one task takes all
+lines that have gathered while the last ones were being written, writes them with one call and syncs once: 64 creates at
+once cost two or three syncs, not 128.
 
-*A kill* can tear the last line only, since nothing is written behind a line that is not whole. A torn last line is cut off: it
-was not durable, so nobody has acted on it. Damage anywhere else is not ours; the journal is refused, with the line's number.
+*A kill* can tear the last line only, since nothing is written behind a line that is not whole. A torn last line is cut
+off: it was not durable, so nobody has acted on it. Damage anywhere else has another cause; such a journal is refused,
+with the line's number.
 
-*The disk is full:* what was half written is cut off again and the batch ends with `JournalError`. A `begun` line that could not be
-written was not followed by its call. An outcome that could not is still told to the consumer; the next run looks it up.
+*A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun`
+entry could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
 
-*Two processes:* the lock lets in one. *Clocks:* the times in the lines are for people; no decision goes by them. A wall clock may
-have jumped between two runs, and a monotonic one means nothing to another process, maybe on another boot. What has to wait for
-a request that may still be under way waits from the moment at which this process got the lock, since by then its last owner
-was dead and nothing more was sent. *A foreign journal* (another operation, API, key, or way to tell items) is refused before
-anything is sent: its items would be skipped or looked up in vain.
+*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them. A
+wall clock may have jumped between two runs, and a monotonic clock means nothing to another process, maybe on another
+boot. A look-up that has to wait until a request of an earlier run is over counts from the moment at which this process
+got the lock: by then the lock's last owner was dead, and nothing more was sent. *Another job's journal* (with another
+operation, API, key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up
+in vain.
+
+A line is a JSON object that a person can read:
+
+```
+{"journal":"whereby_async.batch","version":1,"job":"9f2c…","operation":"meetings.create","api":"https://api.where…",…}
+{"run":1,"at":"2026-03-01T09:00:00.000Z","timeout":30.0}
+{"item":"c-17","state":"begun","at":"…","marker":"k3v9x2m7qa","ends":"2026-03-02T09:00:00.000Z"}
+{"item":"c-17","state":"ok","at":"…","result":{"Meeting":"107585562"}}
+```
+
+Of results only ids are kept, of errors their class, status and text without links: no room key, link or secret.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from hashlib import blake2b, sha256
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, TypeVarTuple, cast
 
+import anyio
 import msgspec
 
-from .failures import JournalError
-from .journal_file import JournalFile
-from .places import IndexPlaces, KeyPlaces
-from .records import FORMAT, VERSION, Entry, Header, Run, entry_of, line_of, record_of
+from .. import models
+from ..redaction import MASK, redact
+from .item import NOT_KEPT, EarlierFailureError
+from .journal_file import JournalError, JournalFile
+from .offsets import IndexOffsets, KeyOffsets
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Callable
 
-    from .places import Places
-    from .records import State
+    from .item import Item
 
-_START: Final = line_of(Header(job="", operation="", api="", key="", items="index", made_at="")).partition(b',"job"')[0]
-_START_OF_ANY: Final = _START[: _START.index(b',"version"')]
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+EntryState: TypeAlias = Literal["begun", "ok", "failed", "unknown"]
+
+_FORMAT: Final = "whereby_async.batch"
+_VERSION: Final = 1
+_START_OF_ANY: Final = f'{{"journal":"{_FORMAT}"'.encode()
+_START: Final = _START_OF_ANY + f',"version":{_VERSION}'.encode()
+_KEPT: Final[dict[type, str]] = {
+    models.Meeting: "meeting_id",
+    models.Recording: "recording_id",
+    models.Transcription: "transcription_id",
+    models.TranscriptionJob: "transcription_id",
+    models.Summary: "summary_id",
+    models.SummaryJob: "summary_id",
+}
+"""The results of which something is kept, and the field that is."""
+_LINK: Final = re.compile(r"\w+://\S+")
+_LONGEST_TEXT: Final = 300
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose journal it has to be.
+class _AnyHeader(msgspec.Struct):
+    """What the first line of a journal has in any format."""
+
+    version: int
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line: which job the journal belongs to.
 
     Attributes:
+        journal: `whereby_async.batch`.
+        version: Of this format.
+        job: A random number, from which the markers are made.
         operation: What every item calls.
         api: The base URL.
-        key: The digest of the API key.
+        key: A digest of the API key.
         items: Whether items go by their `index` or by a `key`.
-        any_key: Another key of the same organisation is as good.
-        timeout: Seconds that one attempt may take.
+        made_at: When it was made.
     """
 
+    journal: str = _FORMAT
+    version: int = _VERSION
+    job: str
     operation: str
     api: str
     key: str
     items: Literal["index", "key"]
-    any_key: bool
+    made_at: str
+
+    @classmethod
+    def new(cls, *, operation: str, api: str, api_key: str, keyed: bool) -> Header:
+        """The header of a new job."""
+        return cls(
+            job=secrets.token_hex(8),
+            operation=operation,
+            api=api,
+            key=sha256(f"{_FORMAT}\0{api_key}".encode()).hexdigest()[:16],
+            items="key" if keyed else "index",
+            made_at=_now(),
+        )
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that says that a process has begun to work on the job.
+
+    Attributes:
+        run: Its number, from 1.
+        at: When, by its wall clock; for people only.
+        timeout: Seconds that one of its attempts may take.
+    """
+
+    run: int
+    at: str
     timeout: float
 
 
-class Journal:
-    """An open journal.
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line that says what has become of an item.
 
     Attributes:
-        file: The file.
-        job: The job's random number.
-        places: Where the last word on each item stands.
-        begun: The keys whose last word is `begun`.
-        unknown: The keys whose last word is `unknown`.
-        timeout: The longest that an attempt of an earlier run may have taken, in seconds; 0 in a new journal.
+        item: Its key.
+        state: `begun`: a call that must not be repeated is about to be sent. The rest as in `Outcome`.
+        at: When, by the wall clock; for people only.
+        request: A digest of the request, for items that go by their index.
+        marker: What is behind the prefix of its room's name.
+        ends: When its meeting ends.
+        result: The id of what was made, by its kind; `{}` for a call that returns nothing; `None`: not kept.
+        error: The error's class.
+        status: Its HTTP status.
+        message: Its text.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: Identity) -> None:
-        """Open the journal, or make it. Blocks: for a thread.
+    item: str
+    state: EntryState
+    at: str
+    request: str | None = None
+    marker: str | None = None
+    ends: str | None = None
+    result: dict[str, str] | None = None
+    error: str | None = None
+    status: int | None = None
+    message: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_entries = msgspec.json.Decoder(JournalEntry)
+_runs = msgspec.json.Decoder(Run)
+
+
+class _Group:
+    """Lines that are written and synced together."""
+
+    __slots__ = ("error", "lines", "written")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.written = asyncio.Event()
+        self.error: OSError | None = None
+
+
+class Journal:
+    """An open journal. `run` has to be running in a task for `write` to come to an end.
+
+    Attributes:
+        job: The job's random number.
+        timeout: The longest that an attempt of an earlier run may have taken, in seconds; 0 in a new journal.
+        begun: The keys of items whose last entry is `begun`.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], header: Header, *, same_organisation: bool, timeout: float
+    ) -> None:
+        """Open the journal, or make it. Blocks: call it in a thread.
+
+        Args:
+            path: Where it is.
+            header: Of a new journal; one that is there must belong to the same operation, API, API key and way to tell
+                items.
+            same_organisation: Another API key will do.
+            timeout: Seconds that one attempt of this run may take.
 
         Raises:
             JournalError: It can not be used; the file is as it was.
         """
-        self.file: JournalFile = JournalFile(Path(path).absolute())
-        self.places: Places = IndexPlaces() if identity.items == "index" else KeyPlaces()
+        self._file = JournalFile(Path(os.fsdecode(path)).absolute())
+        self._name = f"journal={str(self._file.path)!r}"
+        self._by_index = header.items == "index"
+        self._offsets: IndexOffsets | KeyOffsets = IndexOffsets() if self._by_index else KeyOffsets()
+        self._runs = 0
         self.begun: set[str] = set()
-        self.unknown: set[str] = set()
         self.timeout: float = 0.0
         self.job: str = ""
-        self._runs = 0
         try:
-            self._load(identity)
-            self._enter(identity)
+            self._load(header, same_organisation=same_organisation)
+            self._enter(header, timeout)
         except OSError as error:
-            self.file.close()
+            self.close()
             raise JournalError(
                 f"{self._name} can not be read or written: {error.strerror}. Nothing was sent"
             ) from error
         except BaseException:
-            self.file.close()
+            self.close()
             raise
+        self._end = self._file.size
+        self._gathering = _Group()
+        self._gathered = asyncio.Event()
+        self._broken: OSError | None = None
 
-    @property
-    def _name(self) -> str:
-        return f"journal={str(self.file.path)!r}"
+    # Reading
 
-    def find(self, key: str) -> Entry | None:
-        """The last word on an item."""
-        offset = self.places.get(key)
-        if not offset:
-            return None
-        entry = entry_of(self.file.line_at(offset))
-        if entry.item != key:  # pragma: no cover - one chance in 40 million for a million keys
-            raise JournalError(f"the keys {key!r} and {entry.item!r} can not be told apart: rename one of them")
-        return entry
-
-    def note(self, entry: Entry, offset: int) -> None:
-        """A line was written at `offset`."""
-        self.places.put(entry.item, offset)
-        self._count(entry.item, entry.state)
-
-    def _count(self, key: str, state: State) -> None:
-        for states, keys in (("begun", self.begun), ("unknown", self.unknown)):
-            if state == states:
-                keys.add(key)
+    def _load(self, ours: Header, *, same_organisation: bool) -> None:
+        offset = 0
+        for number, line in enumerate(self._file.lines(), 1):
+            if not line.endswith(b"\n"):
+                if number == 1 and not (line.startswith(_START) or _START.startswith(line)):
+                    raise JournalError(f"{self._name} is no journal of a batch: pass another path")
+                self._file.cut(offset)
+            elif number == 1:
+                self.job = self._recognised(line, ours, same_organisation=same_organisation).job
             else:
-                keys.discard(key)
+                self._read_line(line, offset, number)
+            offset += len(line)
 
-    def _load(self, identity: Identity) -> None:
-        rest, offset, number = b"", 0, 0
-        for piece in self.file.chunks():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                number += 1
-                self._take(line, offset, number, identity)
-                offset += len(line) + 1
-        if rest:
-            if not number and not _torn_header(rest):
-                raise JournalError(f"{self._name} is no journal of a batch: pass another path")
-            self.file.cut(offset)
-
-    def _take(self, line: bytes, offset: int, number: int, identity: Identity) -> None:
-        if number == 1:
-            self._recognise(line, identity)
-            return
-        try:
-            record = record_of(line)
-            if isinstance(record, Entry):
-                if identity.items == "index":
-                    _check_index(record.item)
-                self.note(record, offset)
-                return
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise JournalError(
-                f"{self._name} is damaged in line {number} ({error}): mend or remove that line by hand, knowing that an item "
-                "without a line is sent again"
-            ) from None
-        self._runs = record.run
-        self.timeout = max(self.timeout, record.timeout)
-
-    def _recognise(self, line: bytes, identity: Identity) -> None:
+    def _recognised(self, line: bytes, ours: Header, *, same_organisation: bool) -> Header:
+        """The first line, if it is that of this job's journal."""
         if not line.startswith(_START_OF_ANY):
             raise JournalError(f"{self._name} is no journal of a batch: pass another path")
-        version = _version_of(line)
-        if version != VERSION:
+        try:
+            version = msgspec.json.decode(line, type=_AnyHeader).version
+        except msgspec.MsgspecError:
+            version = None
+        if version != _VERSION:
             raise JournalError(
-                f"{self._name} has format {version}; this version of whereby_async reads format {VERSION}"
+                f"{self._name} has format {version}; this version of whereby_async reads format {_VERSION}"
             )
         try:
             header = msgspec.json.decode(line, type=Header)
         except msgspec.MsgspecError as error:
             raise JournalError(f"{self._name} is damaged in line 1 ({error}): pass another path") from None
-        self._compare(header, identity)
-        self.job = header.job
-
-    def _compare(self, header: Header, identity: Identity) -> None:
-        for what, theirs, ours, advice in (
-            ("operation", header.operation, identity.operation, "pass another path for another job"),
-            ("API", header.api, identity.api, "pass another path for another job"),
-            ("way to tell items", header.items, identity.items, "pass key= as in the first run"),
+        for what, its, wanted, advice in (
+            ("operation", header.operation, ours.operation, "pass another path for another job"),
+            ("API", header.api, ours.api, "pass another path for another job"),
+            ("way to tell items", header.items, ours.items, "pass key= as in the first run"),
         ):
-            if theirs != ours:
+            if its != wanted:
                 raise JournalError(
-                    f"{self._name} is of another {what}, {theirs!r}, not {ours!r}: {advice}. Nothing was sent"
+                    f"{self._name} is of another {what}, {its!r}, not {wanted!r}: {advice}. Nothing was sent"
                 )
-        if header.key != identity.key and not identity.any_key:
+        if header.key != ours.key and not same_organisation:
             raise JournalError(
                 f"{self._name} was made with another API key. If it is one of the same organisation, pass "
                 "same_organisation=True; else pass another path. Nothing was sent"
             )
+        return header
 
-    def _enter(self, identity: Identity) -> None:
-        """Write down that a run begins; in a new journal, whose it is."""
+    def _read_line(self, line: bytes, offset: int, number: int) -> None:
+        try:
+            if line.startswith(b'{"run":'):
+                run = _runs.decode(line)
+                self._runs = run.run
+                self.timeout = max(self.timeout, run.timeout)
+                return
+            entry = _entries.decode(line)
+            if self._by_index and not (entry.item.isascii() and entry.item.isdigit()):
+                raise ValueError(f"{entry.item!r} is no index")
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise JournalError(
+                f"{self._name} is damaged in line {number} ({error}): mend or remove that line by hand, knowing that "
+                "an item without a line is sent again"
+            ) from None
+        self._note(entry, offset)
+
+    def _note(self, entry: JournalEntry, offset: int) -> None:
+        self._offsets.put(entry.item, offset)
+        if entry.state == "begun":
+            self.begun.add(entry.item)
+        else:
+            self.begun.discard(entry.item)
+
+    def claim(self, item: Item) -> bool:
+        """Note that the item has come in this run; `False` if its key had come before."""
+        return self._offsets.claim(item.key)
+
+    def known(self, item: Item) -> JournalEntry | None:
+        """The last entry of an item; `None` if there is none.
+
+        Raises:
+            JournalError: The entry is about another item.
+        """
+        offset = self._offsets.get(item.key)
+        if not offset:
+            return None
+        entry = _entries.decode(self._file.line_at(offset))
+        if entry.item != item.key:  # pragma: no cover - one chance in 40 million for a million keys
+            raise JournalError(f"the keys {item.key!r} and {entry.item!r} can not be told apart: rename one of them")
+        if self._by_index and entry.request != _digest(item.request):
+            raise JournalError(
+                f"item {item.index} is not the request that the journal knows by this index: the input has changed "
+                "between the runs (a date such as now plus an hour is enough). Pass the same input again, or key= to "
+                "tell items by"
+            )
+        return entry
+
+    # Writing
+
+    def _enter(self, header: Header, timeout: float) -> None:
+        """Write down that a run begins; in a new journal, the header first."""
         lines = b""
         if not self.job:
-            self.job = secrets.token_hex(8)
-            lines = line_of(
-                Header(
-                    job=self.job,
-                    operation=identity.operation,
-                    api=identity.api,
-                    key=identity.key,
-                    items=identity.items,
-                    made_at=timestamp(),
-                )
-            )
-        run = Run(run=self._runs + 1, at=timestamp(), timeout=identity.timeout)
-        self.file.append(lines + line_of(run))
-        self.file.own()
+            self.job = header.job
+            lines = _line_of(header)
+        self._file.append(lines + _line_of(Run(run=self._runs + 1, at=_now(), timeout=timeout)))
+        self._file.own()
+
+    @property
+    def error(self) -> JournalError | None:
+        """Why the journal can not be written any more; `None` as long as it can."""
+        return None if self._broken is None else self._failure(self._broken)
+
+    async def write(self, item: Item, state: EntryState, **more: Any) -> None:
+        """Write an entry about an item; it is on the disk when this returns.
+
+        Raises:
+            JournalError: It is not.
+        """
+        if self._broken is not None:
+            raise self._failure(self._broken)
+        request = _digest(item.request) if self._by_index else None
+        entry = JournalEntry(item=item.key, state=state, at=_now(), request=request, **more)
+        line = _line_of(entry)
+        offset, self._end = self._end, self._end + len(line)
+        group = self._gathering
+        group.lines.append(line)
+        self._gathered.set()
+        await group.written.wait()
+        if group.error is not None:
+            raise self._failure(group.error)
+        self._note(entry, offset)
+
+    async def run(self) -> None:
+        """Write the lines that gather, until cancelled."""
+        while True:
+            await self._gathered.wait()
+            self._gathered.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        group, self._gathering = self._gathering, _Group()
+        if self._broken is None:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await _in_thread(self._file.append, b"".join(group.lines))
+            except OSError as error:
+                self._broken = error
+        group.error = self._broken
+        group.written.set()
+
+    async def aclose(self) -> None:
+        """Write what has not been written yet, and close the file."""
+        if self._gathering.lines and self._broken is None:
+            await self._flush()
+        await _in_thread(self.close)
+
+    def close(self) -> None:
+        """Close the file; its lock goes with it."""
+        self._file.close()
+
+    def _failure(self, error: OSError) -> JournalError:
+        failure = JournalError(
+            f"{self._name} can not be written: {error.strerror}. No further item is begun; mend the cause and run the "
+            "job again"
+        )
+        failure.__cause__ = error
+        return failure
 
 
-def timestamp() -> str:
-    """Now, for people."""
+async def opened(make: Callable[[], Journal]) -> Journal:
+    """Open a journal in a thread. If the caller is cancelled meanwhile, the journal is closed as soon as it is open."""
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_opened)
+        raise
+
+
+def _close_opened(opening: asyncio.Future[Journal]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """Run blocking work in a thread that the loop knows of, so that a simulated clock waits for it."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
+# What the lines hold
+
+
+def kept(result: object) -> dict[str, str] | None:
+    """What of a result goes into the journal; `None` if nothing does."""
+    if result is None:
+        return {}
+    field = _KEPT.get(type(result))
+    return None if field is None else {type(result).__name__: getattr(result, field)}
+
+
+def restored(result: dict[str, str] | None) -> object:
+    """The result as far as the journal knows it: ids only; `NOT_KEPT` if not at all."""
+    if result == {}:
+        return None
+    for kind, field in _KEPT.items():
+        if result is not None and kind.__name__ in result:
+            return kind(**{field: result[kind.__name__]})
+    return NOT_KEPT
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """What of an error goes into the journal."""
+    text = _LINK.sub(MASK, redact(str(error)))
+    return {
+        "error": type(error).__name__,
+        "status": getattr(error, "status", None),
+        "message": text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…",
+    }
+
+
+def earlier_failure(entry: JournalEntry) -> EarlierFailureError:
+    """The error of an item that failed in an earlier run."""
+    return EarlierFailureError(
+        f"item {entry.item!r} failed in an earlier run ({entry.at}): {entry.error}: {entry.message}; "
+        "pass retry_failed=True to try it again",
+        kind=entry.error or "",
+        status=entry.status,
+    )
+
+
+def _line_of(record: Header | Run | JournalEntry) -> bytes:
+    return _encoder.encode(record) + b"\n"
+
+
+def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def key_digest(api_key: str) -> str:
-    """By what a journal knows an API key again."""
-    return sha256(f"{FORMAT}\0{api_key}".encode()).hexdigest()[:16]
+def _digest(request: Mapping[str, Any]) -> str:
+    """The digest by which a journal recognises a request in each run, whatever the order of its keywords."""
+    return blake2b(msgspec.json.encode(_plain(request), order="sorted"), digest_size=6).hexdigest()
 
 
-def _check_index(item: str) -> None:
-    if not (item.isascii() and item.isdigit()):
-        raise ValueError(f"{item!r} is no index")
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, msgspec.Struct):
+        return [type(value).__name__, _plain(msgspec.structs.asdict(value))]
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in cast("list[object]", value)]
+    return _simple(value)
 
 
-def _torn_header(text: bytes) -> bool:
-    """Whether this may be the beginning of a first line, whose process was killed while it wrote."""
-    return text.startswith(_START) or _START.startswith(text)
-
-
-class _AnyHeader(msgspec.Struct):
-    version: int
-
-
-def _version_of(line: bytes) -> int | None:
-    try:
-        return msgspec.json.decode(line, type=_AnyHeader).version
-    except msgspec.MsgspecError:
-        return None
+def _simple(value: object) -> object:
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str | PurePath):
+        return str(value)
+    if isinstance(value, bytes | bytearray):
+        return blake2b(value, digest_size=16).hexdigest()
+    return type(value).__name__

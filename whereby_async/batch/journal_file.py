@@ -1,9 +1,9 @@
-"""The journal's file as the operating system has it: opened with care, locked, appended durably.
+"""The journal's file: opened with care, locked, and appended to durably.
 
-Anybody who can write into the journal's folder could put something else in its place, so it is opened without following a
-link, and only a plain file will do. It is readable by its owner alone. The lock belongs to the open file, not to the process:
-the kernel lets it go when the process is gone, however it went, and never before; so whoever holds it knows that nobody
-appends beside him, and that the last one to run is dead.
+Anybody who can write into the journal's folder could put something else in its place, so the file is opened without
+following a link, and only a plain file will do. It is readable by its owner alone. The lock belongs to the open file,
+not to the process: the kernel drops it when the process is gone, however it went, and never before. So the process that
+holds the lock knows that no other appends to the file, and that the last one to run is dead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from .failures import JournalError
+from ..errors import WherebyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,17 +27,27 @@ else:
     import fcntl
 
 _OWNER_ONLY: Final = 0o600
-_CHUNK: Final = 1 << 16
 _FAR: Final = 1 << 40
-"""Where on Windows, which locks ranges of bytes against reading too, the one locked byte lies."""
+"""Offset of the one byte that is locked on Windows, where a lock also keeps others from reading those bytes."""
+
+
+class JournalError(WherebyError):
+    """A journal can not be used, or no longer be written.
+
+    Raised when the batch is entered, nothing was sent: the file is no journal, is damaged in its middle, belongs to
+    another job (operation, API, key) or to a newer version, is in use by another process, or can not be opened. Raised
+    by the iteration: the disk is full or gone, or an item is not the one that the journal knows by its index. Then no
+    further item is begun, those under way come out first, and what had happened by then is in the journal or will be
+    looked up at the next run.
+    """
 
 
 class JournalFile:
-    """An open journal.
+    """The open and locked file of a journal.
 
     Attributes:
         path: Where it is.
-        size: Bytes in it that count; what would come next goes there.
+        size: Bytes in it that count; the next line goes there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,21 +60,20 @@ class JournalFile:
         self._lock = threading.Lock()
         self._fd = _opened(path)
         try:
-            _claim(self._fd, path)
+            _lock_descriptor(self._fd, path)
             self.size: int = os.fstat(self._fd).st_size
         except BaseException:
             os.close(self._fd)
             raise
 
-    def chunks(self) -> Iterator[bytes]:
-        """The whole of it, piece by piece."""
-        at = 0
-        while piece := self._read(at, _CHUNK):
-            at += len(piece)
-            yield piece
+    def lines(self) -> Iterator[bytes]:
+        """All lines, each with its line feed; a last line without one was not written to its end."""
+        with open(self._fd, "rb", closefd=False) as file:
+            file.seek(0)
+            yield from file
 
     def line_at(self, offset: int) -> bytes:
-        """The line that begins there, without its end."""
+        """The line that begins at `offset`, without its line feed."""
         line = b""
         while b"\n" not in line and (piece := self._read(offset + len(line), 1024)):
             line += piece
@@ -78,15 +87,15 @@ class JournalFile:
             return os.read(self._fd, size)
 
     def cut(self, size: int) -> None:
-        """Drop what lies behind `size`: a last line that was not written to its end."""
+        """Drop what lies beyond `size`: a last line that was not written to its end."""
         os.ftruncate(self._fd, size)
         self.size = size
 
     def append(self, data: bytes) -> None:
-        """Write, and come back when it is on the disk. From any thread.
+        """Append `data` and return when it is on the disk. Callable from any thread.
 
         Raises:
-            OSError: It could not be written; what was is taken back, if that is possible.
+            OSError: It could not be written; a part that was is cut off again, if that is possible.
         """
         with self._lock:
             rest = memoryview(data)
@@ -102,7 +111,7 @@ class JournalFile:
             self.size += len(data)
 
     def own(self) -> None:
-        """It is ours: for its owner's eyes only from now on, and sure to be found again after a crash."""
+        """Make the file readable by its owner alone, and its name in the folder durable."""
         if sys.platform == "win32":  # pragma: no cover - Windows
             return
         os.fchmod(self._fd, _OWNER_ONLY)
@@ -134,7 +143,7 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _claim(descriptor: int, path: Path) -> None:
+def _lock_descriptor(descriptor: int, path: Path) -> None:
     try:
         if sys.platform == "win32":  # pragma: no cover - Windows
             os.lseek(descriptor, _FAR, os.SEEK_SET)

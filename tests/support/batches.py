@@ -1,4 +1,4 @@
-"""Jobs for these tests, and ways to look at what came of them."""
+"""Jobs for tests of batches, and ways to look at what came of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from whereby_async import WherebyClient
     from whereby_async.batch import Batch, Outcome
+    from whereby_async.models import Meeting
     from whereby_async.testing import FakeWhereby
 
 T = TypeVar("T")
@@ -29,6 +32,15 @@ async def outcomes_of(batch: Batch[T]) -> list[Outcome[T]]:
     async with batch as outcomes:
         found = [outcome async for outcome in outcomes]
     return sorted(found, key=lambda outcome: outcome.index)
+
+
+async def created(
+    whereby: WherebyClient, requests: int | Sequence[dict[str, Any]], **options: Any
+) -> list[Outcome[Meeting]]:
+    """Run a batch of `meetings.create` to its end, of so many or of these requests."""
+    if isinstance(requests, int):
+        requests = creates(requests)
+    return await outcomes_of(whereby.batch(whereby.meetings.create, requests, **options))
 
 
 async def take(batch: Batch[Any], seen: list[Outcome[Any]]) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from batch.jobs import UNTIL, creates, outcomes_of
+from support.batches import UNTIL, creates, outcomes_of
 
-from whereby_async import ConfigurationError, Priority, WherebyClient
+from whereby_async import ConfigurationError, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
@@ -54,7 +54,6 @@ async def test_progress_counts_items_and_points(fake: FakeWhereby, whereby: Wher
 async def test_progress_callback_that_raises_harms_nothing(
     whereby: WherebyClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error in the callback is logged once, and the job goes on."""
 
     def tell(_: Progress) -> None:
         raise ZeroDivisionError
@@ -71,7 +70,6 @@ async def test_progress_callback_that_raises_harms_nothing(
 
 @anyio_test
 async def test_total_is_unknown_for_an_iterator(whereby: WherebyClient) -> None:
-    """Without a length there is neither a total nor an ETA."""
     batch = whereby.batch(whereby.meetings.create, iter(creates(2)))
     await outcomes_of(batch)
     assert (batch.progress.total, batch.progress.eta) == (None, None)
@@ -89,7 +87,7 @@ async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
 
 
 def test_waiting_for_points_has_its_reason() -> None:
-    """`pilot` before anything is known, `empty` in a spent window, `frozen` after a 429, `reserve` behind the others' share."""
+    """`pilot` before anything is known, `empty` in a spent window, `frozen` after a 429, `reserve` near its end."""
     seen: set[str | None] = set()
 
     async def main() -> None:
@@ -136,7 +134,7 @@ def test_estimate_and_eta_tell_the_truth(calls: int) -> None:
 @pytest.mark.parametrize("reserve", [0.1, 0.5])
 @pytest.mark.parametrize("calls", [32, 65])
 def test_estimate_names_the_window_in_which_a_job_ends(calls: int, reserve: float) -> None:
-    """With a reserve a job that fills its last window ends with that, since the reserve melts while nobody else calls."""
+    """With a reserve a job that fills its last window ends with it: the reserve melts while nobody else calls."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
@@ -186,25 +184,5 @@ async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, recorded: Reco
 async def test_estimate_refuses_what_it_can_not_know(
     whereby: WherebyClient, operation: Any, calls: Any, words: str
 ) -> None:
-    """Unknown operations, functions of one's own and odd numbers are refused by name."""
     with pytest.raises(ConfigurationError, match=words):
         whereby.estimate(operation, calls)
-
-
-def test_batch_waits_behind_interactive_calls() -> None:
-    """A call at a screen is served at once while a batch saturates the budget."""
-
-    async def main() -> float:
-        loop = asyncio.get_running_loop()
-        async with FakeWhereby(limit=200, latency=0.1) as fake, fake.client(limiter=PointBudget(200)) as client:
-            web = client.with_options(priority=Priority.INTERACTIVE)
-            worst = 0.0
-            async with client.batch(client.meetings.create, ({"end_date": UNTIL} for _ in range(300))) as outcomes:
-                async for _ in outcomes:
-                    began = loop.time()
-                    if outcomes.progress.done % 40 == 0:
-                        await web.meetings.list()
-                        worst = max(worst, loop.time() - began)
-            return worst
-
-    assert run_simulated(main()) < 1.0
