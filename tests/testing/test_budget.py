@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from whereby_async.testing.budget import (
+from whereby_async.testing.policies import (
     Algorithm,
     AlignedWindow,
     FixedWindow,
@@ -98,8 +98,8 @@ def test_sliding_log_gives_points_back_one_by_one() -> None:
 def test_sliding_log_names_a_period_for_what_never_fits() -> None:
     """A price above the limit is refused for ever; the wait is a whole period."""
     log = SlidingLog(4, 60.0)
-    verdict = log.take(5, 0.0)
-    assert (verdict.allowed, verdict.reset_in, verdict.retry_in) == (False, 0.0, 60.0)
+    decision = log.take(5, 0.0)
+    assert (decision.allowed, decision.reset_in, decision.retry_in) == (False, 0.0, 60.0)
 
 
 @given(CALLS)
@@ -120,8 +120,8 @@ def test_sliding_counter_weighs_the_last_window() -> None:
     counter = SlidingCounter(100, 60.0)
     counter.take(100, 30.0)
     assert counter.take(1, 60.0).allowed is False
-    verdict = counter.take(25, 75.0)
-    assert (verdict.allowed, verdict.remaining) == (True, 0)
+    decision = counter.take(25, 75.0)
+    assert (decision.allowed, decision.remaining) == (True, 0)
     assert counter.take(1, 75.0).retry_in == pytest.approx(0.6)
 
 
@@ -159,11 +159,11 @@ def test_waiting_as_told_is_enough(algorithm: Algorithm, calls: list[tuple[float
     now = 0.0
     for pause, cost in calls:
         now += pause
-        verdict = counted.take(cost, now)
-        assert 0 <= verdict.remaining <= 7
-        assert verdict.reset_in >= 0
-        if not verdict.allowed:
-            now += verdict.retry_in + 1e-6
+        decision = counted.take(cost, now)
+        assert 0 <= decision.remaining <= 7
+        assert decision.reset_in >= 0
+        if not decision.allowed:
+            now += decision.retry_in + 1e-6
             assert counted.take(cost, now).allowed
 
 
@@ -175,20 +175,7 @@ def test_waiting_less_is_not_enough(algorithm: Algorithm, calls: list[tuple[floa
     now = 0.0
     for pause, cost in calls:
         now += pause
-        verdict = counted.take(cost, now)
-        if verdict.retry_in > 0.01:
-            now += verdict.retry_in - 0.01
+        decision = counted.take(cost, now)
+        if decision.retry_in > 0.01:
+            now += decision.retry_in - 0.01
             assert not counted.take(cost, now).allowed
-
-
-@pytest.mark.parametrize(("limit", "period"), [(0, 60.0), (-1, 60.0), (10, 0.0), (10, -1.0)])
-def test_senseless_budget_is_refused(limit: int, period: float) -> None:
-    """A limit or a period that is not above 0 makes no server."""
-    with pytest.raises(ValueError, match="above 0"):
-        policy("fixed", limit, period)
-
-
-def test_unknown_algorithm_is_refused() -> None:
-    """The message names those that there are."""
-    with pytest.raises(ValueError, match="unknown algorithm 'leaky': one of aligned, fixed"):
-        policy("leaky", 10, 60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the point of the test

@@ -370,7 +370,7 @@ def test_marker_is_described(run: Callable[..., Run]) -> None:
     out = run("", "--fixtures").out
     assert "fake_whereby" in out
     assert "whereby_client" in out
-    assert "_whereby_scene" not in out
+    assert "_whereby_pair" not in out
 
 
 def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> None:
@@ -380,7 +380,7 @@ def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> Non
         import sys
 
         loaded = {name for name in sys.modules if name.startswith(("whereby_async", "aiohttp", "msgspec", "yarl"))}
-        plugin = {"whereby_async.testing.pytest_plugin", "whereby_async.testing.asyncio_fixtures"}
+        plugin = {"whereby_async.testing.pytest_plugin"}
         assert loaded - plugin == {"whereby_async", "whereby_async.version", "whereby_async.testing"}
     """
     for options in ((), ("-p", "no:asyncio")):

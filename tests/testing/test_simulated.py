@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from whereby_async import Priority
 from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
-from whereby_async.testing.simulated import simulation
+from whereby_async.testing.clock import simulation
 
 
 def test_ten_minutes_of_budget_take_a_second() -> None:

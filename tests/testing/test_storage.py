@@ -9,7 +9,7 @@ import pytest
 import yarl
 from testing.bare import Bare, jump
 
-from whereby_async.testing.storage import PatternBlob, byte_range
+from whereby_async.testing.object_store import PatternBlob, byte_range
 
 if TYPE_CHECKING:
     from whereby_async.testing import FakeWhereby

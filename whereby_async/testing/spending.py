@@ -43,9 +43,8 @@ class Spending:
         exactly: int | None = None,
         throttled: int | None = None,
     ) -> None:
-        for name, bound in {
-            "at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled
-        }.items():  # fmt: skip
+        bounds = {"at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled}
+        for name, bound in bounds.items():
             if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
                 raise ValueError(f"{name}={bound!r}: pass a whole number from 0, or None")
         if at_least is not None and at_most is not None and at_least > at_most:

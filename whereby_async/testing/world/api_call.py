@@ -1,20 +1,29 @@
-"""One call as the routes see it, what they answer, and how they read a query. Pure."""
+"""One call as the operations see it, what they answer, and how they read a query or a body. Pure."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .wire import Wire, read_cursor, read_date, write_cursor
+from .state import read_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from .requests import UploadedFile
+    from ..requests import UploadedFile
+    from .state import Wire
 
-MAX_PAGE = 100
-"""The most results that one page holds, whatever is asked for."""
+_LARGEST_PAGE = 100
+_DEFAULT_LINK, _LONGEST_LINK = 3600, 43_200
+_NAME_FILTERS: dict[str, Callable[[str, str], bool]] = {
+    "roomName": str.__eq__,
+    "roomName[exact]": str.__eq__,
+    "roomName[startsWith]": str.startswith,
+    "roomName[contains]": str.__contains__,
+}
 
 
 class RefusalError(Exception):
@@ -26,19 +35,19 @@ class RefusalError(Exception):
         self.message = message
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ApiAnswer(msgspec.Struct, frozen=True):
     """A status and what goes into the body as JSON; `None` is no body."""
 
     status: int
     content: Any = None
 
 
-NOTHING = Answer(204)
-"""Done, and nothing to say."""
+DONE = ApiAnswer(204)
+"""The answer that has no body."""
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call.
+class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call. What is wrong with it becomes a `RefusalError` with status 400 where it is read.
 
     Attributes:
         path: The values of the path's parameters, decoded.
@@ -57,32 +66,27 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
     def body(self) -> Wire:
-        """The JSON object in the body.
-
-        Raises:
-            RefusalError: 400: there is none.
-        """
+        """The JSON object in the body."""
         if not isinstance(self.json, dict):
             raise RefusalError(400, "The body must be a JSON object")
         return self.json  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType] - JSON keys are strings
 
-    def required(self, name: str) -> str:
-        """A query parameter that must be there.
+    def ids(self, name: str) -> list[str]:
+        """The list of ids in a field of the body."""
+        try:
+            return msgspec.convert(self.body().get(name), list[str])
+        except msgspec.ValidationError:
+            raise RefusalError(400, f"{name} must be a list of strings") from None
 
-        Raises:
-            RefusalError: 400: it is missing or empty.
-        """
+    def required(self, name: str) -> str:
+        """A query parameter that must be there."""
         value = self.query.get(name)
         if not value:
             raise RefusalError(400, f"Query parameter {name} is required")
         return value
 
     def number(self, name: str, default: int, most: int) -> int:
-        """A query parameter from 1 to `most`.
-
-        Raises:
-            RefusalError: 400: it is no whole number, or out of range.
-        """
+        """A query parameter that is a whole number from 1 to `most`."""
         text = self.query.get(name)
         if text is None:
             return default
@@ -91,11 +95,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
         return int(text)
 
     def date(self, name: str) -> float | None:
-        """A query parameter that is a date, as seconds since 1970.
-
-        Raises:
-            RefusalError: 400: it is no date.
-        """
+        """A query parameter that is a date, as seconds since 1970."""
         text = self.query.get(name)
         if text is None:
             return None
@@ -104,29 +104,35 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             raise RefusalError(400, f"{name} must be a date such as 2025-01-01T00:00:00.000Z")
         return at
 
+    def valid_for(self) -> int:
+        """Seconds for which an access link is to be valid."""
+        return self.number("validForSeconds", _DEFAULT_LINK, _LONGEST_LINK)
 
-def page(call: Call, items: Iterable[Wire], *, default: int = 50) -> Answer:
-    """The page of `items` that the call's `cursor` and `limit` ask for.
+    def wants(self, room_name: str) -> bool:
+        """Whether a room's name fits the `roomName` filters."""
+        return all(fits(room_name, self.query[name]) for name, fits in _NAME_FILTERS.items() if name in self.query)
 
-    Raises:
-        RefusalError: 400: a cursor or a limit that is none.
-    """
-    size = call.number("limit", default, MAX_PAGE)
+
+def known(things: Mapping[str, Wire], key: str, noun: str) -> Wire:
+    """The object of that id, or a 404."""
+    thing = things.get(key)
+    if thing is None:
+        raise RefusalError(404, f"Could not find {noun}")
+    return thing
+
+
+def page(call: ApiCall, items: Iterable[Wire], *, default: int = 50) -> ApiAnswer:
+    """The page of `items` that the call's `cursor` and `limit` ask for."""
+    size = call.number("limit", default, _LARGEST_PAGE)
     text = call.query.get("cursor")
-    offset = read_cursor(text) if text else 0
-    if offset is None:
-        raise RefusalError(400, "Invalid cursor")
+    start = _read_cursor(text) if text else 0
     rows = list(items)
-    end = offset + size
-    return Answer(200, {"results": rows[offset:end], "cursor": write_cursor(end) if end < len(rows) else None})
+    end = start + size
+    return ApiAnswer(200, {"results": rows[start:end], "cursor": _cursor(end) if end < len(rows) else None})
 
 
-def sort(call: Call, items: Iterable[Wire], keys: Mapping[str, Callable[[Wire], Any]]) -> list[Wire]:
-    """`items` in the order of the call's `sortBy=field:asc|desc`, those without a value first.
-
-    Raises:
-        RefusalError: 400: an unknown field or direction.
-    """
+def sort(call: ApiCall, items: Iterable[Wire], keys: Mapping[str, Callable[[Wire], Any]]) -> list[Wire]:
+    """`items` in the order of the call's `sortBy=field:asc|desc`, those without a value first."""
     rows = list(items)
     text = call.query.get("sortBy")
     if not text:
@@ -141,7 +147,7 @@ def sort(call: Call, items: Iterable[Wire], keys: Mapping[str, Callable[[Wire], 
     return rows
 
 
-def fields(names: Iterable[str]) -> dict[str, Callable[[Wire], Any]]:
+def fields(*names: str) -> dict[str, Callable[[Wire], Any]]:
     """Sort keys that read the field of the same name."""
 
     def read(name: str) -> Callable[[Wire], Any]:
@@ -151,25 +157,27 @@ def fields(names: Iterable[str]) -> dict[str, Callable[[Wire], Any]]:
 
 
 def one_of(body: Wire, name: str, allowed: Collection[str]) -> str | None:
-    """A body's field that takes certain words; `None` if it is not there.
-
-    Raises:
-        RefusalError: 400: another word.
-    """
+    """A body's field that takes certain words; `None` if it is not there."""
     value = body.get(name)
     if value is not None and value not in allowed:
         raise RefusalError(400, f"{name} must be one of {', '.join(sorted(allowed))}")
     return value
 
 
-def ids_of(call: Call, name: str) -> list[str]:
-    """A body's list of ids.
+class _Cursor(msgspec.Struct):
+    type: str
+    value: str
 
-    Raises:
-        RefusalError: 400: it is missing or not a list of strings.
-    """
-    ids = call.body().get(name)
+
+def _cursor(offset: int) -> str:
+    return base64.b64encode(msgspec.json.encode(_Cursor("offset", str(offset)))).decode()
+
+
+def _read_cursor(text: str) -> int:
     try:
-        return msgspec.convert(ids, list[str])
-    except msgspec.ValidationError:
-        raise RefusalError(400, f"{name} must be a list of strings") from None
+        cursor = msgspec.json.decode(base64.b64decode(text, validate=True), type=_Cursor)
+        if cursor.type == "offset" and cursor.value.isascii() and cursor.value.isdigit():
+            return int(cursor.value)
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        pass
+    raise RefusalError(400, "Invalid cursor")
