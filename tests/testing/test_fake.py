@@ -1,19 +1,18 @@
-"""The fake server itself: its key, its points and headers, its clock and its records."""
+"""The fake server itself: its options, its key, its points and headers, its clock and its records."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from testing.bare import Bare, jump, jumped, until
+from support.bare import Bare, jump, jumped, until
 
 from whereby_async.limiter import PointBudget, RateLimit
-from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
     from whereby_async.testing import Algorithm, HeaderStyle, RecordedRequest
@@ -188,24 +187,6 @@ async def test_aligned_windows_end_on_the_wall_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "shape"),
-    [
-        ("iso", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
-        ("http_date", r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"),
-        ("epoch", r"\d{10}"),
-        ("epoch_ms", r"\d{13}"),
-        ("js", r"\w{3} \w{3} \d\d \d{4} \d\d:\d\d:\d\d GMT\+0000 \(Coordinated Universal Time\)"),
-    ],
-)
-async def test_reset_is_in_the_style_asked_for(style: HeaderStyle, shape: str) -> None:
-    """On answers and on refusals."""
-    async with FakeWhereby(limit=1, header_style=style) as fake, Bare(fake) as call:
-        assert fake.header_style == style
-        for _ in range(2):
-            assert re.fullmatch(shape, (await call("GET", "/meetings")).headers["X-RateLimit-Reset"])
-
-
-@pytest.mark.parametrize(
     ("style", "names"),
     [
         ("draft_6", {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"}),
@@ -333,12 +314,133 @@ async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
     assert fake.points_spent == 2
 
 
-async def test_listener_is_told_of_every_request(call: Bare, fake: FakeWhereby) -> None:
-    """With its status and with what is left, just before the answer goes out; `None` where the budget was not asked."""
-    told: list[RecordedRequest] = []
-    fake.subscribe(told.append)
+async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> None:
+    """Good, refused, unknown and dropped ones, with status, points and points left, before the client has the answer."""
+    heard: list[RecordedRequest] = []
+    fake.subscribe(heard.append)
     await call("GET", "/meetings")
-    await call("DELETE", "/meetings/1")
+    await call("GET", "/meetings/1")
     await call("GET", "/nowhere")
-    assert [(record.status, record.remaining) for record in told] == [(200, 999), (204, 997), (404, None)]
-    assert told == fake.requests
+    assert [(r.operation, r.status, r.points, r.remaining) for r in heard] == [
+        ("meetings.list", 200, 1, 999),
+        ("meetings.get", 404, 1, 998),
+        ("", 404, 0, None),
+    ]
+    assert heard == fake.requests
+
+
+async def test_cleared_log_is_told_on(call: Bare, fake: FakeWhereby) -> None:
+    """A listener may clear the log each time, and still hears of the next."""
+    statuses: list[int] = []
+
+    def listen(record: RecordedRequest) -> None:
+        statuses.append(record.status)
+        fake.clear()
+
+    fake.subscribe(listen)
+    fake.faults.add(Fault(status=503))
+    await call("GET", "/meetings")
+    await call("GET", "/meetings")
+    assert statuses == [503, 200]
+    assert fake.requests == []
+
+
+async def _durations(fake: FakeWhereby, count: int = 20) -> list[float]:
+    clock = asyncio.get_running_loop().time
+    took: list[float] = []
+    async with Bare(fake) as call:
+        for _ in range(count):
+            began = clock()
+            await call("GET", "/meetings")
+            took.append(round(clock() - began, 3))
+    return took
+
+
+def test_latency_is_drawn_between_bounds() -> None:
+    """Other seconds for each request, the same ones for the same seed."""
+
+    async def main(seed: int) -> list[float]:
+        async with FakeWhereby(latency=(0.5, 2.0), seed=seed) as fake:
+            return await _durations(fake)
+
+    first, again, other = (run_simulated(main(seed)) for seed in (1, 1, 2))
+    assert first == pytest.approx(again, abs=0.01)
+    assert first != pytest.approx(other, abs=0.01)
+    assert 0.5 <= min(first) < max(first) <= 2.01
+    assert max(first) - min(first) > 0.5
+
+
+def test_latency_can_be_asked_for() -> None:
+    """A function is called once for each request."""
+    answers = iter([1.0, 3.0])
+
+    async def main() -> list[float]:
+        async with FakeWhereby() as fake:
+            fake.latency = lambda: next(answers)
+            return await _durations(fake, 2)
+
+    assert run_simulated(main()) == pytest.approx([1.0, 3.0], abs=0.01)
+
+
+@pytest.mark.parametrize("latency", [-1.0, (2.0, 1.0), (-1.0, 1.0), float("inf"), float("nan")])
+async def test_latency_that_is_none_is_refused(fake: FakeWhereby, latency: Any) -> None:
+    """At the start and later; the old one stays."""
+    for give in (lambda: FakeWhereby(latency=latency), lambda: setattr(fake, "latency", latency)):
+        with pytest.raises(ValueError, match=r"latency is seconds, or the least and the most"):
+            give()
+    assert fake.latency == 0.0
+
+
+async def test_only_the_newest_requests_are_kept() -> None:
+    """With `keep`, memory has a bound; totals go on, and a request that was forgotten in mid-flight stays so."""
+    async with FakeWhereby(keep=2) as fake, Bare(fake) as call:
+        fake.faults.add(Fault(answer_delay=60.0))
+        waiting = asyncio.ensure_future(call("GET", "/meetings"))
+        await until(lambda: fake.requests and fake.requests[0].acted)
+        for number in range(3):
+            await call("GET", f"/meetings/{number}")
+        jump(60.0)
+        assert (await waiting).status == 200
+        assert [record.path for record in fake.requests] == ["/v1/meetings/1", "/v1/meetings/2"]
+        assert fake.points_spent == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"keep": -1}, "keep=-1: pass a whole number from 0"),
+        ({"header_style": "isoo"}, "unknown header style 'isoo': did you mean 'iso'"),
+        ({"header_style": "rfc"}, "unknown header style 'rfc': one of iso"),
+        ({"algorithm": "sliding_lag"}, "unknown algorithm 'sliding_lag': did you mean 'sliding_log'"),
+        ({"algorithm": "leaky"}, "unknown algorithm 'leaky': one of aligned, fixed"),
+        ({"costs": {"insights.rooms": -1}}, "a price must not be below 0 points: -1 for insights.rooms"),
+        ({"limit": 0}, "limit=0: pass a whole number above 0"),
+        ({"limit": 1.5}, "limit=1.5"),
+        ({"limit": -1}, "limit=-1: pass a whole number above 0"),
+        ({"period": 0.0}, "period=0.0: pass seconds above 0"),
+        ({"period": -1.0}, "period=-1.0: pass seconds above 0"),
+        ({"period": float("nan")}, "period=nan: pass seconds above 0"),
+        ({"processing_time": -1}, "processing_time=-1: pass seconds from 0"),
+        ({"port": -1}, "port=-1: pass a whole number from 0 to 65535"),
+        ({"api_key": ""}, "api_key='': pass text"),
+        ({"clock_skew": float("inf")}, "clock_skew=inf: pass seconds"),
+        ({"latency": (1.0, 2.0, 3.0)}, "latency is seconds, or the least and the most of them"),
+    ],
+)
+def test_option_that_makes_no_sense_is_refused(options: dict[str, Any], words: str) -> None:
+    """At construction, with the value and the way out."""
+    with pytest.raises(ValueError, match=words):
+        FakeWhereby(**options)
+
+
+async def test_thing_that_there_is_not_is_told(fake: FakeWhereby) -> None:
+    """With its id, and how to make one."""
+    for ask, noun in (
+        (lambda: fake.add_participant("x"), "session"),
+        (lambda: fake.add_transcription(recording_id="x"), "recording"),
+        (lambda: fake.add_summary("x"), "transcription"),
+        (lambda: fake.finish_transcription("x"), "transcription"),
+        (lambda: fake.finish_summary("x"), "summary"),
+    ):
+        with pytest.raises(KeyError, match=f"no {noun} with the id 'x': there are 0; add_{noun} makes one"):
+            ask()

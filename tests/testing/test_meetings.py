@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testing.bare import Bare, jump
+from support.bare import Bare, jump
 
 if TYPE_CHECKING:
     from whereby_async.testing import FakeWhereby
@@ -205,3 +205,14 @@ async def test_meetings_can_be_filtered_by_name(call: Bare, fake: FakeWhereby) -
     assert [meeting["meetingId"] for meeting in (await call("GET", path)).content["results"]] == [wanted]
     fake.ignores_name_filter = True
     assert len((await call("GET", path)).content["results"]) == 2
+
+
+async def test_cursor_skips_rows_when_rows_before_it_vanish(call: Bare, fake: FakeWhereby) -> None:
+    """A cursor is an offset: a row that is deleted or expires while one pages shifts the rest, and one is not seen."""
+    rooms = [fake.add_meeting(room_name=f"/{number}", end_date=1800.0 * number) for number in range(4)]
+    first = (await call("GET", "/meetings?limit=2")).content
+    await call("DELETE", f"/meetings/{rooms[1]['meetingId']}")
+    second = (await call("GET", f"/meetings?limit=2&cursor={first['cursor']}")).content
+    assert [row["roomName"] for row in first["results"] + second["results"]] == ["/0", "/1", "/3"]
+    jump(3600.0 + 1.0)
+    assert [row["roomName"] for row in (await call("GET", "/meetings")).content["results"]] == ["/2", "/3"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from testing.bare import Bare, jump
+from support.bare import Bare, jump
 
 from whereby_async.testing import Backdrop, RoomTheme
 

@@ -9,7 +9,7 @@ import pytest
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from testing.bare import Bare
+    from support.bare import Bare
 
     from whereby_async.testing import FakeWhereby
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from testing.bare import Bare
+    from support.bare import Bare
 
 pytestmark = pytest.mark.anyio
 

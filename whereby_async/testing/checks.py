@@ -42,8 +42,13 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
     Raises:
         ValueError: It is not.
     """
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not math.isfinite(seconds) or seconds < least or (above and seconds == least):  # type: ignore[arg-type,operator]  # a number, as asked
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or seconds < least
+        or (above and seconds == least)
+    ):
         bounds = f" above {least:g}" if above else f" from {least:g}" if math.isfinite(least) else ""
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
 

@@ -132,7 +132,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._worked)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """As ever, but time stands still until the threads are done, however long the runner would wait for them."""
         self._jumping.working += 1
         try:

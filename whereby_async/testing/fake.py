@@ -55,8 +55,8 @@ class FakeWhereby(World):
         algorithm: How it counts points; see `whereby_async.testing.Algorithm`.
         header_style: How it writes its rate-limit headers: the format of `X-RateLimit-Reset`, or the draft of the IETF
             whose fields it sends instead; `none` leaves out all of them. See `whereby_async.testing.HeaderStyle`.
-        latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such as
-            `(0.05, 0.2)` draws them for each request, and a function is asked for them.
+        latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such
+            as `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3
             for POST and PUT.
         clock_skew: Seconds by which its wall clock is ahead of this machine's.
@@ -185,8 +185,8 @@ class FakeWhereby(World):
 
     def __enter__(self) -> Never:
         raise TypeError(
-            "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does not"
-            " await"
+            "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does"
+            " not await"
         )
 
     def __exit__(self, *_: object) -> None:
@@ -363,7 +363,7 @@ class FakeWhereby(World):
             await what_is_to_be_tested()
         ```
 
-        What others take by `spend` does not count. Requests count as they arrive: await within the block what it starts.
+        What others take by `spend` does not count. Requests count as they arrive: await in the block what it starts.
 
         Args:
             at_most: The most points that it may spend, those burned by refused requests among them.

@@ -49,9 +49,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         operation: The operation's name, such as `meetings.create`; `storage` for downloads; `None` for any operation.
         when: Takes only requests of which this is true, such as
-            `lambda request: (request.json or {}).get("isLocked")`; a request without a JSON body has `json` `None`. If it
-            raises, the fault does not take the request, and the error is raised at the server's exit, or by the pytest
-            plugin when the test is over.
+            `lambda request: (request.json or {}).get("isLocked")`; a request without a JSON body has `json` `None`. If
+            it raises, the fault does not take the request, and the error is raised at the server's exit, or by the
+            pytest plugin when the test is over.
         times: How many requests it takes; `None` for all.
         skip: Let so many matching requests pass first: `skip=2` begins with the third.
         status: Answer with this status and `body`, or with `{"error": …}` if there is no `body`.
@@ -62,8 +62,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         delay: Seconds that the request lies with the server before it acts. A client that has gone away by then does
             not stop it: the server acts late.
         answer_delay: Seconds between acting and answering. Others are served meanwhile: answers overtake one another.
-        acts_in: Let the world change only so many seconds after the answer went out, or the connection ended. The answer
-            must not depend on it: give a `status`, `body`, `redirect`, `raw` or `drop` too.
+        acts_in: Let the world change only so many seconds after the answer went out, or the connection ended. The
+            answer must not depend on it: give a `status`, `body`, `redirect`, `raw` or `drop` too.
         drop: Close the connection with a reset, `before` or `after` acting.
         truncate: Announce the whole answer, send so many bytes of its body, and close.
         drip: Seconds between one byte of the body and the next.
@@ -260,11 +260,7 @@ class FaultPlan(PlannedFaults[Fault]):
         return [fault for fault, seen in plan if fault.times or (fault.times is None and seen <= fault.skip)]
 
     def take(self, request: RecordedRequest) -> Fault | None:
-        """The fault for a request that has come, or `None`; its turn is used up.
-
-        Args:
-            request: The request, as it stands in `FakeWhereby.requests` so far.
-        """
+        """The fault for a request that has come, or `None`; its turn is used up."""
         return self._take(lambda fault: self._matches(fault, request))
 
     def _matches(self, fault: Fault, request: RecordedRequest) -> bool:

@@ -91,11 +91,9 @@ def link_problem(path: str, query: str, now: float) -> str | None:
 
 
 def byte_range(header: str | None, size: int) -> range | None:
-    """The bytes that a `Range` header asks for; empty if the file has none of them.
+    """The bytes that a `Range` header asks for, none if they lie beyond the end; `None`: the whole file.
 
-    Returns:
-        The range, or `None` without a header, and with one that is malformed or asks for several ranges: the whole
-        file then.
+    The whole file is served without a header, and with one that is malformed or asks for several ranges.
     """
     asked = _RANGE.fullmatch(header.strip()) if header else None
     if asked is None or asked.groups() == ("", ""):

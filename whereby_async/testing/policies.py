@@ -121,13 +121,7 @@ class FixedWindow(PointPolicy):
 
 
 class AlignedWindow(FixedWindow):
-    """A fixed window on the clock's own periods: it ends where `now + phase` is a multiple of the period.
-
-    Args:
-        limit: Points per period.
-        period: Seconds.
-        phase: What to add to `now` to get the time that the windows are aligned to, such as the wall clock's.
-    """
+    """A fixed window on the clock's own periods: it ends where `now + phase` is a multiple of the period."""
 
     def __init__(self, limit: int, period: float, *, phase: float = 0.0) -> None:
         super().__init__(limit, period)
@@ -233,13 +227,7 @@ _POLICIES: dict[str, Callable[[int, float], PointPolicy]] = {
 
 
 def policy(algorithm: Algorithm, limit: int, period: float, *, phase: float = 0.0) -> PointPolicy:
-    """The policy of that name.
-
-    Args:
-        algorithm: Its name.
-        limit: Points per period.
-        period: Seconds.
-        phase: For `aligned`: what to add to `now` to get the wall clock's time.
+    """The policy of that name; `aligned` adds `phase` to `now` to get the wall clock's time.
 
     Raises:
         ValueError: No such algorithm.
@@ -252,13 +240,10 @@ def policy(algorithm: Algorithm, limit: int, period: float, *, phase: float = 0.
 
 
 class PriceList(dict[str, int]):
-    """Prices in points by operation: a dictionary that has every operation, and no others.
-
-    Args:
-        over: Prices over the documented ones.
+    """Prices in points by operation: the documented ones, with `over` over them. It has every operation, and no others.
 
     Raises:
-        TypeError: A price that is no whole number; one that is to be taken away.
+        TypeError: A price that is no whole number, or one that is to be taken away.
         ValueError: An operation that there is not, or a price below 0.
     """
 
@@ -343,14 +328,7 @@ def milliseconds_left(decision: Decision) -> int:
 
 
 def rate_limit_headers(style: HeaderStyle, decision: Decision, wall: float, period: float) -> dict[str, str]:
-    """The headers of an answer.
-
-    Args:
-        style: How they are written.
-        decision: What the budget said.
-        wall: The server's wall time at which it said so, in seconds since 1970.
-        period: Seconds of a window; the drafts' fields have it, rounded up to whole seconds.
-    """
+    """The headers of an answer: what the budget decided at a wall time, with windows of `period` seconds."""
     if style == "none":
         return {}
     if style in _RESET:

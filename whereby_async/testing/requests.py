@@ -125,7 +125,7 @@ def _json_of(request: web.BaseRequest, body: bytes) -> Any:
 
 
 def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], tuple[UploadedFile, ...]]:
-    """The text fields and the files of a multipart body. A part without a file name is a field; a broken one is left out."""
+    """The fields and the files of a multipart body: a part without a file name is a field, a broken one is left out."""
     boundary = _parameters("content-type", content_type).get_param("boundary", header="content-type")
     if not isinstance(boundary, str) or not boundary:
         return {}, ()

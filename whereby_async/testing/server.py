@@ -72,52 +72,24 @@ def json_answer(status: int, content: object, headers: Mapping[str, str] | None 
     return HttpAnswer(status=status, headers=given, blob=BytesBlob(msgspec.json.encode(content)))
 
 
-class ServedRequest:
-    """One request and what becomes of it, as the log shows it from its arrival on.
+class ServedRequest(msgspec.Struct, kw_only=True):
+    """One request on its way through the server.
 
-    Args:
+    Attributes:
         request: The request.
-        record: What has come.
         latency: Seconds that it takes, both ways together.
-        log: The log; the request is put into it.
-        number: The request's number in it.
+        number: Its number in the log.
+        record: What the log says of it.
     """
 
-    def __init__(
-        self,
-        request: web.BaseRequest,
-        record: RecordedRequest,
-        latency: float,
-        log: dict[int, RecordedRequest],
-        number: int,
-    ) -> None:
-        self.request = request
-        self.record = record
-        self.latency = latency
-        self._log = log
-        self._number = number
-        log[number] = record
-
-    def note(self, **changes: Any) -> None:
-        """Write down what has become of it."""
-        self.record = msgspec.structs.replace(self.record, **changes)
-        if self._number in self._log:
-            self._log[self._number] = self.record
+    request: web.BaseRequest
+    latency: float
+    number: int
+    record: RecordedRequest
 
 
 class Service:
-    """The fake service behind the socket.
-
-    Args:
-        world: What it knows.
-        clock: Its clock.
-        policy: How it counts points.
-        costs: Prices over the documented ones.
-        header_style: How it writes its rate-limit headers.
-        latency: Seconds that requests take.
-        seed: Where chance begins, for a latency between bounds.
-        keep: The most requests that are kept in the log, the newest ones; `None` for all.
-    """
+    """The fake service behind the socket; its options are those of `FakeWhereby`."""
 
     def __init__(  # noqa: PLR0913 - the options of a server
         self,
@@ -237,7 +209,7 @@ class Service:
         fault = self.faults.take(served.record) or _NO_FAULT
         await _pause(fault.delay)
         answer = file_answer(self._world, request, path.removeprefix(_STORAGE_PATH))
-        served.note(acted=answer.status in {200, 206})
+        self._note(served, acted=answer.status in {200, 206})
         answer.headers["Date"] = http_date(self._clock.wall())
         return await self._finish(served, answer, fault)
 
@@ -245,17 +217,23 @@ class Service:
         record = await read_request(request, operation, template)
         self._world.move_on()
         self._count += 1
-        served = ServedRequest(request, record, latency, self.log, self._count)
+        self.log[self._count] = record
         while self._keep is not None and len(self.log) > self._keep:
             del self.log[next(iter(self.log))]
-        return served
+        return ServedRequest(request=request, latency=latency, number=self._count, record=record)
+
+    def _note(self, served: ServedRequest, **changes: Any) -> None:
+        """Write into the log what has become of a request; one that was forgotten stays so."""
+        served.record = msgspec.structs.replace(served.record, **changes)
+        if served.number in self.log:
+            self.log[served.number] = served.record
 
     async def _finish(self, served: ServedRequest, answer: HttpAnswer, fault: Fault) -> web.StreamResponse:
         answer = _altered(answer, fault)
         await _pause(fault.answer_delay)
         await _pause(served.latency / 2)
         silent = fault.drop is not None or fault.raw is not None
-        served.note(status=0 if silent else answer.status)
+        self._note(served, status=0 if silent else answer.status)
         for listener in self.listeners:
             listener(served.record)
         return await _send(served.request, answer, fault)
@@ -284,7 +262,7 @@ class Service:
         with self._charging:
             decision = self.policy.take(price, self._clock.elapsed())
         self.points_spent += decision.charged
-        served.note(points=decision.charged, remaining=decision.remaining)
+        self._note(served, points=decision.charged, remaining=decision.remaining)
         charge = Charge(operation=route.operation, points=decision.charged, throttled=not decision.allowed)
         for spending in list(self.watching):
             spending.charges.append(charge)
@@ -318,7 +296,7 @@ class Service:
             answer = route.act(self._world, call)
         except RefusalError as refusal:
             return json_answer(refusal.status, {"error": refusal.message})
-        served.note(acted=True)
+        self._note(served, acted=True)
         return json_answer(answer.status, answer.content)
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 TcpPoint: TypeAlias = Literal["connect", "request", "answer", "body"]
-"""Where a `TcpFault` strikes: as the connection is accepted, in the bytes of the request, in those of the answer from its
-first one on, or in those of the answer's body."""
+"""Where a `TcpFault` strikes: as the connection is accepted, in the bytes of the request, in those of the answer from
+its first one on, or in those of the answer's body."""
 
 _PIECE = 1 << 16
 _BACKLOG = 4096
@@ -61,11 +61,7 @@ class TcpFaultPlan(PlannedFaults[TcpFault]):
     """The faults to come, in the order in which they were added; the first that matches takes a connection or turn."""
 
     def take(self, *, connecting: bool) -> TcpFault | None:
-        """The fault for a connection or a turn that begins, or `None`; its turn is used up.
-
-        Args:
-            connecting: It is a connection.
-        """
+        """The fault for a connection, or else for a turn, that begins; `None` if there is none. Its turn is used up."""
         return self._take(lambda fault: (fault.at == "connect") is connecting)
 
 
@@ -73,7 +69,8 @@ class Acceptor:
     """Accepts connections at a port, in a task, and can stop without leaving one half accepted.
 
     `loop.create_server` may lose a connection that comes in at the very moment of closing: it is accepted, and then
-    nobody owns its socket. So this task is not cancelled. A flag tells it to stop, and a connection of our own wakes it.
+    nobody owns its socket. So this task is not cancelled: a flag tells it to stop, and a connection of our own wakes
+    it.
 
     Args:
         sock: A bound socket; it is closed when accepting stops.

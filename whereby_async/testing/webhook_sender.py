@@ -33,14 +33,14 @@ FAKE_WEBHOOK_SECRET = "fake-webhook-secret"  # noqa: S105 - it guards nothing
 """The secret that a webhook sender signs with unless told otherwise."""
 
 _FIRST_ROOM: Final = 50_000_001
-"""Below all ids of meetings."""
+"""The first id of a room without a meeting: each keeps its own for good, and all are below those of meetings."""
 
 
 class Events:
-    """Makes webhook events; `FakeWhereby.events` is one.
+    """Makes webhook events that fit a fake's world; `FakeWhereby.events` is one.
 
     Each method returns the event as it goes out, a dictionary in the API's spelling: `id`, `apiVersion`, `createdAt`,
-    `type` and `data`. What is not given fits the fake's world: the room's meeting, the session that runs there.
+    `type` and `data`. What is not given is taken from the world: the room's meeting, the session that runs there.
     Keywords beyond those that a method names are keys of `data`, in the API's spelling and over all others:
     `client_joined("/x", displayName=None)`. The rest of an event is changed as in any dictionary:
     `event | {"createdAt": "2025-01-01T00:00:00.000Z"}`.
@@ -134,7 +134,7 @@ class Events:
     def session_started(self, room_name: str | None = None, **data: Any) -> Wire:
         """`room.session.started`: the second person has come in.
 
-        In a room without a session of the fake's world one is made up, for the events of that room until it has ended.
+        In a room without a session in the fake's world one is made up, for the events of that room until it has ended.
         """
         name = _room(room_name)
         session_id = self._session_in(name) or self._running.setdefault(name, new_id())
@@ -157,15 +157,11 @@ class Events:
             transcription: What `add_transcription` gave; by default one that the API does not know.
             data: More keys of `data`.
         """
-        return self.event("transcription.started", **(self._transcription(transcription, "in_progress") | data))
+        told = self._transcription(transcription, "in_progress")
+        return self.event("transcription.started", **(told | data))
 
     def transcription_finished(self, transcription: Mapping[str, Any] | None = None, **data: Any) -> Wire:
-        """`transcription.finished`: it is ready.
-
-        Args:
-            transcription: What `add_transcription` gave; by default one that the API does not know.
-            data: More keys of `data`.
-        """
+        """`transcription.finished`: it is ready; the arguments are those of `transcription_started`."""
         told = self._transcription(transcription, "ready")
         given = _added(transcription, "transcription")
         told["filename"] = given.get("filename") or f"{told['roomName'].lstrip('/')}-{self._world.date(-60.0)}.md"
@@ -182,14 +178,8 @@ class Events:
         error: str = "The transcription could not be made",
         **data: Any,
     ) -> Wire:
-        """`transcription.failed`.
-
-        Args:
-            transcription: What `add_transcription` gave; by default one that the API does not know.
-            error: Why.
-            data: More keys of `data`.
-        """
-        told = {**self._transcription(transcription, "failed"), "error": error}
+        """`transcription.failed`, and why; the other arguments are those of `transcription_started`."""
+        told = self._transcription(transcription, "failed") | {"error": error}
         return self.event("transcription.failed", **(told | data))
 
     def recording_finished(self, recording: Mapping[str, Any] | None = None, **data: Any) -> Wire:
@@ -200,7 +190,7 @@ class Events:
             data: More keys of `data`.
         """
         given = _added(recording, "recording")
-        name = given.get("roomName") or _new_room()
+        name = given.get("roomName") or _room(None)
         told = {
             "recordingId": given.get("recordingId") or new_id(),
             "roomName": name,
@@ -232,16 +222,14 @@ class Events:
         name = _room(room_name)
         meetings = [key for key, meeting in list(self._world.meetings.items()) if meeting["roomName"] == name]
         where = {
-            "meetingId": meetings[-1] if meetings else self._own_id(name),
+            "meetingId": meetings[-1]
+            if meetings
+            else self._rooms.setdefault(name, str(_FIRST_ROOM + len(self._rooms))),
             "roomName": name,
             "subdomain": self._world.subdomain,
             "roomSessionId": self._session_in(name),
         }
         return self.event(event_type, **(where | told | data))
-
-    def _own_id(self, room_name: str) -> str:
-        """A permanent room's id: its own for good, and none that a meeting gets."""
-        return self._rooms.setdefault(room_name, str(_FIRST_ROOM + len(self._rooms)))
 
     def _session_in(self, room_name: str) -> str | None:
         """The room's newest session; in a room without any, the one that has been made up and runs."""
@@ -253,7 +241,7 @@ class Events:
         given = _added(transcription, "transcription")
         return {
             "transcriptionId": given.get("transcriptionId") or new_id(),
-            "roomName": given.get("roomName") or _new_room(),
+            "roomName": given.get("roomName") or _room(None),
             "roomSessionId": given.get("roomSessionId") or new_id(),
             "type": given.get("type", "LIVE_TRANSCRIPTION"),
             "status": status,
@@ -262,17 +250,13 @@ class Events:
 
 def _room(room_name: str | None) -> str:
     """A room's path; a new room's if none was named."""
-    return room_path(room_name) if room_name else _new_room()
+    return room_path(room_name or new_id())
 
 
 def _added(thing: Mapping[str, Any] | None, noun: str) -> Mapping[str, Any]:
     if not isinstance(thing, Mapping | None):
         raise TypeError(f"{noun} is what add_{noun} gave, a dictionary, not {thing!r}; an id alone goes in {noun}Id=")
     return thing or {}
-
-
-def _new_room() -> str:
-    return room_path(new_id())
 
 
 def _person(

@@ -88,16 +88,9 @@ _PATTERNS = tuple((_pattern(route.template), route) for route in ROUTES)
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | int:
-    """The route of a request, and its path's parameters.
+    """The route of a request, and its path's parameters; or a status: 404 for no such path, 405 for another method.
 
-    A room's name may stand in the path bare, after a double slash, or with its slash encoded.
-
-    Args:
-        method: The HTTP method.
-        path: The path below the base URL, still encoded.
-
-    Returns:
-        The route and the decoded parameters, or a status: 404 for no such path, 405 for a path with other methods.
+    A room's name may stand in the (still encoded) path bare, after a double slash, or with its slash encoded.
     """
     status = 404
     for pattern, route in _PATTERNS:

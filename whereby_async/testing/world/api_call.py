@@ -121,6 +121,14 @@ def known(things: Mapping[str, Wire], key: str, noun: str) -> Wire:
     return thing
 
 
+def remove(ids: Iterable[str], *kinds: dict[str, Any]) -> ApiAnswer:
+    """Delete the objects of these ids, as far as there are any, of each kind: objects and their files."""
+    for each in kinds:
+        for key in ids:
+            each.pop(key, None)
+    return DONE
+
+
 def page(call: ApiCall, items: Iterable[Wire], *, default: int = 50) -> ApiAnswer:
     """The page of `items` that the call's `cursor` and `limit` ask for."""
     size = call.number("limit", default, _LARGEST_PAGE)

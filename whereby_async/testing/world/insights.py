@@ -9,7 +9,7 @@ from .api_call import ApiAnswer, RefusalError, fields, page, sort
 from .state import Moment, State, Wire, at_of, found, later, length_of, new_id, room_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from .api_call import ApiCall
 
@@ -64,7 +64,9 @@ class SessionWorld(State):
         key, end = new_id(), later(start, duration) if ended else None
         self.sessions[key] = {"roomSessionId": key, "roomName": name, "startedAt": start, "endedAt": end}
         self.participants[key] = []
-        for guest in _names(participants):
+        if isinstance(participants, int):
+            participants = [_GUESTS[number % len(_GUESTS)] for number in range(participants)]
+        for guest in participants:
             self.add_participant(key, display_name=guest)
         return dict(self.sessions[key])
 
@@ -206,12 +208,6 @@ def _totals(world: SessionWorld, sessions: Collection[Wire]) -> Wire:
 
 def _minutes_there(person: Wire, now: float) -> int:
     return math.ceil(max(0.0, at_of(person, "leftAt", now) - at_of(person, "joinedAt", now)) / 60)
-
-
-def _names(participants: int | Sequence[str]) -> Iterable[str]:
-    if isinstance(participants, int):
-        return (_GUESTS[number % len(_GUESTS)] for number in range(participants))
-    return participants
 
 
 def _row(participant: Wire) -> Wire:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .api_call import DONE, ApiAnswer, RefusalError, one_of, page
+from .api_call import ApiAnswer, RefusalError, one_of, page, remove
 from .state import Moment, State, Wire, at_of, new_id, read_date, room_path
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def list_all(world: MeetingWorld, call: ApiCall) -> ApiAnswer:
 
 def delete(world: MeetingWorld, call: ApiCall) -> ApiAnswer:
     """`DELETE /meetings/{meetingId}`: everybody is out, and a second time is as good as the first."""
-    world.meetings.pop(call.path["meetingId"], None)
-    return DONE
+    return remove([call.path["meetingId"]], world.meetings)
 
 
 def _shown(meeting: Wire, wanted: Iterable[str]) -> Wire:
@@ -155,9 +154,10 @@ def _queried_fields(call: ApiCall) -> list[str]:
 
 
 def _known_fields(names: Any) -> list[str]:
-    if not isinstance(names, list) or any(name not in _ON_REQUEST for name in names):  # pyright: ignore[reportUnknownVariableType] - JSON
+    wanted: list[str] = names if isinstance(names, list) else [""]
+    if any(name not in _ON_REQUEST for name in wanted):
         raise RefusalError(400, f"fields must be a list of {', '.join(_ON_REQUEST)}")
-    return names  # pyright: ignore[reportUnknownVariableType] - all of them are known names
+    return wanted
 
 
 def _check_types(body: Wire) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..checks import require_count, require_seconds
 from ..object_store import BytesBlob, PatternBlob
-from .api_call import DONE, ApiAnswer, RefusalError, fields, known, page, sort
+from .api_call import ApiAnswer, RefusalError, fields, known, page, remove, sort
 from .state import Moment, State, Wire, later, length_of, new_id
 
 if TYPE_CHECKING:
@@ -88,15 +88,12 @@ def get(world: RecordingWorld, call: ApiCall) -> ApiAnswer:
 
 def delete(world: RecordingWorld, call: ApiCall) -> ApiAnswer:
     """`DELETE /recordings/{recordingId}`: a second time is as good as the first."""
-    _remove(world, call.path["recordingId"])
-    return DONE
+    return remove([call.path["recordingId"]], world.recordings, world.files)
 
 
 def bulk_delete(world: RecordingWorld, call: ApiCall) -> ApiAnswer:
     """`POST /recordings/bulk-delete`: unknown ids are no error."""
-    for recording_id in call.ids("recordingIds"):
-        _remove(world, recording_id)
-    return DONE
+    return remove(call.ids("recordingIds"), world.recordings, world.files)
 
 
 def link(world: RecordingWorld, call: ApiCall) -> ApiAnswer:
@@ -106,8 +103,3 @@ def link(world: RecordingWorld, call: ApiCall) -> ApiAnswer:
     if recording_id not in world.files:
         raise RefusalError(403, "Access links are available for Whereby-hosted recordings only")
     return ApiAnswer(200, world.access_link(recording_id, valid_for, call.origin))
-
-
-def _remove(world: RecordingWorld, recording_id: str) -> None:
-    if world.recordings.pop(recording_id, None) is not None:
-        world.files.pop(recording_id, None)

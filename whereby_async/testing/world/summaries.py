@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .api_call import DONE, ApiAnswer, RefusalError, fields, known, one_of, page, sort
+from .api_call import ApiAnswer, RefusalError, fields, known, one_of, page, remove, sort
 from .state import State, Wire, found, length_of, new_id
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def get(world: SummaryWorld, call: ApiCall) -> ApiAnswer:
 
 def delete(world: SummaryWorld, call: ApiCall) -> ApiAnswer:
     """`DELETE /summaries/{summaryId}`: a second time is as good as the first."""
-    world.summaries.pop(call.path["summaryId"], None)
-    return DONE
+    return remove([call.path["summaryId"]], world.summaries)
 
 
 def _text(template: str) -> Wire:

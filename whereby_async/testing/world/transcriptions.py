@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..object_store import BytesBlob
-from .api_call import DONE, ApiAnswer, RefusalError, fields, known, page, sort
+from .api_call import ApiAnswer, RefusalError, fields, known, page, remove, sort
 from .state import Moment, State, Wire, found, later, length_of, new_id
 
 if TYPE_CHECKING:
@@ -121,15 +121,12 @@ def get(world: TranscriptionWorld, call: ApiCall) -> ApiAnswer:
 
 def delete(world: TranscriptionWorld, call: ApiCall) -> ApiAnswer:
     """`DELETE /transcriptions/{transcriptionId}`: a second time is as good as the first."""
-    _remove(world, call.path["transcriptionId"])
-    return DONE
+    return remove([call.path["transcriptionId"]], world.transcriptions, world.files)
 
 
 def bulk_delete(world: TranscriptionWorld, call: ApiCall) -> ApiAnswer:
     """`POST /transcriptions/bulk-delete`: unknown ids are no error."""
-    for transcription_id in call.ids("transcriptionIds"):
-        _remove(world, transcription_id)
-    return DONE
+    return remove(call.ids("transcriptionIds"), world.transcriptions, world.files)
 
 
 def link(world: TranscriptionWorld, call: ApiCall) -> ApiAnswer:
@@ -141,8 +138,3 @@ def link(world: TranscriptionWorld, call: ApiCall) -> ApiAnswer:
     if transcription["state"] != "ready":
         raise RefusalError(404, "Could not find transcription file")
     return ApiAnswer(200, world.access_link(transcription["transcriptionId"], valid_for, call.origin))
-
-
-def _remove(world: TranscriptionWorld, transcription_id: str) -> None:
-    if world.transcriptions.pop(transcription_id, None) is not None:
-        world.files.pop(transcription_id, None)

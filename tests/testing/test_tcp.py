@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from transport.wire_server import OK, WireServer, answer_each
 
-from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy
-from whereby_async.testing.clock import run_simulated
+from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy, run_simulated
 
 if TYPE_CHECKING:
     from typing import Literal, Self
