@@ -260,14 +260,4 @@ NGINX_BEFORE_FLEXIBLE = Server(
     "nginx limit_req before rate-limiter-flexible", nginx_before_flexible, by_both, tells=False
 )
 HAPROXY = Server("HAProxy stick table", haproxy, by_counter, tells=False)
-SERVERS = (
-    FLEXIBLE,
-    FLEXIBLE_EPOCH,
-    NODES,
-    NODES_EPOCH,
-    FASTIFY,
-    MOVING_WINDOW,
-    NGINX,
-    NGINX_BEFORE_FLEXIBLE,
-    HAPROXY,
-)
+SERVERS = (FLEXIBLE, FLEXIBLE_EPOCH, NODES, NODES_EPOCH, FASTIFY, MOVING_WINDOW, NGINX, NGINX_BEFORE_FLEXIBLE, HAPROXY)

@@ -76,7 +76,6 @@ async def test_path_outside_the_api_is_unknown(call: Bare, fake: FakeWhereby) ->
 
 
 async def test_points_are_counted_by_method(call: Bare, fake: FakeWhereby) -> None:
-    """GET 1, DELETE 2, POST and PUT 3; each answer tells what is left."""
     left = [
         (await call("GET", "/meetings")).headers["X-RateLimit-Remaining"],
         (await call("DELETE", "/meetings/1")).headers["X-RateLimit-Remaining"],
@@ -114,7 +113,6 @@ async def test_refused_write_burns_the_rest(call: Bare) -> None:
 
 
 async def test_own_prices_are_charged() -> None:
-    """By operation, at the start and later; a name that there is not is refused."""
     async with FakeWhereby(costs={"insights.rooms": 5}) as fake, Bare(fake) as call:
         await call("GET", "/insights/rooms")
         fake.costs["insights.rooms"] = 10
@@ -125,7 +123,6 @@ async def test_own_prices_are_charged() -> None:
 
 
 async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) -> None:
-    """Their points are gone for us, and are not counted as ours."""
     fake.spend(990)
     assert (await call("GET", "/meetings")).headers["X-RateLimit-Remaining"] == "9"
     assert fake.points_spent == 1
@@ -180,7 +177,6 @@ async def test_each_algorithm_enforces_the_limit(algorithm: Algorithm) -> None:
 
 
 async def test_aligned_windows_end_on_the_wall_clock() -> None:
-    """The reset is a whole multiple of the period in wall time."""
     async with FakeWhereby(algorithm="aligned", header_style="epoch_ms") as fake, Bare(fake) as call:
         answer = await call("GET", "/meetings")
         assert int(answer.headers["X-RateLimit-Reset"]) % 60_000 in {0, 1}
@@ -304,7 +300,6 @@ async def test_clear_forgets_requests_only(call: Bare, fake: FakeWhereby) -> Non
 
 
 async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
-    """It has the server's URL and key, and a budget of its own unless one is given."""
     from whereby_async.limiter import Unlimited
 
     fake.add_meeting()
@@ -371,7 +366,6 @@ def test_latency_is_drawn_between_bounds() -> None:
 
 
 def test_latency_can_be_asked_for() -> None:
-    """A function is called once for each request."""
     answers = iter([1.0, 3.0])
 
     async def main() -> list[float]:
@@ -384,7 +378,6 @@ def test_latency_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("latency", [-1.0, (2.0, 1.0), (-1.0, 1.0), float("inf"), float("nan")])
 async def test_latency_that_is_none_is_refused(fake: FakeWhereby, latency: Any) -> None:
-    """At the start and later; the old one stays."""
     for give in (lambda: FakeWhereby(latency=latency), lambda: setattr(fake, "latency", latency)):
         with pytest.raises(ValueError, match=r"latency is seconds, or the least and the most"):
             give()
@@ -428,13 +421,11 @@ async def test_only_the_newest_requests_are_kept() -> None:
     ],
 )
 def test_option_that_makes_no_sense_is_refused(options: dict[str, Any], words: str) -> None:
-    """At construction, with the value and the way out."""
     with pytest.raises(ValueError, match=words):
         FakeWhereby(**options)
 
 
 async def test_thing_that_there_is_not_is_told(fake: FakeWhereby) -> None:
-    """With its id, and how to make one."""
     for ask, noun in (
         (lambda: fake.add_participant("x"), "session"),
         (lambda: fake.add_transcription(recording_id="x"), "recording"),

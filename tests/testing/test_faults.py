@@ -82,7 +82,6 @@ async def test_fault_picks_its_requests(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_fault_can_stay_until_it_is_cleared(call: Bare, fake: FakeWhereby) -> None:
-    """`times=None` takes every request."""
     fake.faults.add(Fault(times=None, status=502), Fault(status=500))
     assert [(await call("GET", "/meetings")).status for _ in range(3)] == [502, 502, 502]
     assert [fault.status for fault in fake.faults] == [502, 500]
@@ -126,7 +125,6 @@ async def test_garbage_takes_the_place_of_the_rate_limit_headers(call: Bare, fak
 
 @pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
 async def test_garbage_takes_the_place_of_the_ietf_fields(style: HeaderStyle) -> None:
-    """So that nothing of what the server knows is left to read."""
     async with FakeWhereby(header_style=style) as fake, Bare(fake) as call:
         fake.faults.add(Fault(garbage_headers={"RateLimit": "soon"}))
         answer = await call("GET", "/meetings")
@@ -134,7 +132,6 @@ async def test_garbage_takes_the_place_of_the_ietf_fields(style: HeaderStyle) ->
 
 
 async def test_redirect_points_elsewhere(call: Bare, fake: FakeWhereby) -> None:
-    """302 unless another status is given; nothing is done."""
     fake.faults.add(Fault(redirect="http://elsewhere.invalid/"), Fault(redirect="/v1/meetings", status=307))
     first, second = await call("DELETE", "/meetings/1"), await call("DELETE", "/meetings/1")
     assert (first.status, first.headers["Location"]) == (302, "http://elsewhere.invalid/")
@@ -154,14 +151,12 @@ async def test_drop_resets_the_connection(call: Bare, fake: FakeWhereby, drop: A
 
 
 async def test_drop_is_a_reset_and_not_an_end(fake: FakeWhereby) -> None:
-    """The socket says `ECONNRESET`."""
     fake.faults.add(Fault(drop="before"))
     with pytest.raises(ConnectionResetError):
         await exchange(fake, raw_request(fake))
 
 
 async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> None:
-    """Exactly so many bytes of the body come, and then the end."""
     fake.faults.add(Fault(truncate=5))
     head, _, body = (await exchange(fake, raw_request(fake))).partition(b"\r\n\r\n")
     assert body == b'{"res'
@@ -171,7 +166,6 @@ async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> No
 
 
 async def test_raw_bytes_take_the_place_of_an_answer(fake: FakeWhereby) -> None:
-    """Whatever is given is what the client reads, malformed or not."""
     raw = b"HTTP/1.1 200 OK\r\nContent-Le"
     fake.faults.add(Fault(raw=raw))
     assert await exchange(fake, raw_request(fake)) == raw
@@ -223,7 +217,6 @@ async def test_delayed_request_acts_late_though_the_client_has_gone(call: Bare, 
 
 
 async def test_answer_can_come_late(call: Bare, fake: FakeWhereby) -> None:
-    """The server acts at once and answers after the delay."""
     fake.faults.add(Fault(answer_delay=60.0))
     waiting = asyncio.ensure_future(call("POST", "/meetings", json=soon()))
     await until(lambda: fake.meetings)
@@ -311,7 +304,6 @@ async def test_error_in_when_is_told_at_the_exit() -> None:
 
 
 async def test_error_in_when_does_not_hide_the_blocks_own() -> None:
-    """What the block raises comes first."""
     fake = FakeWhereby()
 
     async def block() -> None:
@@ -326,61 +318,10 @@ async def test_error_in_when_does_not_hide_the_blocks_own() -> None:
 
 @pytest.mark.parametrize("odd", [Fault, [Fault()], {"status": 503}, None, 503])
 def test_only_faults_are_scripted(odd: Any) -> None:
-    """Anything else is refused where it is added."""
     fake = FakeWhereby()
     with pytest.raises(TypeError, match=r"faults\.add takes Fault"):
         fake.faults.add(Fault(), odd)
     assert len(fake.faults) == 0
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        {"status": "503"},
-        {"status": True},
-        {"times": 1.5},
-        {"skip": None},
-        {"delay": "1"},
-        {"delay": None},
-        {"headers": None},
-        {"headers": [("a", "b")]},
-        {"headers": {"Retry-After": 5}},
-        {"garbage_headers": {1: "x"}},
-        {"body": "text"},
-        {"body": {"a": 1}},
-        {"raw": "text"},
-        {"redirect": b"/"},
-        {"content_type": 1},
-        {"operation": 5},
-        {"when": True},
-        {"endless": 1},
-        {"act": "no"},
-        {"points": 1.0},
-    ],
-    ids=str,
-)
-def test_part_of_another_type_is_refused(script: dict[str, Any]) -> None:
-    """With its name, where it is written."""
-    with pytest.raises(TypeError, match="headers" if "garbage_headers" in script else next(iter(script))):
-        Fault(**script)
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ({"status": 99}, "a status has three digits"),
-        ({"status": 1000}, "a status has three digits"),
-        ({"delay": float("nan")}, "delay must have an end"),
-        ({"drip": float("inf")}, "drip must have an end"),
-        ({"headers": {"X": "a\r\nB: c"}}, "HTTP has no such header"),
-        ({"garbage_headers": {"X Y": "a"}}, "HTTP has no such header"),
-        ({"headers": {"": "a"}}, "HTTP has no such header"),
-    ],
-)
-def test_what_http_has_not_is_refused(script: dict[str, Any], words: str) -> None:
-    """It would not go out as it is written."""
-    with pytest.raises(ValueError, match=words):
-        Fault(**script)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +344,6 @@ async def test_act_can_come_after_the_answer(call: Bare, fake: FakeWhereby, answ
 
 
 async def test_refused_request_does_not_act_late(call: Bare, fake: FakeWhereby) -> None:
-    """What the budget says no to never happens."""
     fake.set_limit(1)
     fake.faults.add(Fault(acts_in=60.0, drop="before"))
     with pytest.raises(aiohttp.ClientError):
@@ -449,26 +389,6 @@ def test_late_answer_is_overtaken() -> None:
         return arrived
 
     assert run_simulated(main()) == [2, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ({"operation": "meeting.create"}, "no operation 'meeting.create': did you mean 'meetings.create'"),
-        ({"operation": "x"}, "no operation 'x': one of meetings.create, .*storage"),
-        ({"times": -1}, "times must not be below 0: -1"),
-        ({"skip": -1}, "skip must not be below 0"),
-        ({"delay": -0.5}, "delay must not be below 0: -0.5"),
-        ({"truncate": -5}, "truncate must not be below 0"),
-        ({"drop": "later"}, "drop is 'before' or 'after' acting, not 'later'"),
-        ({"acts_in": 1.0}, "acts_in answers first and acts later: give the answer too"),
-        ({"acts_in": 1.0, "status": 504, "act": False}, "no act=False"),
-    ],
-)
-def test_script_that_makes_no_sense_is_refused(script: dict[str, Any], words: str) -> None:
-    """Where it is written, with the value and the way out, rather than never happening."""
-    with pytest.raises(ValueError, match=words):
-        Fault(**script)
 
 
 def test_fault_shows_what_was_said_of_it() -> None:
@@ -522,3 +442,61 @@ def test_a_client_that_goes_away_is_no_error(sent: str, caplog: pytest.LogCaptur
     with caplog.at_level(logging.DEBUG):
         run_simulated(main())
     assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"status": "503"},
+        {"status": True},
+        {"times": 1.5},
+        {"skip": None},
+        {"delay": "1"},
+        {"delay": None},
+        {"headers": None},
+        {"headers": [("a", "b")]},
+        {"headers": {"Retry-After": 5}},
+        {"garbage_headers": {1: "x"}},
+        {"body": "text"},
+        {"body": {"a": 1}},
+        {"raw": "text"},
+        {"redirect": b"/"},
+        {"content_type": 1},
+        {"operation": 5},
+        {"when": True},
+        {"endless": 1},
+        {"act": "no"},
+        {"points": 1.0},
+    ],
+    ids=str,
+)
+def test_part_of_another_type_is_refused(script: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="headers" if "garbage_headers" in script else next(iter(script))):
+        Fault(**script)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ({"operation": "meeting.create"}, "no operation 'meeting.create': did you mean 'meetings.create'"),
+        ({"operation": "x"}, "no operation 'x': one of meetings.create, .*storage"),
+        ({"times": -1}, "times must not be below 0: -1"),
+        ({"skip": -1}, "skip must not be below 0"),
+        ({"delay": -0.5}, "delay must not be below 0: -0.5"),
+        ({"truncate": -5}, "truncate must not be below 0"),
+        ({"drop": "later"}, "drop is 'before' or 'after' acting, not 'later'"),
+        ({"acts_in": 1.0}, "acts_in answers first and acts later: give the answer too"),
+        ({"acts_in": 1.0, "status": 504, "act": False}, "no act=False"),
+        ({"status": 99}, "a status has three digits"),
+        ({"status": 1000}, "a status has three digits"),
+        ({"delay": float("nan")}, "delay must have an end"),
+        ({"drip": float("inf")}, "drip must have an end"),
+        ({"headers": {"X": "a\r\nB: c"}}, "HTTP has no such header"),
+        ({"garbage_headers": {"X Y": "a"}}, "HTTP has no such header"),
+        ({"headers": {"": "a"}}, "HTTP has no such header"),
+    ],
+)
+def test_script_that_makes_no_sense_is_refused(script: dict[str, Any], words: str) -> None:
+    """The error names the value and the way out; without it the fault would never happen, or not as written."""
+    with pytest.raises(ValueError, match=words):
+        Fault(**script)

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_two_servers_stand_side_by_side() -> None:
-    """Each has its own port, world and budget."""
     async with FakeWhereby() as one, FakeWhereby(limit=5) as two, Bare(one) as first, Bare(two) as second:
         one.add_meeting()
         assert one.port != two.port
@@ -56,7 +55,6 @@ async def test_server_comes_back_at_the_same_port() -> None:
 
 
 async def test_taken_port_is_told() -> None:
-    """Starting fails with an OSError, and nothing is left behind."""
     async with FakeWhereby() as one:
         two = FakeWhereby(port=one.port)
         with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
@@ -157,7 +155,6 @@ def test_shutdown_takes_no_time() -> None:
 
 
 async def test_ipv6_loopback_is_served() -> None:
-    """The address stands in brackets in the URL."""
     try:
         fake = await FakeWhereby(host="::1").start()
     except OSError:
@@ -192,8 +189,6 @@ def test_server_runs_beside_code_that_does_not_await() -> None:
 
 
 def test_loops_of_ones_own_reach_it() -> None:
-    """`asyncio.run` in the block, with a client, as often as one likes."""
-
     async def rooms(fake: FakeWhereby) -> int:
         async with fake.client() as whereby:
             return len(await whereby.meetings.list().collect())
@@ -204,7 +199,6 @@ def test_loops_of_ones_own_reach_it() -> None:
 
 
 def test_error_in_the_block_ends_it_all_the_same() -> None:
-    """The block's error comes out, and the server is down."""
     fake = FakeWhereby()
     with pytest.raises(ZeroDivisionError), fake.in_thread():
         raise ZeroDivisionError
@@ -212,7 +206,6 @@ def test_error_in_the_block_ends_it_all_the_same() -> None:
 
 
 def test_second_thread_is_refused() -> None:
-    """It runs once at a time, and goes on."""
     with FakeWhereby().in_thread() as fake:
         with pytest.raises(RuntimeError, match="running already"), fake.in_thread():
             raise AssertionError
@@ -220,20 +213,17 @@ def test_second_thread_is_refused() -> None:
 
 
 def test_plain_with_is_told_the_way() -> None:
-    """Who does not await needs the thread."""
     with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():
         pass
 
 
 def test_client_needs_the_servers_port() -> None:
-    """Before the first start nobody knows it, unless it was given."""
     with pytest.raises(RuntimeError, match="the fake server has no port yet: start it first"):
         FakeWhereby().client()
     assert "41999" in repr(FakeWhereby(port=41999).client())
 
 
 def test_error_in_when_comes_out_of_the_block() -> None:
-    """In the caller's thread."""
     with pytest.raises(ZeroDivisionError), FakeWhereby().in_thread() as fake:  # noqa: PT012 - the block is the subject
         fake.faults.add(Fault(when=lambda _: 1 / 0))
         assert ask(fake) == 200
@@ -255,7 +245,6 @@ assert "aiohttp" in sys.modules and "pytest" not in sys.modules
 
 
 def test_unknown_part_is_an_attribute_error() -> None:
-    """And all that there are can be listed and had."""
     assert not hasattr(whereby_async.testing, "FakeWherby")
     with pytest.raises(AttributeError, match="has no attribute 'FakeWherby'"):
         _ = whereby_async.testing.FakeWherby  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType] - the subject

@@ -21,7 +21,6 @@ pytestmark = pytest.mark.anyio
     ids=str,
 )
 def test_recording_that_cannot_be_is_refused(contradiction: dict[str, Any]) -> None:
-    """Rather than made from one half of what was said."""
     fake = FakeWhereby()
     if "room_session_id" in contradiction:
         contradiction = {**contradiction, "room_session_id": fake.add_session("/a")["roomSessionId"]}
@@ -40,7 +39,6 @@ async def test_recording_looks_like_the_real_one(call: Bare, fake: FakeWhereby) 
 
 
 async def test_recording_of_a_session_has_its_room(call: Bare, fake: FakeWhereby) -> None:
-    """Session and room go together."""
     session = fake.add_session("/weekly")
     made = fake.add_recording(room_session_id=session["roomSessionId"], file_format="mkv")
     got = (await call("GET", "/recordings?roomName=/weekly")).content["results"]
@@ -51,15 +49,9 @@ async def test_recording_of_a_session_has_its_room(call: Bare, fake: FakeWhereby
 
 @pytest.mark.parametrize(
     ("sort_by", "order"),
-    [
-        ("roomName:asc", "abc"),
-        ("startDate:desc", "cba"),
-        ("duration:asc", "bca"),
-        ("sizeInMegaBytes:desc", "cab"),
-    ],
+    [("roomName:asc", "abc"), ("startDate:desc", "cba"), ("duration:asc", "bca"), ("sizeInMegaBytes:desc", "cab")],
 )
 async def test_recordings_are_sorted(call: Bare, fake: FakeWhereby, sort_by: str, order: str) -> None:
-    """By each documented field, in either direction."""
     for name, start, duration, size in [
         ("/a", -300.0, 90.0, 200_000),
         ("/b", -200.0, 30.0, 100_000),
@@ -80,7 +72,6 @@ async def test_recordings_are_sorted(call: Bare, fake: FakeWhereby, sort_by: str
     ],
 )
 async def test_unknown_order_is_refused(call: Bare, path: str) -> None:
-    """A field or a direction that is not documented is a 400."""
     answer = await call("GET", path)
     assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
 
@@ -97,7 +88,6 @@ async def test_bulk_delete_pays_no_heed_to_unknown_ids(call: Bare, fake: FakeWhe
 
 @pytest.mark.parametrize("body", [{}, {"recordingIds": "one"}, {"recordingIds": [1]}])
 async def test_bulk_delete_wants_a_list_of_strings(call: Bare, body: object) -> None:
-    """Anything else is a 400."""
     assert (await call("POST", "/recordings/bulk-delete", json=body)).status == 400
 
 
@@ -146,7 +136,6 @@ async def test_transcription_can_be_told_to_fail(call: Bare, fake: FakeWhereby) 
 
 
 async def test_deleted_job_does_not_come_back(call: Bare, fake: FakeWhereby) -> None:
-    """A transcription that is deleted while it runs stays away."""
     made = fake.add_transcription(state="in_progress")["transcriptionId"]
     await call("DELETE", f"/transcriptions/{made}")
     jump(10.0)
@@ -267,7 +256,6 @@ async def test_file_is_served_whole(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_head_tells_the_size(call: Bare, fake: FakeWhereby) -> None:
-    """The headers of GET without the body."""
     answer = await call.fetch("HEAD", await link_to(call, fake))
     assert (answer.status, answer.content, answer.headers["Content-Length"]) == (200, None, "1024")
 
@@ -296,7 +284,6 @@ async def test_range_is_served(  # noqa: PLR0917 - pytest gives them by name
 
 @pytest.mark.parametrize("asked", ["bytes=1024-", "bytes=-0"])
 async def test_range_beyond_the_end_is_refused(call: Bare, fake: FakeWhereby, asked: str) -> None:
-    """416, with the size."""
     answer = await call.fetch("GET", await link_to(call, fake), headers={"Range": asked})
     assert (answer.status, answer.headers["Content-Range"]) == (416, "bytes */1024")
 
@@ -325,7 +312,6 @@ async def test_link_expires(call: Bare, fake: FakeWhereby) -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "43201", "soon"])
 async def test_link_is_valid_for_twelve_hours_at_most(call: Bare, fake: FakeWhereby, seconds: str) -> None:
-    """Anything else is a 400, for both kinds of files."""
     recording, transcription = fake.add_recording()["recordingId"], fake.add_transcription()["transcriptionId"]
     for path in (f"/recordings/{recording}", f"/transcriptions/{transcription}"):
         assert (await call("GET", f"{path}/access-link?validForSeconds={seconds}")).status == 400
@@ -399,12 +385,10 @@ async def test_large_file_is_made_up_as_it_is_read(call: Bare, fake: FakeWhereby
 
 
 def test_pattern_has_no_end_but_its_size() -> None:
-    """Reading beyond the end gives what there is."""
     blob = PatternBlob(100)
     assert blob.read(90, 200) == blob.read(0, 100)[90:]
     assert (len(blob.read(0, 100)), blob.etag == PatternBlob(101).etag) == (100, False)
 
 
 def test_range_of_an_empty_file() -> None:
-    """It has no bytes to give."""
     assert byte_range("bytes=0-", 0) == range(0)

@@ -27,7 +27,6 @@ CALLS = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(1, 3)), min_size=1,
 
 
 def test_fixed_window_starts_at_the_first_call() -> None:
-    """The window ends one period after its first call, whenever that came."""
     window = FixedWindow(10, 60.0)
     assert window.take(1, 17.0).reset_in == pytest.approx(60.0)
     assert window.take(1, 47.0).reset_in == pytest.approx(30.0)
@@ -109,7 +108,6 @@ def test_sliding_log_names_a_period_for_what_never_fits() -> None:
 
 @given(CALLS)
 def test_sliding_log_holds_in_every_interval(calls: list[tuple[float, int]]) -> None:
-    """No interval of one period holds more than the limit."""
     log = SlidingLog(7, 60.0)
     now, taken = 0.0, list[tuple[float, int]]()
     for pause, cost in calls:
@@ -242,7 +240,6 @@ def test_refusal_tells_the_wait_with_a_fraction() -> None:
 
 
 def test_whole_seconds_are_written_without_a_fraction() -> None:
-    """As JavaScript writes numbers."""
     decision = Decision(allowed=False, limit=10, remaining=0, reset_in=40.0, retry_in=40.0, charged=0)
     assert rate_limit_headers("js", decision, WALL, 60.0)["Retry-After"] == "40"
 
@@ -256,5 +253,4 @@ def test_milliseconds_are_never_too_few() -> None:
 
 
 def test_style_none_tells_nothing() -> None:
-    """Neither limit nor wait, not even on a refusal."""
     assert rate_limit_headers("none", SHUT, WALL, 60.0) == {}

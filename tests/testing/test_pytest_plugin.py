@@ -130,14 +130,12 @@ TOTAL = {"passed": 8}
 
 
 def test_under_anyio(run: Callable[..., Run]) -> None:
-    """Fixtures, marker and their options work in tests that anyio runs, pytest-asyncio beside it or not."""
     for options in ((), ("-p", "no:asyncio")):
         done = run(ASYNC, *options, mark=ANYIO, conftest=ON_ASYNCIO)
         assert done.counts == TOTAL, done.out
 
 
 def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
-    """And in those that pytest-asyncio runs by their marker, whatever the scope of their loop."""
     done = run(ASYNC, "--asyncio-mode=strict", mark=ASYNCIO)
     assert done.counts == TOTAL, done.out
     done = run(ASYNC, "--asyncio-mode=strict", mark='@pytest.mark.asyncio(loop_scope="module")')
@@ -145,7 +143,6 @@ def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
 
 
 def test_under_pytest_asyncio_auto(run: Callable[..., Run]) -> None:
-    """And in those that it runs unasked, also when the configuration gives loops other scopes."""
     done = run(ASYNC, "--asyncio-mode=auto")
     assert done.counts == TOTAL, done.out
     scopes = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
@@ -236,7 +233,6 @@ def test_without_any_async_plugin(run: Callable[..., Run]) -> None:
 
 
 def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
-    """Under anyio the fixtures live in whatever loop the test lives in, a simulated one too."""
     tests = """
     @pytest.fixture
     def anyio_backend():
@@ -256,7 +252,6 @@ def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
 
 
 def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
-    """And under pytest-asyncio, where its hook gives each test such a loop."""
     hook = """
     def pytest_asyncio_loop_factories(config, item):
         from whereby_async.testing import SimulatedLoop
@@ -292,14 +287,12 @@ def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run
     ],
 )
 def test_wrong_marker_is_told(run: Callable[..., Run], marker: str, words: str) -> None:
-    """With the value and the way out, as an error of the test's setup."""
     done = run(f"@pytest.mark.whereby({marker})\ndef test_it(fake_whereby): pass")
     assert done.counts in ({"error": 1}, {"errors": 1}), done.out
     assert words in done.out
 
 
 def test_trio_is_refused_in_words(run: Callable[..., Run]) -> None:
-    """The server needs asyncio, and the message says what to set."""
     conftest = ON_ASYNCIO.replace("'asyncio'", "('trio', {})")
     done = run("@pytest.mark.anyio\nasync def test_it(fake_whereby): pass", conftest=conftest)
     assert "fake_whereby runs on asyncio, not on trio: let a fixture anyio_backend return 'asyncio'" in done.out
@@ -364,7 +357,6 @@ def test_error_in_when_is_told(run: Callable[..., Run], mark: str) -> None:
 
 
 def test_marker_is_described(run: Callable[..., Run]) -> None:
-    """`pytest --markers` and `--fixtures` tell what there is."""
     out = run("", "--markers").out
     assert "@pytest.mark.whereby(**options): options of the server behind `fake_whereby`" in out
     out = run("", "--fixtures").out

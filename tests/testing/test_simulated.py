@@ -70,7 +70,6 @@ async def test_simulated_test_is_an_ordinary_one(number: int, tmp_path: object) 
 class TestMethods:
     @simulated
     async def test_methods_too(self) -> None:
-        """`self` is passed on."""
         await asyncio.sleep(3600.0)
         assert isinstance(self, TestMethods)
 
@@ -85,8 +84,6 @@ async def test_under_hypothesis(seconds: int) -> None:
 
 
 def test_it_keeps_the_signature_and_what_is_returned() -> None:
-    """What it gives is a plain function with the same name, parameters and result."""
-
     @simulated
     async def double(number: int) -> int:
         """Twice as much."""
@@ -102,7 +99,6 @@ def test_it_keeps_the_signature_and_what_is_returned() -> None:
 
 
 def test_only_coroutine_functions_can_be_simulated() -> None:
-    """Anything else is told at once."""
     with pytest.raises(TypeError, match="simulated is for tests that are `async def`, not <function"):
         simulated(lambda: None)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType] - the subject
 
@@ -159,7 +155,6 @@ def test_time_stands_still_while_bytes_are_on_their_way() -> None:
 
 
 def test_deadlock_is_told_with_the_sockets_open() -> None:
-    """A test in which every task waits for another ends, and says so."""
     loop = SimulatedLoop(patience=0.05)
 
     async def main() -> None:

@@ -58,7 +58,6 @@ async def test_without_faults_it_is_a_wire() -> None:
 
 
 async def test_its_url_keeps_the_path() -> None:
-    """It takes the place of the server's own URL."""
     async with FakeWhereby() as fake, TcpProxy(fake.url) as wire:
         assert wire.url.endswith("/v1")
         assert wire.url != fake.url
@@ -67,7 +66,6 @@ async def test_its_url_keeps_the_path() -> None:
 
 
 async def test_it_speaks_ipv6() -> None:
-    """To a server on `::1` it listens there too."""
     async with FakeWhereby(host="::1") as fake, TcpProxy(fake.url) as wire:
         assert wire.url.startswith("http://[::1]:")
         async with fake.client(base_url=wire.url) as whereby:
@@ -76,13 +74,11 @@ async def test_it_speaks_ipv6() -> None:
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1/v1", "http://127.0.0.1/v1", "127.0.0.1:1", "http://:1"])
 def test_other_urls_are_refused(url: str) -> None:
-    """It carries http to a port that is known."""
     with pytest.raises(ValueError, match=r"must be an http URL with a port"):
         TcpProxy(url)
 
 
 def test_a_proxy_that_does_not_run_has_no_url() -> None:
-    """The error says how to run it."""
     with pytest.raises(RuntimeError, match="async with TcpProxy"):
         _ = TcpProxy("http://127.0.0.1:1").url
 
@@ -182,8 +178,6 @@ def test_bytes_can_drip(at: TcpPoint, seconds: int) -> None:
 
 
 async def test_a_reset_of_the_server_passes_through() -> None:
-    """What ends abruptly on one side does on the other."""
-
     async def reset(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.next_request(reader)
         sock: socket.socket = writer.get_extra_info("socket")
@@ -196,7 +190,6 @@ async def test_a_reset_of_the_server_passes_through() -> None:
 
 
 async def test_a_server_that_is_gone_ends_the_connection() -> None:
-    """The proxy accepts, finds nobody behind it, and closes."""
     async with WireServer(answer_each) as server:
         url = server.url
     async with TcpProxy(url) as wire, Caller(wire) as caller:
