@@ -1,4 +1,4 @@
-"""Checks of what a fake server is told: each refuses at once, with the option's name, what no server can have. Pure."""
+"""Checks of a fake server's options: each refuses what no server can have, and names the option. Pure."""
 
 from __future__ import annotations
 

@@ -126,14 +126,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """As ever, but time stands still until the thread is done."""
+        """As in any loop, but time stands still until the thread is done."""
         future = super().run_in_executor(executor, func, *args)
         self._jumping.working += 1
         future.add_done_callback(self._worked)
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
-        """As ever, but time stands still until the threads are done, however long the runner would wait for them."""
+        """As in any loop, but time stands still until the threads are done, without a timeout."""
         self._jumping.working += 1
         try:
             await super().shutdown_default_executor()

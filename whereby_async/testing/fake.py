@@ -65,7 +65,7 @@ class FakeWhereby(World):
         port: The port to listen on; 0 finds a free one.
         subdomain: The organisation's subdomain in room links.
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
-        ignores_name_filter: `GET /meetings` pays no heed to `roomName[…]`, which is documented but not in the
+        ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
         keep: The most requests that are kept in `requests`, the newest ones; `None` for all. A server that stays up for
             long wants a bound, or memory grows with what it serves.

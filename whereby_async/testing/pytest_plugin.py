@@ -185,7 +185,7 @@ def _running(request: pytest.FixtureRequest) -> Generator[ServerAndClient, None,
 
 
 def _async_fixture(request: pytest.FixtureRequest, test: Any) -> str | None:
-    """The fixture that runs in the test's own loop; `None`: nobody can tell that loop, if there is one."""
+    """The fixture that runs in the test's own loop; `None` if that loop is not known, or there is none."""
     if (fixture := _asyncio_fixture(request)) is not None:
         return fixture
     inner = test.hypothesis.inner_test if hasattr(test, "hypothesis") else test

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
-from email.message import Message
+from email import message_from_string
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -126,8 +127,8 @@ def _json_of(request: web.BaseRequest, body: bytes) -> Any:
 
 def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], tuple[UploadedFile, ...]]:
     """The fields and the files of a multipart body: a part without a file name is a field, a broken one is left out."""
-    boundary = _parameters("content-type", content_type).get_param("boundary", header="content-type")
-    if not isinstance(boundary, str) or not boundary:
+    boundary = message_from_string(f"Content-Type: {content_type}").get_boundary()
+    if not boundary:
         return {}, ()
     form: dict[str, str] = {}
     files: list[UploadedFile] = []
@@ -137,29 +138,12 @@ def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], tuple[Up
         head, found, content = part.partition(b"\r\n\r\n")
         if not found:
             continue
-        headers = _headers(head)
-        disposition = _parameters("content-disposition", headers.get("content-disposition", ""))
-        field = _parameter(disposition, "name")
-        if disposition.get_param("filename", header="content-disposition") is None:
+        headers = message_from_string(head.decode("utf-8", "replace").strip())
+        field = collapse_rfc2231_value(headers.get_param("name", "", header="content-disposition"))
+        filename = headers.get_param("filename", header="content-disposition")
+        if filename is None:
             form[field] = content.decode("utf-8", "replace")
             continue
-        filename = _parameter(disposition, "filename")
-        kind = headers.get("content-type", "")
-        files.append(UploadedFile(field=field, filename=filename, content_type=kind, content=content))
+        name, kind = collapse_rfc2231_value(filename), headers.get("content-type", "")
+        files.append(UploadedFile(field=field, filename=name, content_type=kind, content=content))
     return form, tuple(files)
-
-
-def _headers(head: bytes) -> dict[str, str]:
-    lines = (line.partition(":") for line in head.decode("utf-8", "replace").split("\r\n"))
-    return {name.strip().lower(): value.strip() for name, found, value in lines if found}
-
-
-def _parameters(name: str, value: str) -> Message:
-    message = Message()
-    message[name] = value.replace("\r", "").replace("\n", "")
-    return message
-
-
-def _parameter(disposition: Message, name: str) -> str:
-    value = disposition.get_param(name, "", header="content-disposition")
-    return value if isinstance(value, str) else value[2]

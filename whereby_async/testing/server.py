@@ -353,8 +353,8 @@ def _altered(answer: HttpAnswer, fault: Fault) -> HttpAnswer:
     elif fault.status is not None:
         answer = json_answer(fault.status, {"error": f"Scripted fault: status {fault.status}"}, headers)
     if fault.garbage_headers is not None:
-        told = ("X-RateLimit-", "RateLimit", "Retry-After")
-        kept = {name: value for name, value in answer.headers.items() if not name.startswith(told)}
+        replaced = ("X-RateLimit-", "RateLimit", "Retry-After")
+        kept = {name: value for name, value in answer.headers.items() if not name.startswith(replaced)}
         answer.headers = {**kept, **fault.garbage_headers}
     if fault.content_type is not None:
         answer.headers["Content-Type"] = fault.content_type

@@ -55,7 +55,7 @@ class Events:
         self._running: dict[str, str] = {}
         self._ended: dict[str, str] = {}
 
-    def client_joined(  # noqa: PLR0913 - what the event tells
+    def client_joined(  # noqa: PLR0913 - what the event says
         self,
         room_name: str | None = None,
         *,
@@ -81,11 +81,11 @@ class Events:
             is_dial_in: They came by telephone.
             data: More keys of `data`.
         """
-        told = _person(display_name, participant_id, external_id, metadata)
-        told |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
-        return self._in_room("room.client.joined", room_name, told, data)
+        values = _person(display_name, participant_id, external_id, metadata)
+        values |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
+        return self._in_room("room.client.joined", room_name, values, data)
 
-    def client_left(  # noqa: PLR0913 - what the event tells
+    def client_left(  # noqa: PLR0913 - what the event says
         self,
         room_name: str | None = None,
         *,
@@ -99,9 +99,9 @@ class Events:
         **data: Any,
     ) -> Wire:
         """`room.client.left`: somebody has gone; the arguments are those of `client_joined`."""
-        told = _person(display_name, participant_id, external_id, metadata)
-        told |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
-        return self._in_room("room.client.left", room_name, told, data)
+        values = _person(display_name, participant_id, external_id, metadata)
+        values |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
+        return self._in_room("room.client.left", room_name, values, data)
 
     def client_knocked(
         self,
@@ -114,8 +114,8 @@ class Events:
         **data: Any,
     ) -> Wire:
         """`room.client.knocked`: somebody asks to be let in; the arguments are those of `client_joined`."""
-        told = _person(display_name, participant_id, external_id, metadata)
-        return self._in_room("room.client.knocked", room_name, told, data)
+        values = _person(display_name, participant_id, external_id, metadata)
+        return self._in_room("room.client.knocked", room_name, values, data)
 
     def client_knock_cancelled(
         self,
@@ -128,8 +128,8 @@ class Events:
         **data: Any,
     ) -> Wire:
         """`room.client.knockCancelled`: they no longer do; the arguments are those of `client_joined`."""
-        told = _person(display_name, participant_id, external_id, metadata)
-        return self._in_room("room.client.knockCancelled", room_name, told, data)
+        values = _person(display_name, participant_id, external_id, metadata)
+        return self._in_room("room.client.knockCancelled", room_name, values, data)
 
     def session_started(self, room_name: str | None = None, **data: Any) -> Wire:
         """`room.session.started`: the second person has come in.
@@ -157,19 +157,19 @@ class Events:
             transcription: What `add_transcription` gave; by default one that the API does not know.
             data: More keys of `data`.
         """
-        told = self._transcription(transcription, "in_progress")
-        return self.event("transcription.started", **(told | data))
+        values = self._transcription(transcription, "in_progress")
+        return self.event("transcription.started", **(values | data))
 
     def transcription_finished(self, transcription: Mapping[str, Any] | None = None, **data: Any) -> Wire:
         """`transcription.finished`: it is ready; the arguments are those of `transcription_started`."""
-        told = self._transcription(transcription, "ready")
+        values = self._transcription(transcription, "ready")
         given = _added(transcription, "transcription")
-        told["filename"] = given.get("filename") or f"{told['roomName'].lstrip('/')}-{self._world.date(-60.0)}.md"
-        told["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
-        told["durationInSeconds"] = given.get("durationInSeconds", 60)
-        if told["type"] == "RECORDING_TRANSCRIPTION":
-            told["recordingId"] = new_id()
-        return self.event("transcription.finished", **(told | data))
+        values["filename"] = given.get("filename") or f"{values['roomName'].lstrip('/')}-{self._world.date(-60.0)}.md"
+        values["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
+        values["durationInSeconds"] = given.get("durationInSeconds", 60)
+        if values["type"] == "RECORDING_TRANSCRIPTION":
+            values["recordingId"] = new_id()
+        return self.event("transcription.finished", **(values | data))
 
     def transcription_failed(
         self,
@@ -179,8 +179,8 @@ class Events:
         **data: Any,
     ) -> Wire:
         """`transcription.failed`, and why; the other arguments are those of `transcription_started`."""
-        told = self._transcription(transcription, "failed") | {"error": error}
-        return self.event("transcription.failed", **(told | data))
+        values = self._transcription(transcription, "failed") | {"error": error}
+        return self.event("transcription.failed", **(values | data))
 
     def recording_finished(self, recording: Mapping[str, Any] | None = None, **data: Any) -> Wire:
         """`recording.finished`: its file is there.
@@ -191,13 +191,13 @@ class Events:
         """
         given = _added(recording, "recording")
         name = given.get("roomName") or _room(None)
-        told = {
+        values = {
             "recordingId": given.get("recordingId") or new_id(),
             "roomName": name,
             "filename": given.get("filename") or f"{name.lstrip('/')}-{self._world.date(-60.0)[:-5]}Z.mp4",
             "status": "completed",
         }
-        return self.event("recording.finished", **(told | data))
+        return self.event("recording.finished", **(values | data))
 
     def assistant_requested(self, room_name: str | None = None, **data: Any) -> Wire:
         """`assistant.requested`: somebody asks for an assistant in the room."""
@@ -218,7 +218,7 @@ class Events:
             "data": data,
         }
 
-    def _in_room(self, event_type: str, room_name: str | None, told: Wire, data: Wire) -> Wire:
+    def _in_room(self, event_type: str, room_name: str | None, values: Wire, data: Wire) -> Wire:
         name = _room(room_name)
         meetings = [key for key, meeting in list(self._world.meetings.items()) if meeting["roomName"] == name]
         where = {
@@ -229,7 +229,7 @@ class Events:
             "subdomain": self._world.subdomain,
             "roomSessionId": self._session_in(name),
         }
-        return self.event(event_type, **(where | told | data))
+        return self.event(event_type, **(where | values | data))
 
     def _session_in(self, room_name: str) -> str | None:
         """The room's newest session; in a room without any, the one that has been made up and runs."""

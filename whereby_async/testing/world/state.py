@@ -65,7 +65,7 @@ class State:
     Attributes:
         subdomain: The organisation's subdomain of whereby.com.
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
-        ignores_name_filter: `GET /meetings` pays no heed to `roomName[…]`, which is documented but not in the
+        ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
         meetings: Meetings by id, with all that is known of them, in the API's spelling.
         rooms: What insights know of rooms, by name; a room stays after its meeting is deleted.
@@ -100,7 +100,7 @@ class State:
         return self._clock.wall()
 
     def date(self, moment: Moment) -> str:
-        """A moment in the API's spelling.
+        """A moment as the API writes dates.
 
         Raises:
             ValueError: A string that is no date.
