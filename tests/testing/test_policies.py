@@ -21,8 +21,6 @@ from whereby_async.testing.policies import (
 )
 
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
-
-
 CALLS = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(1, 3)), min_size=1, max_size=60)
 
 
@@ -185,11 +183,7 @@ def test_waiting_less_is_not_enough(algorithm: Algorithm, calls: list[tuple[floa
 
 
 WALL = 1795406019.25  # 2026-11-23T03:53:39.250Z
-
-
 OPEN = Decision(allowed=True, limit=1000, remaining=997, reset_in=40.5, retry_in=0.0, charged=3)
-
-
 SHUT = Decision(allowed=False, limit=1000, remaining=0, reset_in=38.689, retry_in=38.689, charged=0)
 
 

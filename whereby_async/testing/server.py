@@ -43,15 +43,7 @@ _NO_FAULT = Fault()
 
 
 class HttpAnswer(msgspec.Struct, kw_only=True):
-    """What goes out.
-
-    Attributes:
-        status: The status.
-        headers: All headers but `Content-Length`.
-        blob: The body, or the file that it is a part of.
-        start: Where in `blob` the body starts.
-        stop: Where it ends; by default at its end.
-    """
+    """What goes out: status, headers but `Content-Length`, and the body: `blob` from `start` to `stop` (its end)."""
 
     status: int
     headers: dict[str, str]
@@ -73,14 +65,7 @@ def json_answer(status: int, content: object, headers: Mapping[str, str] | None 
 
 
 class ServedRequest(msgspec.Struct, kw_only=True):
-    """One request on its way through the server.
-
-    Attributes:
-        request: The request.
-        latency: Seconds that it takes, both ways together.
-        number: Its number in the log.
-        record: What the log says of it.
-    """
+    """One request on its way through the server: its latency for both ways, its number and its record in the log."""
 
     request: web.BaseRequest
     latency: float

@@ -28,14 +28,7 @@ class World(
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One operation.
-
-    Attributes:
-        operation: Its name, such as `meetings.create`.
-        method: Its HTTP method.
-        template: Its path below the base URL, with parameters in braces.
-        act: What it does.
-    """
+    """One operation: its name, its method, its path below the base URL with parameters in braces, and what it does."""
 
     operation: str
     method: str

@@ -121,31 +121,31 @@ class SessionWorld(State):
             "samples": samples,
         }
         self.participants[room_session_id].append(participant)
-        return _row(participant)
+        return _participant_row(participant)
 
 
 def rooms(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     """`GET /insights/rooms`."""
     earliest, latest = call.date("createdAt[from]"), call.date("createdAt[to]")
     sessions = _sessions_by_room(world)
-    found: list[Wire] = []
+    rows: list[Wire] = []
     for name, room in list(world.rooms.items()):
         created = at_of(room, "createdAt")
         in_time = (earliest is None or created >= earliest) and (latest is None or created <= latest)
         if in_time and call.wants(name):
-            found.append(_room_row(world, name, room, sessions.get(name, [])))
-    return page(call, sort(call, found, _ROOM_SORT), default=_DEFAULT_PAGE)
+            rows.append(_room_row(world, name, room, sessions.get(name, [])))
+    return page(call, sort(call, rows, _ROOM_SORT), default=_DEFAULT_PAGE)
 
 
 def room_sessions(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     """`GET /insights/room-sessions`: of one room."""
     name, session_id = call.required("roomName"), call.query.get("roomSessionId")
-    found = [
+    rows = [
         {**session, **_totals(world, [session])}
         for session in list(world.sessions.values())
         if session["roomName"] == name and session_id in {None, session["roomSessionId"]}
     ]
-    return page(call, sort(call, found, _SESSION_SORT), default=_DEFAULT_PAGE)
+    return page(call, sort(call, rows, _SESSION_SORT), default=_DEFAULT_PAGE)
 
 
 def participants(world: SessionWorld, call: ApiCall) -> ApiAnswer:
@@ -153,20 +153,22 @@ def participants(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     session_id, external_id = call.query.get("roomSessionId"), call.query.get("externalId")
     if not session_id and not external_id:
         raise RefusalError(400, "Either roomSessionId or externalId is required")
-    found = [
-        _row(person)
+    rows = [
+        _participant_row(person)
         for people in ([world.participants.get(session_id, [])] if session_id else list(world.participants.values()))
         for person in people
         if not external_id or person["externalId"] == external_id
     ]
-    return page(call, sort(call, found, _PARTICIPANT_SORT), default=_DEFAULT_PAGE)
+    return page(call, sort(call, rows, _PARTICIPANT_SORT), default=_DEFAULT_PAGE)
 
 
 def participant(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     """`GET /insights/participant`: an array, with one item for one participant."""
     session_id, participant_id = call.required("roomSessionId"), call.required("participantId")
     people = world.participants.get(session_id, [])
-    return ApiAnswer(200, [_details(person) for person in people if person["participantId"] == participant_id])
+    return ApiAnswer(
+        200, [_participant_details(person) for person in people if person["participantId"] == participant_id]
+    )
 
 
 def _sessions_by_room(world: SessionWorld) -> dict[str, list[Wire]]:
@@ -192,14 +194,14 @@ def _room_row(world: SessionWorld, name: str, room: Wire, sessions: list[Wire]) 
 def _totals(world: SessionWorld, sessions: Collection[Wire]) -> Wire:
     ids = {session["roomSessionId"] for session in sessions}
     people = [person for session_id in ids for person in world.participants.get(session_id, [])]
-    tapes = [tape for tape in list(world.recordings.values()) if tape["roomSessionId"] in ids] if ids else []
+    recordings = [each for each in list(world.recordings.values()) if each["roomSessionId"] in ids] if ids else []
     ratings = [person["rating"] for person in people if person["rating"] is not None]
     return {
         "totalParticipantMinutes": sum(_minutes_there(person, world.now()) for person in people),
-        "totalRecorderMinutes": sum(math.ceil(length_of(tape) / 60) for tape in tapes),
+        "totalRecorderMinutes": sum(math.ceil(length_of(recording) / 60) for recording in recordings),
         "totalStreamerMinutes": 0,
         "totalUniqueParticipants": len({person["deviceId"] for person in people}),
-        "totalUniqueRecorders": len(tapes),
+        "totalUniqueRecorders": len(recordings),
         "totalUniqueStreamers": 0,
         "rating": sum(ratings) / len(ratings) if ratings else None,
         "totalRatings": len(ratings) if ratings else None,
@@ -210,12 +212,12 @@ def _minutes_there(person: Wire, now: float) -> int:
     return math.ceil(max(0.0, at_of(person, "leftAt", now) - at_of(person, "joinedAt", now)) / 60)
 
 
-def _row(participant: Wire) -> Wire:
+def _participant_row(participant: Wire) -> Wire:
     """A participant as insights list it."""
     return {name: value for name, value in participant.items() if name != "samples"}
 
 
-def _details(participant: Wire) -> Wire:
+def _participant_details(participant: Wire) -> Wire:
     """What insights know of a participant's connection."""
     count = participant["samples"]
     return {
