@@ -54,7 +54,7 @@ async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -
         ("PUT", "/insights/rooms", 405),
     ],
 )
-async def test_unknown_route_is_told(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
+async def test_unknown_route_is_reported(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
     """404 for a path that there is not, 405 for a method that it does not take, both with an `error`, for nothing."""
     answer = await call(method, path)
     assert (answer.status, list(answer.content)) == (status, ["error"])
@@ -244,7 +244,7 @@ async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) 
     assert (await waiting).status == 200
 
 
-async def test_record_tells_what_came(call: Bare, fake: FakeWhereby) -> None:
+async def test_record_says_what_came(call: Bare, fake: FakeWhereby) -> None:
     """Everything as it was sent, byte for byte, and the key masked."""
     before = asyncio.get_running_loop().time()
     body = {"endDate": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "extra": "ø"}
@@ -313,7 +313,7 @@ async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> 
     assert heard == fake.requests
 
 
-async def test_cleared_log_is_told_on(call: Bare, fake: FakeWhereby) -> None:
+async def test_cleared_log_goes_on_with_listeners(call: Bare, fake: FakeWhereby) -> None:
     """A listener may clear the log each time, and still hears of the next."""
     statuses: list[int] = []
 
@@ -414,7 +414,7 @@ def test_option_that_makes_no_sense_is_refused(options: dict[str, Any], words: s
         FakeWhereby(**options)
 
 
-async def test_thing_that_there_is_not_is_told(fake: FakeWhereby) -> None:
+async def test_thing_that_there_is_not_is_reported(fake: FakeWhereby) -> None:
     for ask, noun in (
         (lambda: fake.add_participant("x"), "session"),
         (lambda: fake.add_transcription(recording_id="x"), "recording"),

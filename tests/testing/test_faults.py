@@ -251,6 +251,7 @@ async def test_fault_on_a_connection_that_is_gone_is_harmless(fake: FakeWhereby)
 def test_which_faults_act() -> None:
     """By default all that are not an error, a redirect or a drop before acting."""
     acting = [Fault(), Fault(delay=1.0), Fault(drop="after"), Fault(body=b""), Fault(status=299), Fault(truncate=0)]
+    acting.append(Fault(raw=b""))
     idle = [Fault(status=300), Fault(redirect="/"), Fault(drop="before"), Fault(act=False)]
     assert [fault.acts for fault in acting + idle] == [True] * len(acting) + [False] * len(idle)
 
@@ -272,7 +273,7 @@ def reads_on(request: RecordedRequest) -> bool:
     return bool(request.json["isLocked"])
 
 
-async def test_error_in_when_is_told_at_the_exit() -> None:
+async def test_error_in_when_is_raised_at_the_exit() -> None:
     """It takes no request and fails none, and comes out of the server's block."""
     fake = FakeWhereby()
 

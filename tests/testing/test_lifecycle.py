@@ -54,7 +54,7 @@ async def test_server_comes_back_at_the_same_port() -> None:
         assert (await call("GET", "/meetings")).content["results"] == []
 
 
-async def test_taken_port_is_told() -> None:
+async def test_taken_port_is_reported() -> None:
     async with FakeWhereby() as one:
         two = FakeWhereby(port=one.port)
         with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
@@ -212,7 +212,7 @@ def test_second_thread_is_refused() -> None:
         assert "not running" not in repr(fake)
 
 
-def test_plain_with_is_told_the_way() -> None:
+def test_plain_with_says_what_to_use() -> None:
     with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():
         pass
 

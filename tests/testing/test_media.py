@@ -255,7 +255,7 @@ async def test_file_is_served_whole(call: Bare, fake: FakeWhereby) -> None:
     assert (fake.requests[-1].operation, fake.requests[-1].points, fake.requests[-1].acted) == ("storage", 0, True)
 
 
-async def test_head_tells_the_size(call: Bare, fake: FakeWhereby) -> None:
+async def test_head_says_the_size(call: Bare, fake: FakeWhereby) -> None:
     answer = await call.fetch("HEAD", await link_to(call, fake))
     assert (answer.status, answer.content, answer.headers["Content-Length"]) == (200, None, "1024")
 

@@ -116,7 +116,7 @@ async def test_settings_are_kept_for_tests_to_see(call: Bare, fake: FakeWhereby)
         (soon(fields=["secretRoomUrl"]), "fields must be a list"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(call: Bare, fake: FakeWhereby, body: object, words: str) -> None:
+async def test_wrong_body_is_refused_with_a_reason(call: Bare, fake: FakeWhereby, body: object, words: str) -> None:
     status, _, content = await call("POST", "/meetings", json=body)
     assert (status, words in content["error"]) == (400, True), content
     assert not fake.meetings

@@ -228,7 +228,7 @@ def test_drafts_have_fields_of_their_own(style: HeaderStyle, headers: dict[str, 
     assert rate_limit_headers(style, SHUT, WALL, 60.0)["Retry-After"] == "38.689"
 
 
-def test_refusal_tells_the_wait_with_a_fraction() -> None:
+def test_refusal_says_the_wait_with_a_fraction() -> None:
     """`Retry-After` is milliseconds divided by 1000, not a whole number of seconds."""
     assert rate_limit_headers("iso", SHUT, WALL, 60.0)["Retry-After"] == "38.689"
 
@@ -246,5 +246,5 @@ def test_milliseconds_are_never_too_few() -> None:
     assert milliseconds_left(SHUT) == 38689
 
 
-def test_style_none_tells_nothing() -> None:
+def test_style_none_sends_nothing() -> None:
     assert rate_limit_headers("none", SHUT, WALL, 60.0) == {}

@@ -271,7 +271,7 @@ def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
     assert done.counts == {"passed": 1}, done.out
 
 
-def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run]) -> None:
+def test_async_test_that_no_plugin_runs_is_reported_by_pytest(run: Callable[..., Run]) -> None:
     """Its fixtures are set up and taken down, and pytest says that such a function needs a plugin."""
     done = run("async def test_it(whereby_client): pass", "-p", "no:asyncio", "-p", "no:anyio")
     assert done.counts == {"failed": 1}
@@ -286,7 +286,7 @@ def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run
         ("header_style='rfc'", "unknown header style 'rfc': one of iso, "),
     ],
 )
-def test_wrong_marker_is_told(run: Callable[..., Run], marker: str, words: str) -> None:
+def test_wrong_marker_is_reported(run: Callable[..., Run], marker: str, words: str) -> None:
     done = run(f"@pytest.mark.whereby({marker})\ndef test_it(fake_whereby): pass")
     assert done.counts in ({"error": 1}, {"errors": 1}), done.out
     assert words in done.out
@@ -329,7 +329,7 @@ def test_it(fake_whereby):
 """
 
 
-def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
+def test_fault_that_never_happened_is_reported(run: Callable[..., Run]) -> None:
     """As a warning that names test and fault; an error where warnings are errors; silent for those who filter it."""
     words = "scripted and not happened in test_it: Fault(operation='meetings.get', status=503)"
     done = run(UNUSED, "-W", "default")
@@ -343,7 +343,7 @@ def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
 
 
 @pytest.mark.parametrize("mark", [ANYIO, ASYNCIO, "@simulated"], ids=["anyio", "asyncio", "simulated"])
-def test_error_in_when_is_told(run: Callable[..., Run], mark: str) -> None:
+def test_error_in_when_is_reported(run: Callable[..., Run], mark: str) -> None:
     """As an error beside the test, which saw no fault; its own words are the test's author's."""
     tests = """
     MARK

@@ -154,7 +154,7 @@ def test_time_stands_still_while_bytes_are_on_their_way() -> None:
     assert took < 0.5
 
 
-def test_deadlock_is_told_with_the_sockets_open() -> None:
+def test_deadlock_is_reported_with_open_sockets() -> None:
     loop = SimulatedLoop(patience=0.05)
 
     async def main() -> None:

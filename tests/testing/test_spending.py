@@ -86,7 +86,7 @@ async def test_bounds_that_nothing_can_keep_are_refused(fake: FakeWhereby, bound
         fake.spends(**bounds)
 
 
-async def test_silence_is_told(fake: FakeWhereby) -> None:
+async def test_silence_is_reported(fake: FakeWhereby) -> None:
     words = "spent 0 points where exactly 1 were expected\n  no calls at all"
     with pytest.raises(AssertionError, match=words), fake.spends(exactly=1):
         pass

@@ -234,5 +234,7 @@ def test_a_plan_picks_connections_and_turns() -> None:
     assert [plan.take(connecting=True) for _ in range(2)] == [connect, None]
     assert list(plan) == [ever]
     plan.clear()
-    assert plan.take(connecting=False) is None
+    plan.add(TcpFault(times=0))
+    assert [plan.take(connecting=connecting) for connecting in (False, True)] == [None, None]
+    plan.clear()
     assert len(plan) == 0

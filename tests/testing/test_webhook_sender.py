@@ -358,7 +358,7 @@ def test_number_of_tries_can_be_set() -> None:
     assert len(delivery.attempts) == 1
 
 
-async def test_receiver_that_is_not_there_is_told(fake: FakeWhereby) -> None:
+async def test_receiver_that_is_not_there_is_reported(fake: FakeWhereby) -> None:
     """A refused connection is no answer; nothing is raised."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
