@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -154,8 +154,8 @@ def _queried_fields(call: ApiCall) -> list[str]:
 
 
 def _known_fields(names: Any) -> list[str]:
-    wanted: list[str] = names if isinstance(names, list) else [""]
-    if any(name not in _ON_REQUEST for name in wanted):
+    wanted = cast(list[str], names)
+    if not isinstance(names, list) or any(name not in _ON_REQUEST for name in wanted):
         raise RefusalError(400, f"fields must be a list of {', '.join(_ON_REQUEST)}")
     return wanted
 
