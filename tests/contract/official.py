@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whereby_async.testing.routes import Route
+    from whereby_async.testing.world import Route
 
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,

@@ -17,7 +17,7 @@ import yarl
 from contract.official import Spec, check
 
 from whereby_async.testing import FakeWhereby
-from whereby_async.testing.routes import ROUTES, Route
+from whereby_async.testing.world import ROUTES, Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

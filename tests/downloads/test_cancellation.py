@@ -16,7 +16,7 @@ from whereby_async import Download, RetryPolicy, SessionPool, WherebyError
 from whereby_async.downloads.threads import in_thread
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
-from whereby_async.testing.storage import PatternBlob
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from pathlib import Path

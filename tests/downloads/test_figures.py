@@ -14,7 +14,7 @@ import checkout
 import pytest
 
 from whereby_async.testing import FakeWhereby, Fault
-from whereby_async.testing.storage import PatternBlob
+from whereby_async.testing.object_store import PatternBlob
 
 BENCHMARK = checkout.ROOT / "benchmarks" / "download.py"
 SIZE = os.environ.get("WHEREBY_DOWNLOAD_SIZE", "64MiB")

@@ -32,7 +32,7 @@ from whereby_async import (
 )
 from whereby_async.limiter import Unlimited
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
-from whereby_async.testing.storage import PatternBlob
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ from downloads.odd_storage import OddStorage, serving
 
 from whereby_async import APIConnectionError, NotFoundError
 from whereby_async.testing import Fault
-from whereby_async.testing.storage import PatternBlob
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from pathlib import Path

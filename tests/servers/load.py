@@ -109,12 +109,7 @@ def naively(acquire: Callable[[int], Awaitable[None]]) -> Send:
     return send
 
 
-async def run(
-    send: Send,
-    urls: Sequence[str],
-    calls: Sequence[str],
-    patience: float,
-) -> Outcome:
+async def run(send: Send, urls: Sequence[str], calls: Sequence[str], patience: float) -> Outcome:
     """Make all calls at once, in turns to each of the nodes; those that last longer than `patience` seconds have failed."""
     outcome = Outcome()
     nodes: Iterator[str] = cycle(urls)

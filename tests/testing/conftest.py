@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testing.bare import Bare, JumpingLoop
+from support.bare import Bare, JumpingLoop
 
 from whereby_async.testing import FakeWhereby
 

@@ -1,19 +1,18 @@
-"""The fake server itself: its key, its points and headers, its clock and its records."""
+"""The fake server itself: its options, its key, its points and headers, its clock and its records."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from testing.bare import Bare, jump, jumped, until
+from support.bare import Bare, jump, jumped, until
 
 from whereby_async.limiter import PointBudget, RateLimit
-from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
     from whereby_async.testing import Algorithm, HeaderStyle, RecordedRequest
@@ -55,7 +54,7 @@ async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -
         ("PUT", "/insights/rooms", 405),
     ],
 )
-async def test_unknown_route_is_told(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
+async def test_unknown_route_is_reported(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
     """404 for a path that there is not, 405 for a method that it does not take, both with an `error`, for nothing."""
     answer = await call(method, path)
     assert (answer.status, list(answer.content)) == (status, ["error"])
@@ -77,16 +76,14 @@ async def test_path_outside_the_api_is_unknown(call: Bare, fake: FakeWhereby) ->
 
 
 async def test_points_are_counted_by_method(call: Bare, fake: FakeWhereby) -> None:
-    """GET 1, DELETE 2, POST and PUT 3; each answer tells what is left."""
-    left = [
-        (await call("GET", "/meetings")).headers["X-RateLimit-Remaining"],
-        (await call("DELETE", "/meetings/1")).headers["X-RateLimit-Remaining"],
-        (await call("POST", "/recordings/bulk-delete", json={"recordingIds": []})).headers["X-RateLimit-Remaining"],
-        (await call("PUT", "/rooms/a/theme/logo", json={"theme": "default"})).headers["X-RateLimit-Remaining"],
-        (await call("GET", "/meetings/1")).headers["X-RateLimit-Remaining"],
+    answers = [
+        await call("GET", "/meetings"),
+        await call("DELETE", "/meetings/1"),
+        await call("POST", "/recordings/bulk-delete", json={"recordingIds": []}),
+        await call("PUT", "/rooms/a/theme/logo", json={"theme": "default"}),
     ]
-    assert left == ["999", "997", "994", "991", "990"]
-    assert (fake.points_spent, [record.points for record in fake.requests]) == (10, [1, 2, 3, 3, 1])
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["999", "997", "994", "991"]
+    assert (fake.points_spent, [record.points for record in fake.requests]) == (9, [1, 2, 3, 3])
 
 
 async def test_empty_window_is_a_429_until_it_ends(call: Bare, fake: FakeWhereby) -> None:
@@ -104,18 +101,7 @@ async def test_empty_window_is_a_429_until_it_ends(call: Bare, fake: FakeWhereby
     assert (await call("GET", "/meetings")).status == 200
 
 
-async def test_refused_write_burns_the_rest(call: Bare) -> None:
-    """A 3 with 2 left takes them, and a 1 is refused after it."""
-    call.fake.set_limit(5)
-    body = {"recordingIds": list[str]()}
-    assert (await call("POST", "/recordings/bulk-delete", json=body)).status == 204
-    assert (await call("POST", "/recordings/bulk-delete", json=body)).headers["X-RateLimit-Remaining"] == "0"
-    assert (await call("GET", "/meetings")).status == 429
-    assert (call.fake.points_spent, call.fake.throttled) == (5, 2)
-
-
 async def test_own_prices_are_charged() -> None:
-    """By operation, at the start and later; a name that there is not is refused."""
     async with FakeWhereby(costs={"insights.rooms": 5}) as fake, Bare(fake) as call:
         await call("GET", "/insights/rooms")
         fake.costs["insights.rooms"] = 10
@@ -126,7 +112,6 @@ async def test_own_prices_are_charged() -> None:
 
 
 async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) -> None:
-    """Their points are gone for us, and are not counted as ours."""
     fake.spend(990)
     assert (await call("GET", "/meetings")).headers["X-RateLimit-Remaining"] == "9"
     assert fake.points_spent == 1
@@ -181,28 +166,9 @@ async def test_each_algorithm_enforces_the_limit(algorithm: Algorithm) -> None:
 
 
 async def test_aligned_windows_end_on_the_wall_clock() -> None:
-    """The reset is a whole multiple of the period in wall time."""
     async with FakeWhereby(algorithm="aligned", header_style="epoch_ms") as fake, Bare(fake) as call:
         answer = await call("GET", "/meetings")
         assert int(answer.headers["X-RateLimit-Reset"]) % 60_000 in {0, 1}
-
-
-@pytest.mark.parametrize(
-    ("style", "shape"),
-    [
-        ("iso", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"),
-        ("http_date", r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"),
-        ("epoch", r"\d{10}"),
-        ("epoch_ms", r"\d{13}"),
-        ("js", r"\w{3} \w{3} \d\d \d{4} \d\d:\d\d:\d\d GMT\+0000 \(Coordinated Universal Time\)"),
-    ],
-)
-async def test_reset_is_in_the_style_asked_for(style: HeaderStyle, shape: str) -> None:
-    """On answers and on refusals."""
-    async with FakeWhereby(limit=1, header_style=style) as fake, Bare(fake) as call:
-        assert fake.header_style == style
-        for _ in range(2):
-            assert re.fullmatch(shape, (await call("GET", "/meetings")).headers["X-RateLimit-Reset"])
 
 
 @pytest.mark.parametrize(
@@ -278,7 +244,7 @@ async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) 
     assert (await waiting).status == 200
 
 
-async def test_record_tells_what_came(call: Bare, fake: FakeWhereby) -> None:
+async def test_record_says_what_came(call: Bare, fake: FakeWhereby) -> None:
     """Everything as it was sent, byte for byte, and the key masked."""
     before = asyncio.get_running_loop().time()
     body = {"endDate": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "extra": "ø"}
@@ -323,7 +289,6 @@ async def test_clear_forgets_requests_only(call: Bare, fake: FakeWhereby) -> Non
 
 
 async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
-    """It has the server's URL and key, and a budget of its own unless one is given."""
     from whereby_async.limiter import Unlimited
 
     fake.add_meeting()
@@ -333,12 +298,129 @@ async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
     assert fake.points_spent == 2
 
 
-async def test_listener_is_told_of_every_request(call: Bare, fake: FakeWhereby) -> None:
-    """With its status and with what is left, just before the answer goes out; `None` where the budget was not asked."""
-    told: list[RecordedRequest] = []
-    fake.subscribe(told.append)
+async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> None:
+    """Good, refused, unknown and dropped ones, with status, points and points left, before the client has the answer."""
+    heard: list[RecordedRequest] = []
+    fake.subscribe(heard.append)
     await call("GET", "/meetings")
-    await call("DELETE", "/meetings/1")
+    await call("GET", "/meetings/1")
     await call("GET", "/nowhere")
-    assert [(record.status, record.remaining) for record in told] == [(200, 999), (204, 997), (404, None)]
-    assert told == fake.requests
+    assert [(r.operation, r.status, r.points, r.remaining) for r in heard] == [
+        ("meetings.list", 200, 1, 999),
+        ("meetings.get", 404, 1, 998),
+        ("", 404, 0, None),
+    ]
+    assert heard == fake.requests
+
+
+async def test_cleared_log_goes_on_with_listeners(call: Bare, fake: FakeWhereby) -> None:
+    """A listener may clear the log each time, and still hears of the next."""
+    statuses: list[int] = []
+
+    def listen(record: RecordedRequest) -> None:
+        statuses.append(record.status)
+        fake.clear()
+
+    fake.subscribe(listen)
+    fake.faults.add(Fault(status=503))
+    await call("GET", "/meetings")
+    await call("GET", "/meetings")
+    assert statuses == [503, 200]
+    assert fake.requests == []
+
+
+async def _durations(fake: FakeWhereby, count: int = 20) -> list[float]:
+    clock = asyncio.get_running_loop().time
+    took: list[float] = []
+    async with Bare(fake) as call:
+        for _ in range(count):
+            began = clock()
+            await call("GET", "/meetings")
+            took.append(round(clock() - began, 3))
+    return took
+
+
+def test_latency_is_drawn_between_bounds() -> None:
+    """Other seconds for each request, the same ones for the same seed."""
+
+    async def main(seed: int) -> list[float]:
+        async with FakeWhereby(latency=(0.5, 2.0), seed=seed) as fake:
+            return await _durations(fake)
+
+    first, again, other = (run_simulated(main(seed)) for seed in (1, 1, 2))
+    assert first == pytest.approx(again, abs=0.01)
+    assert first != pytest.approx(other, abs=0.01)
+    assert 0.5 <= min(first) < max(first) <= 2.01
+    assert max(first) - min(first) > 0.5
+
+
+def test_latency_can_be_asked_for() -> None:
+    answers = iter([1.0, 3.0])
+
+    async def main() -> list[float]:
+        async with FakeWhereby() as fake:
+            fake.latency = lambda: next(answers)
+            return await _durations(fake, 2)
+
+    assert run_simulated(main()) == pytest.approx([1.0, 3.0], abs=0.01)
+
+
+@pytest.mark.parametrize("latency", [-1.0, (2.0, 1.0), (-1.0, 1.0), float("inf"), float("nan")])
+async def test_latency_that_is_none_is_refused(fake: FakeWhereby, latency: Any) -> None:
+    for give in (lambda: FakeWhereby(latency=latency), lambda: setattr(fake, "latency", latency)):
+        with pytest.raises(ValueError, match=r"latency is seconds, or the least and the most"):
+            give()
+    assert fake.latency == 0.0
+
+
+async def test_only_the_newest_requests_are_kept() -> None:
+    """With `keep`, memory has a bound; totals go on, and a request that was forgotten in mid-flight stays so."""
+    async with FakeWhereby(keep=2) as fake, Bare(fake) as call:
+        fake.faults.add(Fault(answer_delay=60.0))
+        waiting = asyncio.ensure_future(call("GET", "/meetings"))
+        await until(lambda: fake.requests and fake.requests[0].acted)
+        for number in range(3):
+            await call("GET", f"/meetings/{number}")
+        jump(60.0)
+        assert (await waiting).status == 200
+        assert [record.path for record in fake.requests] == ["/v1/meetings/1", "/v1/meetings/2"]
+        assert fake.points_spent == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"keep": -1}, "keep=-1: pass a whole number from 0"),
+        ({"header_style": "isoo"}, "unknown header style 'isoo': did you mean 'iso'"),
+        ({"header_style": "rfc"}, "unknown header style 'rfc': one of iso"),
+        ({"algorithm": "sliding_lag"}, "unknown algorithm 'sliding_lag': did you mean 'sliding_log'"),
+        ({"algorithm": "leaky"}, "unknown algorithm 'leaky': one of aligned, fixed"),
+        ({"costs": {"insights.rooms": -1}}, "a price must not be below 0 points: -1 for insights.rooms"),
+        ({"limit": 0}, "limit=0: pass a whole number above 0"),
+        ({"limit": 1.5}, "limit=1.5"),
+        ({"limit": -1}, "limit=-1: pass a whole number above 0"),
+        ({"period": 0.0}, "period=0.0: pass seconds above 0"),
+        ({"period": -1.0}, "period=-1.0: pass seconds above 0"),
+        ({"period": float("nan")}, "period=nan: pass seconds above 0"),
+        ({"processing_time": -1}, "processing_time=-1: pass seconds from 0"),
+        ({"port": -1}, "port=-1: pass a whole number from 0 to 65535"),
+        ({"api_key": ""}, "api_key='': pass text"),
+        ({"clock_skew": float("inf")}, "clock_skew=inf: pass seconds"),
+        ({"latency": (1.0, 2.0, 3.0)}, "latency is seconds, or the least and the most of them"),
+    ],
+)
+def test_option_that_makes_no_sense_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        FakeWhereby(**options)
+
+
+async def test_thing_that_there_is_not_is_reported(fake: FakeWhereby) -> None:
+    for ask, noun in (
+        (lambda: fake.add_participant("x"), "session"),
+        (lambda: fake.add_transcription(recording_id="x"), "recording"),
+        (lambda: fake.add_summary("x"), "transcription"),
+        (lambda: fake.finish_transcription("x"), "transcription"),
+        (lambda: fake.finish_summary("x"), "summary"),
+    ):
+        with pytest.raises(KeyError, match=f"no {noun} with the id 'x': there are 0; add_{noun} makes one"):
+            ask()

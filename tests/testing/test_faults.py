@@ -1,8 +1,10 @@
-"""Scripted faults, seen from the other end of a real connection."""
+"""Scripted faults, seen from the other end of a real connection; and scripts that make no sense."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,12 @@ import aiohttp
 import msgspec
 import pytest
 import yarl
-from testing.bare import Bare, jump, until
+from support.bare import Bare, jump, until
 
-from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
-    from whereby_async.testing import HeaderStyle
+    from whereby_async.testing import HeaderStyle, RecordedRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -36,17 +38,10 @@ async def exchange(fake: FakeWhereby, request: bytes) -> bytes:
         writer.close()
 
 
-def raw_request(fake: FakeWhereby, method: str = "GET", path: str = "/v1/meetings") -> bytes:
+def raw_request(fake: FakeWhereby) -> bytes:
     """A request, byte for byte."""
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        "Host: fake",
-        f"Authorization: Bearer {fake.api_key}",
-        "Connection: close",
-        "",
-        "",
-    ]
-    return "\r\n".join(lines).encode()
+    head = f"GET /v1/meetings HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {fake.api_key}\r\n"
+    return f"{head}Connection: close\r\n\r\n".encode()
 
 
 async def test_status_takes_the_place_of_the_answer(call: Bare, fake: FakeWhereby) -> None:
@@ -80,7 +75,6 @@ async def test_fault_picks_its_requests(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_fault_can_stay_until_it_is_cleared(call: Bare, fake: FakeWhereby) -> None:
-    """`times=None` takes every request."""
     fake.faults.add(Fault(times=None, status=502), Fault(status=500))
     assert [(await call("GET", "/meetings")).status for _ in range(3)] == [502, 502, 502]
     assert [fault.status for fault in fake.faults] == [502, 500]
@@ -124,7 +118,6 @@ async def test_garbage_takes_the_place_of_the_rate_limit_headers(call: Bare, fak
 
 @pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
 async def test_garbage_takes_the_place_of_the_ietf_fields(style: HeaderStyle) -> None:
-    """So that nothing of what the server knows is left to read."""
     async with FakeWhereby(header_style=style) as fake, Bare(fake) as call:
         fake.faults.add(Fault(garbage_headers={"RateLimit": "soon"}))
         answer = await call("GET", "/meetings")
@@ -132,7 +125,6 @@ async def test_garbage_takes_the_place_of_the_ietf_fields(style: HeaderStyle) ->
 
 
 async def test_redirect_points_elsewhere(call: Bare, fake: FakeWhereby) -> None:
-    """302 unless another status is given; nothing is done."""
     fake.faults.add(Fault(redirect="http://elsewhere.invalid/"), Fault(redirect="/v1/meetings", status=307))
     first, second = await call("DELETE", "/meetings/1"), await call("DELETE", "/meetings/1")
     assert (first.status, first.headers["Location"]) == (302, "http://elsewhere.invalid/")
@@ -152,14 +144,12 @@ async def test_drop_resets_the_connection(call: Bare, fake: FakeWhereby, drop: A
 
 
 async def test_drop_is_a_reset_and_not_an_end(fake: FakeWhereby) -> None:
-    """The socket says `ECONNRESET`."""
     fake.faults.add(Fault(drop="before"))
     with pytest.raises(ConnectionResetError):
         await exchange(fake, raw_request(fake))
 
 
 async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> None:
-    """Exactly so many bytes of the body come, and then the end."""
     fake.faults.add(Fault(truncate=5))
     head, _, body = (await exchange(fake, raw_request(fake))).partition(b"\r\n\r\n")
     assert body == b'{"res'
@@ -169,7 +159,6 @@ async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> No
 
 
 async def test_raw_bytes_take_the_place_of_an_answer(fake: FakeWhereby) -> None:
-    """Whatever is given is what the client reads, malformed or not."""
     raw = b"HTTP/1.1 200 OK\r\nContent-Le"
     fake.faults.add(Fault(raw=raw))
     assert await exchange(fake, raw_request(fake)) == raw
@@ -221,7 +210,6 @@ async def test_delayed_request_acts_late_though_the_client_has_gone(call: Bare, 
 
 
 async def test_answer_can_come_late(call: Bare, fake: FakeWhereby) -> None:
-    """The server acts at once and answers after the delay."""
     fake.faults.add(Fault(answer_delay=60.0))
     waiting = asyncio.ensure_future(call("POST", "/meetings", json=soon()))
     await until(lambda: fake.meetings)
@@ -262,14 +250,235 @@ async def test_fault_on_a_connection_that_is_gone_is_harmless(fake: FakeWhereby)
 
 def test_which_faults_act() -> None:
     """By default all that are not an error, a redirect or a drop before acting."""
-    acting = [
-        Fault(),
-        Fault(delay=1.0),
-        Fault(drop="after"),
-        Fault(body=b""),
-        Fault(status=299),
-        Fault(truncate=0),
-        Fault(raw=b""),
-    ]
+    acting = [Fault(), Fault(delay=1.0), Fault(drop="after"), Fault(body=b""), Fault(status=299), Fault(truncate=0)]
+    acting.append(Fault(raw=b""))
     idle = [Fault(status=300), Fault(redirect="/"), Fault(drop="before"), Fault(act=False)]
     assert [fault.acts for fault in acting + idle] == [True] * len(acting) + [False] * len(idle)
+
+
+async def test_fault_picks_requests_by_what_they_say(call: Bare, fake: FakeWhereby) -> None:
+    """`when` sees the request as it came; those of which it is false neither take nor use up a turn."""
+
+    def locks(request: RecordedRequest) -> bool:
+        return bool(request.json["isLocked"])
+
+    fake.faults.add(Fault(operation="meetings.create", when=locks, skip=1, status=503))
+    bodies = [{**soon(), "isLocked": locked} for locked in (False, True, False, True, True)]
+    statuses = [(await call("POST", "/meetings", json=body)).status for body in bodies]
+    assert statuses == [201, 201, 201, 503, 201]
+
+
+def reads_on(request: RecordedRequest) -> bool:
+    """A `when` that holds only where there is a body."""
+    return bool(request.json["isLocked"])
+
+
+async def test_error_in_when_is_raised_at_the_exit() -> None:
+    """It takes no request and fails none, and comes out of the server's block."""
+    fake = FakeWhereby()
+
+    async def block() -> list[int]:
+        async with fake, Bare(fake) as call:
+            fake.faults.add(Fault(when=reads_on, status=503))
+            return [(await call("GET", "/meetings")).status for _ in range(2)]
+
+    with pytest.raises(TypeError, match="subscriptable") as caught:
+        await block()
+    assert caught.value.__notes__[0].startswith("raised by `when` of Fault(when=<function ")
+    assert [record.status for record in fake.requests] == [200, 200]
+    fake.faults.raise_problem()  # once is enough
+
+
+async def test_error_in_when_does_not_hide_the_blocks_own() -> None:
+    fake = FakeWhereby()
+
+    async def block() -> None:
+        async with fake, Bare(fake) as call:
+            fake.faults.add(Fault(when=reads_on, status=503))
+            await call("GET", "/meetings")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await block()
+
+
+@pytest.mark.parametrize("odd", [Fault, [Fault()], {"status": 503}, None, 503])
+def test_only_faults_are_scripted(odd: Any) -> None:
+    fake = FakeWhereby()
+    with pytest.raises(TypeError, match=r"faults\.add takes Fault"):
+        fake.faults.add(Fault(), odd)
+    assert len(fake.faults) == 0
+
+
+@pytest.mark.parametrize(
+    "answer", [{"drop": "before"}, {"drop": "after"}, {"status": 504}, {"body": b"{}"}, {"raw": b""}, {"redirect": "/"}]
+)
+async def test_act_can_come_after_the_answer(call: Bare, fake: FakeWhereby, answer: dict[str, Any]) -> None:
+    """The answer goes out or the connection ends at once; the world changes only seconds later, once."""
+    fake.faults.add(Fault(acts_in=60.0, **answer))
+    with contextlib.suppress(aiohttp.ClientError):
+        await call("POST", "/meetings", json=soon())
+    (record,) = fake.requests
+    assert (record.acted, record.points, len(fake.meetings)) == (False, 3, 0)
+    await pass_by(30.0)
+    assert not fake.meetings
+    jump(31.0)
+    await until(lambda: fake.meetings)
+    assert fake.requests[0].acted
+    assert (await call("GET", "/meetings")).content["results"][0]["meetingId"] in fake.meetings
+    assert len(fake.meetings) == 1
+
+
+async def test_refused_request_does_not_act_late(call: Bare, fake: FakeWhereby) -> None:
+    fake.set_limit(1)
+    fake.faults.add(Fault(acts_in=60.0, drop="before"))
+    with pytest.raises(aiohttp.ClientError):
+        await call("POST", "/meetings", json=soon())
+    await pass_by(90.0)
+    assert (fake.meetings, fake.throttled) == ({}, 1)
+
+
+async def pass_by(seconds: float) -> None:
+    """Move the clock on, and let all happen that is due then."""
+    jump(seconds)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_server_that_stops_does_not_act_late() -> None:
+    """Closed before its time, the act never happens; no timer is left."""
+    fake = FakeWhereby()
+    async with fake, Bare(fake) as call:
+        fake.faults.add(Fault(acts_in=60.0, status=504))
+        assert (await call("POST", "/meetings", json=soon())).status == 504
+    await pass_by(90.0)
+    assert not fake.meetings
+
+
+def test_late_answer_is_overtaken() -> None:
+    """While one answer waits, others are served; the first comes last, and it acted first."""
+
+    async def main() -> list[int]:
+        arrived: list[int] = []
+        async with FakeWhereby() as fake, Bare(fake) as call:
+            fake.faults.add(Fault(answer_delay=3.0), Fault(answer_delay=2.0), Fault(answer_delay=1.0))
+
+            async def ask(number: int) -> None:
+                await call("POST", "/meetings", json=soon())
+                arrived.append(number)
+
+            asked: list[asyncio.Task[None]] = []
+            for number in range(3):
+                asked.append(asyncio.ensure_future(ask(number)))
+                await until(lambda: len(fake.meetings) == number + 1)  # noqa: B023 - awaited in its turn
+            await asyncio.gather(*asked)
+        return arrived
+
+    assert run_simulated(main()) == [2, 1, 0]
+
+
+def test_fault_shows_what_was_said_of_it() -> None:
+    """Its repr leaves out all that is not set, and long bodies."""
+    assert repr(Fault()) == "Fault()"
+    assert repr(Fault(status=503, garbage_headers={})) == "Fault(status=503, garbage_headers={})"
+    assert len(repr(Fault(body=b"x" * 10_000))) < 100
+
+
+async def test_plan_knows_what_was_not_used(call: Bare, fake: FakeWhereby) -> None:
+    """Faults with turns left, and endless ones that never struck."""
+    endless, twice, never = (
+        Fault(operation="meetings.list", times=None, delay=0.0),
+        Fault(operation="meetings.get", times=2),
+        Fault(times=0),
+    )
+    fake.faults.add(never, endless, twice)
+    assert fake.faults.unused == [endless, twice]
+    await call("GET", "/meetings")
+    await call("GET", "/meetings/1")
+    assert fake.faults.unused == [twice]
+    await call("GET", "/meetings/1")
+    assert fake.faults.unused == []
+
+
+HEAD = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {FAKE_API_KEY}\r\n"
+HALF_A_REQUEST = f"POST /v1/meetings {HEAD}Content-Length: 20\r\n\r\n{{"
+REQUEST = f"GET /v1/meetings {HEAD}\r\n"
+
+
+@pytest.mark.parametrize("sent", [HALF_A_REQUEST, REQUEST])
+def test_a_client_that_goes_away_is_no_error(sent: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Gone before the body of its request, or while its answer drips."""
+
+    async def main() -> None:
+        async with FakeWhereby() as fake, fake.client() as client:
+            fake.faults.add(Fault(operation="meetings.list", drip=0.1))
+            _, writer = await asyncio.open_connection("127.0.0.1", fake.port)
+            writer.write(sent.encode())
+            await asyncio.sleep(1)
+            assert len(fake.requests) == (sent is REQUEST)
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.sleep(60)
+            await client.recordings.list()
+
+    with caplog.at_level(logging.DEBUG):
+        run_simulated(main())
+    assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"status": "503"},
+        {"status": True},
+        {"times": 1.5},
+        {"skip": None},
+        {"delay": "1"},
+        {"delay": None},
+        {"headers": None},
+        {"headers": [("a", "b")]},
+        {"headers": {"Retry-After": 5}},
+        {"garbage_headers": {1: "x"}},
+        {"body": "text"},
+        {"body": {"a": 1}},
+        {"raw": "text"},
+        {"redirect": b"/"},
+        {"content_type": 1},
+        {"operation": 5},
+        {"when": True},
+        {"endless": 1},
+        {"act": "no"},
+        {"points": 1.0},
+    ],
+    ids=str,
+)
+def test_part_of_another_type_is_refused(script: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="headers" if "garbage_headers" in script else next(iter(script))):
+        Fault(**script)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ({"operation": "meeting.create"}, "no operation 'meeting.create': did you mean 'meetings.create'"),
+        ({"operation": "x"}, "no operation 'x': one of meetings.create, .*storage"),
+        ({"times": -1}, "times must not be below 0: -1"),
+        ({"skip": -1}, "skip must not be below 0"),
+        ({"delay": -0.5}, "delay must not be below 0: -0.5"),
+        ({"truncate": -5}, "truncate must not be below 0"),
+        ({"drop": "later"}, "drop is 'before' or 'after' acting, not 'later'"),
+        ({"acts_in": 1.0}, "acts_in answers first and acts later: give the answer too"),
+        ({"acts_in": 1.0, "status": 504, "act": False}, "no act=False"),
+        ({"status": 99}, "a status has three digits"),
+        ({"status": 1000}, "a status has three digits"),
+        ({"delay": float("nan")}, "delay must have an end"),
+        ({"drip": float("inf")}, "drip must have an end"),
+        ({"headers": {"X": "a\r\nB: c"}}, "HTTP has no such header"),
+        ({"garbage_headers": {"X Y": "a"}}, "HTTP has no such header"),
+        ({"headers": {"": "a"}}, "HTTP has no such header"),
+    ],
+)
+def test_script_that_makes_no_sense_is_refused(script: dict[str, Any], words: str) -> None:
+    """The error names the value and the way out; without it the fault would never happen, or not as written."""
+    with pytest.raises(ValueError, match=words):
+        Fault(**script)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from testing.bare import Bare, jump
+from support.bare import Bare, jump
 
 if TYPE_CHECKING:
     from whereby_async.testing import FakeWhereby
@@ -116,8 +116,7 @@ async def test_settings_are_kept_for_tests_to_see(call: Bare, fake: FakeWhereby)
         (soon(fields=["secretRoomUrl"]), "fields must be a list"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(call: Bare, fake: FakeWhereby, body: object, words: str) -> None:
-    """A 400 with the reason, and no meeting made."""
+async def test_wrong_body_is_refused_with_a_reason(call: Bare, fake: FakeWhereby, body: object, words: str) -> None:
     status, _, content = await call("POST", "/meetings", json=body)
     assert (status, words in content["error"]) == (400, True), content
     assert not fake.meetings
@@ -125,7 +124,6 @@ async def test_wrong_body_is_told_what_is_wrong(call: Bare, fake: FakeWhereby, b
 
 
 async def test_body_that_is_no_json_is_refused(call: Bare) -> None:
-    """Neither broken JSON nor another content type makes a meeting."""
     broken = await call("POST", "/meetings", data=b"{", headers={"Content-Type": "application/json"})
     other = await call("POST", "/meetings", data=json.dumps(soon()).encode(), headers={"Content-Type": "text/plain"})
     assert (broken.status, other.status) == (400, 400)
@@ -179,7 +177,6 @@ async def test_page_that_ends_the_list_exactly_is_the_last(call: Bare, fake: Fak
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", "", "%C2%B2"])
 async def test_limit_out_of_range_is_refused(call: Bare, limit: str) -> None:
-    """A page has 1 to 100 results."""
     answer = await call("GET", f"/meetings?limit={limit}")
     assert (answer.status, answer.content) == (400, {"error": "limit must be a whole number from 1 to 100"})
 
@@ -188,12 +185,10 @@ async def test_limit_out_of_range_is_refused(call: Bare, limit: str) -> None:
     "cursor", ["8f4031bfc7640c5f267b11b6fe0c2507", "%21", "bm90IGpzb24%3D", "eyJ0eXBlIjoib2Zmc2V0In0%3D"]
 )
 async def test_foreign_cursor_is_refused(call: Bare, cursor: str) -> None:
-    """What is not base64 of an offset is no cursor."""
     assert (await call("GET", f"/meetings?cursor={cursor}")).status == 400
 
 
 async def test_unknown_field_in_the_query_is_refused(call: Bare) -> None:
-    """The fields are those of the documents."""
     assert (await call("GET", "/meetings?fields=hostRoomUrl,roomKey")).status == 400
 
 
@@ -205,3 +200,14 @@ async def test_meetings_can_be_filtered_by_name(call: Bare, fake: FakeWhereby) -
     assert [meeting["meetingId"] for meeting in (await call("GET", path)).content["results"]] == [wanted]
     fake.ignores_name_filter = True
     assert len((await call("GET", path)).content["results"]) == 2
+
+
+async def test_cursor_skips_rows_when_rows_before_it_vanish(call: Bare, fake: FakeWhereby) -> None:
+    """A cursor is an offset: a row that is deleted or expires while one pages shifts the rest, and one is not seen."""
+    rooms = [fake.add_meeting(room_name=f"/{number}", end_date=1800.0 * number) for number in range(4)]
+    first = (await call("GET", "/meetings?limit=2")).content
+    await call("DELETE", f"/meetings/{rooms[1]['meetingId']}")
+    second = (await call("GET", f"/meetings?limit=2&cursor={first['cursor']}")).content
+    assert [row["roomName"] for row in first["results"] + second["results"]] == ["/0", "/1", "/3"]
+    jump(3600.0 + 1.0)
+    assert [row["roomName"] for row in (await call("GET", "/meetings")).content["results"]] == ["/2", "/3"]

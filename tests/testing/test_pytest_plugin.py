@@ -130,14 +130,12 @@ TOTAL = {"passed": 8}
 
 
 def test_under_anyio(run: Callable[..., Run]) -> None:
-    """Fixtures, marker and their options work in tests that anyio runs, pytest-asyncio beside it or not."""
     for options in ((), ("-p", "no:asyncio")):
         done = run(ASYNC, *options, mark=ANYIO, conftest=ON_ASYNCIO)
         assert done.counts == TOTAL, done.out
 
 
 def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
-    """And in those that pytest-asyncio runs by their marker, whatever the scope of their loop."""
     done = run(ASYNC, "--asyncio-mode=strict", mark=ASYNCIO)
     assert done.counts == TOTAL, done.out
     done = run(ASYNC, "--asyncio-mode=strict", mark='@pytest.mark.asyncio(loop_scope="module")')
@@ -145,7 +143,6 @@ def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
 
 
 def test_under_pytest_asyncio_auto(run: Callable[..., Run]) -> None:
-    """And in those that it runs unasked, also when the configuration gives loops other scopes."""
     done = run(ASYNC, "--asyncio-mode=auto")
     assert done.counts == TOTAL, done.out
     scopes = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
@@ -236,7 +233,6 @@ def test_without_any_async_plugin(run: Callable[..., Run]) -> None:
 
 
 def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
-    """Under anyio the fixtures live in whatever loop the test lives in, a simulated one too."""
     tests = """
     @pytest.fixture
     def anyio_backend():
@@ -256,7 +252,6 @@ def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
 
 
 def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
-    """And under pytest-asyncio, where its hook gives each test such a loop."""
     hook = """
     def pytest_asyncio_loop_factories(config, item):
         from whereby_async.testing import SimulatedLoop
@@ -276,7 +271,7 @@ def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
     assert done.counts == {"passed": 1}, done.out
 
 
-def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run]) -> None:
+def test_async_test_that_no_plugin_runs_is_reported_by_pytest(run: Callable[..., Run]) -> None:
     """Its fixtures are set up and taken down, and pytest says that such a function needs a plugin."""
     done = run("async def test_it(whereby_client): pass", "-p", "no:asyncio", "-p", "no:anyio")
     assert done.counts == {"failed": 1}
@@ -291,15 +286,13 @@ def test_async_test_that_no_plugin_runs_is_told_by_pytest(run: Callable[..., Run
         ("header_style='rfc'", "unknown header style 'rfc': one of iso, "),
     ],
 )
-def test_wrong_marker_is_told(run: Callable[..., Run], marker: str, words: str) -> None:
-    """With the value and the way out, as an error of the test's setup."""
+def test_wrong_marker_is_reported(run: Callable[..., Run], marker: str, words: str) -> None:
     done = run(f"@pytest.mark.whereby({marker})\ndef test_it(fake_whereby): pass")
     assert done.counts in ({"error": 1}, {"errors": 1}), done.out
     assert words in done.out
 
 
 def test_trio_is_refused_in_words(run: Callable[..., Run]) -> None:
-    """The server needs asyncio, and the message says what to set."""
     conftest = ON_ASYNCIO.replace("'asyncio'", "('trio', {})")
     done = run("@pytest.mark.anyio\nasync def test_it(fake_whereby): pass", conftest=conftest)
     assert "fake_whereby runs on asyncio, not on trio: let a fixture anyio_backend return 'asyncio'" in done.out
@@ -336,7 +329,7 @@ def test_it(fake_whereby):
 """
 
 
-def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
+def test_fault_that_never_happened_is_reported(run: Callable[..., Run]) -> None:
     """As a warning that names test and fault; an error where warnings are errors; silent for those who filter it."""
     words = "scripted and not happened in test_it: Fault(operation='meetings.get', status=503)"
     done = run(UNUSED, "-W", "default")
@@ -350,7 +343,7 @@ def test_fault_that_never_happened_is_told(run: Callable[..., Run]) -> None:
 
 
 @pytest.mark.parametrize("mark", [ANYIO, ASYNCIO, "@simulated"], ids=["anyio", "asyncio", "simulated"])
-def test_error_in_when_is_told(run: Callable[..., Run], mark: str) -> None:
+def test_error_in_when_is_reported(run: Callable[..., Run], mark: str) -> None:
     """As an error beside the test, which saw no fault; its own words are the test's author's."""
     tests = """
     MARK
@@ -364,13 +357,12 @@ def test_error_in_when_is_told(run: Callable[..., Run], mark: str) -> None:
 
 
 def test_marker_is_described(run: Callable[..., Run]) -> None:
-    """`pytest --markers` and `--fixtures` tell what there is."""
     out = run("", "--markers").out
     assert "@pytest.mark.whereby(**options): options of the server behind `fake_whereby`" in out
     out = run("", "--fixtures").out
     assert "fake_whereby" in out
     assert "whereby_client" in out
-    assert "_whereby_scene" not in out
+    assert "_whereby_pair" not in out
 
 
 def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> None:
@@ -380,7 +372,7 @@ def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> Non
         import sys
 
         loaded = {name for name in sys.modules if name.startswith(("whereby_async", "aiohttp", "msgspec", "yarl"))}
-        plugin = {"whereby_async.testing.pytest_plugin", "whereby_async.testing.asyncio_fixtures"}
+        plugin = {"whereby_async.testing.pytest_plugin"}
         assert loaded - plugin == {"whereby_async", "whereby_async.version", "whereby_async.testing"}
     """
     for options in ((), ("-p", "no:asyncio")):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from testing.bare import Bare, jump
+from support.bare import Bare, jump
 
 from whereby_async.testing import Backdrop, RoomTheme
 
@@ -147,7 +147,6 @@ async def test_insights_reckon_rooms_from_their_sessions(call: Bare, fake: FakeW
 
 
 async def test_insights_know_rooms_without_sessions(call: Bare, fake: FakeWhereby) -> None:
-    """Their session dates and ratings are null."""
     fake.add_meeting()
     (row,) = (await call("GET", "/insights/rooms")).content["results"]
     assert (row["totalSessions"], row["firstSessionStartedAt"], row["lastSessionStartedAt"], row["rating"]) == (
@@ -182,7 +181,6 @@ async def test_rooms_are_filtered_and_sorted(call: Bare, fake: FakeWhereby, quer
 
 @pytest.mark.parametrize("query", ["createdAt[from]=yesterday", "createdAt[to]=2025", "sortBy=colour:asc"])
 async def test_senseless_room_filter_is_refused(call: Bare, query: str) -> None:
-    """A date that is none and an unknown order are 400."""
     assert (await call("GET", f"/insights/rooms?{query}")).status == 400
 
 
@@ -253,6 +251,5 @@ async def test_one_participant_is_an_array(call: Bare, fake: FakeWhereby) -> Non
 
 
 async def test_participant_needs_a_session(fake: FakeWhereby) -> None:
-    """The world is not filled with people who are nowhere."""
     with pytest.raises(KeyError):
         fake.add_participant("unknown")

@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from whereby_async import Priority
 from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
-from whereby_async.testing.simulated import simulation
+from whereby_async.testing.clock import simulation
 
 
 def test_ten_minutes_of_budget_take_a_second() -> None:
@@ -70,7 +70,6 @@ async def test_simulated_test_is_an_ordinary_one(number: int, tmp_path: object) 
 class TestMethods:
     @simulated
     async def test_methods_too(self) -> None:
-        """`self` is passed on."""
         await asyncio.sleep(3600.0)
         assert isinstance(self, TestMethods)
 
@@ -85,8 +84,6 @@ async def test_under_hypothesis(seconds: int) -> None:
 
 
 def test_it_keeps_the_signature_and_what_is_returned() -> None:
-    """What it gives is a plain function with the same name, parameters and result."""
-
     @simulated
     async def double(number: int) -> int:
         """Twice as much."""
@@ -102,7 +99,6 @@ def test_it_keeps_the_signature_and_what_is_returned() -> None:
 
 
 def test_only_coroutine_functions_can_be_simulated() -> None:
-    """Anything else is told at once."""
     with pytest.raises(TypeError, match="simulated is for tests that are `async def`, not <function"):
         simulated(lambda: None)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType] - the subject
 
@@ -158,8 +154,7 @@ def test_time_stands_still_while_bytes_are_on_their_way() -> None:
     assert took < 0.5
 
 
-def test_deadlock_is_told_with_the_sockets_open() -> None:
-    """A test in which every task waits for another ends, and says so."""
+def test_deadlock_is_reported_with_open_sockets() -> None:
     loop = SimulatedLoop(patience=0.05)
 
     async def main() -> None:

@@ -9,7 +9,7 @@ import pytest
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from testing.bare import Bare
+    from support.bare import Bare
 
     from whereby_async.testing import FakeWhereby
 
@@ -82,20 +82,17 @@ async def test_refused_calls_show(call: Bare, fake: FakeWhereby) -> None:
     ],
 )
 async def test_bounds_that_nothing_can_keep_are_refused(fake: FakeWhereby, bounds: dict[str, Any], words: str) -> None:
-    """At once, not when the block has run."""
     with pytest.raises(ValueError, match=words):
         fake.spends(**bounds)
 
 
-async def test_silence_is_told(fake: FakeWhereby) -> None:
-    """A block that made no call at all says so."""
+async def test_silence_is_reported(fake: FakeWhereby) -> None:
     words = "spent 0 points where exactly 1 were expected\n  no calls at all"
     with pytest.raises(AssertionError, match=words), fake.spends(exactly=1):
         pass
 
 
 async def test_error_of_the_block_comes_first(fake: FakeWhereby) -> None:
-    """An exception in the block is not replaced by what it cost."""
     with pytest.raises(ZeroDivisionError), fake.spends(exactly=1):
         raise ZeroDivisionError
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-    from testing.bare import Bare
+    from support.bare import Bare
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,6 @@ KEYS = {
 
 @pytest.mark.parametrize("event_type", list(KEYS))
 def test_event_has_the_documented_keys(event_type: str) -> None:
-    """No more and no fewer, in the envelope and in its data."""
     event = every_event(FakeWhereby())[event_type]
     assert event.keys() == {"id", "apiVersion", "createdAt", "type", "data"}
     assert event["data"].keys() == KEYS[event_type]
@@ -179,7 +178,6 @@ def test_events_of_a_room_without_a_session_tell_one_session() -> None:
     ],
 )
 def test_event_of_nothing_is_refused(method: str, odd: object, words: str) -> None:
-    """With what to pass in its place."""
     with pytest.raises(TypeError, match=words):
         getattr(FakeWhereby().events, method)(odd)
 
@@ -251,7 +249,6 @@ async def test_bytes_go_out_as_they_are(fake: FakeWhereby, body: bytes, sent: by
 
 
 async def test_any_bytes_and_any_url_will_do(fake: FakeWhereby) -> None:
-    """A `bytearray` is a body, and a `yarl.URL` is a URL."""
     async with Receiver() as receiver:
         sender = fake.webhook_sender(yarl.URL(receiver.url, encoded=True))
         for body in (bytearray(b"{}"), memoryview(b"{}")):
@@ -282,7 +279,6 @@ async def test_what_is_no_event_is_not_sent(fake: FakeWhereby, odd: Any) -> None
     ids=str,
 )
 def test_rules_that_are_none_are_refused(options: dict[str, Any]) -> None:
-    """With the option's name."""
     with pytest.raises(ValueError, match=next(iter(options))):
         FakeWhereby().webhook_sender("http://127.0.0.1/", **options)
     with pytest.raises(TypeError, match="url must be text"):
@@ -331,14 +327,12 @@ def test_answer_is_awaited_for_five_seconds_and_pauses_grow() -> None:
 
 
 def test_tries_carry_one_signature_unless_told_otherwise() -> None:
-    """By default that of the first one; with `signs_again` each has its own date."""
     _, _, signatures = deliver(500, 500)
     assert len(signatures) == 3
     assert len(set(signatures)) == 1
 
 
 async def test_each_try_is_signed_anew_on_request() -> None:
-    """Each with its own date."""
     times = itertools.count(1_000.0)
     async with Receiver(500, 500) as receiver:
         sender = WebhookSender(receiver.url, backoff=0.0, signs_again=True, now=lambda: next(times))
@@ -360,12 +354,11 @@ def test_simulated_minutes_do_not_make_signatures_old(skew: float) -> None:
 
 
 def test_number_of_tries_can_be_set() -> None:
-    """None after the first, say."""
     delivery, *_ = deliver(500, 500, retries=0)
     assert len(delivery.attempts) == 1
 
 
-async def test_receiver_that_is_not_there_is_told(fake: FakeWhereby) -> None:
+async def test_receiver_that_is_not_there_is_reported(fake: FakeWhereby) -> None:
     """A refused connection is no answer; nothing is raised."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -406,12 +399,10 @@ async def test_events_come_twice_and_in_disorder_on_request(fake: FakeWhereby) -
     ],
 )
 def test_sender_that_could_not_send_is_refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
-    """At construction."""
     with pytest.raises(error, match=words):
         make()
 
 
 async def test_sender_keeps_its_secret(fake: FakeWhereby, call: Bare) -> None:
-    """Neither it nor the path shows in a repr."""
     sender = fake.webhook_sender("https://example.com/hidden-path", secret="s3cret")
     assert repr(sender) == "<WebhookSender to example.com>"

@@ -10,13 +10,14 @@ async with FakeWhereby(limit=100) as fake, fake.client() as whereby:
         recordings = await whereby.recordings.list().collect()
 ```
 
-- `FakeWhereby` has all 27 operations and enforces points; `Fault` scripts what goes wrong in HTTP, `TcpProxy` and `TcpFault`
-  what goes wrong below.
+- `FakeWhereby` has all operations and enforces points; `Fault` scripts what goes wrong in HTTP, `TcpProxy` and
+  `TcpFault` what goes wrong below.
 - `FakeWhereby.events` and `WebhookSender` make, sign and deliver webhooks.
 - `@simulated` lets the minutes of an async test pass in milliseconds, client and server in one `SimulatedLoop`;
-  `run_simulated(main())` is `asyncio.run` in one. A simulation that would wait for ever raises `SimulatedDeadlockError`.
-- The pytest plugin `whereby_async.testing.pytest_plugin`, there as soon as this package is installed, gives the fixtures
-  `fake_whereby` and `whereby_client`, and the marker `whereby`.
+  `run_simulated(main())` is `asyncio.run` in one. A simulation that would wait for ever raises
+  `SimulatedDeadlockError`.
+- The pytest plugin `whereby_async.testing.pytest_plugin`, there as soon as this package is installed, gives the
+  fixtures `fake_whereby` and `whereby_client`, and the marker `whereby`.
 
 Names are imported on first use.
 """
@@ -25,26 +26,20 @@ from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = (
-    False  # type checkers know the name; to import typing for it would cost a test run that needs none of this
-)
+TYPE_CHECKING = False  # type checkers know the name; importing typing would cost a test run that needs none of this
 if TYPE_CHECKING:
-    from .budget import Algorithm
-    from .clock import SimulatedDeadlockError, SimulatedLoop, run_simulated
-    from .events import Events
+    from .checks import Latency
+    from .clock import SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
     from .fake import FAKE_API_KEY, FakeWhereby
-    from .faults import Fault, FaultPlan
-    from .headers import HeaderStyle
-    from .latency import Latency
-    from .media import JobState, StorageType
+    from .faults import Fault, FaultPlan, UnusedFaultWarning
+    from .policies import Algorithm, HeaderStyle
     from .requests import RecordedRequest, UploadedFile
-    from .simulated import simulated
     from .spending import Charge, Spending
-    from .state import Backdrop, Moment, RoomTheme
-    from .tcp_faults import TcpFault, TcpFaultPlan, TcpPoint
-    from .tcp_proxy import TcpProxy
-    from .unused_faults import UnusedFaultWarning
-    from .webhook_sender import FAKE_WEBHOOK_SECRET, Delivery, DeliveryAttempt, WebhookSender
+    from .tcp import TcpFault, TcpFaultPlan, TcpPoint, TcpProxy
+    from .webhook_sender import FAKE_WEBHOOK_SECRET, Delivery, DeliveryAttempt, Events, WebhookSender
+    from .world.recordings import StorageType
+    from .world.state import Backdrop, Moment, RoomTheme
+    from .world.transcriptions import JobState
 
 __all__ = [
     "FAKE_API_KEY",
@@ -80,30 +75,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "budget": "Algorithm",
-    "clock": "SimulatedDeadlockError SimulatedLoop run_simulated",
-    "events": "Events",
+    "checks": "Latency",
+    "clock": "SimulatedDeadlockError SimulatedLoop run_simulated simulated",
     "fake": "FAKE_API_KEY FakeWhereby",
-    "faults": "Fault FaultPlan",
-    "headers": "HeaderStyle",
-    "latency": "Latency",
-    "media": "JobState StorageType",
+    "faults": "Fault FaultPlan UnusedFaultWarning",
+    "policies": "Algorithm HeaderStyle",
     "requests": "RecordedRequest UploadedFile",
-    "simulated": "simulated",
     "spending": "Charge Spending",
-    "state": "Backdrop Moment RoomTheme",
-    "tcp_faults": "TcpFault TcpFaultPlan TcpPoint",
-    "tcp_proxy": "TcpProxy",
-    "unused_faults": "UnusedFaultWarning",
-    "webhook_sender": "Delivery DeliveryAttempt FAKE_WEBHOOK_SECRET WebhookSender",
+    "tcp": "TcpFault TcpFaultPlan TcpPoint TcpProxy",
+    "webhook_sender": "Delivery DeliveryAttempt Events FAKE_WEBHOOK_SECRET WebhookSender",
+    "world.recordings": "StorageType",
+    "world.state": "Backdrop Moment RoomTheme",
+    "world.transcriptions": "JobState",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
     if (home := _HOME_OF.get(name)) is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(f".{home}", __name__), name)
     globals()[name] = value
     return value

@@ -1,27 +1,35 @@
-"""Are the options of a fake server such as a server can have? What is not is told at once, with its name."""
+"""Checks of a fake server's options: each refuses what no server can have, and names the option. Pure."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, TypeAlias
 
-_PORTS = 65536
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
+"""Seconds that requests take: a number; the least and the most, between which chance draws (the same draws for the same
+seed); or a function that is asked for each request. Where requests differ, their answers overtake one another."""
 
 
 def require_text(name: str, text: object) -> None:
-    """Check an option that is text.
+    """Check that an option is text that is not blank.
 
     Raises:
-        ValueError: It is none, or blank.
+        ValueError: It is not.
     """
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{name}={text!r}: pass text")
 
 
 def require_count(name: str, number: object, *, least: int = 0, most: float = math.inf) -> None:
-    """Check an option that is a whole number.
+    """Check that an option is a whole number within bounds.
 
     Raises:
-        ValueError: It is none, or out of bounds.
+        ValueError: It is not.
     """
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         bounds = ("above 0" if least == 1 else f"from {least}") if math.isinf(most) else f"from {least} to {most}"
@@ -29,21 +37,39 @@ def require_count(name: str, number: object, *, least: int = 0, most: float = ma
 
 
 def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Check an option that is in seconds.
+    """Check that an option is a finite number of seconds, from `least` or above it.
 
     Raises:
-        ValueError: They are none, out of bounds, or without an end.
+        ValueError: It is not.
     """
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not least <= seconds < math.inf or seconds == -math.inf or (above and seconds == least):  # type: ignore[operator]  # a number, as asked
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or seconds < least
+        or (above and seconds == least)
+    ):
         bounds = f" above {least:g}" if above else f" from {least:g}" if math.isfinite(least) else ""
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
 
 
-def require_port(port: object) -> None:
-    """Check a port.
+def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
+    """The least and the most seconds that a request takes.
 
     Raises:
-        ValueError: It is none.
+        ValueError: Seconds below 0, bounds in the wrong order, or neither a number nor two.
     """
-    require_count("port", port, most=_PORTS - 1)
+    try:
+        least, most = (latency, latency) if isinstance(latency, int | float) else latency
+    except (TypeError, ValueError):
+        least = most = -1.0
+    if not 0 <= least <= most < math.inf:
+        raise ValueError(f"latency is seconds, or the least and the most of them such as (0.05, 0.2), not {latency!r}")
+    return least, most
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """What an error says of an unknown name: `did you mean …?` if a known one is like it, else all of them."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.7)
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(names)}"

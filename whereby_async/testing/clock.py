@@ -1,8 +1,8 @@
-"""An event loop whose clock is simulated: minutes pass in milliseconds, and always the same way.
+"""The clocks of the kit: an event loop whose minutes pass in milliseconds, always the same way, and the server's clock.
 
-Time stands still while anything is ready, and jumps to the next timer when nothing is. Client and server may run in one such
-loop and talk over real sockets: before it jumps, the loop gives the kernel a moment to bring what was sent, and it never jumps
-while a thread works for it (`run_in_executor`).
+Time stands still while anything is ready, and jumps to the next timer when nothing is. Client and server may run in one
+such loop and talk over real sockets: before it jumps, the loop gives the kernel a moment to bring what was sent, and it
+never jumps while a thread works for it (`run_in_executor`).
 
 ```python
 def test_a_minute_passes() -> None:
@@ -15,30 +15,38 @@ def test_a_minute_passes() -> None:
     assert run_simulated(main()) == 60
 ```
 
-`@simulated` makes any async test such a one. To let all async tests and fixtures of a directory live in one such loop, let anyio's
-fixture `anyio_backend` return `("asyncio", {"loop_factory": SimulatedLoop})`, or pytest-asyncio's hook
-`pytest_asyncio_loop_factories` return `{"simulated": SimulatedLoop}`. What it cannot do is told at `simulated`.
+`@simulated` makes any async test such a one, and says what it cannot do. To let all async tests and fixtures of a
+directory live in one such loop, let anyio's fixture `anyio_backend` return `("asyncio", {"loop_factory":
+SimulatedLoop})`, or pytest-asyncio's hook `pytest_asyncio_loop_factories` return `{"simulated": SimulatedLoop}`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import selectors
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Mapping
     from concurrent.futures import Executor
 
     from _typeshed import FileDescriptorLike
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _GRACE: Final = 0.001
 """Seconds of real time that the kernel gets to bring what was sent through a socket."""
-LONGEST_STANDSTILL: Final = 30.0
+_LONGEST_STANDSTILL: Final = 30.0
 """Seconds of real time without any timer or event before the loop says that it is stuck."""
+_MARK: Final = "whereby_async_simulated"
+_current: ContextVar[asyncio.Runner | None] = ContextVar("whereby_async_simulation", default=None)
 
 
 class SimulatedDeadlockError(RuntimeError):
@@ -70,7 +78,8 @@ class _JumpingSelector(selectors.BaseSelector):
         ready = self._real.select(self._patience)
         if not ready and not self.working:
             raise SimulatedDeadlockError(
-                f"no timer is set and no event has come for {self._patience:g} s of real time: every task waits for another"
+                f"no timer is set and no event has come for {self._patience:g} s of real time: every task waits for"
+                " another"
             )
         return ready
 
@@ -99,13 +108,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     simulated: Final = True
 
-    def __init__(self, start: float = 0.0, *, patience: float = LONGEST_STANDSTILL) -> None:
+    def __init__(self, start: float = 0.0, *, patience: float = _LONGEST_STANDSTILL) -> None:
         """Make a loop.
 
         Args:
             start: What its clock shows at first, in seconds.
-            patience: Seconds of real time without any timer or event before it raises `SimulatedDeadlockError`: until then
-                another thread or a socket may still wake it.
+            patience: Seconds of real time without any timer or event before it raises `SimulatedDeadlockError`: until
+                then another thread or a socket may still wake it.
         """
         self._jumping = _JumpingSelector(start, patience)
         super().__init__(self._jumping)
@@ -117,14 +126,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """As ever, but time stands still until the thread is done."""
+        """As in any loop, but time stands still until the thread is done."""
         future = super().run_in_executor(executor, func, *args)
         self._jumping.working += 1
         future.add_done_callback(self._worked)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - asyncio's
-        """As ever, but time stands still until the threads are done, however long the loop's runner would wait for them."""
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """As in any loop, but time stands still until the threads are done, without a timeout."""
         self._jumping.working += 1
         try:
             await super().shutdown_default_executor()
@@ -135,7 +144,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._jumping.working -= 1
 
 
-def require_no_loop(name: str) -> None:
+def _require_no_loop(name: str) -> None:
     """Refuse to run a loop within another.
 
     Raises:
@@ -145,11 +154,13 @@ def require_no_loop(name: str) -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    msg = f"{name} runs a loop of its own, and there is one here already: call it from code that is not async, such as a plain test"
-    raise RuntimeError(msg)
+    raise RuntimeError(
+        f"{name} runs a loop of its own, and there is one here already: call it from code that is not async, such as a"
+        " plain test"
+    )
 
 
-def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = LONGEST_STANDSTILL) -> T:
+def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience: float = _LONGEST_STANDSTILL) -> T:
     """Run `main` in a fresh `SimulatedLoop`, like `asyncio.run`.
 
     Args:
@@ -165,9 +176,114 @@ def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience:
         SimulatedDeadlockError: Every task waits for another.
     """
     try:
-        require_no_loop("run_simulated")
+        _require_no_loop("run_simulated")
     except RuntimeError:
         main.close()
         raise
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(start, patience=patience)) as runner:
         return runner.run(main)
+
+
+def simulated(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Make an async test a plain one that runs in a `SimulatedLoop`: ten minutes of budget pass in a second.
+
+    ```python
+    @simulated
+    async def test_thousand_calls_take_ten_windows() -> None:
+        async with FakeWhereby(limit=100) as fake, fake.client() as whereby:
+            for _ in range(1000):
+                await whereby.meetings.list()
+            assert fake.throttled == 0
+    ```
+
+    It needs no plugin, and no plugin takes the test for its own. The fixtures `fake_whereby` and `whereby_client` live
+    in the same loop.
+
+    Its limits:
+
+    - Everything has to live in this loop: client, server and whatever stands between them. A peer in another thread or
+      process, or beyond the loopback interface, is too slow for a clock that jumps as soon as nothing is ready.
+    - Other async fixtures do not live in it; let the test itself enter what they would give, or run both under anyio,
+      with `anyio_backend = ("asyncio", {"loop_factory": SimulatedLoop})`.
+    - Each jump costs a millisecond, which the kernel gets to bring what was sent. So an hour is as cheap as a second,
+      and a thousand timers at different times are not.
+    - Time stands still while `asyncio.to_thread` and `run_in_executor` work, but not for threads that the loop does not
+      know, those of `anyio.to_thread` among them.
+    - It says nothing about speed: computing takes no time at all.
+
+    Args:
+        test: The test function, or any other coroutine function.
+
+    Returns:
+        A function with the same parameters that runs it to its end and returns what it returns.
+
+    Raises:
+        TypeError: It is not a coroutine function.
+        RuntimeError: Raised by the test if a loop runs where it is called.
+        SimulatedDeadlockError: Raised by the test if every task of it waits for another, after 30 s of real time.
+    """
+    if not inspect.iscoroutinefunction(test):
+        raise TypeError(f"simulated is for tests that are `async def`, not {test!r}")
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        _require_no_loop(f"@simulated {test.__name__}")
+        with simulation() as runner:
+            return runner.run(test(*args, **kwargs))
+
+    setattr(run, _MARK, True)
+    return run
+
+
+def is_simulated(test: object) -> bool:
+    """Whether `simulated` made this function."""
+    return getattr(test, _MARK, False) is True
+
+
+@contextmanager
+def simulation() -> Generator[asyncio.Runner, None, None]:
+    """A runner with a simulated clock: the current one, or a new one that is closed at the end."""
+    if (runner := _current.get()) is not None:
+        yield runner
+        return
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        token = _current.set(runner)
+        try:
+            yield runner
+        finally:
+            _current.reset(token)
+
+
+class ServerClock:
+    """Time as the service has it; all of it follows the loop's clock, so that a simulated loop moves it too.
+
+    Attributes:
+        skew: Seconds by which its wall clock is ahead of this machine's.
+    """
+
+    def __init__(self, skew: float = 0.0) -> None:
+        self.skew = skew
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_start = 0.0
+        self._before = 0.0
+        self._wall_start = time.time()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let it run, on this loop's clock."""
+        self._loop = loop
+        self._loop_start = loop.time()
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._before = self.elapsed()
+        self._loop = None
+
+    def elapsed(self) -> float:
+        """Seconds that it has run."""
+        if self._loop is None:
+            return self._before
+        return self._before + self._loop.time() - self._loop_start
+
+    def wall(self) -> float:
+        """Its wall clock, in seconds since 1970."""
+        return self._wall_start + self.skew + self.elapsed()

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import socket
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .budget import Algorithm, policy
-from .checks import require_count, require_port, require_seconds, require_text
-from .controls import Controls
-from .events import Events
-from .headers import checked_style
-from .latency import Latency, Traffic
-from .listener import Listener
-from .prices import Prices
+from .checks import require_count, require_seconds, require_text
+from .clock import ServerClock
+from .policies import Algorithm, HeaderStyle, policy
 from .server import BASE_PATH, Service
-from .server_clock import ServerClock
-from .webhook_sender import FAKE_WEBHOOK_SECRET, WebhookSender
+from .spending import Spending
+from .tcp import Acceptor, family_of, http_origin
+from .webhook_sender import FAKE_WEBHOOK_SECRET, Events, WebhookSender
+from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from types import TracebackType
     from typing import Never, Self
 
     import yarl
 
     from ..client import WherebyClient
-    from .headers import HeaderStyle
+    from .checks import Latency
+    from .faults import FaultPlan
+    from .requests import RecordedRequest
 
 FAKE_API_KEY = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJmYWtlLXdoZXJlYnkifQ.not-a-real-key"
 """The key that a fake server takes unless told otherwise; it opens nothing else."""
 
 _LONGEST_LINE = 1 << 16
+_LAST_PORT = 65535
+_BACKLOG = 4096
+_SHUTDOWN = 0.1
+"""Seconds that aiohttp may take to close connections on which nothing is under way any more."""
 
 
-class FakeWhereby(Controls):
-    """A Whereby that runs in this process: all 27 operations over real HTTP on a loopback port, points enforced.
+class FakeWhereby(World):
+    """A Whereby that runs in this process: all operations over real HTTP on a loopback port, points enforced.
 
     Use it as `async with FakeWhereby() as fake:`, or with `await fake.start()` and `await fake.aclose()`. It can be
     started again after that, at the same port and with the same world. The `add_…` methods fill its world at any time.
@@ -51,8 +55,8 @@ class FakeWhereby(Controls):
         algorithm: How it counts points; see `whereby_async.testing.Algorithm`.
         header_style: How it writes its rate-limit headers: the format of `X-RateLimit-Reset`, or the draft of the IETF
             whose fields it sends instead; `none` leaves out all of them. See `whereby_async.testing.HeaderStyle`.
-        latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such as
-            `(0.05, 0.2)` draws them for each request, and a function is asked for them.
+        latency: Seconds that every request takes, half on its way to the server and half on the way back; a pair such
+            as `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3
             for POST and PUT.
         clock_skew: Seconds by which its wall clock is ahead of this machine's.
@@ -61,7 +65,7 @@ class FakeWhereby(Controls):
         port: The port to listen on; 0 finds a free one.
         subdomain: The organisation's subdomain in room links.
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
-        ignores_name_filter: `GET /meetings` pays no heed to `roomName[…]`, which is documented but not in the
+        ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
         keep: The most requests that are kept in `requests`, the newest ones; `None` for all. A server that stays up for
             long wants a bound, or memory grows with what it serves.
@@ -103,7 +107,7 @@ class FakeWhereby(Controls):
         require_seconds("period", period, above=True)
         require_seconds("clock_skew", clock_skew, least=-math.inf)
         require_text("host", host)
-        require_port(port)
+        require_count("port", port, most=_LAST_PORT)
         require_text("subdomain", subdomain)
         if processing_time is not None:
             require_seconds("processing_time", processing_time)
@@ -122,16 +126,17 @@ class FakeWhereby(Controls):
             self,
             clock,
             self._policy,
-            header_style=checked_style(header_style),
-            traffic=Traffic(latency, seed),
-            costs=Prices(costs or {}),
+            costs=costs or {},
+            header_style=header_style,
+            latency=latency,
+            seed=seed,
             keep=keep,
         )
-        self._listener: Listener | None = None
+        self._listening: tuple[Acceptor, web.Server] | None = None
         self.api_key = api_key
 
     def __repr__(self) -> str:
-        where = self.url if self._listener is not None else "not running"
+        where = self.url if self._listening is not None else "not running"
         return f"<FakeWhereby {where}, {self.limit} points per {self.period:g} s>"
 
     async def start(self) -> Self:
@@ -139,28 +144,34 @@ class FakeWhereby(Controls):
 
         Raises:
             RuntimeError: It is running already.
+            OSError: The port is taken, or the address is none of this machine.
         """
-        if self._listener is not None:
-            message = "the fake server is running already"
-            raise RuntimeError(message)
+        if self._listening is not None:
+            raise RuntimeError("the fake server is running already")
+        sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
+        self._port = sock.getsockname()[1]
+        self._service.start(self._origin)
         server = web.Server(
             self._service.handle, access_log=None, max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE
         )
-        self._listener = Listener.open(server, self.host, self._port)
-        self._port = self._listener.port
-        self._service.origin = self._origin
-        self._clock.start(asyncio.get_running_loop())
+
+        async def serve(connection: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                await asyncio.get_running_loop().connect_accepted_socket(server, connection)
+
+        self._listening = Acceptor(sock, serve), server
         return self
 
     async def aclose(self) -> None:
         """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Twice is once."""
-        listener, self._listener = self._listener, None
-        if listener is None:
+        if self._listening is None:
             return
-        self._clock.stop()
-        await listener.aclose()
+        acceptor, server = self._listening
+        self._listening = None
+        await acceptor.stop()
         await self._service.stop()
-        await listener.drop_connections()
+        server.pre_shutdown()
+        await server.shutdown(_SHUTDOWN)
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -173,13 +184,15 @@ class FakeWhereby(Controls):
             self.faults.raise_problem()
 
     def __enter__(self) -> Never:
-        message = "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does not await"
-        raise TypeError(message)
+        raise TypeError(
+            "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does"
+            " not await"
+        )
 
     def __exit__(self, *_: object) -> None:
         """Never reached; without it `with` would not get as far as `__enter__`, which says what to do."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def in_thread(self) -> Generator[Self, None, None]:
         """Run it in a thread of its own, for tests and code that do not await.
 
@@ -213,8 +226,7 @@ class FakeWhereby(Controls):
 
     @property
     def _origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self._port}"
+        return http_origin(self.host, self._port)
 
     @property
     def api_key(self) -> str:
@@ -241,10 +253,9 @@ class FakeWhereby(Controls):
             RuntimeError: The server has not been started yet, so its port is not known.
         """
         if self._port == 0:
-            message = (
+            raise RuntimeError(
                 "the fake server has no port yet: start it first, by `async with` or `in_thread()`, or give it a port="
             )
-            raise RuntimeError(message)
         from ..client import WherebyClient
         from ..limiter import PointBudget
 
@@ -252,6 +263,128 @@ class FakeWhereby(Controls):
         if given.get("limiter") is None:
             given["limiter"] = PointBudget(period=self.period)
         return WherebyClient(**given)
+
+    @property
+    def limit(self) -> int:
+        """Points per period."""
+        return self._policy.limit
+
+    def set_limit(self, limit: int) -> None:
+        """Change the plan, at once and in the middle of a window.
+
+        Raises:
+            ValueError: A limit that is not above 0.
+        """
+        require_count("limit", limit, least=1)
+        self._policy.limit = limit
+
+    def spend(self, points: int) -> None:
+        """Let another consumer of the same organisation take points; too many are refused, as ours would be.
+
+        Raises:
+            ValueError: Points that are no whole number from 0.
+        """
+        require_count("points", points)
+        self._service.spend(points)
+
+    @property
+    def costs(self) -> dict[str, int]:
+        """The prices in points by operation; change them at any time. Each operation has one; there are no others."""
+        return self._service.costs
+
+    @property
+    def header_style(self) -> HeaderStyle:
+        """How it writes its rate-limit headers."""
+        return self._service.header_style
+
+    @property
+    def latency(self) -> Latency:
+        """Seconds that every request takes; change it at any time."""
+        return self._service.latency
+
+    @latency.setter
+    def latency(self, latency: Latency) -> None:
+        self._service.latency = latency
+
+    @property
+    def clock_skew(self) -> float:
+        """Seconds by which its wall clock is ahead; changing it is a jump of that clock."""
+        return self._clock.skew
+
+    @clock_skew.setter
+    def clock_skew(self, seconds: float) -> None:
+        self._clock.skew = seconds
+
+    @property
+    def faults(self) -> FaultPlan:
+        """The faults to come: `fake.faults.add(Fault(status=503))`."""
+        return self._service.faults
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """What has reached the server since it was made or `clear`ed, in the order of arrival; downloads too.
+
+        All of it, or the newest `keep`.
+        """
+        return list(self._service.log.values())
+
+    @property
+    def points_spent(self) -> int:
+        """Points that these requests were charged, those burned by refused ones among them."""
+        return self._service.points_spent
+
+    @property
+    def throttled(self) -> int:
+        """How many of them the budget refused with a 429; scripted ones do not count."""
+        return self._service.throttled
+
+    def subscribe(self, listener: Callable[[RecordedRequest], object]) -> None:
+        """Call `listener` with every request from now on, just before its answer goes out. It must not raise.
+
+        A server that stays up for long may `clear` the log now and then, so that memory does not grow.
+
+        Args:
+            listener: Called in the server's loop, with the request as it will stand in `requests`.
+        """
+        self._service.listeners.append(listener)
+
+    def spends(
+        self,
+        *,
+        at_most: int | None = None,
+        at_least: int | None = None,
+        exactly: int | None = None,
+        throttled: int | None = None,
+    ) -> Spending:
+        """Watch what a `with` block costs, and fail if it is not as expected.
+
+        ```python
+        with fake.spends(at_most=5, throttled=0):
+            await what_is_to_be_tested()
+        ```
+
+        What others take by `spend` does not count. Requests count as they arrive: await in the block what it starts.
+
+        Args:
+            at_most: The most points that it may spend, those burned by refused requests among them.
+            at_least: The fewest.
+            exactly: Neither more nor fewer.
+            throttled: How often exactly it may be refused with a 429, scripted ones left out; `None`: never mind.
+
+        Returns:
+            A context manager whose `points`, `throttled` and `charges` may be looked at, in the block and after it. It
+            raises `AssertionError` with a list of calls and prices, unless the block raises something itself.
+
+        Raises:
+            ValueError: A number that is none, or bounds that contradict each other.
+        """
+        return Spending(
+            self._service.watching, at_most=at_most, at_least=at_least, exactly=exactly, throttled=throttled
+        )
+
+    def clear(self) -> None:
+        """Forget `requests`, `points_spent` and `throttled`; world, budget and faults stay as they are."""
+        self._service.clear()
 
     def webhook_sender(  # noqa: PLR0913 - the rules of delivery
         self,
@@ -263,22 +396,10 @@ class FakeWhereby(Controls):
         backoff: float = 0.5,
         signs_again: bool = False,
     ) -> WebhookSender:
-        """Something that posts signed events to a URL; see `WebhookSender`.
+        """A sender that posts signed events to a URL; see `WebhookSender` for arguments and errors.
 
-        Signatures are dated by this machine's clock, which is the receiver's too (also in a simulated loop), plus `clock_skew`.
-
-        Args:
-            url: Where events go.
-            secret: What they are signed with.
-            timeout: Seconds until an answer counts as missing.
-            retries: How often a delivery is tried again after a 5xx or without an answer.
-            backoff: Seconds before the first of these; doubled before each other.
-            signs_again: Sign each try anew.
-
-        Raises:
-            TypeError: The URL is none.
-            ValueError: The URL is no http or https URL, or `timeout`, `retries` or `backoff` is no such number.
-            ConfigurationError: The secret is blank.
+        Signatures are dated by this machine's clock, which is the receiver's too (also in a simulated loop), plus
+        `clock_skew`.
         """
         return WebhookSender(
             url,

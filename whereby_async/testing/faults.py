@@ -7,14 +7,14 @@ import re
 import reprlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from ..redaction import shown
+from .checks import meant
 from .requests import RecordedRequest  # noqa: TC001 - msgspec resolves annotations at run time
-from .routes import COSTS
-from .spelling import meant
+from .world import COSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         operation: The operation's name, such as `meetings.create`; `storage` for downloads; `None` for any operation.
         when: Takes only requests of which this is true, such as
-            `lambda request: (request.json or {}).get("isLocked")`; a request without a JSON body has `json` `None`. If it
-            raises, the fault does not take the request, and the error is raised at the server's exit, or by the pytest
-            plugin when the test is over.
+            `lambda request: (request.json or {}).get("isLocked")`; a request without a JSON body has `json` `None`. If
+            it raises, the fault does not take the request, and the error is raised at the server's exit, or by the
+            pytest plugin when the test is over.
         times: How many requests it takes; `None` for all.
         skip: Let so many matching requests pass first: `skip=2` begins with the third.
         status: Answer with this status and `body`, or with `{"error": …}` if there is no `body`.
@@ -62,8 +62,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         delay: Seconds that the request lies with the server before it acts. A client that has gone away by then does
             not stop it: the server acts late.
         answer_delay: Seconds between acting and answering. Others are served meanwhile: answers overtake one another.
-        acts_in: Let the world change only so many seconds after the answer went out, or the connection ended. The answer
-            must not depend on it: give a `status`, `body`, `redirect`, `raw` or `drop` too.
+        acts_in: Let the world change only so many seconds after the answer went out, or the connection ended. The
+            answer must not depend on it: give a `status`, `body`, `redirect`, `raw` or `drop` too.
         drop: Close the connection with a reset, `before` or `after` acting.
         truncate: Announce the whole answer, send so many bytes of its body, and close.
         drip: Seconds between one byte of the body and the next.
@@ -169,23 +169,68 @@ def _check_header(name: object, value: object) -> None:
 _NOTHING = Fault()
 
 
-class FaultPlan:
-    """The faults to come, in the order in which they were added; the first that matches a request takes it."""
+class _Plannable(Protocol):
+    """What a fault says of the requests, connections or turns that it takes."""
+
+    @property
+    def times(self) -> int | None: ...
+    @property
+    def skip(self) -> int: ...
+
+
+F = TypeVar("F", bound=_Plannable)
+
+
+class PlannedFaults(Generic[F]):
+    """Faults in the order in which they were added; each takes some of what matches it."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._faults: list[F] = []
         self._seen: list[int] = []
         self._lock = threading.RLock()  # the server may run in a thread of its own
-        self._problem: Exception | None = None
 
     def __len__(self) -> int:
         return len(self._faults)
 
-    def __iter__(self) -> Iterator[Fault]:
-        return iter(self._faults)
+    def __iter__(self) -> Iterator[F]:
+        return iter(list(self._faults))
 
     def __repr__(self) -> str:
-        return f"<FaultPlan: {len(self._faults)} to come>"
+        return f"<{type(self).__name__}: {len(self._faults)} to come>"
+
+    def add(self, *faults: F) -> None:
+        """Add faults behind those that wait already."""
+        with self._lock:
+            self._faults.extend(faults)
+            self._seen.extend(0 for _ in faults)
+
+    def clear(self) -> None:
+        """Forget the faults that have not happened yet."""
+        with self._lock:
+            self._faults.clear()
+            self._seen.clear()
+
+    def _take(self, matches: Callable[[F], bool]) -> F | None:
+        """The first fault that matches and has skipped enough; one of its turns is used up."""
+        with self._lock:
+            for index, fault in enumerate(self._faults):
+                if fault.times == 0 or not matches(fault):
+                    continue
+                self._seen[index] += 1
+                if self._seen[index] <= fault.skip:
+                    continue
+                if fault.times is not None and self._seen[index] >= fault.skip + fault.times:
+                    del self._faults[index], self._seen[index]
+                return fault
+        return None
+
+
+class FaultPlan(PlannedFaults[Fault]):
+    """The faults to come, in the order in which they were added; the first that matches a request takes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._problem: Exception | None = None
 
     def add(self, *faults: Fault) -> None:
         """Add faults behind those that wait already.
@@ -199,15 +244,7 @@ class FaultPlan:
         for fault in faults:
             if not isinstance(fault, Fault):
                 raise TypeError(f"faults.add takes Fault(…), one or several as add(one, another), not {fault!r}")
-        with self._lock:
-            self._faults.extend(faults)
-            self._seen.extend(0 for _ in faults)
-
-    def clear(self) -> None:
-        """Forget the faults that have not happened yet."""
-        with self._lock:
-            self._faults.clear()
-            self._seen.clear()
+        super().add(*faults)
 
     def raise_problem(self) -> None:
         """Raise, once, the first error that a `when` raised, if one did; the server's exit does that."""
@@ -217,41 +254,29 @@ class FaultPlan:
 
     @property
     def unused(self) -> list[Fault]:
-        """The faults that have not done all that they were to: those with `times` left, and endless ones that never struck."""
+        """The faults that have not done all that they were to: with `times` left, or endless and never met."""
         with self._lock:
             plan = list(zip(self._faults, self._seen, strict=True))
         return [fault for fault, seen in plan if fault.times or (fault.times is None and seen <= fault.skip)]
 
     def take(self, request: RecordedRequest) -> Fault | None:
-        """The fault for a request that has come, or `None`; its turn is used up.
-
-        Args:
-            request: The request, as it stands in `FakeWhereby.requests` so far.
-        """
-        with self._lock:
-            for index, fault in enumerate(self._faults):
-                if not self._matches(fault, request):
-                    continue
-                self._seen[index] += 1
-                if self._seen[index] <= fault.skip:
-                    continue
-                if fault.times is not None and self._seen[index] >= fault.skip + fault.times:
-                    del self._faults[index], self._seen[index]
-                return fault
-        return None
+        """The fault for a request that has come, or `None`; its turn is used up."""
+        return self._take(lambda fault: self._matches(fault, request))
 
     def _matches(self, fault: Fault, request: RecordedRequest) -> bool:
+        if fault.operation != request.operation and (fault.operation or request.operation == STORAGE):
+            return False
         try:
-            return _matches(fault, request)
+            return fault.when is None or bool(fault.when(request))
         except Exception as error:  # noqa: BLE001 - raised by `raise_problem`: in here it would be a 500 of the server
             error.add_note(f"raised by `when` of {fault!r} for a request of {request.operation}")
             self._problem = self._problem or error
             return False
 
 
-def _matches(fault: Fault, request: RecordedRequest) -> bool:
-    if fault.times == 0:
-        return False
-    if fault.operation != request.operation and (fault.operation or request.operation == STORAGE):
-        return False
-    return fault.when is None or bool(fault.when(request))
+class UnusedFaultWarning(UserWarning):
+    """A test that passed has scripted a fault that did not happen as often as it said: it may not test what it means.
+
+    The pytest plugin gives it at the test's end. Where a fault may or may not happen, `fake.faults.clear()` ends the
+    matter; pytest's `filterwarnings` silences it, or makes it an error.
+    """

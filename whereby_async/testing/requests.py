@@ -1,11 +1,20 @@
-"""What reached the fake server, kept for tests to look at."""
+"""Requests that reached the fake server: how they are read from the socket, and what tests see of them."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
-from typing import Any
+from email import message_from_string
+from email.utils import collapse_rfc2231_value
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import msgspec
+
+from ..redaction import MASK
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,3 +79,71 @@ class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
         name = self.operation or "unknown route"
         did = "acted" if self.acted else "did not act"
         return f"<{self.method} {name}: status {self.status}, {did}, {self.points} points, at {self.at:.3f}>"
+
+
+def target_of(request: web.BaseRequest) -> str:
+    """The request target in origin form: path and query, byte for byte."""
+    target = request.raw_path
+    return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
+
+
+async def read_request(request: web.BaseRequest, operation: str, template: str) -> RecordedRequest:
+    """Read a request to its end: what there is to say of it before it is answered."""
+    body = await request.content.read()
+    target = target_of(request)
+    path, _, query = target.partition("?")
+    is_form = request.content_type == "multipart/form-data"
+    form, files = _read_form(request.headers["Content-Type"], body) if is_form else ({}, ())
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if "authorization" in headers:
+        headers["authorization"] = MASK
+    return RecordedRequest(
+        method=request.method,
+        target=target,
+        path=path,
+        operation=operation,
+        template=template,
+        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        headers=headers,
+        body=body,
+        json=_json_of(request, body),
+        form=form,
+        files=files,
+        status=0,
+        acted=False,
+        points=0,
+        at=asyncio.get_running_loop().time(),
+    )
+
+
+def _json_of(request: web.BaseRequest, body: bytes) -> Any:
+    if request.content_type != "application/json":
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], tuple[UploadedFile, ...]]:
+    """The fields and the files of a multipart body: a part without a file name is a field, a broken one is left out."""
+    boundary = message_from_string(f"Content-Type: {content_type}").get_boundary()
+    if not boundary:
+        return {}, ()
+    form: dict[str, str] = {}
+    files: list[UploadedFile] = []
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary.encode())[1:]:
+        if part.startswith(b"--"):
+            break
+        head, found, content = part.partition(b"\r\n\r\n")
+        if not found:
+            continue
+        headers = message_from_string(head.decode("utf-8", "replace").strip())
+        field = collapse_rfc2231_value(headers.get_param("name", "", header="content-disposition"))
+        filename = headers.get_param("filename", header="content-disposition")
+        if filename is None:
+            form[field] = content.decode("utf-8", "replace")
+            continue
+        name, kind = collapse_rfc2231_value(filename), headers.get("content-type", "")
+        files.append(UploadedFile(field=field, filename=name, content_type=kind, content=content))
+    return form, tuple(files)

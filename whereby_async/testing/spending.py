@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -43,9 +44,8 @@ class Spending:
         exactly: int | None = None,
         throttled: int | None = None,
     ) -> None:
-        for name, bound in {
-            "at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled
-        }.items():  # fmt: skip
+        bounds = {"at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled}
+        for name, bound in bounds.items():
             if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
                 raise ValueError(f"{name}={bound!r}: pass a whole number from 0, or None")
         if at_least is not None and at_most is not None and at_least > at_most:
@@ -82,10 +82,10 @@ class Spending:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._watching.remove(self)
-        if error is None and (faults := self._faults()):
-            raise AssertionError("\n".join([", ".join(faults), *self._lines()]))
+        if error is None and (wrong := self._wrong()):
+            raise AssertionError("\n".join([", ".join(wrong), *self._lines()]))
 
-    def _faults(self) -> list[str]:
+    def _wrong(self) -> list[str]:
         points = self.points
         wrong = [
             f"spent {_counted(points, 'point')} where {words} {bound} were expected"
@@ -98,13 +98,10 @@ class Spending:
 
     def _lines(self) -> list[str]:
         """One line for each kind of call, in the order of their first."""
-        counts: dict[Charge, int] = {}
-        for charge in self.charges:
-            counts[charge] = counts.get(charge, 0) + 1
         return [
             f"  {count} × {charge.operation} at {charge.points} = {count * charge.points}"
             + (" (refused: 429)" if charge.throttled else "")
-            for charge, count in counts.items()
+            for charge, count in Counter(self.charges).items()
         ] or ["  no calls at all"]
 
 

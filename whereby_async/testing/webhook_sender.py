@@ -1,8 +1,8 @@
-"""Webhooks as the service sends them: signed, with a deadline, sent again after a failure, twice or in disorder on request.
+"""Webhooks as the service sends them: the documented events, signed and delivered, wrong in any way on request.
 
-The documented rules: a delivery waits 5 seconds for its answer; a 5xx or no answer is tried again, twice at most, after short,
-growing pauses; a 4xx is not. Events may come more than once and in any order. The signature stands in `Whereby-Signature` as
-`t=<unix seconds>,v1=<hex>`, the HMAC-SHA256 of `<t>.<body>`.
+The documented rules: a delivery waits 5 seconds for its answer; a 5xx or no answer is tried again, twice at most, after
+short, growing pauses; a 4xx is not. Events may come more than once and in any order. The signature stands in
+`Whereby-Signature` as `t=<unix seconds>,v1=<hex>`, the HMAC-SHA256 of `<t>.<body>`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import secrets
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,14 +21,262 @@ import msgspec
 import yarl
 
 from ..webhooks import SIGNATURE_HEADER, sign
+from .checks import require_count, require_seconds
+from .world.state import Wire, at_of, new_id, room_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .world import World
+
 FAKE_WEBHOOK_SECRET = "fake-webhook-secret"  # noqa: S105 - it guards nothing
 """The secret that a webhook sender signs with unless told otherwise."""
 
-_FAILED = 500
+_FIRST_ROOM: Final = 50_000_001
+"""The first id of a room without a meeting: each keeps its own for good, and all are below those of meetings."""
+
+
+class Events:
+    """Makes webhook events that fit a fake's world; `FakeWhereby.events` is one.
+
+    Each method returns the event as it goes out, a dictionary in the API's spelling: `id`, `apiVersion`, `createdAt`,
+    `type` and `data`. What is not given is taken from the world: the room's meeting, the session that runs there.
+    Keywords beyond those that a method names are keys of `data`, in the API's spelling and over all others:
+    `client_joined("/x", displayName=None)`. The rest of an event is changed as in any dictionary:
+    `event | {"createdAt": "2025-01-01T00:00:00.000Z"}`.
+
+    Args:
+        world: The world that the events are of.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rooms: dict[str, str] = {}
+        self._running: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
+
+    def client_joined(  # noqa: PLR0913 - what the event says
+        self,
+        room_name: str | None = None,
+        *,
+        display_name: str | None = "Ada Lovelace",
+        participant_id: str | None = None,
+        role_name: str = "visitor",
+        external_id: str | None = None,
+        metadata: str | None = None,
+        num_clients: int = 1,
+        is_dial_in: bool = False,
+        **data: Any,
+    ) -> Wire:
+        """`room.client.joined`: somebody has come in.
+
+        Args:
+            room_name: The room; by default a new one.
+            display_name: The name that others see.
+            participant_id: By default a new one.
+            role_name: Such as `host`, `visitor`, `granted_visitor`, `viewer`.
+            external_id: The id that came with the room link.
+            metadata: What came with the room link.
+            num_clients: How many are there now.
+            is_dial_in: They came by telephone.
+            data: More keys of `data`.
+        """
+        values = _person(display_name, participant_id, external_id, metadata)
+        values |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
+        return self._in_room("room.client.joined", room_name, values, data)
+
+    def client_left(  # noqa: PLR0913 - what the event says
+        self,
+        room_name: str | None = None,
+        *,
+        display_name: str | None = "Ada Lovelace",
+        participant_id: str | None = None,
+        role_name: str = "visitor",
+        external_id: str | None = None,
+        metadata: str | None = None,
+        num_clients: int = 0,
+        is_dial_in: bool = False,
+        **data: Any,
+    ) -> Wire:
+        """`room.client.left`: somebody has gone; the arguments are those of `client_joined`."""
+        values = _person(display_name, participant_id, external_id, metadata)
+        values |= _presence(role_name, num_clients, is_dial_in=is_dial_in)
+        return self._in_room("room.client.left", room_name, values, data)
+
+    def client_knocked(
+        self,
+        room_name: str | None = None,
+        *,
+        display_name: str | None = "Ada Lovelace",
+        participant_id: str | None = None,
+        external_id: str | None = None,
+        metadata: str | None = None,
+        **data: Any,
+    ) -> Wire:
+        """`room.client.knocked`: somebody asks to be let in; the arguments are those of `client_joined`."""
+        values = _person(display_name, participant_id, external_id, metadata)
+        return self._in_room("room.client.knocked", room_name, values, data)
+
+    def client_knock_cancelled(
+        self,
+        room_name: str | None = None,
+        *,
+        display_name: str | None = "Ada Lovelace",
+        participant_id: str | None = None,
+        external_id: str | None = None,
+        metadata: str | None = None,
+        **data: Any,
+    ) -> Wire:
+        """`room.client.knockCancelled`: they no longer do; the arguments are those of `client_joined`."""
+        values = _person(display_name, participant_id, external_id, metadata)
+        return self._in_room("room.client.knockCancelled", room_name, values, data)
+
+    def session_started(self, room_name: str | None = None, **data: Any) -> Wire:
+        """`room.session.started`: the second person has come in.
+
+        In a room without a session in the fake's world one is made up, for the events of that room until it has ended.
+        """
+        name = _room(room_name)
+        session_id = self._session_in(name) or self._running.setdefault(name, new_id())
+        return self._in_room("room.session.started", name, {"roomSessionId": session_id}, data)
+
+    def session_ended(self, room_name: str | None = None, **data: Any) -> Wire:
+        """`room.session.ended`: the last person left a minute ago."""
+        name = _room(room_name)
+        session_id = self._session_in(name)
+        if session_id is None:
+            session_id = self._ended.setdefault(name, new_id())
+        elif name in self._running:
+            self._ended[name] = self._running.pop(name)
+        return self._in_room("room.session.ended", name, {"roomSessionId": session_id}, data)
+
+    def transcription_started(self, transcription: Mapping[str, Any] | None = None, **data: Any) -> Wire:
+        """`transcription.started`.
+
+        Args:
+            transcription: What `add_transcription` gave; by default one that the API does not know.
+            data: More keys of `data`.
+        """
+        values = self._transcription(transcription, "in_progress")
+        return self.event("transcription.started", **(values | data))
+
+    def transcription_finished(self, transcription: Mapping[str, Any] | None = None, **data: Any) -> Wire:
+        """`transcription.finished`: it is ready; the arguments are those of `transcription_started`."""
+        values = self._transcription(transcription, "ready")
+        given = _added(transcription, "transcription")
+        values["filename"] = given.get("filename") or f"{values['roomName'].lstrip('/')}-{self._world.date(-60.0)}.md"
+        values["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
+        values["durationInSeconds"] = given.get("durationInSeconds", 60)
+        if values["type"] == "RECORDING_TRANSCRIPTION":
+            values["recordingId"] = new_id()
+        return self.event("transcription.finished", **(values | data))
+
+    def transcription_failed(
+        self,
+        transcription: Mapping[str, Any] | None = None,
+        *,
+        error: str = "The transcription could not be made",
+        **data: Any,
+    ) -> Wire:
+        """`transcription.failed`, and why; the other arguments are those of `transcription_started`."""
+        values = self._transcription(transcription, "failed") | {"error": error}
+        return self.event("transcription.failed", **(values | data))
+
+    def recording_finished(self, recording: Mapping[str, Any] | None = None, **data: Any) -> Wire:
+        """`recording.finished`: its file is there.
+
+        Args:
+            recording: What `add_recording` gave; by default one that the API does not know.
+            data: More keys of `data`.
+        """
+        given = _added(recording, "recording")
+        name = given.get("roomName") or _room(None)
+        values = {
+            "recordingId": given.get("recordingId") or new_id(),
+            "roomName": name,
+            "filename": given.get("filename") or f"{name.lstrip('/')}-{self._world.date(-60.0)[:-5]}Z.mp4",
+            "status": "completed",
+        }
+        return self.event("recording.finished", **(values | data))
+
+    def assistant_requested(self, room_name: str | None = None, **data: Any) -> Wire:
+        """`assistant.requested`: somebody asks for an assistant in the room."""
+        return self._in_room("assistant.requested", room_name, {}, data)
+
+    def event(self, event_type: str, **data: Any) -> Wire:
+        """An event of any type, such as one that is not documented yet, with nothing in `data` but what is given.
+
+        Args:
+            event_type: Its `type`, such as `room.client.joined`.
+            data: Its `data`.
+        """
+        return {
+            "id": secrets.token_hex(32),
+            "apiVersion": "1.0",
+            "createdAt": self._world.date(0.0),
+            "type": event_type,
+            "data": data,
+        }
+
+    def _in_room(self, event_type: str, room_name: str | None, values: Wire, data: Wire) -> Wire:
+        name = _room(room_name)
+        meetings = [key for key, meeting in list(self._world.meetings.items()) if meeting["roomName"] == name]
+        where = {
+            "meetingId": meetings[-1]
+            if meetings
+            else self._rooms.setdefault(name, str(_FIRST_ROOM + len(self._rooms))),
+            "roomName": name,
+            "subdomain": self._world.subdomain,
+            "roomSessionId": self._session_in(name),
+        }
+        return self.event(event_type, **(where | values | data))
+
+    def _session_in(self, room_name: str) -> str | None:
+        """The room's newest session; in a room without any, the one that has been made up and runs."""
+        sessions = [session for session in list(self._world.sessions.values()) if session["roomName"] == room_name]
+        newest = max(sessions, key=lambda session: at_of(session, "startedAt"), default=None)
+        return self._running.get(room_name) if newest is None else newest["roomSessionId"]
+
+    def _transcription(self, transcription: Mapping[str, Any] | None, status: str) -> Wire:
+        given = _added(transcription, "transcription")
+        return {
+            "transcriptionId": given.get("transcriptionId") or new_id(),
+            "roomName": given.get("roomName") or _room(None),
+            "roomSessionId": given.get("roomSessionId") or new_id(),
+            "type": given.get("type", "LIVE_TRANSCRIPTION"),
+            "status": status,
+        }
+
+
+def _room(room_name: str | None) -> str:
+    """A room's path; a new room's if none was named."""
+    return room_path(room_name or new_id())
+
+
+def _added(thing: Mapping[str, Any] | None, noun: str) -> Mapping[str, Any]:
+    if not isinstance(thing, Mapping | None):
+        raise TypeError(f"{noun} is what add_{noun} gave, a dictionary, not {thing!r}; an id alone goes in {noun}Id=")
+    return thing or {}
+
+
+def _person(
+    display_name: str | None, participant_id: str | None, external_id: str | None, metadata: str | None
+) -> Wire:
+    return {
+        "displayName": display_name,
+        "participantId": participant_id or new_id(),
+        "metadata": metadata,
+        "externalId": external_id,
+    }
+
+
+def _presence(role_name: str, num_clients: int, *, is_dial_in: bool) -> Wire:
+    return {
+        "roleName": role_name,
+        "numClients": num_clients,
+        "numClientsByRoleName": {role_name: num_clients} if num_clients else {},
+        "isDialIn": is_dial_in,
+    }
 
 
 class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +313,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delivered(self) -> bool:
-        """The receiver took it: the last answer was a 2xx."""
+        """Whether the receiver took it: the last answer was a 2xx."""
         return self.status is not None and self.status // 100 == 2
 
 
@@ -83,7 +332,8 @@ class WebhookSender:
         timeout: Seconds until an answer counts as missing.
         retries: How often a delivery is tried again after a 5xx or without an answer.
         backoff: Seconds before the first of these; doubled before each other.
-        signs_again: Sign each try anew, with the time at which it is made; by default all carry the first one's signature.
+        signs_again: Sign each try anew, with the time at which it is made; by default all carry the first one's
+            signature.
         now: The clock that signatures are dated by, in seconds since 1970; by default this machine's.
 
     Raises:
@@ -108,10 +358,10 @@ class WebhookSender:
         url = str(url)
         if urlsplit(url).scheme not in {"http", "https"}:
             raise ValueError(f"url must be an http or https URL, such as http://127.0.0.1:8000/webhooks, not {url!r}")
-        _require("timeout", timeout, "seconds above 0", least=0.0, fits=timeout != 0)
-        _require("backoff", backoff, "seconds from 0", least=0.0)
-        _require("retries", retries, "a whole number from 0", least=0.0, fits=isinstance(retries, int))
-        sign(b"", secret)  # a secret that signs nothing is told now
+        require_seconds("timeout", timeout, above=True)
+        require_seconds("backoff", backoff)
+        require_count("retries", retries)
+        sign(b"", secret)  # refuses a secret that signs nothing now, not at the first event
         self.url: str = url
         self.timeout: float = timeout
         self.retries: int = retries
@@ -160,7 +410,7 @@ class WebhookSender:
             TypeError: The event is neither a dictionary nor bytes.
             ValueError: `skew` is no number of seconds.
         """
-        _require("skew", skew, "seconds")
+        require_seconds("skew", skew, least=-math.inf)
         body = signed = _body(event)
         if tampered:
             body = tampered if isinstance(tampered, bytes) else _tampered(signed)
@@ -205,7 +455,7 @@ class WebhookSender:
 
     def _again(self, attempts: list[DeliveryAttempt]) -> bool:
         status = attempts[-1].status
-        return len(attempts) <= self.retries and (status is None or status >= _FAILED)
+        return len(attempts) <= self.retries and (status is None or status >= 500)
 
     async def _attempt(
         self, session: aiohttp.ClientSession, body: bytes, headers: Mapping[str, str]
@@ -231,12 +481,6 @@ def _body(event: object) -> bytes:
     if not isinstance(event, Mapping):
         raise TypeError(f"an event is a dictionary as fake.events makes it, or a body in bytes, not {event!r}")
     return msgspec.json.encode(event)
-
-
-def _require(name: str, number: object, what: str, *, least: float = -math.inf, fits: bool = True) -> None:
-    is_number = isinstance(number, int | float) and not isinstance(number, bool)
-    if not (fits and is_number and least <= number < math.inf and number > -math.inf):  # type: ignore[operator]  # a number, as asked
-        raise ValueError(f"{name}={number!r}: pass {what}")
 
 
 def _tampered(body: bytes) -> bytes:

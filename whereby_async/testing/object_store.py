@@ -1,4 +1,4 @@
-"""The files behind access links: their bytes, the signed links, and byte ranges. Pure but for hashing.
+"""The files behind access links: their bytes, the signed links, and byte ranges. Pure.
 
 A link is signed as S3 signs them: key id, signature and expiry in the query, and no other authentication beside it.
 """
@@ -12,7 +12,7 @@ import re
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
 
-KEY_ID = "AKIAFAKEFAKEFAKE0001"
+_KEY_ID = "AKIAFAKEFAKEFAKE0001"
 _SECRET = b"fake-storage-secret"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _BLOCK = 64
@@ -54,7 +54,7 @@ class BytesBlob:
 
 
 class PatternBlob:
-    """A file of any size that is made up as it is read: block after block of 64 bytes, each telling its number."""
+    """A file of any size that is made up as it is read: blocks of 64 bytes, each with its own number."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -68,39 +68,37 @@ class PatternBlob:
         return blocks[start - first * _BLOCK : stop - first * _BLOCK]
 
 
-def sign(path: str, expires: int) -> str:
-    """The signature of a link; it holds characters that must be percent-encoded in a query."""
+def _sign(path: str, expires: int) -> str:
+    """The signature of a link; some of its characters must be percent-encoded in a query."""
     digest = hmac.new(_SECRET, f"GET\n{expires}\n{path}".encode(), hashlib.sha256).digest()
     return "v/1+" + base64.b64encode(digest).decode()
 
 
 def signed_query(path: str, expires: int) -> str:
     """The query of a link to `path` that is good until `expires` (seconds since 1970)."""
-    return f"AWSAccessKeyId={KEY_ID}&Signature={quote(sign(path, expires), safe='')}&Expires={expires}"
+    return f"AWSAccessKeyId={_KEY_ID}&Signature={quote(_sign(path, expires), safe='')}&Expires={expires}"
 
 
-def refusal(path: str, query: str, now: float) -> str | None:
+def link_problem(path: str, query: str, now: float) -> str | None:
     """Why a link is not good: S3's message, or `None` if it is."""
     given = dict(parse_qsl(query))
     expires = given.get("Expires", "")
-    if given.get("AWSAccessKeyId") != KEY_ID or not expires.isdigit():
+    if given.get("AWSAccessKeyId") != _KEY_ID or not expires.isdigit():
         return "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
-    if not hmac.compare_digest(given.get("Signature", "").encode(), sign(path, int(expires)).encode()):
+    if not hmac.compare_digest(given.get("Signature", "").encode(), _sign(path, int(expires)).encode()):
         return "The request signature we calculated does not match the signature you provided"
     return "Request has expired" if now >= int(expires) else None
 
 
 def byte_range(header: str | None, size: int) -> range | None:
-    """The bytes that a `Range` header asks for; empty if the file has none of them.
+    """The bytes that a `Range` header asks for, none if they lie beyond the end; `None`: the whole file.
 
-    Returns:
-        The range, or `None` without a header, and with one that is malformed or asks for several ranges: the whole
-        file then.
+    The whole file is served without a header, and with one that is malformed or asks for several ranges.
     """
-    found = _RANGE.fullmatch(header.strip()) if header else None
-    if found is None or found.groups() == ("", ""):
+    asked = _RANGE.fullmatch(header.strip()) if header else None
+    if asked is None or asked.groups() == ("", ""):
         return None
-    first, last = found.groups()
+    first, last = asked.groups()
     if not first:
         return range(max(0, size - int(last)), size)
     if last and int(last) < int(first):

@@ -1,4 +1,4 @@
-"""`TcpProxy`: a stretch of wire between a client and a server, with the faults that lie below HTTP.
+"""TCP below the fake server: accepting without losing a connection, and `TcpProxy` with the faults that lie below HTTP.
 
 ```python
 async with FakeWhereby() as fake, TcpProxy(fake.url) as wire, fake.client(base_url=wire.url) as whereby:
@@ -6,8 +6,8 @@ async with FakeWhereby() as fake, TcpProxy(fake.url) as wire, fake.client(base_u
     await whereby.meetings.list()
 ```
 
-It carries bytes both ways and understands just enough to know where it is: a *turn* is a request and its answer. It begins
-with the first byte that a client sends on a new connection, or after an answer on one that was kept.
+The proxy carries bytes both ways and understands just enough to know where it is: a *turn* is a request and its answer.
+It begins with the first byte that a client sends on a new connection, or after an answer on one that was kept.
 """
 
 from __future__ import annotations
@@ -15,19 +15,108 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+import struct
+from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from .delivery import ABRUPTLY
-from .tcp_faults import TcpFault, TcpFaultPlan, TcpPoint
+import msgspec
+
+from .faults import PlannedFaults
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
+TcpPoint: TypeAlias = Literal["connect", "request", "answer", "body"]
+"""Where a `TcpFault` strikes: as the connection is accepted, in the bytes of the request, in those of the answer from
+its first one on, or in those of the answer's body."""
+
 _PIECE = 1 << 16
-_BACKLOG = 512
+_BACKLOG = 4096
 _BLANK_LINE = b"\r\n\r\n"
+
+
+class TcpFault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that goes wrong below HTTP.
+
+    Attributes:
+        at: Where it strikes. `connect` takes the next connection that is accepted; the others take the next turn.
+        after: Let so many bytes through first, counted from `at`.
+        do: `reset` the connection, `close` it in order, or `stall`: nothing comes through any more, and nothing ends.
+        drip: In place of `do`: seconds between one byte and the next from there on, to the turn's end.
+        times: How many connections or turns it takes; `None` for all.
+        skip: Let so many pass first.
+    """
+
+    at: TcpPoint = "connect"
+    after: int = 0
+    do: Literal["reset", "close", "stall"] = "reset"
+    drip: float = 0.0
+    times: int | None = 1
+    skip: int = 0
+
+
+class TcpFaultPlan(PlannedFaults[TcpFault]):
+    """The faults to come, in the order in which they were added; the first that matches takes a connection or turn."""
+
+    def take(self, *, connecting: bool) -> TcpFault | None:
+        """The fault for a connection, or else for a turn, that begins; `None` if there is none. Its turn is used up."""
+        return self._take(lambda fault: (fault.at == "connect") is connecting)
+
+
+class Acceptor:
+    """Accepts connections at a port, in a task, and can stop without leaving one half accepted.
+
+    `loop.create_server` may lose a connection that comes in at the very moment of closing: it is accepted, and then
+    nobody owns its socket. So this task is not cancelled: a flag tells it to stop, and a connection of our own wakes
+    it.
+
+    Args:
+        sock: A bound socket; it is closed when accepting stops.
+        take: Called with the socket of each connection, before the next one is accepted.
+    """
+
+    def __init__(self, sock: socket.socket, take: Callable[[socket.socket], Awaitable[None]]) -> None:
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+        self._sock = sock
+        self._take = take
+        self._stopping = False
+        self._task = asyncio.get_running_loop().create_task(self._accept())
+
+    async def stop(self) -> None:
+        """Accept no more; connections that stand stay."""
+        self._stopping = True
+        with socket.socket(self._sock.family, socket.SOCK_STREAM) as knock:
+            knock.setblocking(False)
+            knock.connect_ex(self._sock.getsockname())
+            await asyncio.wait([self._task])
+        self._sock.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(self._sock)
+            if self._stopping:
+                connection.close()
+                return
+            await self._take(connection)
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """The address family of an IP address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def http_origin(host: str, port: int) -> str:
+    """Scheme, host and port of a URL; an IPv6 address is put in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Let closing this socket be a reset, not an end."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class TcpProxy:
@@ -47,15 +136,15 @@ class TcpProxy:
     def __init__(self, target_url: str) -> None:
         parts = urlsplit(target_url)
         if parts.scheme != "http" or not parts.hostname or not parts.port:
-            message = f"target_url must be an http URL with a port, such as FakeWhereby().url, not {target_url!r}"
-            raise ValueError(message)
+            raise ValueError(
+                f"target_url must be an http URL with a port, such as FakeWhereby().url, not {target_url!r}"
+            )
         self._target = (parts.hostname, parts.port)
         self._path = parts.path
-        self._family = socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET
+        self._family = family_of(parts.hostname)
         self._address: tuple[str, int] | None = None
-        self._listening: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._refusing = False
+        self._socket: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._wires: dict[asyncio.Task[None], _Wire] = {}
         self.faults: TcpFaultPlan = TcpFaultPlan()
         self.accepted: int = 0
@@ -67,10 +156,8 @@ class TcpProxy:
     def url(self) -> str:
         """The base URL by which the server is reached through this proxy."""
         if self._address is None:
-            message = "the proxy is not running: use `async with TcpProxy(url) as wire:`"
-            raise RuntimeError(message)
-        host, port = self._address
-        return urlunsplit(("http", f"[{host}]:{port}" if ":" in host else f"{host}:{port}", self._path, "", ""))
+            raise RuntimeError("the proxy is not running: use `async with TcpProxy(url) as wire:`")
+        return http_origin(*self._address) + self._path
 
     @property
     def connections(self) -> int:
@@ -85,23 +172,19 @@ class TcpProxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stop_accepting()
+        await self._stop()
         await self.drop_connections()
-        self._close_socket()
 
     async def refuse(self) -> None:
         """Refuse new connections until `accept`; those that stand stay."""
-        await self._stop_accepting()
-        self._close_socket()
+        await self._stop()
         if self._address is not None:
             self._bind(self._address)  # bound, and not listening: the port stays ours, and the kernel refuses
 
     async def accept(self) -> None:
         """Accept connections again. Without effect if it does."""
-        if self._listening is not None and self._accepting is None:
-            self._refusing = False
-            self._listening.listen(_BACKLOG)
-            self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listening))
+        if self._socket is not None and self._acceptor is None:
+            self._acceptor = Acceptor(self._socket, self._carry)
 
     async def drop_connections(self, *, abruptly: bool = False) -> None:
         """End the connections that stand, idle or not.
@@ -116,41 +199,25 @@ class TcpProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _bind(self, address: tuple[str, int]) -> None:
-        sock = socket.socket(self._family, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-        self._listening = sock
-        self._address = sock.getsockname()[:2]
+        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(address)
+        self._address = self._socket.getsockname()[:2]
 
-    def _close_socket(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+    async def _stop(self) -> None:
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:
+            await acceptor.stop()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
-    async def _stop_accepting(self) -> None:
-        """Tell the accepting task to stop, and wake it by a connection of our own: a cancel might lose a connection."""
-        if self._accepting is None or self._address is None:
-            return
-        self._refusing = True
-        with socket.socket(self._family, socket.SOCK_STREAM) as knock:
-            knock.setblocking(False)
-            knock.connect_ex(self._address)
-            await asyncio.wait([self._accepting])
-        self._accepting = None
-
-    async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(listening)
-            if self._refusing:
-                client.close()
-                return
-            self.accepted += 1
-            wire = _Wire(client, self._target, self._family, self.faults)
-            task = loop.create_task(wire.carry())
-            self._wires[task] = wire
-            task.add_done_callback(self._wires.pop)
+    async def _carry(self, client: socket.socket) -> None:
+        self.accepted += 1
+        wire = _Wire(client, self._target, self._family, self.faults)
+        task = asyncio.get_running_loop().create_task(wire.carry())
+        self._wires[task] = wire
+        task.add_done_callback(self._wires.pop)
 
 
 class _Wire:
@@ -183,7 +250,7 @@ class _Wire:
                 await self._both_ways()
         finally:
             if self.abruptly:
-                self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPTLY)
+                reset_when_closed(self._client)
             self._client.close()
             self._server.close()
 

@@ -1,4 +1,4 @@
-"""How the fake server counts points, each way of counting on a clock of our own."""
+"""How the fake server counts points on a clock of our own, and what its headers say of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import get_args
 import pytest
 from hypothesis import given, strategies as st
 
-from whereby_async.testing.budget import (
-    Algorithm,
+from whereby_async.testing import Algorithm, HeaderStyle
+from whereby_async.testing.policies import (
     AlignedWindow,
+    Decision,
     FixedWindow,
     SlidingCounter,
     SlidingLog,
     TokenBucket,
+    milliseconds_left,
     policy,
+    rate_limit_headers,
 )
 
 ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
@@ -22,7 +25,6 @@ CALLS = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(1, 3)), min_size=1,
 
 
 def test_fixed_window_starts_at_the_first_call() -> None:
-    """The window ends one period after its first call, whenever that came."""
     window = FixedWindow(10, 60.0)
     assert window.take(1, 17.0).reset_in == pytest.approx(60.0)
     assert window.take(1, 47.0).reset_in == pytest.approx(30.0)
@@ -98,13 +100,12 @@ def test_sliding_log_gives_points_back_one_by_one() -> None:
 def test_sliding_log_names_a_period_for_what_never_fits() -> None:
     """A price above the limit is refused for ever; the wait is a whole period."""
     log = SlidingLog(4, 60.0)
-    verdict = log.take(5, 0.0)
-    assert (verdict.allowed, verdict.reset_in, verdict.retry_in) == (False, 0.0, 60.0)
+    decision = log.take(5, 0.0)
+    assert (decision.allowed, decision.reset_in, decision.retry_in) == (False, 0.0, 60.0)
 
 
 @given(CALLS)
 def test_sliding_log_holds_in_every_interval(calls: list[tuple[float, int]]) -> None:
-    """No interval of one period holds more than the limit."""
     log = SlidingLog(7, 60.0)
     now, taken = 0.0, list[tuple[float, int]]()
     for pause, cost in calls:
@@ -120,8 +121,8 @@ def test_sliding_counter_weighs_the_last_window() -> None:
     counter = SlidingCounter(100, 60.0)
     counter.take(100, 30.0)
     assert counter.take(1, 60.0).allowed is False
-    verdict = counter.take(25, 75.0)
-    assert (verdict.allowed, verdict.remaining) == (True, 0)
+    decision = counter.take(25, 75.0)
+    assert (decision.allowed, decision.remaining) == (True, 0)
     assert counter.take(1, 75.0).retry_in == pytest.approx(0.6)
 
 
@@ -159,11 +160,11 @@ def test_waiting_as_told_is_enough(algorithm: Algorithm, calls: list[tuple[float
     now = 0.0
     for pause, cost in calls:
         now += pause
-        verdict = counted.take(cost, now)
-        assert 0 <= verdict.remaining <= 7
-        assert verdict.reset_in >= 0
-        if not verdict.allowed:
-            now += verdict.retry_in + 1e-6
+        decision = counted.take(cost, now)
+        assert 0 <= decision.remaining <= 7
+        assert decision.reset_in >= 0
+        if not decision.allowed:
+            now += decision.retry_in + 1e-6
             assert counted.take(cost, now).allowed
 
 
@@ -175,20 +176,75 @@ def test_waiting_less_is_not_enough(algorithm: Algorithm, calls: list[tuple[floa
     now = 0.0
     for pause, cost in calls:
         now += pause
-        verdict = counted.take(cost, now)
-        if verdict.retry_in > 0.01:
-            now += verdict.retry_in - 0.01
+        decision = counted.take(cost, now)
+        if decision.retry_in > 0.01:
+            now += decision.retry_in - 0.01
             assert not counted.take(cost, now).allowed
 
 
-@pytest.mark.parametrize(("limit", "period"), [(0, 60.0), (-1, 60.0), (10, 0.0), (10, -1.0)])
-def test_senseless_budget_is_refused(limit: int, period: float) -> None:
-    """A limit or a period that is not above 0 makes no server."""
-    with pytest.raises(ValueError, match="above 0"):
-        policy("fixed", limit, period)
+WALL = 1795406019.25  # 2026-11-23T03:53:39.250Z
+OPEN = Decision(allowed=True, limit=1000, remaining=997, reset_in=40.5, retry_in=0.0, charged=3)
+SHUT = Decision(allowed=False, limit=1000, remaining=0, reset_in=38.689, retry_in=38.689, charged=0)
 
 
-def test_unknown_algorithm_is_refused() -> None:
-    """The message names those that there are."""
-    with pytest.raises(ValueError, match="unknown algorithm 'leaky': one of aligned, fixed"):
-        policy("leaky", 10, 60.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the point of the test
+@pytest.mark.parametrize(
+    ("style", "reset"),
+    [
+        ("iso", "2026-11-23T03:54:19.750Z"),
+        ("http_date", "Mon, 23 Nov 2026 03:54:19 GMT"),
+        ("epoch", "1795406060"),
+        ("epoch_ms", "1795406059750"),
+        ("js", "Mon Nov 23 2026 03:54:19 GMT+0000 (Coordinated Universal Time)"),
+    ],
+)
+def test_reset_is_written_in_the_style(style: HeaderStyle, reset: str) -> None:
+    """Each style tells the same moment; dates are cut to the second, epoch seconds rounded up, as real servers do."""
+    assert rate_limit_headers(style, OPEN, WALL, 60.0) == {
+        "X-RateLimit-Limit": "1000",
+        "X-RateLimit-Remaining": "997",
+        "X-RateLimit-Reset": reset,
+    }
+
+
+@pytest.mark.parametrize(
+    ("style", "headers"),
+    [
+        (
+            "draft_6",
+            {
+                "RateLimit-Limit": "1000",
+                "RateLimit-Remaining": "997",
+                "RateLimit-Reset": "41",
+                "RateLimit-Policy": "1000;w=60",
+            },
+        ),
+        ("draft_7", {"RateLimit": "limit=1000, remaining=997, reset=41", "RateLimit-Policy": "1000;w=60"}),
+        ("draft_10", {"RateLimit": '"default";r=997;t=41', "RateLimit-Policy": '"default";q=1000;w=60'}),
+    ],
+)
+def test_drafts_have_fields_of_their_own(style: HeaderStyle, headers: dict[str, str]) -> None:
+    """None begins with `X-`; seconds are whole, and rounded up so that nobody comes too early. A refusal has `Retry-After` too."""
+    assert rate_limit_headers(style, OPEN, WALL, 59.5) == headers
+    assert rate_limit_headers(style, SHUT, WALL, 60.0)["Retry-After"] == "38.689"
+
+
+def test_refusal_says_the_wait_with_a_fraction() -> None:
+    """`Retry-After` is milliseconds divided by 1000, not a whole number of seconds."""
+    assert rate_limit_headers("iso", SHUT, WALL, 60.0)["Retry-After"] == "38.689"
+
+
+def test_whole_seconds_are_written_without_a_fraction() -> None:
+    decision = Decision(allowed=False, limit=10, remaining=0, reset_in=40.0, retry_in=40.0, charged=0)
+    assert rate_limit_headers("js", decision, WALL, 60.0)["Retry-After"] == "40"
+
+
+def test_milliseconds_are_never_too_few() -> None:
+    """A part of a millisecond counts as a whole one, a rounding error does not."""
+    assert (
+        milliseconds_left(Decision(allowed=False, limit=1, remaining=0, reset_in=1, retry_in=1.0001, charged=0)) == 1001
+    )
+    assert milliseconds_left(SHUT) == 38689
+
+
+def test_style_none_sends_nothing() -> None:
+    assert rate_limit_headers("none", SHUT, WALL, 60.0) == {}

@@ -1,4 +1,4 @@
-"""Rooms: how they look. A room need not be known: those made in the dashboard are not."""
+"""The rooms of the fake service: how they look. A room need not be known: those made in the dashboard are not."""
 
 from __future__ import annotations
 
@@ -7,61 +7,63 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..calls import NOTHING, Answer, Call, RefusalError, one_of
-from ..state import Backdrop, room_path
+from .api_call import DONE, ApiAnswer, RefusalError, one_of
+from .state import Backdrop, RoomTheme, State, room_path
 
 if TYPE_CHECKING:
-    from ..world import World
+    from .api_call import ApiCall
 
 _COLOURS = ("primary", "secondary", "focus")
 _PALETTES = ("default", "grey", "purple", "burgund")
 _BACKDROPS = ("default", "mountains", "characters", "rocks")
 _HEX = re.compile(r"#[a-fA-F0-9]{6}")
-_MULTIPART = "multipart/form-data"
-MAX_BACKGROUND = 600 * 1024
+_MAX_BACKGROUND = 600 * 1024
 """Bytes that a background image may have at most."""
 
 
-def set_tokens(world: World, call: Call) -> Answer:
+class RoomWorld(State):
+    """The themes of rooms."""
+
+    def theme(self, room_name: str) -> RoomTheme:
+        """How a room looks; the default theme if nobody has changed it."""
+        return self.themes.get(room_path(room_name)) or RoomTheme()
+
+
+def set_tokens(world: RoomWorld, call: ApiCall) -> ApiAnswer:
     """`PUT /rooms/{roomName}/theme/tokens`."""
     body = call.body()
     if one_of(body, "tokensPreset", ("custom", "default")) == "default":
-        _change(world, call, primary=None, secondary=None, focus=None)
-        return NOTHING
+        return _change(world, call, primary=None, secondary=None, focus=None)
     colors = _object(_object(body.get("tokens")).get("colors"))
     given = {name: colors[name] for name in _COLOURS if name in colors}
     for name, colour in given.items():
         if not isinstance(colour, str) or not _HEX.fullmatch(colour):
             raise RefusalError(400, f"{name} must be a color such as #1A2B3C")
-    _change(world, call, **given)
-    return NOTHING
+    return _change(world, call, **given)
 
 
-def set_logo(world: World, call: Call) -> Answer:
+def set_logo(world: RoomWorld, call: ApiCall) -> ApiAnswer:
     """`PUT /rooms/{roomName}/theme/logo`: an image, or back to the default."""
     image = _image(call)
     if image is None and call.body().get("theme") != "default":
         raise RefusalError(400, "theme must be default")
-    _change(world, call, logo=image)
-    return NOTHING
+    return _change(world, call, logo=image)
 
 
-def set_background(world: World, call: Call) -> Answer:
+def set_background(world: RoomWorld, call: ApiCall) -> ApiAnswer:
     """`PUT /rooms/{roomName}/theme/room-background`: an image, or a predefined one."""
-    _change(world, call, background=_backdrop(call))
-    return NOTHING
+    return _change(world, call, background=_backdrop(call))
 
 
-def set_knock_background(world: World, call: Call) -> Answer:
+def set_knock(world: RoomWorld, call: ApiCall) -> ApiAnswer:
     """`PUT /rooms/{roomName}/theme/room-knock-page-background`: an image, or a predefined one."""
-    _change(world, call, knock_background=_backdrop(call))
-    return NOTHING
+    return _change(world, call, knock_background=_backdrop(call))
 
 
-def _backdrop(call: Call) -> Backdrop:
+def _backdrop(call: ApiCall) -> Backdrop:
     image = _image(call)
     if image is not None:
-        if len(image) > MAX_BACKGROUND:
+        if len(image) > _MAX_BACKGROUND:
             raise RefusalError(413, "The image must not be larger than 600 kB")
         return Backdrop(image=image)
     body = call.body()
@@ -71,10 +73,10 @@ def _backdrop(call: Call) -> Backdrop:
     return Backdrop(palette=palette, theme=theme)
 
 
-def _image(call: Call) -> bytes | None:
+def _image(call: ApiCall) -> bytes | None:
     if call.content_type == "application/json":
         return None
-    if call.content_type != _MULTIPART:
+    if call.content_type != "multipart/form-data":
         raise RefusalError(400, "Content-Type must be multipart/form-data or application/json")
     for file in call.files:
         if file.field == "image" and file.content:
@@ -90,6 +92,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value  # pyright: ignore[reportUnknownVariableType] - JSON keys are strings
 
 
-def _change(world: World, call: Call, **changes: Any) -> None:
+def _change(world: RoomWorld, call: ApiCall, **changes: Any) -> ApiAnswer:
     name = room_path(call.path["roomName"])
     world.themes[name] = msgspec.structs.replace(world.theme(name), **changes)
+    return DONE

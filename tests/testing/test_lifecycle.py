@@ -1,25 +1,28 @@
-"""How the fake server comes and goes: side by side, again, in mid-flight, on asyncio and uvloop."""
+"""How the fake server comes and goes: side by side, again, in mid-flight, in a thread, on asyncio and uvloop."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
+import threading
+import urllib.request
 import warnings
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
-from testing.bare import Bare, jump, until
+from support.bare import Bare, jump, until
 
-from whereby_async.testing import FakeWhereby, Fault
-from whereby_async.testing.clock import run_simulated
+import whereby_async.testing
+from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_two_servers_stand_side_by_side() -> None:
-    """Each has its own port, world and budget."""
     async with FakeWhereby() as one, FakeWhereby(limit=5) as two, Bare(one) as first, Bare(two) as second:
         one.add_meeting()
         assert one.port != two.port
@@ -51,8 +54,7 @@ async def test_server_comes_back_at_the_same_port() -> None:
         assert (await call("GET", "/meetings")).content["results"] == []
 
 
-async def test_taken_port_is_told() -> None:
-    """Starting fails with an OSError, and nothing is left behind."""
+async def test_taken_port_is_reported() -> None:
     async with FakeWhereby() as one:
         two = FakeWhereby(port=one.port)
         with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
@@ -153,7 +155,6 @@ def test_shutdown_takes_no_time() -> None:
 
 
 async def test_ipv6_loopback_is_served() -> None:
-    """The address stands in brackets in the URL."""
     try:
         fake = await FakeWhereby(host="::1").start()
     except OSError:
@@ -162,3 +163,90 @@ async def test_ipv6_loopback_is_served() -> None:
         assert fake.url.startswith("http://[::1]:")
         assert (await call("GET", "/meetings")).status == 200
     await fake.aclose()
+
+
+def ask(fake: FakeWhereby) -> int:
+    """A call by somebody who has never heard of asyncio."""
+    request = urllib.request.Request(fake.url + "/meetings", headers={"Authorization": f"Bearer {fake.api_key}"})
+    with urllib.request.urlopen(request) as answer:
+        status: int = answer.status
+        return status
+
+
+def test_server_runs_beside_code_that_does_not_await() -> None:
+    """It answers while the block lasts, keeps its world, comes back at the same port, and leaves no thread."""
+    fake = FakeWhereby(limit=2)
+    before = threading.active_count()
+    urls: list[str] = []
+    for _ in range(2):
+        with fake.in_thread() as running, fake.spends(exactly=1):
+            assert running is fake
+            assert ask(fake) == 200
+            urls.append(fake.url)
+    assert threading.active_count() == before
+    assert len(fake.requests) == 2
+    assert urls[0] == urls[1]
+
+
+def test_loops_of_ones_own_reach_it() -> None:
+    async def rooms(fake: FakeWhereby) -> int:
+        async with fake.client() as whereby:
+            return len(await whereby.meetings.list().collect())
+
+    with FakeWhereby().in_thread() as fake:
+        fake.add_meeting()
+        assert [asyncio.run(rooms(fake)) for _ in range(2)] == [1, 1]
+
+
+def test_error_in_the_block_ends_it_all_the_same() -> None:
+    fake = FakeWhereby()
+    with pytest.raises(ZeroDivisionError), fake.in_thread():
+        raise ZeroDivisionError
+    assert "not running" in repr(fake)
+
+
+def test_second_thread_is_refused() -> None:
+    with FakeWhereby().in_thread() as fake:
+        with pytest.raises(RuntimeError, match="running already"), fake.in_thread():
+            raise AssertionError
+        assert "not running" not in repr(fake)
+
+
+def test_plain_with_says_what_to_use() -> None:
+    with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():
+        pass
+
+
+def test_client_needs_the_servers_port() -> None:
+    with pytest.raises(RuntimeError, match="the fake server has no port yet: start it first"):
+        FakeWhereby().client()
+    assert "41999" in repr(FakeWhereby(port=41999).client())
+
+
+def test_error_in_when_comes_out_of_the_block() -> None:
+    with pytest.raises(ZeroDivisionError), FakeWhereby().in_thread() as fake:  # noqa: PT012 - the block is the subject
+        fake.faults.add(Fault(when=lambda _: 1 / 0))
+        assert ask(fake) == 200
+
+
+def test_importing_the_kit_loads_nothing() -> None:
+    """Its name is free; each part comes when it is touched, a fault without aiohttp."""
+    program = """
+import sys
+import whereby_async.testing
+heavy = {"aiohttp", "msgspec", "anyio", "asyncio", "pytest", "hypothesis"}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+from whereby_async.testing import Fault, UnusedFaultWarning
+assert "aiohttp" not in sys.modules and "pytest" not in sys.modules
+from whereby_async.testing import FakeWhereby
+assert "aiohttp" in sys.modules and "pytest" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_unknown_part_is_an_attribute_error() -> None:
+    assert not hasattr(whereby_async.testing, "FakeWherby")
+    with pytest.raises(AttributeError, match="has no attribute 'FakeWherby'"):
+        _ = whereby_async.testing.FakeWherby  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType] - the subject
+    assert set(whereby_async.testing.__all__) <= set(dir(whereby_async.testing))
+    assert [name for name in whereby_async.testing.__all__ if not hasattr(whereby_async.testing, name)] == []

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from transport.wire_server import OK, WireServer, answer_each
 
-from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy
-from whereby_async.testing.clock import run_simulated
+from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy, run_simulated
 
 if TYPE_CHECKING:
     from typing import Literal, Self
@@ -59,7 +58,6 @@ async def test_without_faults_it_is_a_wire() -> None:
 
 
 async def test_its_url_keeps_the_path() -> None:
-    """It takes the place of the server's own URL."""
     async with FakeWhereby() as fake, TcpProxy(fake.url) as wire:
         assert wire.url.endswith("/v1")
         assert wire.url != fake.url
@@ -68,7 +66,6 @@ async def test_its_url_keeps_the_path() -> None:
 
 
 async def test_it_speaks_ipv6() -> None:
-    """To a server on `::1` it listens there too."""
     async with FakeWhereby(host="::1") as fake, TcpProxy(fake.url) as wire:
         assert wire.url.startswith("http://[::1]:")
         async with fake.client(base_url=wire.url) as whereby:
@@ -77,13 +74,11 @@ async def test_it_speaks_ipv6() -> None:
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1/v1", "http://127.0.0.1/v1", "127.0.0.1:1", "http://:1"])
 def test_other_urls_are_refused(url: str) -> None:
-    """It carries http to a port that is known."""
     with pytest.raises(ValueError, match=r"must be an http URL with a port"):
         TcpProxy(url)
 
 
 def test_a_proxy_that_does_not_run_has_no_url() -> None:
-    """The error says how to run it."""
     with pytest.raises(RuntimeError, match="async with TcpProxy"):
         _ = TcpProxy("http://127.0.0.1:1").url
 
@@ -183,8 +178,6 @@ def test_bytes_can_drip(at: TcpPoint, seconds: int) -> None:
 
 
 async def test_a_reset_of_the_server_passes_through() -> None:
-    """What ends abruptly on one side does on the other."""
-
     async def reset(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.next_request(reader)
         sock: socket.socket = writer.get_extra_info("socket")
@@ -197,7 +190,6 @@ async def test_a_reset_of_the_server_passes_through() -> None:
 
 
 async def test_a_server_that_is_gone_ends_the_connection() -> None:
-    """The proxy accepts, finds nobody behind it, and closes."""
     async with WireServer(answer_each) as server:
         url = server.url
     async with TcpProxy(url) as wire, Caller(wire) as caller:
@@ -242,5 +234,7 @@ def test_a_plan_picks_connections_and_turns() -> None:
     assert [plan.take(connecting=True) for _ in range(2)] == [connect, None]
     assert list(plan) == [ever]
     plan.clear()
-    assert plan.take(connecting=False) is None
+    plan.add(TcpFault(times=0))
+    assert [plan.take(connecting=connecting) for connecting in (False, True)] == [None, None]
+    plan.clear()
     assert len(plan) == 0
