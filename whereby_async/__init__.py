@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from .limiter.protocol import Priority
     from .models.page import Page
     from .pagination import Paginator
+    from .retry import RetryPolicy
     from .room_links import room_link
     from .scopes import capture_responses, use_priority
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
-    from .transport.retry import RetryPolicy
 
 __all__ = [
     "APIConnectionError",
@@ -110,7 +110,7 @@ _HOMES = {
     "scopes": "capture_responses use_priority",
     "transport.exchange": "Answer",
     "transport.pool": "SessionPool",
-    "transport.retry": "RetryPolicy",
+    "retry": "RetryPolicy",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = ("batch", "errors", "hooks", "limiter", "models", "webhooks")

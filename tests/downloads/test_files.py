@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import checkout
 import pytest
-from downloads.odd_storage import STALL, OddStorage, always, answer, serving
 from msgspec import structs
+from support.odd_storage import STALL, OddStorage, always, answer, serving
 
 from whereby_async import (
     APIConnectionError,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from downloads.odd_storage import OddStorage, serving
+from support.odd_storage import OddStorage, serving
 
 from whereby_async import APIConnectionError, NotFoundError
 from whereby_async.testing import Fault

@@ -10,9 +10,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from downloads.odd_storage import STALL, OddStorage, always, answer, serving
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
+from support.odd_storage import STALL, OddStorage, always, answer, serving
 
 from whereby_async import Progress, RetryPolicy
 from whereby_async.limiter import Unlimited

@@ -8,8 +8,8 @@ import gzip
 from typing import TYPE_CHECKING
 
 import pytest
-from transport.attempts import attempt
-from transport.wire_server import WireServer, answering
+from support.attempts import attempt
+from support.wire_server import WireServer, answering
 
 from whereby_async.errors import APIConnectionError, ResponseDecodeError
 from whereby_async.transport import SessionPool

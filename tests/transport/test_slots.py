@@ -6,20 +6,22 @@ import random
 import pytest
 
 from whereby_async.errors import ClientClosedError
-from whereby_async.transport.gate import Gate
+from whereby_async.transport.slots import ConnectionSlots
 
 pytestmark = pytest.mark.anyio
 
 
-async def _pass(gate: Gate, lane: int, order: list[str], name: str, hold: asyncio.Event | None = None) -> None:
-    if not gate.try_enter():
-        await gate.enter(lane)
+async def _pass(
+    slots: ConnectionSlots, lane: int, order: list[str], name: str, hold: asyncio.Event | None = None
+) -> None:
+    if not slots.try_take():
+        await slots.take(lane)
     order.append(name)
     try:
         if hold is not None:
             await hold.wait()
     finally:
-        gate.leave()
+        slots.give_back()
 
 
 async def _settled() -> None:
@@ -30,97 +32,97 @@ async def _settled() -> None:
 
 async def test_slots_are_served_by_lane_and_in_order_within_one() -> None:
     """Whoever stands in a lower lane goes first; within a lane, first come is first served."""
-    gate, hold = Gate(1, asyncio.get_running_loop()), asyncio.Event()
+    slots, hold = ConnectionSlots(1, asyncio.get_running_loop()), asyncio.Event()
     order: list[str] = []
-    first = asyncio.create_task(_pass(gate, 1, order, "first", hold))
+    first = asyncio.create_task(_pass(slots, 1, order, "first", hold))
     await _settled()
     rest: list[asyncio.Task[None]] = []
     for lane, name in ((2, "batch1"), (1, "normal1"), (2, "batch2"), (1, "normal2"), (0, "interactive")):
-        rest.append(asyncio.create_task(_pass(gate, lane, order, name)))
+        rest.append(asyncio.create_task(_pass(slots, lane, order, name)))
         await _settled()
-    assert gate.waiting == 5
+    assert slots.waiting == 5
     hold.set()
     await asyncio.gather(first, *rest)
     assert order == ["first", "interactive", "normal1", "normal2", "batch1", "batch2"]
-    assert gate.inside == gate.waiting == 0
+    assert slots.in_use == slots.waiting == 0
 
 
 async def test_a_newcomer_does_not_pass_the_queue() -> None:
     """A slot that is given back while somebody waits is never free for who comes just then."""
-    gate = Gate(1, asyncio.get_running_loop())
-    assert gate.try_enter()
-    waiter = asyncio.create_task(gate.enter(1))
+    slots = ConnectionSlots(1, asyncio.get_running_loop())
+    assert slots.try_take()
+    waiter = asyncio.create_task(slots.take(1))
     await _settled()
-    gate.leave()
-    assert not gate.try_enter()
+    slots.give_back()
+    assert not slots.try_take()
     await waiter
-    gate.leave()
-    assert gate.try_enter()
+    slots.give_back()
+    assert slots.try_take()
 
 
 async def test_a_waiter_cancelled_in_the_queue_is_skipped() -> None:
     """Its turn goes to the next."""
-    gate = Gate(1, asyncio.get_running_loop())
-    assert gate.try_enter()
-    cancelled, next_one = asyncio.create_task(gate.enter(1)), asyncio.create_task(gate.enter(1))
+    slots = ConnectionSlots(1, asyncio.get_running_loop())
+    assert slots.try_take()
+    cancelled, next_one = asyncio.create_task(slots.take(1)), asyncio.create_task(slots.take(1))
     await _settled()
     cancelled.cancel()
     await _settled()
-    gate.leave()
+    slots.give_back()
     await next_one
-    assert gate.inside == 1
-    assert gate.waiting == 0
+    assert slots.in_use == 1
+    assert slots.waiting == 0
 
 
 async def test_a_waiter_cancelled_after_its_grant_hands_the_slot_on() -> None:
     """Between the grant and the moment the task runs, a cancel must not lose the slot."""
-    gate = Gate(1, asyncio.get_running_loop())
-    assert gate.try_enter()
-    granted, next_one = asyncio.create_task(gate.enter(1)), asyncio.create_task(gate.enter(1))
+    slots = ConnectionSlots(1, asyncio.get_running_loop())
+    assert slots.try_take()
+    granted, next_one = asyncio.create_task(slots.take(1)), asyncio.create_task(slots.take(1))
     await _settled()
-    gate.leave()
+    slots.give_back()
     granted.cancel()
     await next_one
     with pytest.raises(asyncio.CancelledError):
         await granted
-    gate.leave()
-    assert gate.inside == 0
+    slots.give_back()
+    assert slots.in_use == 0
 
 
 async def test_random_cancels_lose_no_slot() -> None:
     """After 500 passers of which many are cancelled at random moments, all slots are free."""
     chance = random.Random(7)
-    gate = Gate(5, asyncio.get_running_loop())
+    slots = ConnectionSlots(5, asyncio.get_running_loop())
     order: list[str] = []
 
     async def one(name: str) -> None:
-        if not gate.try_enter():
-            await gate.enter(chance.randrange(3))
+        if not slots.try_take():
+            await slots.take(chance.randrange(3))
         order.append(name)
         try:
             for _ in range(chance.randrange(4)):
                 await asyncio.sleep(0)
         finally:
-            gate.leave()
+            slots.give_back()
 
     tasks = [asyncio.create_task(one(str(n))) for n in range(500)]
     while not all(task.done() for task in tasks):
         chance.choice(tasks).cancel()
         await asyncio.sleep(0)
-        assert 0 <= gate.inside <= 5
-    assert gate.inside == gate.waiting == 0
+        assert 0 <= slots.in_use <= 5
+    assert slots.in_use == slots.waiting == 0
     assert len(order) > 50
 
 
 async def test_closing_sends_the_waiting_away_and_keeps_the_slots_right() -> None:
-    """`fail_waiting` raises in every waiter and takes no slot from anybody."""
-    gate = Gate(1, asyncio.get_running_loop())
-    assert gate.try_enter()
-    waiters = [asyncio.create_task(gate.enter(lane)) for lane in (0, 1, 2)]
+    """`close` raises in every waiter and takes no slot from anybody."""
+    slots = ConnectionSlots(1, asyncio.get_running_loop())
+    assert slots.try_take()
+    waiters = [asyncio.create_task(slots.take(lane)) for lane in (0, 1, 2)]
     await _settled()
     waiters[0].cancel()
-    gate.fail_waiting(ClientClosedError, "closed")
+    slots.close("closed")
     outcomes = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, ClientClosedError, ClientClosedError]
-    gate.leave()
-    assert gate.inside == 0
+    slots.give_back()
+    assert slots.in_use == 0
