@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 from hypothesis import given, strategies as st
 
-from whereby_async.downloads.names import file_name
+from whereby_async.downloads.sinks import file_name
 
 
 @pytest.mark.parametrize(
