@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         WherebyError,
     )
     from .limiter.protocol import Priority
-    from .models.page import Page
+    from .models.model import Page
     from .pagination import Paginator
     from .retry import RetryPolicy
     from .room_links import room_link
@@ -104,7 +104,7 @@ _HOMES = {
     "client": "WherebyClient",
     "downloads": "Download Progress",
     "limiter.protocol": "Priority",
-    "models.page": "Page",
+    "models.model": "Page",
     "pagination": "Paginator",
     "room_links": "room_link",
     "scopes": "capture_responses use_priority",

@@ -14,8 +14,8 @@ import pytest
 from msgspec import inspect
 
 from whereby_async import models
-from whereby_async.models import Meeting, Model, Page, Recording, RoomInsights, decoder, room_names
-from whereby_async.models.room_names import naming_for
+from whereby_async.models import Meeting, Model, Page, Recording, RoomInsights, decoder, decoding
+from whereby_async.models.decoding import naming_for
 from whereby_async.webhooks import events
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def structs() -> list[Any]:
 @pytest.mark.parametrize("kind", structs())
 def test_only_meetings_hold_meetings(kind: Any) -> None:
     """The short cut for the package's own types is right: looked at in full, none but `Meeting` holds one."""
-    thorough = room_names._reaches_meetings(kind)  # pyright: ignore[reportPrivateUsage] - what the short cut must agree with
+    thorough = decoding._reaches_meetings(kind)  # pyright: ignore[reportPrivateUsage] - what the short cut must agree with
     assert thorough is (kind is Meeting)
     assert (naming_for(kind) is not None) is thorough
 

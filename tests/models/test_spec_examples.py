@@ -13,6 +13,8 @@ import pytest
 from whereby_async.models import (
     LANGUAGES,
     AccessLink,
+    LiveTranscriptionDestination,
+    LiveTranscriptionOptions,
     Meeting,
     Model,
     Page,
@@ -31,7 +33,6 @@ from whereby_async.models import (
     TranscriptionJob,
     decoder,
 )
-from whereby_async.models.meeting_options import LiveTranscriptionDestination, LiveTranscriptionOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -107,7 +107,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **options: P.kwargs) ->
     return future.result()
 
 
-class Sink(Protocol):
+class Sink:
     """Takes a file's bytes in order.
 
     Attributes:

@@ -71,6 +71,9 @@ class SessionPool:
         max_body: int = 64 * 1024 * 1024,
     ) -> None:
         proxy = as_secret(proxy)
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}  # first, since `repr` and `del` need it
+        self._connections = connections
+        self._closed = False
         if session is not None and not hasattr(session, "request"):
             advice = "pass an aiohttp.ClientSession, or nothing for sessions of its own"
             raise ConfigurationError(f"SessionPool(session={shown(session)}): {advice}")
@@ -84,7 +87,6 @@ class SessionPool:
             if not number or not math.isfinite(value) or value < least:
                 msg = f"SessionPool({name}={value!r}): pass a number from {least}"
                 raise ConfigurationError(msg)
-        self._slots = int(connections)
         self._injected = session
         self._new_connections = functools.partial(
             Connections,
@@ -96,16 +98,12 @@ class SessionPool:
             keepalive=keepalive,
             max_body=int(max_body),
         )
-        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._lock = threading.Lock()
-        self._closed = False
         self._label = "SessionPool"
         _pools.add(self)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_by_loop"):
-            return "<SessionPool, not made>"
-        return f"<SessionPool connections={self._slots} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
+        return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
 
     @property
     def closed(self) -> bool:
@@ -212,11 +210,11 @@ class SessionPool:
     def __del__(self) -> None:
         """Warn once if the pool is dropped with open sessions, and let their loops close them."""
         left_open = False
-        for loop, connections in getattr(self, "_by_loop", {}).items():
+        for loop, connections in self._by_loop.items():
             if connections.closed or loop.is_closed():
                 connections.let_go()
                 continue
-            left_open = left_open or self._injected is None
+            left_open = self._injected is None
             connections.ask_to_close()
         if left_open:
             warnings.warn(
