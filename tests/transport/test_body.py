@@ -1,4 +1,4 @@
-"""Answers come out the same however they come in: in one piece, which is read at once, or apart."""
+"""Bodies are the same however they arrive: in one piece, which is read at once, or apart."""
 
 from __future__ import annotations
 
