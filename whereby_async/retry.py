@@ -4,20 +4,20 @@ A 429 is not decided here: it was not acted on, so every call is sent again once
 does not count as an attempt. What is decided here:
 
 - A connection that was never made did nothing: every call may go again.
-- After a dropped connection, a timeout or a 5xx the server may have acted: only calls that may be acted on twice go
-  again.
+- After a dropped connection, a timeout or a 5xx the server may have acted: only idempotent calls go again.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
 from .errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
 
-_PATIENCE = 60.0
-"""Seconds. A `Retry-After` of a 5xx that is longer than this ends the call instead of holding it."""
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds. A longer `Retry-After` of a 5xx ends the call instead of holding it."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         delay = jitter * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
         if isinstance(error, InternalServerError) and error.rate_limit and error.rate_limit.retry_after is not None:
             delay = max(delay, error.rate_limit.retry_after)
-        return delay if delay <= max(self.cap, _PATIENCE) else None
+        return delay if delay <= max(self.cap, _LONGEST_PAUSE) else None
 
 
 class RetryBudget:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from support.wire_server import WireServer, read_request
 
-from whereby_async import Download, RetryPolicy, WherebyClient
+from whereby_async import Download, Progress, RetryPolicy, WherebyClient
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -45,11 +45,17 @@ class Film:
         return self.client.with_options(retry=RetryPolicy(attempts=attempts, base=0.0))
 
     async def download(
-        self, destination: Any = None, *, client: WherebyClient | None = None, **options: Any
+        self,
+        destination: Any = None,
+        *,
+        client: WherebyClient | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        **options: Any,
     ) -> Download:
         """Download the recording, by default to the path."""
         target = self.path if destination is None else destination
-        return await (client or self.client).recordings.download(self.recording, target, **options)
+        download = (client or self.client).recordings.download
+        return await download(self.recording, target, on_progress=on_progress, **options)
 
     @property
     def names(self) -> list[str]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .sinks import Sink, in_thread
+from .sinks import Sink, in_thread, runs_in_thread
 from .verdict import Version
 
 if sys.platform != "win32":
@@ -67,19 +67,19 @@ class PartFile(Sink):
         version: What they are a part of.
     """
 
-    path: Path
-
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        self.path = Path(os.path.realpath(destination))
+        self._final = Path(os.path.realpath(destination))
+        self.path = self._final
         self._source = source
         self._overwrite = overwrite
-        self._part = f"{self.path}{_PART}"
-        self._note = f"{self.path}{_NOTE}"
+        self._part = f"{self._final}{_PART}"
+        self._note = f"{self._final}{_NOTE}"
         self._descriptor: int | None = None
         self._registered = False
         self._worthless = False
 
-    async def open(self) -> None:
+    @runs_in_thread
+    def open(self) -> None:
         """Take the part, and see how far it is.
 
         Raises:
@@ -87,15 +87,36 @@ class PartFile(Sink):
             BlockingIOError: Another download is writing there.
             OSError: It cannot be opened, or it is no regular file.
         """
-        await in_thread(self._open)
+        self._check_final()
+        with _lock:
+            if str(self._final) in _taken:
+                raise self._busy()
+            _taken.add(str(self._final))
+            self._registered = True
+        try:
+            self._descriptor = self._open_and_lock()
+        except BaseException:
+            self.close()
+            raise
+        size = os.fstat(self._descriptor).st_size
+        note = self._read_note()
+        if size and note is not None and (note.size is None or size <= note.size):
+            self.position = size
+            self.version = Version(note.size, note.tag)
+        os.lseek(self._descriptor, self.position, os.SEEK_SET)
 
-    async def begin(self, version: Version) -> None:
+    @runs_in_thread
+    def begin(self, version: Version) -> None:
         """Empty the part, and write down of what version it is going to be.
 
         Raises:
             OSError: It cannot be written.
         """
-        await in_thread(self._begin, version)
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.position = 0
+        self._write_note(version)
 
     async def note(self, version: Version) -> None:
         """Write down of what version it is a part.
@@ -105,22 +126,45 @@ class PartFile(Sink):
         """
         await in_thread(self._write_note, version)
 
-    async def write(self, content: bytes) -> None:
+    @runs_in_thread
+    def write(self, content: bytes) -> None:
         """Add bytes.
 
         Raises:
             OSError: The disk is full, for one; it names the part.
         """
-        await in_thread(self._write, content)
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        rest = memoryview(content)
+        with _named(self._part):
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self.position += written
+                rest = rest[written:]
 
-    async def finish(self) -> None:
+    @runs_in_thread
+    def finish(self) -> None:
         """Put the whole file in its place: first onto the disk, then under its name.
 
         Raises:
             FileExistsError: There is a file by now, and it may not be replaced.
             OSError: It cannot be written or renamed.
         """
-        await in_thread(self._finish)
+        assert self._descriptor is not None  # noqa: S101 - it was opened
+        with _named(self._part):
+            os.fsync(self._descriptor)
+        self._check_final()
+        if sys.platform == "win32":  # pragma: no cover - where an open file cannot be renamed
+            os.close(self._descriptor)
+            self._descriptor = None
+        os.replace(self._part, self._final)  # noqa: PTH105 - the part's name is text
+        self.position = 0  # there is no part any more
+        _remove(self._note)
+        with contextlib.suppress(OSError):  # have the new name survive a power cut, where directories can be synced
+            descriptor = os.open(self._final.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def discard(self) -> None:
         """Have the part removed when it is closed."""
@@ -137,33 +181,7 @@ class PartFile(Sink):
         if self._registered:
             self._registered = False
             with _lock:
-                _taken.discard(str(self.path))
-
-    def _open(self) -> None:
-        self._check_final()
-        with _lock:
-            if str(self.path) in _taken:
-                raise self._busy()
-            _taken.add(str(self.path))
-            self._registered = True
-        try:
-            self._descriptor = self._open_and_lock()
-        except BaseException:
-            self.close()
-            raise
-        size = os.fstat(self._descriptor).st_size
-        note = self._read_note()
-        if size and note is not None and (note.size is None or size <= note.size):
-            self.position = size
-            self.version = Version(note.size, note.tag)
-        os.lseek(self._descriptor, self.position, os.SEEK_SET)
-
-    def _begin(self, version: Version) -> None:
-        assert self._descriptor is not None  # noqa: S101 - it was opened
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.position = 0
-        self._write_note(version)
+                _taken.discard(str(self._final))
 
     def _write_note(self, version: Version) -> None:
         if version != self.version or not self.position:
@@ -176,43 +194,16 @@ class PartFile(Sink):
                 finally:
                     os.close(descriptor)
 
-    def _write(self, content: bytes) -> None:
-        assert self._descriptor is not None  # noqa: S101 - it was opened
-        rest = memoryview(content)
-        with _named(self._part):
-            while rest:
-                written = os.write(self._descriptor, rest)
-                self.position += written
-                rest = rest[written:]
-
-    def _finish(self) -> None:
-        assert self._descriptor is not None  # noqa: S101 - it was opened
-        with _named(self._part):
-            os.fsync(self._descriptor)
-        self._check_final()
-        if sys.platform == "win32":  # pragma: no cover - where an open file cannot be renamed
-            os.close(self._descriptor)
-            self._descriptor = None
-        os.replace(self._part, self.path)  # noqa: PTH105 - the part's name is text
-        self.position = 0  # there is no part any more
-        _remove(self._note)
-        with contextlib.suppress(OSError):  # have the new name survive a power cut, where directories can be synced
-            descriptor = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
     def _check_final(self) -> None:
         try:
-            mode = os.stat(self.path).st_mode  # noqa: PTH116 - one look for both questions
+            mode = os.stat(self._final).st_mode  # noqa: PTH116 - one look for both questions
         except FileNotFoundError:
             return
         if not stat.S_ISREG(mode):
             msg = "is no regular file: pass the path of one, or an open binary file"
-            raise OSError(errno.EINVAL, msg, str(self.path))
+            raise OSError(errno.EINVAL, msg, str(self._final))
         if not self._overwrite:
-            raise FileExistsError(errno.EEXIST, "exists already: pass overwrite=True to replace it", str(self.path))
+            raise FileExistsError(errno.EEXIST, "exists already: pass overwrite=True to replace it", str(self._final))
 
     def _open_and_lock(self) -> int:
         while True:
@@ -246,7 +237,7 @@ class PartFile(Sink):
             return False
 
     def _busy(self) -> BlockingIOError:
-        return BlockingIOError(errno.EAGAIN, "is being downloaded to already", str(self.path))
+        return BlockingIOError(errno.EAGAIN, "is being downloaded to already", str(self._final))
 
     def _read_note(self) -> _Note | None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import inspect
 import io
 import os
@@ -21,6 +22,7 @@ from .verdict import Version
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import CoroutineType
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -105,6 +107,16 @@ async def in_thread(work: Callable[P, T], *args: P.args, **options: P.kwargs) ->
             _ = future.cancelled() or future.exception()  # retrieved, so that asyncio does not complain of it
             raise cancelled
     return future.result()
+
+
+def runs_in_thread(work: Callable[P, T]) -> Callable[P, CoroutineType[Any, Any, T]]:
+    """Have a blocking method run in a thread, as `in_thread` does it."""
+
+    @functools.wraps(work)
+    async def run(*args: P.args, **options: P.kwargs) -> T:
+        return await in_thread(work, *args, **options)
+
+    return run  # type: ignore[return-value]  # an async function gives one, which mypy does not know
 
 
 class Sink:

@@ -121,7 +121,7 @@ def _from_items(value: Iterable[object], path: str) -> object:
     return [_wire(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
-_WIRES: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], _Wire], ...]] = (
+_WIRES: Final[list[tuple[type[Any] | tuple[type[Any], ...], _Wire]]] = [
     (Enum, lambda value, path: _wire(value.value, path)),
     (str, _from_text),
     (bool, lambda value, _: value),
@@ -132,7 +132,7 @@ _WIRES: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], _Wire], ...]] = (
     (Mapping, _from_mapping),
     ((list, tuple, set, frozenset), _from_items),
     (UUID, lambda value, _: str(value)),
-)
+]
 
 _PLAIN: Final[dict[type, _Wire]] = {
     kind: wire

@@ -87,15 +87,7 @@ class Connections:
                 self.ended.set_result(None)
 
     async def send(self, exchange: Exchange) -> Answer:
-        """One attempt, from its slot to the last byte.
-
-        Raises:
-            APIConnectionError: No answer came.
-            APITimeoutError: None came in time.
-            ClientClosedError: The pool was closed while the call waited for a slot.
-            ConfigurationError: The injected session is closed.
-            ResponseDecodeError: The body is larger than `max_body`.
-        """
+        """One attempt, from its slot to the last byte; `SessionPool.send` says what it raises."""
         if not self.slots.try_take():
             await self.slots.take(exchange.priority)
         deadlines = self._deadlines.get(exchange.timeout) or self._new_deadlines(exchange.timeout)

@@ -39,7 +39,7 @@ class Deadlines:
         task = asyncio.current_task()
         self._under_way[exchange] = over_at, task, task.cancelling() if task else 0
         if self._timer is None:
-            self._timer = self._loop.call_at(over_at, self._look)
+            self._timer = self._loop.call_at(over_at, self._check)
 
     def end(self, exchange: Exchange) -> None:
         """An attempt is over, one way or another."""
@@ -53,12 +53,12 @@ class Deadlines:
             exchange.late = task.uncancel() <= cancelling
         return exchange.late
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         now = self._loop.time()
         for exchange, (over_at, task, _) in self._under_way.items():
             if over_at > now:
-                self._timer = self._loop.call_at(over_at, self._look)
+                self._timer = self._loop.call_at(over_at, self._check)
                 return
             if task is not None and not exchange.late:
                 exchange.late = True

@@ -128,7 +128,7 @@ def reason_of(error: Exception) -> str:
 
     The error's own text is never repeated, since it may hold a URL or a header.
     """
-    cause = error
+    cause, kind = error, type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):  # its `os_error` raises in some versions
         cause = error.certificate_error
     elif isinstance(error, aiohttp.ClientConnectorError):
@@ -140,4 +140,4 @@ def reason_of(error: Exception) -> str:
         reason = os.strerror(cause.errno)
     else:
         reason = _REASONS.get(type(cause).__name__)
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    return f"{kind}: {reason}" if reason else kind

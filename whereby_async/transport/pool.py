@@ -58,7 +58,7 @@ class SessionPool:
         ConfigurationError: An option is out of range.
     """
 
-    def __init__(  # noqa: PLR0913 - options, all but none of them keywords
+    def __init__(  # noqa: PLR0913 - options, all of them keywords
         self,
         *,
         connections: int = 100,
@@ -71,7 +71,7 @@ class SessionPool:
         max_body: int = 64 * 1024 * 1024,
     ) -> None:
         proxy = as_secret(proxy)
-        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}  # first, since `repr` and `del` need it
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}  # first, since `__repr__` reads it
         self._connections = connections
         self._closed = False
         if session is not None and not hasattr(session, "request"):
@@ -128,8 +128,7 @@ class SessionPool:
         """Send one attempt and read its answer whole. Its status may be any; nothing is followed, repeated or decoded.
 
         Args:
-            exchange: The attempt. Its `left` shows afterwards, whatever happened, whether it may have reached the
-                server.
+            exchange: The attempt. Its `left` shows afterwards whether it may have reached the server.
 
         Raises:
             APIConnectionError: No answer came.
@@ -210,7 +209,7 @@ class SessionPool:
     def __del__(self) -> None:
         """Warn once if the pool is dropped with open sessions, and let their loops close them."""
         left_open = False
-        for loop, connections in self._by_loop.items():
+        for loop, connections in getattr(self, "_by_loop", {}).items():
             if connections.closed or loop.is_closed():
                 connections.let_go()
                 continue
