@@ -64,12 +64,17 @@ def test_part_that_was_asked_for(headers: dict[str, str], size: int) -> None:
 )
 def test_part_of_something_else(headers: dict[str, str]) -> None:
     """Another place, another length, another tag: nothing of it may be added to what is here."""
-    assert judge(206, headers, 40, KNOWN).meaning == "anew"
+    assert judge(206, headers, 40, KNOWN).meaning == "restart"
 
 
 @pytest.mark.parametrize(
     ("told", "position", "meaning"),
-    [("bytes */100", 100, "complete"), ("bytes */100", 120, "anew"), ("", 100, "anew"), ("bytes */0", 0, "anew")],
+    [
+        ("bytes */100", 100, "complete"),
+        ("bytes */100", 120, "restart"),
+        ("", 100, "restart"),
+        ("bytes */0", 0, "restart"),
+    ],
 )
 def test_nothing_beyond(told: str, position: int, meaning: str) -> None:
     """A 416 says that all is here, if it names the length that is here."""

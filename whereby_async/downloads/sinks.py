@@ -34,9 +34,7 @@ _LONGEST: Final = 200
 
 
 class BinaryWritable(Protocol):
-    """Something with a `write(bytes)`: a file opened in binary mode, or one whose `write` is awaited (anyio,
-    aiofiles).
-    """
+    """Something with a `write(bytes)`: a binary file, or one whose `write` is awaited (anyio, aiofiles)."""
 
     def write(self, data: Any, /) -> Any:
         """Take bytes, and perhaps return how many were taken."""
@@ -166,7 +164,7 @@ class ObjectSink(Sink):
         """Accept the version, if nothing is there yet.
 
         Raises:
-            APIConnectionError: Something is: of another version, or of one that cannot be told from others.
+            APIConnectionError: Bytes of another version are there, or of one that may be another.
         """
         if self.position:
             msg = (
@@ -177,7 +175,7 @@ class ObjectSink(Sink):
         self.version = version
 
     async def write(self, content: bytes) -> None:
-        """Hand the bytes over: in a thread, or awaited if `write` asks for it."""
+        """Hand the bytes over: in a thread, or awaited if `write` returns an awaitable."""
         while content:
             taken: object = await in_thread(self._target.write, content)
             if inspect.isawaitable(taken):

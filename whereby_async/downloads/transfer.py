@@ -20,6 +20,7 @@ import math
 import os
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
@@ -103,8 +104,7 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OnProgress: TypeAlias = Callable[[Progress], object]
-"""A plain function that is called with how far a download is, about ten times a second at most. What it raises ends the
-download."""
+"""A plain function, called about ten times a second at most. What it raises ends the download."""
 
 
 async def download(  # noqa: PLR0913 - what a download is made of
@@ -193,50 +193,43 @@ class _Break(NamedTuple):
     retry_after: float = 0.0
 
 
+@dataclass(repr=False, eq=False)
 class _Transfer:
     """The loop of one download, and how far it is."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a download is made of
-        self,
-        caller: Caller,
-        operation: str,
-        fetch_link: Callable[[], Awaitable[AccessLink]],
-        sink: Sink,
-        storage: Storage,
-        stall: float,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._caller = caller
-        self._operation = operation
-        self._fetch_link = fetch_link
-        self._sink = sink
-        self._storage = storage
-        self._stall = stall
-        self._on_progress = on_progress
+    caller: Caller
+    operation: str
+    fetch_link: Callable[[], Awaitable[AccessLink]]
+    sink: Sink
+    storage: Storage
+    stall: float
+    on_progress: OnProgress | None
+
+    def __post_init__(self) -> None:
         self._clock = asyncio.get_running_loop().time
         self._began_at = self._report_at = self._clock()
         self._reported: tuple[int, int | None] | None = None
         self._furthest = self._resumed = self._breaks = self._links = 0
 
     def __repr__(self) -> str:
-        return f"<{self._operation}: {self._sink.position} bytes>"
+        return f"<{self.operation}: {self.sink.position} bytes>"
 
     async def run(self) -> Download:
         """Download the file into the sink, which is closed in any case."""
         try:
-            await self._sink.open()
-            self._resumed = self._furthest = self._sink.position
+            await self.sink.open()
+            self._resumed = self._furthest = self.sink.position
             await self._fetch()
-            size = self._sink.position
-            await self._sink.finish()
+            size = self.sink.position
+            await self.sink.finish()
         except NotFoundError:
-            self._sink.discard()
+            self.sink.discard()
             raise
         finally:
-            self._sink.close()
+            self.sink.close()
         self._report(size, size, now=True)
         return Download(
-            path=self._sink.path,
+            path=self.sink.path,
             size=size,
             resumed=self._resumed,
             breaks=self._breaks,
@@ -250,7 +243,7 @@ class _Transfer:
         failures = refusals = 0
         while True:
             if link is None:
-                link = Secret((await self._fetch_link()).access_link)
+                link = Secret((await self.fetch_link()).access_link)
                 self._links += 1
             reached = self._furthest
             broken = await self._attempt(link)
@@ -261,7 +254,7 @@ class _Transfer:
             if broken.refused:
                 link = None
                 refusals += 1
-            if broken.final or refusals > 1 or self._caller.shared.closed:
+            if broken.final or refusals > 1 or self.caller.shared.closed:
                 raise broken.error
             if not broken.refused:
                 failures += 1
@@ -271,31 +264,31 @@ class _Transfer:
     async def _before_next(self, broken: _Break, failures: int) -> None:
         """Wait until the storage may be asked again, or raise if it may not."""
         drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-        delay = self._caller.options.retry.delay(failures, broken.error, idempotent=True, jitter=drawn)
+        delay = self.caller.options.retry.delay(failures, broken.error, idempotent=True, jitter=drawn)
         if delay is None:
             raise broken.error
         delay = max(delay, min(broken.retry_after, _LONGEST_PAUSE))
         reason = _reason(broken.error)
-        logger.debug("%s: %s at byte %d; on in %.3f s", self._operation, reason, self._sink.position, delay)
-        await self._caller.shared.waiting.pause(delay)
-        if self._caller.shared.closed:
+        logger.debug("%s: %s at byte %d; on in %.3f s", self.operation, reason, self.sink.position, delay)
+        await self.caller.shared.waiting.pause(delay)
+        if self.caller.shared.closed:
             raise broken.error
 
     async def _attempt(self, link: Secret) -> _Break | None:
         """One request; `None` if the file is complete after it."""
         try:
-            answer = await self._storage.get(link, self._headers(), stall=self._stall)
+            answer = await self.storage.get(link, self._headers(), stall=self.stall)
         except APIConnectionError as error:
             return _Break(error)
         try:
-            verdict = judge(answer.status, answer.headers, self._sink.position, self._sink.version)
+            verdict = judge(answer.status, answer.headers, self.sink.position, self.sink.version)
             match verdict.meaning:
                 case "body":
                     return await self._take(answer, verdict)
                 case "complete":
                     return None
-                case "anew":
-                    return await self._anew()
+                case "restart":
+                    return await self._restart()
                 case _:
                     return await self._refused(answer, verdict)
         finally:
@@ -303,8 +296,8 @@ class _Transfer:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"whereby-async/{__version__}"}
-        if self._sink.position and self._sink.version.tag is not None:
-            headers |= {"Range": f"bytes={self._sink.position}-", "If-Range": self._sink.version.tag}
+        if self.sink.position and self.sink.version.tag is not None:
+            headers |= {"Range": f"bytes={self.sink.position}-", "If-Range": self.sink.version.tag}
         return headers
 
     async def _take(self, answer: StorageAnswer, verdict: StorageVerdict) -> _Break | None:
@@ -314,7 +307,7 @@ class _Transfer:
         pieces, held = list[bytes](), 0
         flush_at = self._clock() + _LONGEST_HOLD
         broken = None
-        while size is None or self._sink.position <= size:
+        while size is None or self.sink.position <= size:
             try:
                 piece = await answer.read()
             except (APIConnectionError, ClientClosedError) as error:
@@ -336,58 +329,58 @@ class _Transfer:
     async def _align(self, verdict: StorageVerdict) -> int:
         """Make the sink ready for an answer's bytes, and return how many of them it has already."""
         if verdict.start:
-            await self._sink.note(verdict.version)
+            await self.sink.note(verdict.version)
             return 0
-        if self._sink.position and verdict.version.same_as(self._sink.version):
-            await self._sink.note(verdict.version)
-            return self._sink.position
+        if self.sink.position and verdict.version.same_as(self.sink.version):
+            await self.sink.note(verdict.version)
+            return self.sink.position
         self._resumed = 0
-        await self._sink.begin(verdict.version)
+        await self.sink.begin(verdict.version)
         return 0
 
     async def _write(self, pieces: list[bytes], size: int | None) -> None:
         if chunk := SilentBytes(b"".join(pieces)):
-            await self._sink.write(chunk)
-            self._furthest = max(self._furthest, self._sink.position)
-            self._report(self._sink.position, size)
+            await self.sink.write(chunk)
+            self._furthest = max(self._furthest, self.sink.position)
+            self._report(self.sink.position, size)
 
     def _report(self, received: int, total: int | None, *, now: bool = False) -> None:
         """Call `on_progress` if it is time, or anyway if it is to be `now`, but never twice with the same."""
         at = self._clock()
-        if self._on_progress is None or (at < self._report_at and not now) or self._reported == (received, total):
+        if self.on_progress is None or (at < self._report_at and not now) or self._reported == (received, total):
             return
         self._reported = (received, total)
         self._report_at = at + _REPORT_EVERY
         progress = Progress(
             received=received, total=total, resumed=self._resumed, breaks=self._breaks, elapsed=at - self._began_at
         )
-        self._on_progress(progress)
+        self.on_progress(progress)
 
     async def _ended(self, size: int | None, broken: _Break | None) -> _Break | None:
         """What is left to be done after an answer that ended or broke off; `None` if the file is complete."""
-        position = self._sink.position
+        position = self.sink.position
         if position == size:
             return None
         if size is not None and position > size:
-            return await self._anew()
+            return await self._restart()
         if broken is not None or size is None:
             return broken
         return self._broken(f"the storage's answer ended after {position} of {size} bytes")
 
-    async def _anew(self) -> _Break:
+    async def _restart(self) -> _Break:
         """Drop the bytes that are here, so that the next request is for the whole file."""
         self._resumed = 0
-        await self._sink.begin(Version())
+        await self.sink.begin(Version())
         return self._broken("the file changed on the server, or the storage does not keep to what it was asked for")
 
     def _broken(self, what: str, *, final: bool = False, retry_after: float = 0.0) -> _Break:
-        error = APIConnectionError(f"{self._operation}: {what}", operation=self._operation)
+        error = APIConnectionError(f"{self.operation}: {what}", operation=self.operation)
         return _Break(error, final=final, retry_after=retry_after)
 
     async def _refused(self, answer: StorageAnswer, verdict: StorageVerdict) -> _Break:
         if verdict.meaning == "unusable":
             return self._broken(verdict.reason, final=True)
-        status, code, name = answer.status, await answer.error_code(), self._operation
+        status, code, name = answer.status, await answer.error_code(), self.operation
         what = f"the storage answered {status}" + (f" ({code})" if code else "")
         if verdict.meaning == "refused":
             kind = status_error_class(404 if status in _NOT_FOUND else 403)

@@ -48,9 +48,10 @@ class Version(msgspec.Struct, frozen=True):
         return self.tag is not None and self.tag == other.tag and len(sizes) <= 1
 
 
-Meaning: TypeAlias = Literal["body", "complete", "anew", "refused", "later", "unusable"]
-"""`body`: bytes of the file follow. `complete`: none are missing. `anew`: what is here belongs to no version that can
-be completed. `refused`: the link is not valid. `later`: the storage cannot answer now. `unusable`: no way to go on."""
+Meaning: TypeAlias = Literal["body", "complete", "restart", "refused", "later", "unusable"]
+"""`body`: bytes of the file follow. `complete`: none are missing. `restart`: what is here belongs to no version that
+can be completed. `refused`: the link is not valid. `later`: the storage cannot answer now. `unusable`: no way to go
+on."""
 
 
 class StorageVerdict(msgspec.Struct, frozen=True):
@@ -99,7 +100,7 @@ def _no_file(headers: Mapping[str, str]) -> str | None:
 
 def _beyond(headers: Mapping[str, str], position: int) -> StorageVerdict:
     found = _UNSATISFIED.fullmatch(headers.get("Content-Range", "").strip())
-    return StorageVerdict("complete" if found and position and int(found[1]) == position else "anew")
+    return StorageVerdict("complete" if found and position and int(found[1]) == position else "restart")
 
 
 def _whole(headers: Mapping[str, str], known: Version) -> StorageVerdict:
@@ -117,11 +118,11 @@ def _rest(headers: Mapping[str, str], position: int, known: Version) -> StorageV
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if found is None or int(found[1]) != position:
         reason = "" if position else "the storage sent a part that was not asked for"
-        return StorageVerdict("anew" if position else "unusable", reason=reason)
+        return StorageVerdict("restart" if position else "unusable", reason=reason)
     size = int(found[2]) + 1 if found[3] == "*" else int(found[3])
     tag = _tag(headers)
     if position and (tag not in {None, known.tag} or known.size not in {None, size}):
-        return StorageVerdict("anew")
+        return StorageVerdict("restart")
     return StorageVerdict("body", start=position, version=Version(size, tag or known.tag))
 
 

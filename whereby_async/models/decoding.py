@@ -199,11 +199,8 @@ def _problem(refusal: Exception) -> _Problem:
 
 
 def _name(type_: Any) -> str:
-    origin = get_origin(type_)
-    if origin is None:
-        return getattr(type_, "__name__", None) or str(type_)
-    arguments = ", ".join(_name(argument) for argument in get_args(type_))
-    return f"{_name(origin)}[{arguments}]"
+    plain = isinstance(type_, type) and get_origin(type_) is None
+    return type_.__name__ if plain else re.sub(r"\w+\.", "", str(type_))
 
 
 def _article(name: str) -> str:
@@ -399,7 +396,7 @@ _SHAPES: Final[Mapping[object, _Repair]] = {
 
 
 def naming_for(type_: Any) -> _Naming | None:
-    """What gives the meetings in a result of this type their rooms' names; `None` if it can not hold any."""
+    """A function that gives the meetings in a result of this type their rooms' names; `None` if it cannot hold any."""
     if type_ is Meeting:
         return name_room
     if type_ == Page[Meeting]:
@@ -408,9 +405,11 @@ def naming_for(type_: Any) -> _Naming | None:
 
 
 def name_room(meeting: Meeting) -> None:
-    """Give a meeting that came without it its room's name."""
+    """Give a meeting that came without its room's name the path of its link as one."""
     if meeting.room_name is None and meeting.room_url is not None:
-        force_setattr(meeting, "room_name", _name_in(meeting.room_url))
+        place = meeting.room_url.partition("?")[0].partition("#")[0].partition("://")[2]
+        name = place.partition("/")[2].rstrip("/")
+        force_setattr(meeting, "room_name", f"/{name}" if name else None)
 
 
 def _name_rooms_of_results(page: Page[Meeting]) -> None:
@@ -425,24 +424,15 @@ def _name_rooms_within(result: object) -> None:
             name_room(part)
 
 
-def _name_in(room_url: str) -> str | None:
-    place = room_url.partition("?")[0].partition("#")[0].partition("://")[2]
-    name = place.partition("/")[2].rstrip("/")
-    return f"/{name}" if name else None
-
-
 def _holds_meetings(type_: Any) -> bool:
     kinds: list[Any] = [get_origin(type_) or type_, *get_args(type_)]
-    if Meeting not in kinds and all(_is_ours(kind) for kind in kinds):
+    ours = (kind is list or getattr(kind, "__module__", "").startswith(f"{_PACKAGE}.") for kind in kinds)
+    if Meeting not in kinds and all(ours):
         return False  # no other Struct of this package holds one; to find that out for each takes a millisecond
     try:
         return _reaches_meetings(type_)
-    except TypeError:  # it can not be hashed, so looked up: the walk will see
+    except TypeError:  # a type that cannot be hashed is not looked up: the walk through each result decides
         return True
-
-
-def _is_ours(kind: Any) -> bool:
-    return kind is list or getattr(kind, "__module__", "").startswith(f"{_PACKAGE}.")
 
 
 @lru_cache
@@ -452,9 +442,7 @@ def _reaches_meetings(type_: Any) -> bool:
 
 
 def _everything_in(value: object) -> Iterator[object]:
-    """The value and all that it holds, at whatever depth; each once. But for sets: what is in one must keep its
-    hash.
-    """
+    """The value and all that it holds, each once. What is in a set is left out, since it must keep its hash."""
     rest, seen = [value], set[int]()
     while rest:
         part = rest.pop()
@@ -469,11 +457,8 @@ def _parts(value: object) -> Iterable[object]:
         return cast("dict[object, object]", value).values()
     if isinstance(value, list | tuple):
         return cast("Iterable[object]", value)
-    return [getattr(value, name) for name in _fields(value)]
-
-
-def _fields(value: object) -> Iterable[str]:
     if isinstance(value, msgspec.Struct):
-        return value.__struct_fields__
+        return [getattr(value, name) for name in value.__struct_fields__]
     kind = type(value)
-    return getattr(kind, "__dataclass_fields__", ()) or [field.name for field in getattr(kind, "__attrs_attrs__", ())]
+    names = getattr(kind, "__dataclass_fields__", ()) or [each.name for each in getattr(kind, "__attrs_attrs__", ())]
+    return [getattr(value, name) for name in names]

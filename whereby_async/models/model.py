@@ -1,7 +1,7 @@
-"""The root of every Struct of this package: frozen, camelCase on the wire, and silent about secrets.
+"""`Model`, the base of every Struct of this package, and `Page`, which every list of the API comes in.
 
-msgspec gives a Struct three ways to show itself: `repr`, `str` and `rich`. All three go through `Model` here, so that
-a subclass only names the fields that must not show. The attributes themselves stay plain `str` with the whole value.
+msgspec shows a Struct in three ways: `repr`, `str` and `rich`. All three go through `Model` here, so that a subclass
+only names the fields that must not show. The attributes themselves stay plain `str` with the whole value.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
     Results of the API and bodies for it are both `Model`s. They are frozen, compare by value, pickle and copy. In
     `repr`, in `str` and when `rich` prints them, secrets are masked and fields that are `UNSET` are left out.
 
-    The rows of lists are `gc=False`: text, numbers, dates and what is made of those can not lead back to the row, so
-    the garbage collector has nothing to find there. That saves 16 bytes each, and the collector's runs while a page is
-    decoded. A subclass takes it over; one with fields that could lead back to itself says `gc=True`.
+    The rows of lists are `gc=False`: text, numbers, dates and what is made of those cannot refer to the row, so the
+    garbage collector has nothing to find there. That saves 16 bytes each, and the collector's runs while a page is
+    decoded. A subclass inherits it; one with fields that could refer to itself says `gc=True`.
     """
 
     _secrets: ClassVar[frozenset[str]] = frozenset()

@@ -80,7 +80,7 @@ class Body:
                 decoded = SilentBytes(inflating.decompress(piece, _STEP))
             except zlib.error:
                 decoded = None
-            if decoded is None or inflating.unused_data:  # behind the end of a stream there is nothing
+            if decoded is None or inflating.unused_data:  # nothing may follow the end of a stream
                 raise aiohttp.ClientPayloadError
             self._keep(decoded)
             piece = SilentBytes(inflating.unconsumed_tail)

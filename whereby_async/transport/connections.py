@@ -72,9 +72,7 @@ class Connections:
         self._lifetime = self._live()
 
     async def open(self) -> None:
-        """Tie the end of the sessions to the loop's: asyncio and uvloop finish all async generators before a loop
-        closes.
-        """
+        """Tie the end of the sessions to the loop's, which finishes all async generators before it closes."""
         await anext(self._lifetime)
 
     async def _live(self) -> AsyncGenerator[None, None]:
@@ -117,7 +115,7 @@ class Connections:
         raise failure
 
     def _new_deadlines(self, seconds: float) -> Deadlines:
-        """Deadlines for attempts of another timeout; those of timeouts that nobody uses any more are dropped."""
+        """Deadlines for attempts with another timeout; those that no attempt uses any more are dropped."""
         self._deadlines = {kept: each for kept, each in self._deadlines.items() if not each.idle}
         new = self._deadlines[seconds] = Deadlines(self.loop, seconds)
         return new
@@ -152,9 +150,7 @@ class Connections:
         raise ResponseDecodeError(msg, body=content, operation=operation)
 
     async def fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """The head of the answer to a GET of a file. `drop` it: should the pool close first, it is closed with the
-        pool.
-        """
+        """The head of the answer to a GET of a file. `drop` it; closing the pool closes it too."""
         response = await self._sessions.fetch(url, headers)
         self._reading.add(response)
         return response
@@ -165,9 +161,7 @@ class Connections:
         response.close()
 
     async def aclose(self) -> None:
-        """Close the sessions: who waits for a slot gets `ClientClosedError`, who is on the wire
-        `APIConnectionError`.
-        """
+        """Close the sessions: calls that wait raise `ClientClosedError`, those on the wire `APIConnectionError`."""
         self.closed = True
         self.slots.close("the client was closed before the call was sent")
         self.download_slots.close("the client was closed before the download began")
@@ -175,9 +169,7 @@ class Connections:
             await self._lifetime.aclose()
 
     def ask_to_close(self) -> bool:
-        """Have the loop close its sessions, from any thread; `ended` shows when. `False` if the loop is closed
-        already.
-        """
+        """Have the loop close its sessions, from any thread, or return `False` if the loop is closed already."""
         try:
             self.loop.call_soon_threadsafe(self._start_closing)
         except RuntimeError:

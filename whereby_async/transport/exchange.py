@@ -56,7 +56,7 @@ class Exchange:
         timeout: Seconds from the connection slot to the last byte.
         priority: Who gets a connection slot first, 0 before all others.
         late: Its time was over before it was done.
-        left: The request may have reached the server: set when a connection is at hand and sending starts.
+        left: The request may have reached the server: set when it has a connection, before sending starts.
         heard: Status and headers of the answer, once they are there, even if its body never comes whole.
         wire: The headers as they go on the wire.
     """

@@ -103,7 +103,8 @@ class SessionPool:
         _pools.add(self)
 
     def __repr__(self) -> str:
-        return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
+        closed = " closed" if self._closed else ""
+        return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{closed}>"
 
     @property
     def closed(self) -> bool:

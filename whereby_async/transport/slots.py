@@ -40,7 +40,7 @@ class ConnectionSlots:
         return self._count - self._free
 
     def try_take(self) -> bool:
-        """Take a slot if one is free; then nobody waits, since `give_back` hands its slot to a waiter."""
+        """Take a slot if one is free. While somebody waits none is, since `give_back` hands its slot to a waiter."""
         if self._free:
             self._free -= 1
             return True
@@ -71,7 +71,7 @@ class ConnectionSlots:
         self._free += 1
 
     def close(self, message: str) -> None:
-        """Raise `ClientClosedError` with this message in everybody who waits."""
+        """Raise `ClientClosedError` with this message in all who wait."""
         for queue in self._queues:
             while queue:
                 turn = queue.popleft()

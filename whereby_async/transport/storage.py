@@ -35,15 +35,15 @@ _READ_OF_A_REFUSAL: Final = 4096
 class Storage:
     """A slot for one download, until `leave`."""
 
-    __slots__ = ("_connections", "_operation")
+    __slots__ = ("_operation", "connections")
 
     def __init__(self, connections: Connections, operation: str) -> None:
-        self._connections = connections
+        self.connections: Connections = connections
         self._operation = operation
 
     def leave(self) -> None:
         """Give the slot back, once."""
-        self._connections.download_slots.give_back()
+        self.connections.download_slots.give_back()
 
     async def get(self, link: Secret, headers: dict[str, str], *, stall: float) -> StorageAnswer:
         """The head of the storage's answer, whatever its status; redirects are followed.
@@ -70,7 +70,7 @@ class Storage:
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
         url = checked_link(link, operation=self._operation)
         for _ in range(_MOST_REDIRECTS):
-            answer = StorageAnswer(self, await self._connections.fetch(url, headers), stall)
+            answer = StorageAnswer(self, await self.connections.fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()
@@ -82,16 +82,12 @@ class Storage:
     def failure(self, error: Exception, stall: float) -> WherebyError:
         """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
         name = self._operation
-        if self._connections.closed:
+        if self.connections.closed:
             return ClientClosedError(f"{name}: the client was closed while it downloaded")
         if isinstance(error, TimeoutError):
             msg = f"{name}: the storage sent nothing for stall_timeout={stall:g} s"
             return APITimeoutError(msg, operation=name)
         return APIConnectionError(f"{name}: the storage failed ({reason_of(error)})", operation=name)
-
-    def drop(self, response: aiohttp.ClientResponse) -> None:
-        """Close a response, and its connection unless the body was read to the end."""
-        self._connections.drop(response)
 
 
 class StorageAnswer:
@@ -138,9 +134,7 @@ class StorageAnswer:
         raise failure
 
     async def error_code(self) -> str:
-        """The storage's word for a refusal, such as `AccessDenied`, or nothing. The rest of its body may hold
-        secrets.
-        """
+        """The storage's code of a refusal, such as `AccessDenied`, or nothing. The rest may hold secrets."""
         body = SilentBytes()
         with contextlib.suppress(APIConnectionError):  # as much of it as came will do
             while len(body) < _READ_OF_A_REFUSAL and (piece := await self.read()):
@@ -150,7 +144,7 @@ class StorageAnswer:
 
     def close(self) -> None:
         """Close it, and its connection unless the body was read to the end."""
-        self._storage.drop(self._response)
+        self._storage.connections.drop(self._response)
 
 
 def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
