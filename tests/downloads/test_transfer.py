@@ -257,7 +257,9 @@ async def test_a_storage_with_habits_of_its_own(film: Film, name: str) -> None:
 
 
 async def test_a_storage_without_any_tag_begins_anew(film: Film) -> None:
-    """Nobody can say whether the file is the same, so no range is asked for; and bytes that come again are no progress."""
+    """Nobody can say whether the file is the same, so no range is asked for; and bytes that come again are no
+    progress.
+    """
     cut, further = (serving(CONTENT, etag=None, cut=at) for at in (5000, 6000))
     async with OddStorage(cut, further, cut, serving(CONTENT, etag=None)) as storage:
         storage.linked_from(film.fake)

@@ -69,7 +69,8 @@ class Film:
 
 
 class OddStorage:
-    """Answers request after request as `answers` say, the last one again and again, and closes the connection after each.
+    """Answers request after request as `answers` say, the last one again and again, and closes the connection after
+    each.
 
     Each gets the request's headers, in lower case.
     """

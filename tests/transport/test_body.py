@@ -107,7 +107,9 @@ async def test_the_answer_to_a_head_has_no_body_whatever_its_length(pool: Sessio
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("status", [200, 404])
 async def test_too_large_a_body_leaves_what_its_head_said(status: int, *, apart: bool) -> None:
-    """With its head or behind it: a result is refused, a refusal keeps its beginning, and of both the budget can be told."""
+    """With its head or behind it: a result is refused, a refusal keeps its beginning, and of both the budget can be
+    told.
+    """
     pool = SessionPool(max_body=5000)
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

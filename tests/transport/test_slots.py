@@ -1,3 +1,5 @@
+"""Connection slots: who gets the next one, and that none is ever lost."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,10 +14,10 @@ pytestmark = pytest.mark.anyio
 
 
 async def _pass(
-    slots: ConnectionSlots, lane: int, order: list[str], name: str, hold: asyncio.Event | None = None
+    slots: ConnectionSlots, priority: int, order: list[str], name: str, hold: asyncio.Event | None = None
 ) -> None:
     if not slots.try_take():
-        await slots.take(lane)
+        await slots.take(priority)
     order.append(name)
     try:
         if hold is not None:
@@ -31,14 +33,14 @@ async def _settled() -> None:
 
 
 async def test_slots_are_served_by_lane_and_in_order_within_one() -> None:
-    """Whoever stands in a lower lane goes first; within a lane, first come is first served."""
+    """Priority 0 goes first; within one priority, first come is first served."""
     slots, hold = ConnectionSlots(1, asyncio.get_running_loop()), asyncio.Event()
     order: list[str] = []
     first = asyncio.create_task(_pass(slots, 1, order, "first", hold))
     await _settled()
     rest: list[asyncio.Task[None]] = []
-    for lane, name in ((2, "batch1"), (1, "normal1"), (2, "batch2"), (1, "normal2"), (0, "interactive")):
-        rest.append(asyncio.create_task(_pass(slots, lane, order, name)))
+    for priority, name in ((2, "batch1"), (1, "normal1"), (2, "batch2"), (1, "normal2"), (0, "interactive")):
+        rest.append(asyncio.create_task(_pass(slots, priority, order, name)))
         await _settled()
     assert slots.waiting == 5
     hold.set()
@@ -47,12 +49,18 @@ async def test_slots_are_served_by_lane_and_in_order_within_one() -> None:
     assert slots.in_use == slots.waiting == 0
 
 
-async def test_a_newcomer_does_not_pass_the_queue() -> None:
-    """A slot that is given back while somebody waits is never free for who comes just then."""
+async def _full(waiters: int) -> tuple[ConnectionSlots, list[asyncio.Task[None]]]:
+    """One slot, which is taken, and so many who wait for it."""
     slots = ConnectionSlots(1, asyncio.get_running_loop())
     assert slots.try_take()
-    waiter = asyncio.create_task(slots.take(1))
+    waiting = [asyncio.create_task(slots.take(1)) for _ in range(waiters)]
     await _settled()
+    return slots, waiting
+
+
+async def test_a_newcomer_does_not_pass_the_queue() -> None:
+    """A slot that is given back while somebody waits is never free for who comes just then."""
+    slots, (waiter,) = await _full(1)
     slots.give_back()
     assert not slots.try_take()
     await waiter
@@ -60,31 +68,20 @@ async def test_a_newcomer_does_not_pass_the_queue() -> None:
     assert slots.try_take()
 
 
-async def test_a_waiter_cancelled_in_the_queue_is_skipped() -> None:
-    """Its turn goes to the next."""
-    slots = ConnectionSlots(1, asyncio.get_running_loop())
-    assert slots.try_take()
-    cancelled, next_one = asyncio.create_task(slots.take(1)), asyncio.create_task(slots.take(1))
-    await _settled()
+@pytest.mark.parametrize("granted", [False, True])
+async def test_a_waiter_that_is_cancelled_loses_no_slot(*, granted: bool) -> None:
+    """In the queue it is skipped; between its grant and the moment its task runs, it hands the slot on."""
+    slots, (cancelled, next_one) = await _full(2)
+    if granted:
+        slots.give_back()
     cancelled.cancel()
-    await _settled()
-    slots.give_back()
-    await next_one
-    assert slots.in_use == 1
-    assert slots.waiting == 0
-
-
-async def test_a_waiter_cancelled_after_its_grant_hands_the_slot_on() -> None:
-    """Between the grant and the moment the task runs, a cancel must not lose the slot."""
-    slots = ConnectionSlots(1, asyncio.get_running_loop())
-    assert slots.try_take()
-    granted, next_one = asyncio.create_task(slots.take(1)), asyncio.create_task(slots.take(1))
-    await _settled()
-    slots.give_back()
-    granted.cancel()
+    if not granted:
+        await _settled()
+        slots.give_back()
     await next_one
     with pytest.raises(asyncio.CancelledError):
-        await granted
+        await cancelled
+    assert (slots.in_use, slots.waiting) == (1, 0)
     slots.give_back()
     assert slots.in_use == 0
 
@@ -116,10 +113,7 @@ async def test_random_cancels_lose_no_slot() -> None:
 
 async def test_closing_sends_the_waiting_away_and_keeps_the_slots_right() -> None:
     """`close` raises in every waiter and takes no slot from anybody."""
-    slots = ConnectionSlots(1, asyncio.get_running_loop())
-    assert slots.try_take()
-    waiters = [asyncio.create_task(slots.take(lane)) for lane in (0, 1, 2)]
-    await _settled()
+    slots, waiters = await _full(3)
     waiters[0].cancel()
     slots.close("closed")
     outcomes = await asyncio.gather(*waiters, return_exceptions=True)
