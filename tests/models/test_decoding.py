@@ -165,6 +165,9 @@ def test_structs_of_the_callers_own_get_the_same_tolerance() -> None:
     """A type that holds its own kind is repaired all the way down."""
     tree = decoder(Tree)(b'{"name": 1, "children": [{"name": 2, "children": [{"name": "x"}]}]}')
     assert (tree.name, tree.children[0].name, tree.children[0].children[0].name) == ("1", "2", "x")
+    assert decoder(dict[str, str])(b'{"a": 1, "b": null}') == {"a": "1"}
+    with pytest.raises(ResponseDecodeError):
+        decoder(dict[str, str])(b"[1]")
 
 
 def test_decoders_are_built_on_the_first_call_and_kept() -> None:

@@ -65,14 +65,23 @@ class WireServer:
 Script: TypeAlias = Callable[[WireServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def answering(answer: bytes, *, times: int = 10**9) -> Script:
-    """A script that gives this answer to so many requests of a connection, and then closes it."""
+async def seen() -> None:
+    """Let the other side of a connection see what was written."""
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+def answering(*pieces: bytes, times: int = 10**9) -> Script:
+    """A script that gives this answer to so many requests of a connection, piece by piece, and then closes it."""
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(times):
             await server.next_request(reader)
-            writer.write(answer)
-            await writer.drain()
+            for number, piece in enumerate(pieces):
+                if number:
+                    await seen()
+                writer.write(piece)
+                await writer.drain()
 
     return script
 
