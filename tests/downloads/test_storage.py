@@ -117,7 +117,8 @@ async def test_something_like_a_session_lends_nothing(film: Film) -> None:
             self.closed = False
 
     async with aiohttp.ClientSession() as session:
-        pool = SessionPool(session=Wrapped(session))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a stranger
+        wrapped: Any = Wrapped(session)
+        pool = SessionPool(session=wrapped)
         async with film.fake.client(limiter=Unlimited(), pool=pool) as client:
             done = await film.download(io.BytesIO(), client=client)
         await pool.aclose()

@@ -32,6 +32,8 @@ from whereby_async.models import (
 )
 
 PLANTED = "planted-secret"
+NO_STRUCT: Any = {"accessKeySecret": PLANTED}
+NO_TEXT: Any = [f"?roomKey={PLANTED}"]
 
 SECRETS: list[Model] = [
     Meeting(meeting_id="1", room_url=f"https://a.whereby.com/r?roomKey={PLANTED}"),
@@ -46,8 +48,8 @@ SECRETS: list[Model] = [
     LiveTranscriptionOptions(destination=LiveTranscriptionDestination(access_key_secret=PLANTED)),
     StreamingOptions(destination=StreamingDestination(url=f"rtmp://live.example/{PLANTED}")),
     msgspec.convert({"meetingId": "1", "dialIn": {"code": PLANTED}}, Meeting),
-    RecordingOptions(destination={"accessKeySecret": PLANTED}),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a dictionary where a Struct belongs
-    Meeting(meeting_id="1", host_room_url=[f"?roomKey={PLANTED}"]),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - no text at all
+    RecordingOptions(destination=NO_STRUCT),
+    Meeting(meeting_id="1", host_room_url=NO_TEXT),
 ]
 
 
