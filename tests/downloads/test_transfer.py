@@ -201,45 +201,26 @@ def unsized(*lines: str) -> bytes:
 
 
 A = b"a" * 100
-REST = unsized("Content-Range: bytes 40-99/100")
-CHUNKED = unsized('ETag: "v1"').replace(b"206", b"200", 1) + b"64\r\n" + A
+OF_A = "Content-Range: bytes 40-99/100"
+FIRST = serving(A, cut=40)
 OTHER = serving(b"b" * 80, etag='"v2"')
+ANEW = answer(200, 'ETag: "v1"', body=CONTENT)
+CHUNKED = unsized('ETag: "v1"').replace(b"206", b"200", 1) + b"64\r\n" + A
+MORE = unsized(OF_A) + b"50\r\n" + b"x" * 80 + b"\r\n0\r\n\r\n"
+ENDLESS = unsized(OF_A) + b"300000\r\n" + b"x" * 0x300000 + b"\r\n" + STALL
+LESS = answer(206, "Content-Range: bytes 40-59/100", body=b"a" * 20)
 ODD: dict[str, tuple[list[Callable[[dict[str, str]], bytes]], bytes, int]] = {
-    "another version": ([serving(A, cut=40), OTHER], b"b" * 80, 1),
+    "another version": ([FIRST, OTHER], b"b" * 80, 1),
     "another version in a part": (
-        [
-            serving(A, cut=40),
-            always(answer(206, "Content-Range: bytes 40-99/100", 'ETag: "v2"', body=b"b" * 60)),
-            OTHER,
-        ],
+        [FIRST, always(answer(206, OF_A, 'ETag: "v2"', body=b"b" * 60)), OTHER],
         b"b" * 80,
         2,
     ),
-    "the whole file again": (
-        [
-            serving(CONTENT, cut=5000),
-            always(answer(200, 'ETag: "v1"', body=CONTENT)[:-100]),
-            always(answer(200, 'ETag: "v1"', body=CONTENT)),
-        ],
-        CONTENT,
-        2,
-    ),
-    "more than the range": (
-        [serving(A, cut=40), always(REST + b"50\r\n" + b"x" * 80 + b"\r\n0\r\n\r\n"), serving(A)],
-        A,
-        2,
-    ),
-    "a part without an end": (
-        [serving(A, cut=40), always(REST + b"300000\r\n" + b"x" * 0x300000 + b"\r\n" + STALL), serving(A)],
-        A,
-        2,
-    ),
-    "less than the range": (
-        [serving(A, cut=40), always(answer(206, "Content-Range: bytes 40-59/100", body=b"a" * 20)), serving(A)],
-        A,
-        2,
-    ),
-    "a break behind the last byte": ([serving(A, cut=40), always(REST + b"3c\r\n" + b"a" * 60)], A, 1),
+    "the whole file again": ([serving(CONTENT, cut=5000), always(ANEW[:-100]), always(ANEW)], CONTENT, 2),
+    "more than the range": ([FIRST, always(MORE), serving(A)], A, 2),
+    "a part without an end": ([FIRST, always(ENDLESS), serving(A)], A, 2),
+    "less than the range": ([FIRST, always(LESS), serving(A)], A, 2),
+    "a break behind the last byte": ([FIRST, always(unsized(OF_A) + b"3c\r\n" + b"a" * 60)], A, 1),
     "chunks, cut off": ([always(CHUNKED), always(CHUNKED + b"\r\n0\r\n\r\n")], A, 1),
 }
 
@@ -312,31 +293,33 @@ async def test_a_storage_that_only_stalls_is_given_up(film: Film) -> None:
             await film.download(client=film.view(attempts=2), stall_timeout=0.05)
 
 
+def simulated(
+    path: Path, content: bytes, *faults: Fault, **options: Any
+) -> tuple[Download, list[tuple[str, int]], int]:
+    """A download in simulated time; with it the requests and their statuses, and the points that were spent."""
+
+    async def main() -> tuple[Download, list[tuple[str, int]], int]:
+        async with FakeWhereby() as fake, fake.client(timeout=5.0) as client:
+            recording = fake.add_recording(content=content)["recordingId"]
+            fake.faults.add(*faults)
+            done = await client.recordings.download(recording, path, **options)
+            return done, [(each.operation, int(each.status)) for each in fake.requests], fake.points_spent
+
+    return run_simulated(main())
+
+
 def test_a_slow_download_has_all_the_time_it_needs(tmp_path: Path) -> None:
     """A byte every 20 s for more than an hour: far beyond every timeout, and no break."""
-
-    async def main() -> Download:
-        async with FakeWhereby() as fake, fake.client(timeout=5.0) as client:
-            recording = fake.add_recording(content=b"x" * 200)["recordingId"]
-            fake.faults.add(Fault(operation="storage", drip=20.0))
-            return await client.recordings.download(recording, tmp_path / "film.mp4")
-
-    done = run_simulated(main())
+    done, *_ = simulated(tmp_path / "film.mp4", b"x" * 200, Fault(operation="storage", drip=20.0))
     assert (done.breaks, done.elapsed > 3600) == (0, True)
 
 
 def test_an_expired_link_is_replaced(tmp_path: Path) -> None:
     """The storage refuses it after a break: one point more, and on from there."""
-
-    async def main() -> tuple[Download, list[tuple[str, int]], int]:
-        async with FakeWhereby() as fake, fake.client() as client:
-            recording = fake.add_recording(content=CONTENT)["recordingId"]
-            fake.faults.add(Fault(operation="storage", truncate=3000), Fault(operation="storage", delay=61.0))
-            done = await client.recordings.download(recording, tmp_path / "film.mp4", valid_for=60, stall_timeout=90)
-            return done, [(each.operation, int(each.status)) for each in fake.requests], fake.points_spent
-
-    done, requests, points = run_simulated(main())
-    assert (tmp_path / "film.mp4").read_bytes() == CONTENT
+    path = tmp_path / "film.mp4"
+    faults = Fault(operation="storage", truncate=3000), Fault(operation="storage", delay=61.0)
+    done, requests, points = simulated(path, CONTENT, *faults, valid_for=60, stall_timeout=90)
+    assert path.read_bytes() == CONTENT
     assert (done.links, done.breaks, points) == (2, 1, 2)
     link = ("recordings.access_link", 200)
     assert requests == [link, ("storage", 200), ("storage", 403), link, ("storage", 206)]
