@@ -45,13 +45,13 @@ if TYPE_CHECKING:
         WherebyError,
     )
     from .limiter.protocol import Priority
-    from .models.page import Page
+    from .models.model import Page
     from .pagination import Paginator
+    from .retry import RetryPolicy
     from .room_links import room_link
     from .scopes import capture_responses, use_priority
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
-    from .transport.retry import RetryPolicy
 
 __all__ = [
     "APIConnectionError",
@@ -104,13 +104,13 @@ _HOMES = {
     "client": "WherebyClient",
     "downloads": "Download Progress",
     "limiter.protocol": "Priority",
-    "models.page": "Page",
+    "models.model": "Page",
     "pagination": "Paginator",
     "room_links": "room_link",
     "scopes": "capture_responses use_priority",
     "transport.exchange": "Answer",
     "transport.pool": "SessionPool",
-    "transport.retry": "RetryPolicy",
+    "retry": "RetryPolicy",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = ("batch", "errors", "hooks", "limiter", "models", "webhooks")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .models.page import Page
+    from .models.model import Page
     from .operation import Request, Sender
 
 T = TypeVar("T")

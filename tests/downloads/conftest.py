@@ -1,10 +1,11 @@
-"""A fake server, a client of it that retries without pause, and a place for files."""
+"""A fake server, a client of it that retries without pause, and a recording to download."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+from support.downloads import Film
 
 from whereby_async import RetryPolicy
 from whereby_async.limiter import Unlimited
@@ -12,6 +13,7 @@ from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from whereby_async import WherebyClient
 
@@ -28,3 +30,9 @@ async def whereby(fake: FakeWhereby) -> AsyncIterator[WherebyClient]:
     """A client of it."""
     async with fake.client(limiter=Unlimited(), retry=RetryPolicy(base=0.0)) as client:
         yield client
+
+
+@pytest.fixture
+def film(fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path) -> Film:
+    """A recording of it."""
+    return Film(fake, whereby, tmp_path)

@@ -13,7 +13,7 @@ from faults.meddling import Meddling, Moment, awaiting
 from faults.remains import assert_idle, run_cleanly
 
 from whereby_async import Download, RetryPolicy, SessionPool, WherebyError
-from whereby_async.downloads.threads import in_thread
+from whereby_async.downloads.sinks import in_thread
 from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
 from whereby_async.testing.object_store import PatternBlob

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from whereby_async.downloads.verdict import Verdict, Version, judge
+from whereby_async.downloads.verdict import StorageVerdict, Version, judge
 
 KNOWN = Version(100, '"v1"')
 RANGE = {"Content-Range": "bytes 40-99/100", "Content-Length": "60"}
@@ -26,7 +26,7 @@ DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 )
 def test_whole_file(headers: dict[str, str], version: Version) -> None:
     """A 200 is the file from its beginning; its version is its length and a strong tag, else its date."""
-    assert judge(200, headers, 0, Version()) == Verdict("body", version=version)
+    assert judge(200, headers, 0, Version()) == StorageVerdict("body", version=version)
 
 
 def test_whole_file_of_untold_length_that_is_known() -> None:
@@ -46,7 +46,7 @@ def test_whole_file_of_untold_length_that_is_known() -> None:
 )
 def test_part_that_was_asked_for(headers: dict[str, str], size: int) -> None:
     """A 206 that begins where it should, of the version that is known."""
-    assert judge(206, headers, 40, KNOWN) == Verdict("body", start=40, version=Version(size, '"v1"'))
+    assert judge(206, headers, 40, KNOWN) == StorageVerdict("body", start=40, version=Version(size, '"v1"'))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,17 @@ def test_part_that_was_asked_for(headers: dict[str, str], size: int) -> None:
 )
 def test_part_of_something_else(headers: dict[str, str]) -> None:
     """Another place, another length, another tag: nothing of it may be added to what is here."""
-    assert judge(206, headers, 40, KNOWN).meaning == "anew"
+    assert judge(206, headers, 40, KNOWN).meaning == "restart"
 
 
 @pytest.mark.parametrize(
     ("told", "position", "meaning"),
-    [("bytes */100", 100, "complete"), ("bytes */100", 120, "anew"), ("", 100, "anew"), ("bytes */0", 0, "anew")],
+    [
+        ("bytes */100", 100, "complete"),
+        ("bytes */100", 120, "restart"),
+        ("", 100, "restart"),
+        ("bytes */0", 0, "restart"),
+    ],
 )
 def test_nothing_beyond(told: str, position: int, meaning: str) -> None:
     """A 416 says that all is here, if it names the length that is here."""

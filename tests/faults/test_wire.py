@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from recording_limiter import RecordingLimiter
-from transport.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering
 
 from whereby_async import (
     APIConnectionError,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from whereby_async.errors import ResponseDecodeError
 from whereby_async.models import (
+    AccessLink,
     Meeting,
     Page,
     ParticipantDetails,
@@ -24,9 +25,12 @@ from whereby_async.models import (
     decoder,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
-PAGED: dict[str, tuple[Any, str]] = {
+ROWS: dict[str, tuple[Any, str]] = {
     "meetings": (Page[Meeting], "meetingId"),
     "recordings": (Page[Recording], "recordingId"),
     "transcriptions": (Page[Transcription], "transcriptionId"),
@@ -42,58 +46,144 @@ def decode(kind: Any, value: object) -> Any:
     return decoder(kind)(json.dumps(value).encode())
 
 
-def row(kind: Any, **fields: object) -> Any:
-    """The only row of a page that holds one."""
-    (item,) = decode(kind, {"results": [fields], "cursor": None})
+def row(name: str, **fields: object) -> Any:
+    """The only row of a page that holds one; its id is `a` unless given."""
+    kind, wire_id = ROWS[name]
+    (item,) = decode(kind, {"results": [{wire_id: "a", **fields}], "cursor": None})
     return item
 
 
-def test_room_session_has_started_at_and_ended_at() -> None:
-    """The reference requires createdAt and endAt, the service sends startedAt and endedAt."""
-    session = row(
-        Page[RoomSessionInsights],
-        roomSessionId="s",
-        startedAt="2025-03-01T12:00:00.000Z",
-        endedAt="2025-03-01T12:30:00.000Z",
-    )
-    assert (session.started_at, session.ended_at) == (NOON, NOON + timedelta(minutes=30))
-    assert not session.is_running
+def details(value: object) -> Any:
+    """The only participant in an answer that holds one."""
+    (item,) = decode(list[ParticipantDetails], value)
+    return item
 
 
-@pytest.mark.parametrize("fields", [{"endedAt": None}, {}, {"endedAt": ""}])
-def test_ended_at_is_none_while_a_session_runs(fields: dict[str, object]) -> None:
-    """Null, missing and empty all mean that the session runs."""
-    session = row(Page[RoomSessionInsights], roomSessionId="s", **fields)
-    assert session.ended_at is None
-    assert session.is_running
-
-
-@pytest.mark.parametrize("name", PAGED)
-def test_all_but_the_id_may_be_missing_or_null(name: str) -> None:
-    """A row of nothing but its id decodes, and so does one whose other fields are all null."""
-    kind, wire_id = PAGED[name]
-    bare = row(kind, **{wire_id: "a"})
+@pytest.mark.parametrize("name", ROWS)
+def test_all_but_the_id_may_be_missing_null_or_unknown(name: str) -> None:
+    """A row of nothing but its id decodes, and so does one whose other fields are all null, and one with new fields."""
+    kind, wire_id = ROWS[name]
+    bare = row(name)
     attributes = [attribute for attribute in bare.__struct_fields__ if getattr(bare, attribute) is not None]
     assert len(attributes) == 1
-    nulls = dict.fromkeys(bare.__struct_encode_fields__, None)
-    assert row(kind, **{**nulls, wire_id: "a"}) == bare
+    assert row(name, **{**dict.fromkeys(bare.__struct_encode_fields__, None), wire_id: "a"}) == bare
+    new = {wire_id: "a", "newField": {"x": [1]}}
+    assert list(decode(kind, {"results": [new], "cursor": None, "total": 1})) == [bare]
 
 
-@pytest.mark.parametrize("name", PAGED)
-def test_unknown_fields_are_ignored(name: str) -> None:
-    """A field that this version does not know changes nothing, in the row and in the page."""
-    kind, wire_id = PAGED[name]
-    page = decode(kind, {"results": [{wire_id: "a", "newField": {"x": [1]}}], "cursor": None, "total": 1})
-    assert list(page) == [row(kind, **{wire_id: "a"})]
-
-
-@pytest.mark.parametrize("name", PAGED)
-def test_ids_may_be_numbers(name: str) -> None:
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("sent", "expected"), [(107585562, "107585562"), (2**70, str(2**70)), (12.0, "12")])
+def test_ids_may_be_numbers(name: str, sent: float, expected: str) -> None:
     """An id that comes as a number is text for the caller, to the last digit."""
-    kind, wire_id = PAGED[name]
-    for sent, expected in ((107585562, "107585562"), (2**70, str(2**70)), (12.0, "12")):
-        item = row(kind, **{wire_id: sent})
-        assert expected in [getattr(item, attribute) for attribute in item.__struct_fields__]
+    item = row(name, **{ROWS[name][1]: sent})
+    assert expected in [getattr(item, attribute) for attribute in item.__struct_fields__]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"), [("eyJ0eXBlIjoib2Zmc2V0In0=",) * 2, (50, "50"), (None, None), ("", None), (..., None)]
+)
+@pytest.mark.parametrize("name", ROWS)
+def test_every_list_has_a_cursor(name: str, sent: object, expected: str | None) -> None:
+    """Also those for which the reference misplaces it; missing, null or empty, it is the end."""
+    page = decode(ROWS[name][0], {"results": []} if sent is ... else {"results": [], "cursor": sent})
+    assert (page.cursor, page.has_more) == (expected, expected is not None)
+
+
+SUMMARIES: list[object] = [{"summary": "x", "SOAP": {"plan": "y"}}, {}, "", "text", None]
+FIELDS: list[tuple[str, Mapping[str, object], str, object]] = [
+    # words that nobody documented, and fields that the reference does not have or spells otherwise
+    ("transcriptions", {"type": "NEW"}, "type", "NEW"),
+    ("transcriptions", {"storageType": "MOON"}, "storage_type", "MOON"),
+    ("summaries", {"template": "Haiku"}, "template", "Haiku"),
+    ("recordings", {"roomName": "/abc"}, "room_name", "/abc"),
+    ("insights.participants", {"participantId": "/4b3bd908"}, "participant_id", "/4b3bd908"),
+    ("insights.participants", {"roleName": "granted_visited"}, "role_name", "granted_visited"),
+    ("insights.participants", {"tags": ["a", None, "b"]}, "tags", ["a", "b"]),
+    ("insights.room_sessions", {"startedAt": "2025-03-01T12:00:00.000Z"}, "started_at", NOON),
+    ("insights.room_sessions", {"endedAt": "2025-03-01T12:00:00.000Z"}, "ended_at", NOON),
+    ("insights.room_sessions", {"endedAt": "2025-03-01T12:00:00.000Z"}, "is_running", False),
+    *(("insights.room_sessions", {"endedAt": empty}, "is_running", True) for empty in (None, "")),
+    ("insights.room_sessions", {}, "ended_at", None),
+    # a summary is an object, text or nothing: its keys depend on the template, and it is empty while in progress
+    *(("summaries", {"summaryId": id_, "summary": each}, "summary", each) for each in SUMMARIES for id_ in ("a", 1)),
+    # numbers and booleans in all their forms, and text that is made of digits
+    *(("insights.rooms", {"totalSessions": sent}, "total_sessions", 12) for sent in (12, 12.0, "12", "12.0")),
+    ("insights.rooms", {"totalSessions": "-1"}, "total_sessions", -1),
+    *(("insights.rooms", {"totalParticipantMinutes": s}, "total_participant_minutes", 12) for s in (12, "12")),
+    ("insights.rooms", {"totalParticipantMinutes": 12.0}, "total_participant_minutes", 12.0),
+    *(("insights.rooms", {"totalParticipantMinutes": s}, "total_participant_minutes", 12.5) for s in (12.5, "12.5")),
+    *(("transcriptions", {"durationInSeconds": s}, "duration_in_seconds", 60.0) for s in (60, "60", "6e1")),
+    *(("recordings", {"sizeInMegaBytes": sent}, "size_in_mega_bytes", 60.5) for sent in (60.5, "60.5")),
+    *(
+        (f"insights.{name}", {"rating": sent}, "rating", None if sent is None else float(str(sent)))
+        for name in ("rooms", "room_sessions", "participants")
+        for sent in (None, 5, 4.5, "4.5")
+    ),
+    ("insights.participants", {"displayName": 7}, "display_name", "7"),
+    ("insights.participants", {"comment": 1.5}, "comment", "1.5"),
+    # an empty date is none, and an offset is kept
+    *(("insights.participants", {"leftAt": empty}, "left_at", None) for empty in (None, "", " ")),
+    (
+        "meetings",
+        {"meetingId": 1, "startDate": "2025-03-01T14:00:00+02:00"},
+        "start_date",
+        NOON.astimezone(timezone(timedelta(hours=2))),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fields", "attribute", "expected"), FIELDS)
+def test_field_is_read(name: str, fields: Mapping[str, object], attribute: str, expected: object) -> None:
+    """As the caller expects it, whatever form it came in."""
+    found = getattr(row(name, **fields), attribute)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2025-03-01T12:00:00.000Z",
+        "2025-03-01T12:00:00Z",
+        "2025-03-01T14:00:00+02:00",
+        "2025-03-01T12:00:00",
+        "2025-03-01T12:00:00.000",
+        "2025-03-01 12:00:00Z",
+        "2025-03-01 12:00:00",
+        " 2025-03-01T12:00:00Z ",
+        1740830400000,
+        1740830400,
+        1740830400.0,
+        1740830400000.0,
+        "1740830400000",
+        "1740830400",
+    ],
+)
+def test_dates_come_in_many_forms(sent: object) -> None:
+    """With and without milliseconds, as a number of seconds or milliseconds; without an offset it is UTC."""
+    meeting = row("meetings", endDate=sent)
+    assert meeting.end_date == NOON
+    assert meeting.end_date.tzinfo is not None
+
+
+def test_access_links_expire_in_milliseconds() -> None:
+    """On the wire, `expires` is milliseconds since 1970."""
+    link = decode(AccessLink, {"accessLink": "https://s3/1.mp4", "expires": 1740819600000})
+    assert link == AccessLink(access_link="https://s3/1.mp4", expires=datetime(2025, 3, 1, 9, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("sent", "expected"), [(True, True), (1, True), ("false", False), (0, False)])
+def test_booleans_come_in_many_forms(sent: object, expected: bool) -> None:
+    """A preference is a boolean, or what stands for one."""
+    assert row("meetings", roomPreferences={"dialIn": sent}).room_preferences.dial_in is expected
+
+
+def test_dial_in_is_read() -> None:
+    """Code and numbers are read, whether they come as text or as digits."""
+    dial_in = row(
+        "meetings", dialIn={"code": 123456, "phoneNumbers": [{"countryCode": "NO", "phoneNumber": 4721000000}]}
+    ).dial_in
+    assert (dial_in.code, dial_in.phone_numbers[0].phone_number) == ("123456", "4721000000")
 
 
 @pytest.mark.parametrize(
@@ -107,99 +197,55 @@ def test_ids_may_be_numbers(name: str) -> None:
         (None, False, False),
     ],
 )
-def test_states_are_open(state: str | None, ready: bool, failed: bool) -> None:
+@pytest.mark.parametrize("name", ["summaries", "transcriptions"])
+def test_states_are_open(name: str, state: str | None, ready: bool, failed: bool) -> None:
     """Ready and completed both mean ready, failed means failed, and a new word means: not yet."""
-    for job in (
-        row(Page[Summary], summaryId="a", state=state),
-        row(Page[Transcription], transcriptionId="a", state=state),
-    ):
-        assert (job.state, job.is_ready, job.is_failed, job.is_done) == (state, ready, failed, ready or failed)
+    job = row(name, state=state)
+    assert (job.state, job.is_ready, job.is_failed, job.is_done) == (state, ready, failed, ready or failed)
 
 
-def test_words_are_open() -> None:
-    """A type, a storage or a template that nobody documented is passed on."""
-    item = row(Page[Transcription], transcriptionId="a", type="NEW", storageType="MOON")
-    assert (item.type, item.storage_type) == ("NEW", "MOON")
-    assert row(Page[Summary], summaryId="a", template="Haiku").template == "Haiku"
+ADA = {"displayName": "Ada", "sampleRateMs": 2000, "timeStamp": 1740830400000}
 
 
-@pytest.mark.parametrize("wrap", ["array", "object", "page"])
-def test_participant_details_may_be_an_array_an_object_or_a_page(wrap: str) -> None:
+@pytest.mark.parametrize("sent", [[ADA], ADA, {"results": [ADA]}])
+def test_participant_details_may_be_an_array_an_object_or_a_page(sent: object) -> None:
     """However it is wrapped, a list comes out."""
-    details = {"displayName": "Ada", "sampleRateMs": 2000, "timeStamp": 1740830400000}
-    sent: dict[str, object] = {"array": [details], "object": details, "page": {"results": [details]}}
-    (item,) = decode(list[ParticipantDetails], sent[wrap])
+    item = details(sent)
     assert (item.display_name, item.sample_rate_ms, item.time_stamp) == ("Ada", 2000, NOON)
 
 
+def test_an_object_that_is_no_participant_is_not_taken_for_one() -> None:
+    """A 200 that carries an error is told, not turned into a participant without any value."""
+    with pytest.raises(ResponseDecodeError):
+        details({"error": "x"})
+
+
+@pytest.mark.parametrize("display_name", ["Ada", 5])
 @pytest.mark.parametrize(
     ("events", "expected"),
     [([{"a": 1}, "x", None, 3], [{"a": 1}, "x", None, 3]), (None, None), ({"a": 1}, [{"a": 1}])],
 )
-def test_events_may_hold_anything(events: object, expected: object) -> None:
+def test_events_may_hold_anything(display_name: object, events: object, expected: object) -> None:
     """The reference says nothing of what events are, so they are passed on."""
-    for display_name in ("Ada", 5):
-        (item,) = decode(list[ParticipantDetails], [{"displayName": display_name, "events": events}])
-        assert item.events == expected
+    assert details([{"displayName": display_name, "events": events}]).events == expected
 
 
 def test_samples_are_passed_on_as_they_came() -> None:
     """What a sample is, nobody documented: numbers, nulls and objects are all kept."""
-    samples = {"packetLossSend": [0, 0.5, None], "bitrateRecv": [{"t": 1}], "packetLossRecv": [], "bitrateSend": None}
-    (item,) = decode(list[ParticipantDetails], [{"samples": samples}])
-    assert item.samples.packet_loss_send == [0, 0.5, None]
-    assert item.samples.bitrate_recv == [{"t": 1}]
-    assert (item.samples.packet_loss_recv, item.samples.bitrate_send) == ([], None)
+    sent = {"packetLossSend": [0, 0.5, None], "bitrateRecv": [{"t": 1}], "packetLossRecv": [], "bitrateSend": None}
+    samples = details([{"samples": sent}]).samples
+    assert samples.packet_loss_send == [0, 0.5, None]
+    assert samples.bitrate_recv == [{"t": 1}]
+    assert (samples.packet_loss_recv, samples.bitrate_send) == ([], None)
 
 
-@pytest.mark.parametrize("sent", [{"transcriptionId": "17"}, "17", 17, {"transcriptionId": 17}])
-def test_a_transcription_job_may_be_a_bare_id(sent: object) -> None:
-    """The answer is `{transcriptionId}` or the id alone."""
-    assert decode(TranscriptionJob, sent) == TranscriptionJob(transcription_id="17")
-
-
-@pytest.mark.parametrize("sent", [{"summaryId": "17"}, "17", 17, {"summaryId": 17}])
-def test_a_summary_job_may_be_a_bare_id(sent: object) -> None:
-    """The answer is `{summaryId}` or the id alone."""
-    assert decode(SummaryJob, sent) == SummaryJob(summary_id="17")
-
-
-@pytest.mark.parametrize("name", PAGED)
-def test_every_list_has_a_cursor(name: str) -> None:
-    """The cursor is read on all lists, those for which the reference misplaces it too."""
-    kind, _ = PAGED[name]
-    page = decode(kind, {"results": [], "cursor": "eyJ0eXBlIjoib2Zmc2V0In0="})
-    assert page.cursor == "eyJ0eXBlIjoib2Zmc2V0In0="
-    assert page.has_more
-
-
-@pytest.mark.parametrize("page", [{"results": []}, {"results": [], "cursor": None}, {"results": [], "cursor": ""}])
-def test_the_last_page_has_no_cursor(page: object) -> None:
-    """A cursor that is missing, null or empty is the end."""
-    decoded = decode(Page[Meeting], page)
-    assert decoded.cursor is None
-    assert not decoded.has_more
-
-
-def test_a_cursor_may_be_a_number() -> None:
-    """A cursor is opaque text, also when it comes as a number."""
-    assert decode(Page[Meeting], {"results": [], "cursor": 50}).cursor == "50"
-
-
-@pytest.mark.parametrize("rating", [None, 5, 4.5, "4.5"])
-def test_ratings_may_be_null_or_any_number(rating: object) -> None:
-    """Rating and totalRatings are number or null; numerals are taken too."""
-    expected = None if rating is None else float(str(rating))
-    for kind, wire_id in (
-        PAGED[name] for name in ("insights.rooms", "insights.room_sessions", "insights.participants")
-    ):
-        assert row(kind, **{wire_id: "a", "rating": rating}).rating == expected
-
-
-def test_roles_and_participant_ids_are_plain_text() -> None:
-    """The reference's own examples have a typo and a slash; both are passed on."""
-    item = row(Page[ParticipantInsights], participantId="/4b3bd908", roleName="granted_visited", tags=["a", None, "b"])
-    assert (item.participant_id, item.role_name, item.tags) == ("/4b3bd908", "granted_visited", ["a", "b"])
+@pytest.mark.parametrize("id_", ["17", 17])
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_job_may_be_a_bare_id(id_: object, *, bare: bool) -> None:
+    """The answer is an object with the id, or the id alone."""
+    transcription, summary = (id_ if bare else {name: id_} for name in ("transcriptionId", "summaryId"))
+    assert decode(TranscriptionJob, transcription) == TranscriptionJob(transcription_id="17")
+    assert decode(SummaryJob, summary) == SummaryJob(summary_id="17")
 
 
 def test_a_bare_array_is_a_page() -> None:
@@ -221,13 +267,9 @@ def test_an_object_that_is_no_page_does_not_pass_as_an_empty_one() -> None:
         decode(Page[Meeting], {"error": "Something else"})
 
 
-def test_a_single_object_where_results_are_a_list_is_a_list_of_one() -> None:
-    """One row that was not put into a list is taken for a list of one."""
+def test_rows_that_are_no_list_or_null() -> None:
+    """One row that was not put into a list is taken for a list of one; a row that is null holds nothing to lose."""
     assert decode(Page[Recording], {"results": {"recordingId": "a"}}).results == [Recording(recording_id="a")]
-
-
-def test_null_rows_are_left_out() -> None:
-    """A row that is null holds nothing to lose."""
     assert len(decode(Page[Meeting], {"results": [None, {"meetingId": 1}, None]})) == 1
 
 
@@ -246,10 +288,21 @@ def test_null_rows_are_left_out() -> None:
 )
 def test_room_name_is_the_path_of_the_room_url_if_absent(sent: str | None, expected: str | None) -> None:
     """Rooms of before 2024 came without a name."""
-    assert row(Page[Meeting], meetingId="52755922", roomUrl=sent).room_name == expected
+    assert row("meetings", roomUrl=sent).room_name == expected
 
 
-def test_room_name_as_sent_wins() -> None:
-    """A name that is there is not touched."""
-    meeting = row(Page[Meeting], meetingId="1", roomUrl="https://sub.whereby.com/abc", roomName="/def")
-    assert meeting.room_name == "/def"
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        (b"A\xff", "A\ufffd"),
+        (rb"A\ud83d", "A\ufffd"),
+        (rb"\ude00A", "\ufffdA"),
+        (rb"\ud83d\ude00\ud83d", "\U0001f600\ufffd"),
+        (rb"\\ud83d\ud83d", "\\ud83d\ufffd"),
+    ],
+)
+def test_what_is_no_unicode_becomes_the_replacement_character(sent: bytes, name: str) -> None:
+    """One broken name, cut off in an emoji perhaps, does not cost the page, nor does a byte-order mark."""
+    body = b'{"results":[{"participantId":"p","displayName":"' + sent + b'"}]}'
+    for mark in (b"", b"\xef\xbb\xbf"):
+        assert decoder(Page[ParticipantInsights])(mark + body).results[0].display_name == name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sender.calls import AT_ONCE, PERHAPS_DONE, UNTIL, statuses
-from transport.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering
 
 from whereby_async import (
     BudgetError,

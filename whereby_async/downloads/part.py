@@ -1,15 +1,15 @@
-"""A file in the making: `NAME.part` beside the place where it will be, and a note of which version of which file that is.
+"""A file that is being downloaded: `NAME.part` beside its final place, and a note of which version of which file it is.
 
 **Theory.** Under the final name there is a whole file or none: the part is renamed when it is complete and on the disk.
-Which version it is a part of stands in `NAME.part.json`, written before the first byte of it; a part without a readable note, or
-whose note names another file, is begun anew. So a program that was killed leaves a part that can be gone on with, and nothing
-that could be taken for the file.
+Its version stands in `NAME.part.json`, written before the first byte of it. A part without a readable note, or with a
+note of another file, is begun anew. So a program that was killed leaves a part that the next download completes, and
+nothing that could be taken for the file.
 
-Two downloads never write to one part: within a process a set of paths sees to it, between processes a lock on the part itself
-(where the system has such locks). The lock belongs to the file and not to its name: whoever gets it looks whether the name still
-leads to that file, since the one before may just have renamed it.
+Two downloads never write to one part: a set of paths prevents it within a process, a lock on the part itself between
+processes (where the system has such locks). The lock belongs to the file and not to its name. Whoever gets it therefore
+checks whether the name still leads to that file, since the one before may just have renamed it.
 
-All of this is blocking; it runs in threads. On cancel the part stays; one without a byte in it is removed.
+On cancel the part stays; one without a byte in it is removed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .sinks import Sink, in_thread, runs_in_thread
 from .verdict import Version
 
 if sys.platform != "win32":
@@ -45,15 +46,20 @@ _taken: set[str] = set()
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What is written beside a part. No link is in it."""
+    """What stands beside a part. No link is in it."""
 
     source: str
     tag: str | None
     size: int | None
 
 
-class PartFile:
-    """The part of one file.
+class PartFile(Sink):
+    """The part of one file. File work runs in threads.
+
+    Args:
+        destination: Where the file will be. Nothing is touched before `open`.
+        source: What is downloaded, such as `recordings/1`; a part of something else is begun anew.
+        overwrite: Whether a file that is there may be replaced.
 
     Attributes:
         path: Where the file will be, absolute, symbolic links resolved.
@@ -62,34 +68,31 @@ class PartFile:
     """
 
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        """Touches nothing yet.
-
-        Args:
-            destination: Where the file will be.
-            source: What is downloaded, such as `recordings/1`; a part of something else is not gone on with.
-            overwrite: Whether a file that is there may be replaced.
-        """
-        self.path: Path = Path(os.path.realpath(destination))
-        self.position: int = 0
-        self.version: Version = Version()
+        self._final = Path(os.path.realpath(destination))
+        self.path = self._final
         self._source = source
         self._overwrite = overwrite
-        self._part = f"{self.path}{_PART}"
-        self._note = f"{self.path}{_NOTE}"
+        self._part = f"{self._final}{_PART}"
+        self._note = f"{self._final}{_NOTE}"
         self._descriptor: int | None = None
         self._registered = False
         self._worthless = False
 
+    @runs_in_thread
     def open(self) -> None:
         """Take the part, and see how far it is.
 
         Raises:
             FileExistsError: There is a file under the final name, and it may not be replaced.
             BlockingIOError: Another download is writing there.
-            OSError: It cannot be opened, or there is something else than a file.
+            OSError: It cannot be opened, or it is no regular file.
         """
         self._check_final()
-        self._register()
+        with _lock:
+            if str(self._final) in _taken:
+                raise self._busy()
+            _taken.add(str(self._final))
+            self._registered = True
         try:
             self._descriptor = self._open_and_lock()
         except BaseException:
@@ -102,8 +105,9 @@ class PartFile:
             self.version = Version(note.size, note.tag)
         os.lseek(self._descriptor, self.position, os.SEEK_SET)
 
+    @runs_in_thread
     def begin(self, version: Version) -> None:
-        """Empty the part, and note of what version it is going to be.
+        """Empty the part, and write down of what version it is going to be.
 
         Raises:
             OSError: It cannot be written.
@@ -112,24 +116,17 @@ class PartFile:
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self.position = 0
-        self.note(version)
+        self._write_note(version)
 
-    def note(self, version: Version) -> None:
-        """Remember of what version it is a part.
+    async def note(self, version: Version) -> None:
+        """Write down of what version it is a part.
 
         Raises:
             OSError: It cannot be written.
         """
-        if version != self.version or not self.position:
-            self.version = version
-            content = msgspec.json.encode(_Note(self._source, version.tag, version.size))
-            with _named(self._note):
-                descriptor = os.open(self._note, _FLAGS | os.O_TRUNC, 0o666)
-                try:
-                    os.write(descriptor, content)
-                finally:
-                    os.close(descriptor)
+        await in_thread(self._write_note, version)
 
+    @runs_in_thread
     def write(self, content: bytes) -> None:
         """Add bytes.
 
@@ -144,6 +141,7 @@ class PartFile:
                 self.position += written
                 rest = rest[written:]
 
+    @runs_in_thread
     def finish(self) -> None:
         """Put the whole file in its place: first onto the disk, then under its name.
 
@@ -158,17 +156,22 @@ class PartFile:
         if sys.platform == "win32":  # pragma: no cover - where an open file cannot be renamed
             os.close(self._descriptor)
             self._descriptor = None
-        os.replace(self._part, self.path)  # noqa: PTH105 - the part's name is text
+        os.replace(self._part, self._final)  # noqa: PTH105 - the part's name is text
         self.position = 0  # there is no part any more
         _remove(self._note)
-        _sync_directory(self.path.parent)
+        with contextlib.suppress(OSError):  # have the new name survive a power cut, where directories can be synced
+            descriptor = os.open(self._final.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def discard(self) -> None:
-        """Have the part removed when it is closed: nothing will ever complete it."""
+        """Have the part removed when it is closed."""
         self._worthless = True
 
     def close(self) -> None:
-        """Let go of it. The part stays, unless there is nothing in it."""
+        """Let go of the part. It stays, unless nothing is in it."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             if (self._worthless or not os.fstat(descriptor).st_size) and self._is_part(descriptor):
@@ -178,25 +181,29 @@ class PartFile:
         if self._registered:
             self._registered = False
             with _lock:
-                _taken.discard(str(self.path))
+                _taken.discard(str(self._final))
+
+    def _write_note(self, version: Version) -> None:
+        if version != self.version or not self.position:
+            self.version = version
+            content = msgspec.json.encode(_Note(self._source, version.tag, version.size))
+            with _named(self._note):
+                descriptor = os.open(self._note, _FLAGS | os.O_TRUNC, 0o666)
+                try:
+                    os.write(descriptor, content)
+                finally:
+                    os.close(descriptor)
 
     def _check_final(self) -> None:
         try:
-            mode = os.stat(self.path).st_mode  # noqa: PTH116 - one look for both questions
+            mode = os.stat(self._final).st_mode  # noqa: PTH116 - one look for both questions
         except FileNotFoundError:
             return
         if not stat.S_ISREG(mode):
             msg = "is no regular file: pass the path of one, or an open binary file"
-            raise OSError(errno.EINVAL, msg, str(self.path))
+            raise OSError(errno.EINVAL, msg, str(self._final))
         if not self._overwrite:
-            raise FileExistsError(errno.EEXIST, "exists already: pass overwrite=True to replace it", str(self.path))
-
-    def _register(self) -> None:
-        with _lock:
-            if str(self.path) in _taken:
-                raise self._busy()
-            _taken.add(str(self.path))
-            self._registered = True
+            raise FileExistsError(errno.EEXIST, "exists already: pass overwrite=True to replace it", str(self._final))
 
     def _open_and_lock(self) -> int:
         while True:
@@ -230,7 +237,7 @@ class PartFile:
             return False
 
     def _busy(self) -> BlockingIOError:
-        return BlockingIOError(errno.EAGAIN, "is being downloaded to already", str(self.path))
+        return BlockingIOError(errno.EAGAIN, "is being downloaded to already", str(self._final))
 
     def _read_note(self) -> _Note | None:
         try:
@@ -243,7 +250,7 @@ class PartFile:
 
 @contextlib.contextmanager
 def _named(path: str) -> Generator[None]:
-    """Errors of writing name the file, which those of a descriptor do not."""
+    """Have errors of writing name the file, which those of a descriptor do not."""
     try:
         yield
     except OSError as error:
@@ -255,13 +262,3 @@ def _named(path: str) -> Generator[None]:
 def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)  # noqa: PTH108 - the name is text
-
-
-def _sync_directory(directory: Path) -> None:
-    """Have the new name survive a power cut, where directories can be synced."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,29 +1,43 @@
-"""Where the bytes go: to a file in the making, or to an object of the caller's that can be written to."""
+"""Where the bytes of a download go, and under what name.
+
+A `Sink` takes a file's bytes in order: `PartFile` in a file, `ObjectSink` in an object of the caller's.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import functools
 import inspect
 import io
 import os
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeAlias, TypeVar
+
+import anyio
 
 from ..errors import APIConnectionError
-from .threads import in_thread
 from .verdict import Version
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from types import CoroutineType
 
-    from .part import PartFile
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_CONTROL: Final = "\\x00-\\x1f\\x7f\\ud800-\\udfff"
+_REFUSED: Final = re.compile(f"[{_CONTROL}]" if os.name == "posix" else f'[{_CONTROL}<>:"|?*]')
+_LONGEST: Final = 200
+"""Bytes of a file's name; most file systems take 255, and `.part.json` has to fit as well."""
 
 
 class BinaryWritable(Protocol):
-    """Something with a `write(bytes)`: a file opened in binary mode, or one whose `write` is awaited (anyio, aiofiles)."""
+    """Something with a `write(bytes)`: a binary file, or one whose `write` is awaited (anyio, aiofiles)."""
 
     def write(self, data: Any, /) -> Any:
-        """Take bytes; may tell how many were taken."""
+        """Take bytes, and perhaps return how many were taken."""
         ...
 
 
@@ -32,7 +46,7 @@ Destination: TypeAlias = str | os.PathLike[str] | BinaryWritable
 
 
 def path_of(destination: Destination) -> str | os.PathLike[str] | None:
-    """The path that it is, or `None` for something to write to.
+    """The path that a destination is, or `None` for an object to write to.
 
     Raises:
         TypeError: It is neither, or a file opened as text.
@@ -48,152 +62,126 @@ def path_of(destination: Destination) -> str | os.PathLike[str] | None:
     return None
 
 
-class Sink(Protocol):
-    """Takes a file's bytes in order."""
+def file_name(given: str | None, fallback: str) -> str:
+    """A name for a file in the caller's directory: no path, not hidden, no character that the system refuses.
 
-    @property
-    def path(self) -> Path | None:
-        """The file's path, if it is one."""
-        ...
+    Args:
+        given: The name in the API's answer, such as `demo-2025-11-11T19:04:23Z.mp4`; nothing in it is trusted.
+        fallback: The name if nothing is left of that; the id.
+    """
+    for name in (given or "", fallback):
+        last = re.split(r"[/\\]", name)[-1]
+        safe = _REFUSED.sub("_", last).strip(" ").lstrip(".").rstrip(". ")
+        if safe:
+            return _shortened(safe)
+    return "download"
 
-    @property
-    def position(self) -> int:
-        """Bytes that are there."""
-        ...
 
-    @property
-    def version(self) -> Version:
-        """The version of the file that they are of."""
-        ...
+def _shortened(name: str) -> str:
+    """A name that is not too long, with its ending."""
+    if len(name.encode()) <= _LONGEST:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    tail = f"{dot}{ending}" if dot and len(ending.encode()) < _LONGEST // 4 else ""
+    kept = (stem if tail else name).encode()[: _LONGEST - len(tail.encode())]
+    return kept.decode(errors="ignore") + tail
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """`work(…)` in a thread. A cancel takes effect when the work is done.
+
+    `anyio.to_thread` holds that for its own cancel scopes only: after a plain `task.cancel()` the thread would write to
+    a descriptor that is closed by then, or that is another file's already.
+    """
+    future = asyncio.get_running_loop().run_in_executor(None, lambda: work(*args, **options))
+    cancelled = None
+    with anyio.CancelScope(shield=True):  # or anyio would cancel again and again
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            _ = future.cancelled() or future.exception()  # retrieved, so that asyncio does not complain of it
+            raise cancelled
+    return future.result()
+
+
+def runs_in_thread(work: Callable[P, T]) -> Callable[P, CoroutineType[Any, Any, T]]:
+    """Have a blocking method run in a thread, as `in_thread` does it."""
+
+    @functools.wraps(work)
+    async def run(*args: P.args, **options: P.kwargs) -> T:
+        return await in_thread(work, *args, **options)
+
+    return run  # type: ignore[return-value]  # an async function gives one, which mypy does not know
+
+
+class Sink:
+    """Takes a file's bytes in order.
+
+    Attributes:
+        path: The file's path, if it is one.
+        position: Bytes that are there.
+        version: The version of the file that they are of.
+    """
+
+    path: Path | None = None
+    position: int = 0
+    version: Version = Version()
 
     async def open(self) -> None:
-        """Make ready; `position` may be beyond 0 then."""
-        ...
+        """Make ready; `position` may be above 0 then."""
 
     async def begin(self, version: Version) -> None:
-        """Be empty; `version` comes now."""
-        ...
+        """Drop what is there; bytes of `version` follow."""
 
     async def note(self, version: Version) -> None:
-        """More of `version` comes now."""
-        ...
+        """More bytes of `version` follow."""
+        self.version = version
 
     async def write(self, content: bytes) -> None:
         """Take bytes."""
-        ...
 
     async def finish(self) -> None:
         """All bytes are there."""
-        ...
 
     def discard(self) -> None:
-        """What is there is of no use any more."""
-        ...
+        """Nothing will ever complete what is there: remove it when closed."""
 
     def close(self) -> None:
         """Let go, complete or not."""
-        ...
 
 
-class FileSink:
-    """A file in the making; see `PartFile`."""
-
-    def __init__(self, part: PartFile) -> None:
-        self._part = part
-
-    @property
-    def path(self) -> Path:
-        """Where the file will be."""
-        return self._part.path
-
-    @property
-    def position(self) -> int:
-        """Bytes of the part."""
-        return self._part.position
-
-    @property
-    def version(self) -> Version:
-        """What it is a part of."""
-        return self._part.version
-
-    async def open(self) -> None:
-        """Take the part, from an earlier run perhaps."""
-        await in_thread(self._part.open)
-
-    async def begin(self, version: Version) -> None:
-        """Empty the part."""
-        await in_thread(lambda: self._part.begin(version))
-
-    async def note(self, version: Version) -> None:
-        """Remember what it is a part of."""
-        await in_thread(lambda: self._part.note(version))
-
-    async def write(self, content: bytes) -> None:
-        """Add to the part."""
-        await in_thread(lambda: self._part.write(content))
-
-    async def finish(self) -> None:
-        """Put the file in its place."""
-        await in_thread(self._part.finish)
-
-    def discard(self) -> None:
-        """Remove the part in the end."""
-        self._part.discard()
-
-    def close(self) -> None:
-        """Close the part; it stays, to be gone on with."""
-        self._part.close()
-
-
-class ObjectSink:
+class ObjectSink(Sink):
     """An object of the caller's. What it was given cannot be taken back, and it is neither flushed nor closed."""
-
-    path: None = None
 
     def __init__(self, target: BinaryWritable, operation: str) -> None:
         self._target = target
         self._operation = operation
-        self.position: int = 0
-        self.version: Version = Version()
-
-    async def open(self) -> None:
-        """Nothing to do: it is open."""
 
     async def begin(self, version: Version) -> None:
-        """Nothing may be there yet.
+        """Accept the version, if nothing is there yet.
 
         Raises:
-            APIConnectionError: Something is: of another version, or of one that cannot be told from others.
+            APIConnectionError: Bytes of another version are there, or of one that may be another.
         """
         if self.position:
             msg = (
-                f"{self._operation}: the transfer broke off after {self.position} bytes and cannot be gone on with: the file "
-                "changed, or the storage does not tell; download to a path, which can begin anew"
+                f"{self._operation}: the transfer broke off after {self.position} bytes and cannot be gone on with: "
+                "the file changed, or the storage does not tell; download to a path, which can begin anew"
             )
             raise APIConnectionError(msg, operation=self._operation)
         self.version = version
 
-    async def note(self, version: Version) -> None:
-        """Remember the version."""
-        self.version = version
-
     async def write(self, content: bytes) -> None:
-        """Hand the bytes over: in a thread, or awaited if `write` asks for it."""
+        """Hand the bytes over: in a thread, or awaited if `write` returns an awaitable."""
         while content:
-            told: object = await in_thread(functools.partial(self._target.write, content))
-            if inspect.isawaitable(told):
-                told = await told
-            taken = told if isinstance(told, int) else len(content)  # an unbuffered file may take less than it is given
-            if taken <= 0:
+            taken: object = await in_thread(self._target.write, content)
+            if inspect.isawaitable(taken):
+                taken = await taken
+            count = taken if isinstance(taken, int) else len(content)  # an unbuffered file may take less than all
+            if count <= 0:
                 raise OSError(errno.EIO, "the destination takes no more bytes")
-            self.position += taken
-            content = content[taken:]
-
-    async def finish(self) -> None:
-        """Nothing to do: the caller closes it."""
-
-    def discard(self) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do: the caller closes it."""
+            self.position += count
+            content = content[count:]

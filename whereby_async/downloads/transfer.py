@@ -1,21 +1,30 @@
-"""The loop of one download: a link, a request for what is still missing, bytes until they end or break off, and again.
+"""One download: a link, requests for the bytes that are missing, and again until none is.
 
-**Theory.** The storage is asked for the file, or for the rest of it, as often as it takes. What ends a transfer too early
-(a break, a stall, a 5xx) costs nothing as long as each one got further than any before it; `RetryPolicy.attempts` bounds those
-in a row that did not, so a storage that is down ends the download and a bad line does not. Further than any before: bytes that
-come again, from a storage that sends only whole files, are no progress.
+**Theory.** The storage is asked for the file, or for the rest of it, as often as it takes. What ends a transfer too
+early (a break, a stall, a 5xx) counts for nothing as long as each transfer got further than any before it.
+`RetryPolicy.attempts` bounds those in a row that did not, so a storage that is down ends the download and a bad line
+does not. Bytes that come again, from a storage that sends only whole files, are no progress.
 
-A link that is refused is replaced, for a point, if it ever worked; one that was refused from its first request on is given
-up when the next one is, too. There is no deadline but the caller's.
+A link that is refused is replaced, for a point, if it ever worked. One that was refused from its first request on is
+replaced once. There is no deadline but the caller's.
 
-On cancel, anywhere: the answer is closed, what was written stays as a part, the slot is free.
+On cancel, anywhere: the answer is closed, the bytes that were written stay as a part, the slot is free.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import inspect
+import math
+import os
 import random
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+
+import msgspec
 
 from ..errors import (
     APIConnectionError,
@@ -28,26 +37,144 @@ from ..errors import (
     status_error_class,
 )
 from ..notify import logger
-from ..redaction import Secret
+from ..redaction import Secret, SilentBytes, shown
 from ..version import __version__
-from .intake import Intake
-from .progress import Teller
+from .part import PartFile
+from .sinks import BinaryWritable, Destination, ObjectSink, file_name, in_thread, path_of
 from .verdict import Version, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from ..caller import Caller
     from ..models import AccessLink
     from ..transport import Storage, StorageAnswer
-    from .progress import Download, OnProgress
     from .sinks import Sink
-    from .verdict import Verdict
+    from .verdict import StorageVerdict
 
+_CHUNK: Final = 1024 * 1024
+"""Bytes that are written in one go. A download holds about this much, and what the transport buffers."""
+_LONGEST_HOLD: Final = 0.25
+"""Seconds that bytes are held, so that on a slow line too the part and the progress keep up."""
 _LONGEST_PAUSE: Final = 60.0
-"""Seconds. A storage that asks for a longer one is asked again after this one."""
-_SERVER_ERROR = 500
-_NOT_FOUND = frozenset({404, 410})
+"""Seconds. A storage that asks for a longer pause is asked again after this one."""
+_REPORT_EVERY: Final = 0.1
+"""Seconds from one `Progress` to the next, at least."""
+_SERVER_ERROR: Final = 500
+_NOT_FOUND: Final = frozenset({404, 410})
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a download is.
+
+    Attributes:
+        received: Bytes of the file that have arrived, those of earlier runs among them. It falls to 0 if the file
+            changed on the server and the download began again.
+        total: Bytes that the file has; `None` until the storage said so.
+        resumed: Bytes of `received` that were there before this call.
+        breaks: How often the transfer broke off or stalled in this call.
+        elapsed: Seconds since this call began.
+    """
+
+    received: int
+    total: int | None
+    resumed: int
+    breaks: int
+    elapsed: float
+
+
+class Download(msgspec.Struct, frozen=True, kw_only=True):
+    """A download that is complete.
+
+    Attributes:
+        path: The file, absolute; `None` if it was written to an object of the caller's.
+        size: Bytes that the file has.
+        resumed: Bytes of them that an earlier, broken call had left.
+        breaks: How often the transfer broke off or stalled in this call.
+        links: Access links that were asked for: 1, and 1 more for each that expired. Each cost a point.
+        elapsed: Seconds that this call took.
+    """
+
+    path: Path | None
+    size: int
+    resumed: int
+    breaks: int
+    links: int
+    elapsed: float
+
+
+OnProgress: TypeAlias = Callable[[Progress], object]
+"""A plain function, called about ten times a second at most. What it raises ends the download."""
+
+
+async def download(  # noqa: PLR0913 - what a download is made of
+    caller: Caller,
+    operation: str,
+    file_id: str,
+    destination: Destination,
+    *,
+    fetch_link: Callable[[], Awaitable[AccessLink]],
+    fetch_name: Callable[[], Awaitable[str | None]],
+    overwrite: bool,
+    stall_timeout: float,
+    on_progress: OnProgress | None,
+) -> Download:
+    """Download one file.
+
+    Args:
+        caller: The client.
+        operation: What errors call it, such as `recordings.download`.
+        file_id: The file's id.
+        destination: A path, a directory, or an object to write to.
+        fetch_link: Asks for an access link; called again when one has expired.
+        fetch_name: Asks for the file's name; called if the destination is a directory.
+        overwrite: Whether a file that is there may be replaced.
+        stall_timeout: Seconds without a byte after which the transfer is broken off and taken up again.
+        on_progress: Called with how far it is.
+
+    Raises:
+        TypeError: The destination is nothing that can be written to, or `on_progress` cannot be called.
+        ValueError: `stall_timeout` is not above 0 and finite.
+        FileNotFoundError: The destination ends with a slash and is no directory.
+        WherebyError: The link or the file cannot be had.
+        OSError: The file cannot be written.
+    """
+    _check(stall_timeout, on_progress)
+    path = path_of(destination)
+    if path is not None:
+        path = await _place(path, file_id, fetch_name)
+    storage = await caller.shared.pool.storage(operation, caller.options.lane())
+    try:
+        sink: Sink
+        if path is not None:
+            source = f"{operation.partition('.')[0]}/{file_id}"
+            sink = await in_thread(PartFile, path, source, overwrite=overwrite)
+        else:
+            sink = ObjectSink(cast("BinaryWritable", destination), operation)
+        return await _Transfer(caller, operation, fetch_link, sink, storage, stall_timeout, on_progress).run()
+    finally:
+        storage.leave()
+
+
+def _check(stall_timeout: object, on_progress: object) -> None:
+    is_number = isinstance(stall_timeout, int | float) and not isinstance(stall_timeout, bool)
+    if not (is_number and 0 < stall_timeout < math.inf):  # type: ignore[operator]  # a number, as asked
+        advice = "pass seconds above 0; a deadline over all of it is asyncio.timeout(…)"
+        raise ValueError(f"stall_timeout={shown(stall_timeout)}: {advice}")
+    if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
+        msg = f"on_progress={shown(on_progress)} is none: pass a plain function that takes a Progress"
+        raise TypeError(msg)
+
+
+async def _place(
+    path: str | os.PathLike[str], file_id: str, fetch_name: Callable[[], Awaitable[str | None]]
+) -> str | os.PathLike[str]:
+    """The file's path: in the destination, if that is a directory, under the name that the API gives."""
+    if not await in_thread(os.path.isdir, path):
+        if os.fsdecode(path).endswith(("/", os.sep)):
+            raise FileNotFoundError(errno.ENOENT, "the directory does not exist: make it first", os.fsdecode(path))
+        return path
+    return Path(path) / file_name(await fetch_name(), file_id)
 
 
 class _Break(NamedTuple):
@@ -55,9 +182,9 @@ class _Break(NamedTuple):
 
     Attributes:
         error: What the download ends with, unless it goes on.
-        refused: It was the link that was not good.
-        final: Going on is of no use.
-        retry_after: Seconds that the storage wants to be left alone.
+        refused: The link was not valid.
+        final: Another request is of no use.
+        retry_after: Seconds for which the storage wants no request.
     """
 
     error: WherebyError
@@ -66,72 +193,60 @@ class _Break(NamedTuple):
     retry_after: float = 0.0
 
 
-class Transfer:
-    """One download.
+@dataclass(repr=False, eq=False)
+class _Transfer:
+    """The loop of one download, and how far it is."""
 
-    Args:
-        caller: The client.
-        operation: What errors call it, such as `recordings.download`.
-        fetch_link: Asks for an access link.
-        sink: Takes the bytes.
-        stall: Seconds without a byte that count as a break.
-        on_progress: Told how far it is.
-    """
+    caller: Caller
+    operation: str
+    fetch_link: Callable[[], Awaitable[AccessLink]]
+    sink: Sink
+    storage: Storage
+    stall: float
+    on_progress: OnProgress | None
 
-    def __init__(  # noqa: PLR0913 - what a download is made of
-        self,
-        caller: Caller,
-        operation: str,
-        *,
-        fetch_link: Callable[[], Awaitable[AccessLink]],
-        sink: Sink,
-        stall: float,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._caller = caller
-        self._operation = operation
-        self._fetch_link = fetch_link
-        self._sink = sink
-        self._stall = stall
-        self._teller = Teller(on_progress, asyncio.get_running_loop())
-        self._furthest = 0
+    def __post_init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._began_at = self._report_at = self._clock()
+        self._reported: tuple[int, int | None] | None = None
+        self._furthest = self._resumed = self._breaks = self._links = 0
 
     def __repr__(self) -> str:
-        return f"<{self._operation}: {self._sink.position} bytes>"
+        return f"<{self.operation}: {self.sink.position} bytes>"
 
-    async def run(self, storage: Storage) -> Download:
-        """Download the file, unless it ends with an error, into the sink; which is closed in any case.
-
-        Args:
-            storage: The slot that the download has; it is not given back here.
-
-        Raises:
-            WherebyError: The link or the file cannot be had.
-            OSError: The file cannot be written.
-        """
+    async def run(self) -> Download:
+        """Download the file into the sink, which is closed in any case."""
         try:
-            await self._sink.open()
-            self._teller.resumed = self._furthest = self._sink.position
-            await self._fetch(storage)
-            size = self._sink.position
-            await self._sink.finish()
+            await self.sink.open()
+            self._resumed = self._furthest = self.sink.position
+            await self._fetch()
+            size = self.sink.position
+            await self.sink.finish()
         except NotFoundError:
-            self._sink.discard()
+            self.sink.discard()
             raise
         finally:
-            self._sink.close()
-        return self._teller.done(self._sink.path, size)
+            self.sink.close()
+        self._report(size, size, now=True)
+        return Download(
+            path=self.sink.path,
+            size=size,
+            resumed=self._resumed,
+            breaks=self._breaks,
+            links=self._links,
+            elapsed=self._clock() - self._began_at,
+        )
 
-    async def _fetch(self, storage: Storage) -> None:
-        """Ask for what is missing until nothing is."""
+    async def _fetch(self) -> None:
+        """Ask for the bytes that are missing until none is."""
         link: Secret | None = None
         failures = refusals = 0
         while True:
             if link is None:
-                link = Secret((await self._fetch_link()).access_link)
-                self._teller.links += 1
+                link = Secret((await self.fetch_link()).access_link)
+                self._links += 1
             reached = self._furthest
-            broken = await self._attempt(storage, link)
+            broken = await self._attempt(link)
             if broken is None:
                 return
             if self._furthest > reached:
@@ -139,41 +254,41 @@ class Transfer:
             if broken.refused:
                 link = None
                 refusals += 1
-            if broken.final or refusals > 1 or self._caller.shared.closed:
+            if broken.final or refusals > 1 or self.caller.shared.closed:
                 raise broken.error
             if not broken.refused:
                 failures += 1
-                self._teller.breaks += 1
+                self._breaks += 1
                 await self._before_next(broken, failures)
 
     async def _before_next(self, broken: _Break, failures: int) -> None:
-        """Wait until the storage may be asked again, or raise if it is not to be."""
+        """Wait until the storage may be asked again, or raise if it may not."""
         drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-        delay = self._caller.options.retry.delay(failures, broken.error, idempotent=True, jitter=drawn)
+        delay = self.caller.options.retry.delay(failures, broken.error, idempotent=True, jitter=drawn)
         if delay is None:
             raise broken.error
         delay = max(delay, min(broken.retry_after, _LONGEST_PAUSE))
         reason = _reason(broken.error)
-        logger.debug("%s: %s at byte %d; on in %.3f s", self._operation, reason, self._sink.position, delay)
-        await self._caller.shared.waiting.pause(delay)
-        if self._caller.shared.closed:
+        logger.debug("%s: %s at byte %d; on in %.3f s", self.operation, reason, self.sink.position, delay)
+        await self.caller.shared.waiting.pause(delay)
+        if self.caller.shared.closed:
             raise broken.error
 
-    async def _attempt(self, storage: Storage, link: Secret) -> _Break | None:
+    async def _attempt(self, link: Secret) -> _Break | None:
         """One request; `None` if the file is complete after it."""
         try:
-            answer = await storage.get(link, self._headers(), stall=self._stall)
+            answer = await self.storage.get(link, self._headers(), stall=self.stall)
         except APIConnectionError as error:
             return _Break(error)
         try:
-            verdict = judge(answer.status, answer.headers, self._sink.position, self._sink.version)
+            verdict = judge(answer.status, answer.headers, self.sink.position, self.sink.version)
             match verdict.meaning:
                 case "body":
                     return await self._take(answer, verdict)
                 case "complete":
                     return None
-                case "anew":
-                    return await self._anew()
+                case "restart":
+                    return await self._restart()
                 case _:
                     return await self._refused(answer, verdict)
         finally:
@@ -181,16 +296,18 @@ class Transfer:
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"whereby-async/{__version__}"}
-        if self._sink.position and self._sink.version.tag is not None:
-            headers |= {"Range": f"bytes={self._sink.position}-", "If-Range": self._sink.version.tag}
+        if self.sink.position and self.sink.version.tag is not None:
+            headers |= {"Range": f"bytes={self.sink.position}-", "If-Range": self.sink.version.tag}
         return headers
 
-    async def _take(self, answer: StorageAnswer, verdict: Verdict) -> _Break | None:
-        """The bytes of an answer; those that came before a break are kept."""
+    async def _take(self, answer: StorageAnswer, verdict: StorageVerdict) -> _Break | None:
+        """Write the bytes of an answer, in chunks that are worth a turn in a thread; those before a break are kept."""
         size = verdict.version.size
-        intake = Intake(self._sink, await self._align(verdict), asyncio.get_running_loop())
+        skip = await self._align(verdict)
+        pieces, held = list[bytes](), 0
+        flush_at = self._clock() + _LONGEST_HOLD
         broken = None
-        while size is None or self._sink.position <= size:
+        while size is None or self.sink.position <= size:
             try:
                 piece = await answer.read()
             except (APIConnectionError, ClientClosedError) as error:
@@ -198,64 +315,82 @@ class Transfer:
                 break
             if not piece:
                 break
-            if await intake.add(piece):
-                self._note_progress(size)
-        if await intake.flush():
-            self._note_progress(size)
+            if skip:
+                skip, piece = max(skip - len(piece), 0), SilentBytes(piece[skip:])
+            pieces.append(piece)
+            held += len(piece)
+            if held >= _CHUNK or self._clock() >= flush_at:
+                await self._write(pieces, size)
+                pieces, held = [], 0
+                flush_at = self._clock() + _LONGEST_HOLD
+        await self._write(pieces, size)
         return await self._ended(size, broken)
 
-    async def _align(self, verdict: Verdict) -> int:
-        """Make the sink ready for an answer's bytes; how many of them it has already."""
+    async def _align(self, verdict: StorageVerdict) -> int:
+        """Make the sink ready for an answer's bytes, and return how many of them it has already."""
         if verdict.start:
-            await self._sink.note(verdict.version)
+            await self.sink.note(verdict.version)
             return 0
-        if self._sink.position and verdict.version.same_as(self._sink.version):
-            await self._sink.note(verdict.version)
-            return self._sink.position
-        self._teller.resumed = 0
-        await self._sink.begin(verdict.version)
+        if self.sink.position and verdict.version.same_as(self.sink.version):
+            await self.sink.note(verdict.version)
+            return self.sink.position
+        self._resumed = 0
+        await self.sink.begin(verdict.version)
         return 0
 
-    def _note_progress(self, size: int | None) -> None:
-        self._furthest = max(self._furthest, self._sink.position)
-        self._teller.tell(self._sink.position, size)
+    async def _write(self, pieces: list[bytes], size: int | None) -> None:
+        if chunk := SilentBytes(b"".join(pieces)):
+            await self.sink.write(chunk)
+            self._furthest = max(self._furthest, self.sink.position)
+            self._report(self.sink.position, size)
+
+    def _report(self, received: int, total: int | None, *, now: bool = False) -> None:
+        """Call `on_progress` if it is time, or anyway if it is to be `now`, but never twice with the same."""
+        at = self._clock()
+        if self.on_progress is None or (at < self._report_at and not now) or self._reported == (received, total):
+            return
+        self._reported = (received, total)
+        self._report_at = at + _REPORT_EVERY
+        progress = Progress(
+            received=received, total=total, resumed=self._resumed, breaks=self._breaks, elapsed=at - self._began_at
+        )
+        self.on_progress(progress)
 
     async def _ended(self, size: int | None, broken: _Break | None) -> _Break | None:
-        """What an answer that came to its end, or broke off, leaves to be done."""
-        position = self._sink.position
+        """What is left to be done after an answer that ended or broke off; `None` if the file is complete."""
+        position = self.sink.position
         if position == size:
             return None
         if size is not None and position > size:
-            return await self._anew()
+            return await self._restart()
         if broken is not None or size is None:
             return broken
-        msg = f"{self._operation}: the storage's answer ended after {position} of {size} bytes"
-        return _Break(APIConnectionError(msg, operation=self._operation))
+        return self._broken(f"the storage's answer ended after {position} of {size} bytes")
 
-    async def _anew(self) -> _Break:
-        """What is here cannot be gone on with: the next request is for the whole file."""
-        self._teller.resumed = 0
-        await self._sink.begin(Version())
-        msg = (
-            f"{self._operation}: the file changed on the server, or the storage does not keep to what it was asked for"
-        )
-        return _Break(APIConnectionError(msg, operation=self._operation))
+    async def _restart(self) -> _Break:
+        """Drop the bytes that are here, so that the next request is for the whole file."""
+        self._resumed = 0
+        await self.sink.begin(Version())
+        return self._broken("the file changed on the server, or the storage does not keep to what it was asked for")
 
-    async def _refused(self, answer: StorageAnswer, verdict: Verdict) -> _Break:
+    def _broken(self, what: str, *, final: bool = False, retry_after: float = 0.0) -> _Break:
+        error = APIConnectionError(f"{self.operation}: {what}", operation=self.operation)
+        return _Break(error, final=final, retry_after=retry_after)
+
+    async def _refused(self, answer: StorageAnswer, verdict: StorageVerdict) -> _Break:
         if verdict.meaning == "unusable":
-            return _Break(
-                APIConnectionError(f"{self._operation}: {verdict.reason}", operation=self._operation), final=True
-            )
-        status, code = answer.status, await answer.error_code()
-        text = f"{self._operation}: the storage answered {status}" + (f" ({code})" if code else "")
+            return self._broken(verdict.reason, final=True)
+        status, code, name = answer.status, await answer.error_code(), self.operation
+        what = f"the storage answered {status}" + (f" ({code})" if code else "")
         if verdict.meaning == "refused":
             kind = status_error_class(404 if status in _NOT_FOUND else 403)
-            text += " to a new access link"
-            return _Break(kind(text, status=status, message=code, operation=self._operation), refused=True)
+            text = f"{name}: {what} to a new access link"
+            return _Break(kind(text, status=status, message=code, operation=name), refused=True)
+        retry_after = verdict.retry_after or 0.0
         if status < _SERVER_ERROR:
-            return _Break(APIConnectionError(text, operation=self._operation), retry_after=verdict.retry_after or 0.0)
-        error = InternalServerError(text, status=status, message=code, operation=self._operation)
-        return _Break(error, retry_after=verdict.retry_after or 0.0)
+            return self._broken(what, retry_after=retry_after)
+        error = InternalServerError(f"{name}: {what}", status=status, message=code, operation=name)
+        return _Break(error, retry_after=retry_after)
 
 
 def _reason(error: WherebyError) -> str:

@@ -1,8 +1,8 @@
 """What the storage's answer to a request for a file, or for the rest of it, means. Pure.
 
-The one thing that must not happen is that bytes of two versions of a file end up in one. A version is known by its strong
-ETag, else by its modification date (`Last-Modified`); a part of a file is asked for only with that in `If-Range`, and what the
-answer says of itself is compared again, since not every storage heeds it. Where a storage names neither, no part is asked for.
+Bytes of two versions of a file must never end up in one. A version is known by its strong ETag, else by its
+modification date (`Last-Modified`). A part of a file is asked for only with that in `If-Range`, and what the answer
+says of itself is compared again, since not every storage heeds it. Where a storage names neither, no part is asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DIGITS: Final = re.compile(r"\d{1,18}")
 _STRONG_TAG: Final = re.compile(r'"[\x21\x23-\x7e]*"')
 
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
-"""What neither a recording nor a transcript ever is."""
+"""Types that neither a recording nor a transcript ever has."""
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _STALE_LINK: Final = frozenset({400, 401, 403, 404, 410})
@@ -32,10 +32,10 @@ _SERVER_ERROR = 500
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One version of a file, as far as the storage tells.
+    """One version of a file, as far as the storage says.
 
     Attributes:
-        size: Its bytes; `None` if untold.
+        size: Its bytes; `None` if unknown.
         tag: What `If-Range` takes: a strong ETag or a date; `None` if there is neither.
     """
 
@@ -48,17 +48,18 @@ class Version(msgspec.Struct, frozen=True):
         return self.tag is not None and self.tag == other.tag and len(sizes) <= 1
 
 
-Meaning: TypeAlias = Literal["body", "complete", "anew", "refused", "later", "unusable"]
-"""`body`: bytes of the file come. `complete`: there are none left. `anew`: what is here belongs to no version that can be gone
-on with. `refused`: the link is not good, any more or at all. `later`: the storage cannot now. `unusable`: no way to go on."""
+Meaning: TypeAlias = Literal["body", "complete", "restart", "refused", "later", "unusable"]
+"""`body`: bytes of the file follow. `complete`: none are missing. `restart`: what is here belongs to no version that
+can be completed. `refused`: the link is not valid. `later`: the storage cannot answer now. `unusable`: no way to go
+on."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """What an answer means.
+class StorageVerdict(msgspec.Struct, frozen=True):
+    """What an answer of the storage means.
 
     Attributes:
         meaning: In a word.
-        start: With `body`: where in the file it begins.
+        start: With `body`: at which byte of the file it begins.
         version: With `body`: the file's version.
         reason: With `unusable`: why, for a person.
         retry_after: With `later`: seconds that the storage named, or `None`.
@@ -71,62 +72,58 @@ class Verdict(msgspec.Struct, frozen=True):
     retry_after: float | None = None
 
 
-def judge(status: int, headers: Mapping[str, str], position: int, known: Version) -> Verdict:
-    """What an answer means to who has `position` bytes of the version `known`, and has asked for the rest."""
+def judge(status: int, headers: Mapping[str, str], position: int, known: Version) -> StorageVerdict:
+    """What an answer means if `position` bytes of the version `known` are here, and the rest was asked for."""
     if status == _UNSATISFIABLE:
         return _beyond(headers, position)
     if status in _STALE_LINK:
-        return Verdict("refused")
+        return StorageVerdict("refused")
     if status in _LATER or status >= _SERVER_ERROR:
-        return Verdict("later", retry_after=RateLimit.from_response(status, headers).retry_after)
+        return StorageVerdict("later", retry_after=RateLimit.from_response(status, headers).retry_after)
     if status not in {_OK, _PARTIAL}:
-        return Verdict("unusable", reason=f"the storage answered with status {status}")
+        return StorageVerdict("unusable", reason=f"the storage answered with status {status}")
     if (reason := _no_file(headers)) is not None:
-        return Verdict("unusable", reason=reason)
-    return _whole(headers, known) if status == _OK else _part(headers, position, known)
+        return StorageVerdict("unusable", reason=reason)
+    return _whole(headers, known) if status == _OK else _rest(headers, position, known)
 
 
 def _no_file(headers: Mapping[str, str]) -> str | None:
-    """Why what comes cannot be the file's bytes, if it cannot."""
+    """The reason why the body cannot be the file's bytes, if it cannot."""
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:  # its lengths and ranges would be those of something else than the file
         return f"the storage sent content encoding {encoding[:20]!r}, which was not asked for"
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return (
-        f"{kind} came, a web page in place of the file: is there a login page on the way?" if kind in _PAGES else None
-    )
+    if kind in _PAGES:
+        return f"{kind} came, a web page in place of the file: is there a login page on the way?"
+    return None
 
 
-def _beyond(headers: Mapping[str, str], position: int) -> Verdict:
+def _beyond(headers: Mapping[str, str], position: int) -> StorageVerdict:
     found = _UNSATISFIED.fullmatch(headers.get("Content-Range", "").strip())
-    return Verdict("complete" if found and position and int(found[1]) == position else "anew")
+    return StorageVerdict("complete" if found and position and int(found[1]) == position else "restart")
 
 
-def _whole(headers: Mapping[str, str], known: Version) -> Verdict:
+def _whole(headers: Mapping[str, str], known: Version) -> StorageVerdict:
     length = _DIGITS.fullmatch(headers.get("Content-Length", "").strip())
     if length is None and headers.get("Transfer-Encoding", "").strip().lower() != "chunked":
-        return Verdict(
-            "unusable", reason="the storage does not say how long the file is, so a broken one would look whole"
-        )
+        reason = "the storage does not say how long the file is, so a broken one would look whole"
+        return StorageVerdict("unusable", reason=reason)
     version = Version(int(length[0]) if length else None, _tag(headers))
     if version.size is None and version.same_as(known):
         version = known
-    return Verdict("body", version=version)
+    return StorageVerdict("body", version=version)
 
 
-def _part(headers: Mapping[str, str], position: int, known: Version) -> Verdict:
+def _rest(headers: Mapping[str, str], position: int, known: Version) -> StorageVerdict:
     found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if found is None or int(found[1]) != position:
-        return (
-            Verdict("anew")
-            if position
-            else Verdict("unusable", reason="the storage sent a part that was not asked for")
-        )
+        reason = "" if position else "the storage sent a part that was not asked for"
+        return StorageVerdict("restart" if position else "unusable", reason=reason)
     size = int(found[2]) + 1 if found[3] == "*" else int(found[3])
     tag = _tag(headers)
     if position and (tag not in {None, known.tag} or known.size not in {None, size}):
-        return Verdict("anew")
-    return Verdict("body", start=position, version=Version(size, tag or known.tag))
+        return StorageVerdict("restart")
+    return StorageVerdict("body", start=position, version=Version(size, tag or known.tag))
 
 
 def _tag(headers: Mapping[str, str]) -> str | None:

@@ -5,7 +5,6 @@ words (states, types, templates) are plain text with the documented ones in cons
 version does not know are ignored. Secrets do not show in a `repr`.
 """
 
-from .access_links import AccessLink
 from .dates import rfc3339
 from .decoding import Decoder, decoder, no_content
 from .encoding import encode
@@ -17,61 +16,60 @@ from .insights import (
     RoomInsights,
     RoomSessionInsights,
 )
-from .meeting_options import (
-    AUTHENTICATION_TYPES,
-    FILE_FORMATS,
-    LANGUAGES,
-    LIVE_TRANSCRIPTION_START_TRIGGERS,
-    RECORDING_START_TRIGGERS,
-    RECORDING_TYPES,
-    STORAGE_PROVIDERS,
-    STREAMING_START_TRIGGERS,
-    AuthenticationType,
-    FileFormat,
-    LiveTranscriptionDestination,
-    LiveTranscriptionOptions,
-    LiveTranscriptionStartTrigger,
-    RecordingDestination,
-    RecordingOptions,
-    RecordingStartTrigger,
-    RecordingType,
-    RoomPreferences,
-    StorageProvider,
-    StreamingDestination,
-    StreamingOptions,
-    StreamingStartTrigger,
-)
 from .meetings import (
     MEETING_FIELDS,
-    ROOM_MODES,
-    ROOM_NAME_PATTERNS,
-    TEMPLATE_TYPES,
+    STREAMING_START_TRIGGERS,
     DialIn,
     DialInPhoneNumber,
     Meeting,
     MeetingField,
+    StreamingDestination,
+    StreamingOptions,
+    StreamingStartTrigger,
+)
+from .model import Model, Page, Timestamp
+from .recordings import (
+    AUTHENTICATION_TYPES,
+    FILE_FORMATS,
+    RECORDING_SORT_FIELDS,
+    RECORDING_START_TRIGGERS,
+    RECORDING_TYPES,
+    STORAGE_PROVIDERS,
+    AccessLink,
+    AuthenticationType,
+    FileFormat,
+    Recording,
+    RecordingDestination,
+    RecordingOptions,
+    RecordingStartTrigger,
+    RecordingType,
+    StorageProvider,
+)
+from .rooms import (
+    BACKGROUND_PALETTES,
+    BACKGROUND_THEMES,
+    ROOM_MODES,
+    ROOM_NAME_PATTERNS,
+    TEMPLATE_TYPES,
+    BackgroundPalette,
+    BackgroundTheme,
     MeetingRoomPreferences,
     RoomMode,
     RoomNamePattern,
+    RoomPreferences,
     TemplateType,
 )
-from .model import Model, Timestamp
-from .page import Page
-from .recordings import RECORDING_SORT_FIELDS, Recording
-from .rooms import BACKGROUND_PALETTES, BACKGROUND_THEMES, BackgroundPalette, BackgroundTheme
-from .summaries import (
-    SUMMARY_SORT_FIELDS,
-    SUMMARY_STATES,
-    SUMMARY_TEMPLATES,
-    Summary,
-    SummaryJob,
-    SummaryTemplate,
-)
+from .summaries import SUMMARY_SORT_FIELDS, SUMMARY_STATES, SUMMARY_TEMPLATES, Summary, SummaryJob, SummaryTemplate
 from .transcriptions import (
+    LANGUAGES,
+    LIVE_TRANSCRIPTION_START_TRIGGERS,
     STORAGE_TYPES,
     TRANSCRIPTION_SORT_FIELDS,
     TRANSCRIPTION_STATES,
     TRANSCRIPTION_TYPES,
+    LiveTranscriptionDestination,
+    LiveTranscriptionOptions,
+    LiveTranscriptionStartTrigger,
     Transcription,
     TranscriptionJob,
 )

@@ -1,4 +1,4 @@
-"""Dates on their way out: RFC 3339 with an offset, never a naive one.
+"""The dates that we send: RFC 3339 with an offset, never a naive one.
 
 The API reads a date without an offset as UTC, so that a naive local time would silently be hours off. It is refused.
 """
@@ -30,16 +30,12 @@ def rfc3339(name: str, value: datetime | str) -> str:
         ValueError: The date is naive, or the text is not RFC 3339.
         TypeError: It is something else, such as a `date`.
     """
-    return _from_anything(name, value)  # not every caller runs a type checker
-
-
-def _from_anything(name: str, value: object) -> str:
-    if isinstance(value, datetime):
-        return _from_datetime(name, value)
-    if isinstance(value, str):
-        return _checked(name, value)
-    message = f"{name} must be an aware datetime or RFC 3339 text with an offset, not {type(value).__name__}"
-    raise TypeError(message)
+    given: object = value  # not every caller runs a type checker
+    if isinstance(given, datetime):
+        return _from_datetime(name, given)
+    if isinstance(given, str):
+        return _checked(name, given)
+    raise TypeError(f"{name} must be an aware datetime or RFC 3339 text with an offset, not {type(given).__name__}")
 
 
 def _from_datetime(name: str, value: datetime) -> str:
@@ -48,32 +44,25 @@ def _from_datetime(name: str, value: datetime) -> str:
     try:
         in_utc = value.astimezone(UTC)
     except OverflowError:
-        message = f"{name} is {value.isoformat()}, which no UTC date can say"
-        raise ValueError(message) from None
+        raise ValueError(f"{name} is {value.isoformat()}, which no UTC date can say") from None
     return in_utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _checked(name: str, text: str) -> str:
     match = _RFC_3339.fullmatch(text)
-    if match is None or not _is_a_date(text):
+    if match is not None:
+        try:
+            datetime.fromisoformat(text.upper())
+        except ValueError:
+            match = None
+    if match is None:
         shown = text[:_SHOWN_CHARACTERS]
-        message = f"{name} is {shown!r}, which is not an RFC 3339 date such as '2025-05-12T16:42:49Z'"
-        raise ValueError(message)
+        raise ValueError(f"{name} is {shown!r}, which is not an RFC 3339 date such as '2025-05-12T16:42:49Z'")
     if match["offset"] is None:
         raise ValueError(_naive(name, text))
     return text
 
 
-def _is_a_date(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True
-
-
 def _naive(name: str, shown: str) -> str:
-    return (
-        f"{name} is {shown}, which names no time zone: "
-        "start from datetime.now(UTC), or attach a tzinfo (an offset, if it is text)"
-    )
+    advice = "start from datetime.now(UTC), or attach a tzinfo (an offset, if it is text)"
+    return f"{name} is {shown}, which names no time zone: {advice}"

@@ -1,36 +1,59 @@
 """From the bytes of an answer to what an operation returns. Pure.
 
-**Theory.** Two decoders stand behind one call. The strict one is msgspec's own, made on first use: a clean answer pays
-for nothing else. Only when it refuses, the tolerant one reads the body once more as plain JSON, repairs what is known
-to be off (see `repairs`), and converts. What then still does not fit is truly wrong and raises `ResponseDecodeError`,
-which keeps the body and says where. Behind both, meetings that came without their room's name get it (see `room_names`).
+**Two decoders.** A call first runs the strict decoder, which is msgspec's own and made on first use: a clean answer
+pays for nothing else. Only when it refuses, the tolerant decoder reads the body once more as plain JSON, repairs what
+is known to be off, and converts it. What then still does not fit is truly wrong and raises `ResponseDecodeError`, which
+keeps the body and says where.
 
-Bodies hold secrets (a `roomKey`, an access link). So the parsed values live only in frames that have returned by the
-time of the raise, nothing is chained, and the body in the raising frame has a silent repr: a traceback that prints
-locals shows none of it.
+**Repairs.** The API's answers differ from its reference in ways that are known and harmless: numbers where text is
+promised, `12.0` for 12, milliseconds for a date, a bare list for a page. `_repair_for` looks at a type once and gives a
+function that walks a value beside it and turns what it recognises into what the type wants. It leaves everything else
+as it is: the conversion afterwards says what is wrong with it, and where. No repair raises.
+
+**Room names.** Meetings in rooms of before 2024 come without the room's name, and get the path of their link for it.
+This is done once per answer and not as each `Meeting` is made: a hook on the Struct (`__post_init__`) is a Python call
+per object, which took an eighth of the time of a page, for names that are almost always there. So a decoder asks
+`naming_for` once what its type needs. For almost all types that is nothing; for a page of meetings a loop over its
+results; for a type of the caller's own that holds meetings somewhere, a walk through the whole result.
+
+**Secrets.** Bodies hold some (a `roomKey`, an access link). So the parsed values live only in frames that have returned
+by the time of the raise, nothing is chained, and the body in the raising frame has a silent repr: a traceback that
+prints locals shows none of them.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast, get_args, get_origin, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from math import isfinite
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar, cast, get_args, get_origin, overload
 
 import msgspec
+from msgspec import inspect
+from msgspec.structs import force_setattr
 
 from ..errors import ResponseDecodeError
 from ..redaction import SilentBytes, redact
-from .repairs import repair_for
-from .room_names import naming_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .repairs import Repair
-    from .room_names import Naming
+from .meetings import Meeting
+from .model import Page
+from .summaries import SummaryJob
+from .transcriptions import TranscriptionJob
 
 T = TypeVar("T")
 
+_Repair: TypeAlias = Callable[[object], object]
+_Naming: TypeAlias = Callable[[Any], None]
+
+_PACKAGE: Final = __name__.partition(".")[0]
 _BOM: Final = b"\xef\xbb\xbf"
+_INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*")
+_DECIMAL: Final = re.compile(r"\s*[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?\s*")
+_BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_MILLISECONDS: Final = 10**11
+"""From here on a number is milliseconds: as such it is March 1973, as seconds it would be the year 5138."""
 _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 _WHERE: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`(?P<path>\$.*)`", re.DOTALL)
 
@@ -66,8 +89,8 @@ class Decoder(Generic[T]):
         self._subject = subject
         self._takes_nothing = cast("object", type_) is Any
         self._strict: Callable[[bytes], T] | None = None
-        self._name_rooms: Naming | None = None
-        self._repair: Repair | None = None
+        self._name_rooms: _Naming | None = None
+        self._repair: _Repair | None = None
 
     def __repr__(self) -> str:
         return f"decoder({_name(self.result_type)})"
@@ -104,12 +127,12 @@ class Decoder(Generic[T]):
     def _made(self) -> Callable[[bytes], T]:
         strict = msgspec.json.Decoder(self.result_type).decode
         self._name_rooms = naming_for(self.result_type)
-        self._strict = strict  # last: whoever finds it, in another thread too, finds the rest
+        self._strict = strict  # last: another thread that finds it finds the rest
         return strict
 
     def _tolerantly(self, body: bytes) -> T | _Problem:
         if self._repair is None:
-            self._repair = repair_for(self.result_type)
+            self._repair = _repair_for(self.result_type)
         try:
             value = _loosely(body)
         except RecursionError:
@@ -144,7 +167,7 @@ def decoder(type_: Any) -> Decoder[Any]:
 
 
 def no_content(body: bytes) -> None:
-    """The decoder of operations that return nothing (204): whatever bytes come are let go."""
+    """The decoder of operations that return nothing (204): it ignores the body."""
 
 
 def _loosely(body: bytes) -> object:
@@ -176,12 +199,266 @@ def _problem(refusal: Exception) -> _Problem:
 
 
 def _name(type_: Any) -> str:
-    origin = get_origin(type_)
-    if origin is None:
-        return getattr(type_, "__name__", None) or str(type_)
-    arguments = ", ".join(_name(argument) for argument in get_args(type_))
-    return f"{_name(origin)}[{arguments}]"
+    plain = isinstance(type_, type) and get_origin(type_) is None
+    return type_.__name__ if plain else re.sub(r"\w+\.", "", str(type_))
 
 
 def _article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+class NumberOutOfRange:
+    """Stands in for a number that no float can hold; the conversion then names it in its refusal."""
+
+
+def _repair_for(type_: Any) -> _Repair:
+    """A function that turns what the API is known to send in a type's place into what the type wants."""
+    return _plan(inspect.type_info(type_), {})
+
+
+def _plan(info: inspect.Type, known: dict[object, _Repair]) -> _Repair:
+    if isinstance(info, inspect.UnionType):
+        wanted = [member for member in info.types if not isinstance(member, inspect.NoneType)]
+        if {type(member) for member in wanted} == {inspect.IntType, inspect.FloatType}:
+            return _to_number
+        return _plan(wanted[0], known) if len(wanted) == 1 else _unchanged
+    if isinstance(info, inspect.StructType):
+        return known.get(info.cls) or _struct_repair(info, known)
+    if isinstance(info, inspect.ListType):
+        return _list_repair(info.item_type, known)
+    if isinstance(info, inspect.DictType):
+        return _dict_repair(info.value_type, known)
+    never_empty = isinstance(info, inspect.StrType) and info.min_length
+    return _to_text_or_none if never_empty else _SCALARS.get(type(info), _unchanged)
+
+
+def _unchanged(value: object) -> object:
+    return value
+
+
+def _struct_repair(info: inspect.StructType, known: dict[object, _Repair]) -> _Repair:
+    reshape = _SHAPES.get(get_origin(info.cls) or info.cls, _unchanged)
+    fields: list[tuple[str, _Repair]] = []
+
+    def repair(value: object) -> object:
+        value = reshape(value)
+        if not _is_object(value):
+            return value
+        return {**value, **{name: fix(value[name]) for name, fix in fields if name in value}}
+
+    known[info.cls] = repair  # before its fields, so that a Struct may hold its own kind
+    fields += [(field.encode_name, _plan(field.type, known)) for field in info.fields]
+    return repair
+
+
+def _list_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
+    """Also takes a single object for a list of one, and a page for its results; leaves out rows that are null."""
+    fix, keeps_null = _plan(item, known), _keeps_null(item)
+    takes_one = isinstance(item, inspect.AnyType | inspect.StructType)
+    # An object that shares no key with the Struct is not one of them, but something else, such as an error.
+    names = {field.encode_name for field in item.fields} if isinstance(item, inspect.StructType) else None
+
+    def repair(value: object) -> object:
+        if takes_one and _is_object(value) and (names is None or value.keys() & {*names, "results"}):
+            results = value.get("results")
+            value = results if _is_array(results) else [value]
+        if not _is_array(value):
+            return value
+        return [fix(each) for each in value if each is not None or keeps_null]
+
+    return repair
+
+
+def _dict_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
+    """Leaves out keys whose value is null, as a partial map has them."""
+    fix, keeps_null = _plan(item, known), _keeps_null(item)
+
+    def repair(value: object) -> object:
+        if not _is_object(value):
+            return value
+        return {key: fix(each) for key, each in value.items() if each is not None or keeps_null}
+
+    return repair
+
+
+def _keeps_null(item: inspect.Type) -> bool:
+    return isinstance(item, inspect.AnyType | inspect.NoneType | inspect.UnionType)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _to_page(value: object) -> object:
+    """A bare list is a page, and one without results is empty; but an object with neither key is not a page."""
+    if _is_array(value):
+        return {"results": value}
+    if not _is_object(value) or (value and not value.keys() & {"results", "cursor"}):
+        return value
+    return {**value, "results": [] if value.get("results") is None else value["results"]}
+
+
+def _bare_id(name: str) -> _Repair:
+    """Until February 2024 the answer was the id alone, as a JSON string."""
+    return lambda value: {name: value} if isinstance(value, str | int) else value
+
+
+def _to_text(value: object) -> object:
+    """A number as text, `12.0` as `12`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return str(_to_int(value))
+
+
+def _to_text_or_none(value: object) -> object:
+    return _to_text(value) or None
+
+
+def _to_int(value: object) -> object:
+    """A whole float, or digits, as an integer."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (match := _INTEGER.fullmatch(value)):
+        return int(match[1])
+    return value
+
+
+def _to_float(value: object) -> object:
+    """A numeral, or an integer, as a float."""
+    if isinstance(value, bool) or not (
+        isinstance(value, int) or (isinstance(value, str) and _DECIMAL.fullmatch(value))
+    ):
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        return NumberOutOfRange()
+    return number if isfinite(number) else NumberOutOfRange()
+
+
+def _to_number(value: object) -> object:
+    """A numeral as an integer where it is whole, else as a float."""
+    whole = _to_int(value)
+    return _to_float(value) if isinstance(whole, str) else whole
+
+
+def _to_bool(value: object) -> object:
+    """`"true"`, `"false"`, 1 and 0 as a boolean."""
+    return _BOOLEANS.get(value, value) if isinstance(value, str | int | float) else value
+
+
+def _to_datetime(value: object) -> object:
+    """Seconds or milliseconds since 1970, or ISO text, as an aware `datetime`; without an offset it is UTC."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        if _DECIMAL.fullmatch(value):
+            return _instant(value, float(value))
+        return _from_iso(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _instant(value, value)
+    return value
+
+
+def _instant(value: object, number: float) -> object:
+    unit = timedelta(milliseconds=1) if abs(number) >= _LEAST_MILLISECONDS else timedelta(seconds=1)
+    try:
+        return _EPOCH + number * unit
+    except (OverflowError, ValueError):
+        return value
+
+
+def _from_iso(text: str) -> object:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return text
+    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+
+
+_SCALARS: Final[Mapping[type[inspect.Type], _Repair]] = {
+    inspect.StrType: _to_text,
+    inspect.IntType: _to_int,
+    inspect.FloatType: _to_float,
+    inspect.BoolType: _to_bool,
+    inspect.DateTimeType: _to_datetime,
+}
+
+_SHAPES: Final[Mapping[object, _Repair]] = {
+    Page: _to_page,
+    TranscriptionJob: _bare_id("transcriptionId"),
+    SummaryJob: _bare_id("summaryId"),
+}
+
+
+def naming_for(type_: Any) -> _Naming | None:
+    """A function that gives the meetings in a result of this type their rooms' names; `None` if it cannot hold any."""
+    if type_ is Meeting:
+        return name_room
+    if type_ == Page[Meeting]:
+        return _name_rooms_of_results
+    return _name_rooms_within if _holds_meetings(type_) else None
+
+
+def name_room(meeting: Meeting) -> None:
+    """Give a meeting that came without its room's name the path of its link as one."""
+    if meeting.room_name is None and meeting.room_url is not None:
+        place = meeting.room_url.partition("?")[0].partition("#")[0].partition("://")[2]
+        name = place.partition("/")[2].rstrip("/")
+        force_setattr(meeting, "room_name", f"/{name}" if name else None)
+
+
+def _name_rooms_of_results(page: Page[Meeting]) -> None:
+    for meeting in page.results:
+        if meeting.room_name is None:
+            name_room(meeting)
+
+
+def _name_rooms_within(result: object) -> None:
+    for part in _everything_in(result):
+        if isinstance(part, Meeting):
+            name_room(part)
+
+
+def _holds_meetings(type_: Any) -> bool:
+    kinds: list[Any] = [get_origin(type_) or type_, *get_args(type_)]
+    ours = (kind is list or getattr(kind, "__module__", "").startswith(f"{_PACKAGE}.") for kind in kinds)
+    if Meeting not in kinds and all(ours):
+        return False  # no other Struct of this package holds one; to find that out for each takes a millisecond
+    try:
+        return _reaches_meetings(type_)
+    except TypeError:  # a type that cannot be hashed is not looked up: the walk through each result decides
+        return True
+
+
+@lru_cache
+def _reaches_meetings(type_: Any) -> bool:
+    structs = (part.cls for part in _everything_in(inspect.type_info(type_)) if isinstance(part, inspect.StructType))
+    return any(issubclass(get_origin(struct) or struct, Meeting) for struct in structs)
+
+
+def _everything_in(value: object) -> Iterator[object]:
+    """The value and all that it holds, each once. What is in a set is left out, since it must keep its hash."""
+    rest, seen = [value], set[int]()
+    while rest:
+        part = rest.pop()
+        if id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            rest.extend(_parts(part))
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[object, object]", value).values()
+    if isinstance(value, list | tuple):
+        return cast("Iterable[object]", value)
+    if isinstance(value, msgspec.Struct):
+        return [getattr(value, name) for name in value.__struct_fields__]
+    kind = type(value)
+    names = getattr(kind, "__dataclass_fields__", ()) or [each.name for each in getattr(kind, "__attrs_attrs__", ())]
+    return [getattr(value, name) for name in names]

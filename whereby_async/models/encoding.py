@@ -1,6 +1,6 @@
 """From the arguments of a call to the bytes of its body. Pure.
 
-Errors name the field by its path on the wire (`recording.destination.url`) and never show a value; they are raised
+Errors name the field by its path on the wire (`recording.destination.url`) and never show a value. They are raised
 after the frames that held the body have returned, so that a traceback with locals does not show it either.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from math import isfinite
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -67,36 +67,36 @@ def _wire(value: object, path: str) -> object:
     for kind, wire in _WIRES:
         if isinstance(value, kind):
             return wire(value, path)
-    message = f"{_place(path)} is of type {type(value).__name__}, which cannot be sent as JSON"
-    raise _RefusedError(TypeError(message))
+    raise _RefusedError(TypeError(f"{_at(path)} is of type {type(value).__name__}, which cannot be sent as JSON"))
+
+
+def _at(path: str) -> str:
+    return path or "the body"
 
 
 def _from_datetime(value: datetime, path: str) -> str:
     try:
-        return rfc3339(_place(path), value)
+        return rfc3339(_at(path), value)
     except ValueError as error:
         raise _RefusedError(error.with_traceback(None)) from None
 
 
 def _from_float(value: float, path: str) -> float:
     if not isfinite(value):
-        message = f"{_place(path)} is not a finite number"
-        raise _RefusedError(ValueError(message))
+        raise _RefusedError(ValueError(f"{_at(path)} is not a finite number"))
     return float(value)
 
 
 def _from_int(value: int, path: str) -> int:
     if not _SMALLEST <= value <= _LARGEST:
-        message = f"{_place(path)} is too large a number"
-        raise _RefusedError(ValueError(message))
+        raise _RefusedError(ValueError(f"{_at(path)} is too large a number"))
     return int(value)
 
 
 def _from_text(value: str, path: str) -> str:
     text = str.__str__(value)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        message = f"{_place(path)} holds half a surrogate pair, which is not Unicode text"
-        raise _RefusedError(ValueError(message))
+        raise _RefusedError(ValueError(f"{_at(path)} holds half a surrogate pair, which is not Unicode text"))
     return text
 
 
@@ -109,8 +109,8 @@ def _from_mapping(value: Mapping[Any, object], path: str) -> object:
     wire: dict[str, object] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            message = f"{_place(path)} has a key of type {type(key).__name__}; keys must be text"
-            raise _RefusedError(TypeError(message))
+            what = f"has a key of type {type(key).__name__}; keys must be text"
+            raise _RefusedError(TypeError(f"{_at(path)} {what}"))
         if item is not msgspec.UNSET:
             inner = f"{path}.{key}" if path else key
             wire[_from_text(key, inner)] = _wire(item, inner)
@@ -121,37 +121,18 @@ def _from_items(value: Iterable[object], path: str) -> object:
     return [_wire(item, f"{path}[{index}]") for index, item in enumerate(value)]
 
 
-def _from_enum(value: Enum, path: str) -> object:
-    return _wire(value.value, path)
-
-
-def _from_bool(value: bool, _path: str) -> bool:
-    return value
-
-
-def _from_uuid(value: UUID, _path: str) -> str:
-    return str(value)
-
-
-def _place(path: str) -> str:
-    return path or "the body"
-
-
-_WIRES: Final = cast(
-    "tuple[tuple[type[Any] | tuple[type[Any], ...], _Wire], ...]",
-    (
-        (Enum, _from_enum),
-        (str, _from_text),
-        (bool, _from_bool),
-        (int, _from_int),
-        (float, _from_float),
-        (datetime, _from_datetime),
-        (msgspec.Struct, _from_struct),
-        (Mapping, _from_mapping),
-        ((list, tuple, set, frozenset), _from_items),
-        (UUID, _from_uuid),
-    ),
-)
+_WIRES: Final[list[tuple[type[Any] | tuple[type[Any], ...], _Wire]]] = [
+    (Enum, lambda value, path: _wire(value.value, path)),
+    (str, _from_text),
+    (bool, lambda value, _: value),
+    (int, _from_int),
+    (float, _from_float),
+    (datetime, _from_datetime),
+    (msgspec.Struct, _from_struct),
+    (Mapping, _from_mapping),
+    ((list, tuple, set, frozenset), _from_items),
+    (UUID, lambda value, _: str(value)),
+]
 
 _PLAIN: Final[dict[type, _Wire]] = {
     kind: wire

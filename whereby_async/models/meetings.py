@@ -1,34 +1,31 @@
-"""Meetings: what `client.meetings` returns, and the words that its parameters take."""
+"""Meetings: what `client.meetings` returns, and how `create` streams one.
+
+In the nested bodies of `client.meetings.create` (here, in `recordings`, `transcriptions` and `rooms`) every field
+defaults to `UNSET`, which is not sent at all. `None` is sent as null where the API documents null as "take it from the
+organisation's settings". The server decides which fields go together: it is looser than its own documentation, so
+nothing is enforced here.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from msgspec import UNSET, UnsetType
+
 from .model import Model, Timestamp
+from .rooms import MeetingRoomPreferences
 
-RoomMode: TypeAlias = Literal["normal", "group"] | str  # noqa: PYI051 - the words are for completion, any text is taken
-"""How large the room is: `normal` (up to 4, peer to peer) or `group` (up to 200)."""
-
-RoomNamePattern: TypeAlias = Literal["uuid", "human-short"] | str  # noqa: PYI051 - the words are for completion, any text is taken
-"""What the random part of a room's name looks like."""
-
-TemplateType: TypeAlias = Literal["viewerMode"] | str  # noqa: PYI051 - the words are for completion, any text is taken
-"""A set of room properties for one use."""
-
-MeetingField: TypeAlias = Literal["hostRoomUrl", "viewerRoomUrl", "dialIn"] | str  # noqa: PYI051 - the words are for completion, any text is taken
+MeetingField: TypeAlias = Literal["hostRoomUrl", "viewerRoomUrl", "dialIn"] | str
 """A field that a meeting holds only when asked for, by its wire name."""
 
-ROOM_MODES: Final = ("normal", "group")
-"""The documented values of `room_mode`."""
-
-ROOM_NAME_PATTERNS: Final = ("uuid", "human-short")
-"""The documented values of `room_name_pattern`."""
-
-TEMPLATE_TYPES: Final = ("viewerMode",)
-"""The documented values of `template_type`."""
+StreamingStartTrigger: TypeAlias = Literal["none", "prompt", "automatic"] | str
+"""What starts a stream."""
 
 MEETING_FIELDS: Final = ("hostRoomUrl", "viewerRoomUrl", "dialIn")
 """The documented values of `fields`; `dialIn` comes from the dial-in page of the documentation."""
+
+STREAMING_START_TRIGGERS: Final = ("none", "prompt", "automatic")
+"""The documented values of `StreamingOptions.start_trigger`."""
 
 
 class DialInPhoneNumber(Model, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -55,20 +52,6 @@ class DialIn(Model, frozen=True, kw_only=True, rename="camel", gc=False):
 
     code: str | None = None
     phone_numbers: list[DialInPhoneNumber] | None = None
-
-
-class MeetingRoomPreferences(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """How a room was set up. Whereby docs: dial-in, and the HIPAA-compliant setup for the last two.
-
-    Attributes:
-        dial_in: Can people join by telephone?
-        streaming: Can the room be streamed?
-        room_integrations: Are the integrations (YouTube, Miro) offered in the room?
-    """
-
-    dial_in: bool | None = None
-    streaming: bool | None = None
-    room_integrations: bool | None = None
 
 
 class Meeting(Model, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -100,3 +83,29 @@ class Meeting(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     viewer_room_url: str | None = None
     dial_in: DialIn | None = None
     room_preferences: MeetingRoomPreferences | None = None
+
+
+class StreamingDestination(Model, frozen=True, kw_only=True, rename="camel"):
+    """Where a stream goes. Whereby REST API reference, `POST /meetings`, `streaming.destination`.
+
+    Attributes:
+        url: The RTMP address, with its stream key. Secret.
+    """
+
+    _secrets: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    url: str | UnsetType = UNSET
+
+
+class StreamingOptions(Model, frozen=True, kw_only=True, rename="camel"):
+    """How a meeting is streamed live. Whereby REST API reference, `POST /meetings`, `streaming`.
+
+    Attributes:
+        destination: Where the stream goes; `None` is sent as null.
+        start_trigger: `none`, `prompt` or `automatic`; `None` is sent as null.
+    """
+
+    _secrets: ClassVar[frozenset[str]] = frozenset({"destination"})
+
+    destination: StreamingDestination | UnsetType | None = UNSET
+    start_trigger: StreamingStartTrigger | UnsetType | None = UNSET

@@ -1,18 +1,23 @@
-"""The root of every Struct of this package: frozen, camelCase on the wire, and silent about secrets.
+"""`Model`, the base of every Struct of this package, and `Page`, which every list of the API comes in.
 
-msgspec gives a Struct three ways to show itself: `repr`, `str` and `rich`. All three go through `Model` here, so that
-a subclass only names the fields that must not show. The attributes themselves stay plain `str` with the whole value.
+msgspec shows a Struct in three ways: `repr`, `str` and `rich`. All three go through `Model` here, so that a subclass
+only names the fields that must not show. The attributes themselves stay plain `str` with the whole value.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from msgspec import UNSET, Meta, Struct
 
 from ..redaction import MASK, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
 
 Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """An aware `datetime`. The strict decoder refuses a naive one, so that the tolerant one reads it as UTC."""
@@ -26,9 +31,9 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
     Results of the API and bodies for it are both `Model`s. They are frozen, compare by value, pickle and copy. In
     `repr`, in `str` and when `rich` prints them, secrets are masked and fields that are `UNSET` are left out.
 
-    The rows of lists are `gc=False`: text, numbers, dates and what is made of those can not lead back to the row, so the
+    The rows of lists are `gc=False`: text, numbers, dates and what is made of those cannot refer to the row, so the
     garbage collector has nothing to find there. That saves 16 bytes each, and the collector's runs while a page is
-    decoded. A subclass takes it over; one with fields that could lead back to itself says `gc=True`.
+    decoded. A subclass inherits it; one with fields that could refer to itself says `gc=True`.
     """
 
     _secrets: ClassVar[frozenset[str]] = frozenset()
@@ -52,10 +57,34 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
         if name in self._secrets:
             return MASK
         if name in self._links:
-            return masked_link(value) if isinstance(value, str) else MASK
+            return redact(_QUERY.sub(r"\1" + MASK, value)) if isinstance(value, str) else MASK
         return value
 
 
-def masked_link(url: str) -> str:
-    """The link without what may be secret in it: all that stands behind its path."""
-    return redact(_QUERY.sub(r"\1" + MASK, url))
+class Page(Model, Generic[T], frozen=True, kw_only=True, rename="camel"):
+    """One page of a list. Whereby REST API reference, any `GET` of a list.
+
+    `len(page)` and `for item in page` are about `results`. A page is true if it holds results or if more follow, so
+    that a loop `while page:` does not stop at an empty page in the middle of a list.
+
+    Attributes:
+        results: The items of this page, in the server's order.
+        cursor: What to ask for to get the next page, an opaque text; `None` if this is the last one.
+    """
+
+    results: list[T]
+    cursor: Annotated[str, Meta(min_length=1)] | None = None  # the tolerant decoder turns "" into None
+
+    @property
+    def has_more(self) -> bool:
+        """Does another page follow? An empty page can have one behind it."""
+        return bool(self.cursor)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.results)
+
+    def __bool__(self) -> bool:
+        return bool(self.results) or self.has_more

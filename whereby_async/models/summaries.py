@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from .model import Model, Timestamp
 from .transcriptions import FAILED_STATES, READY_STATES
@@ -14,14 +14,7 @@ _DocumentedTemplate: TypeAlias = Literal[
 SummaryTemplate: TypeAlias = _DocumentedTemplate | str
 """How a summary is laid out."""
 
-SUMMARY_TEMPLATES: Final = (
-    "SOAP",
-    "Extended SOAP",
-    "General Narrative",
-    "General Bulleted",
-    "Educational Lecture",
-    "Educational Tutoring",
-)
+SUMMARY_TEMPLATES: Final[tuple[str, ...]] = get_args(_DocumentedTemplate)
 """The documented values of `template`; the server's default is `General Bulleted`."""
 
 SUMMARY_STATES: Final = ("in_progress", "ready", "completed", "failed")

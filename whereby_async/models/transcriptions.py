@@ -1,10 +1,25 @@
-"""Transcriptions: what `client.transcriptions` returns."""
+"""Transcriptions: what `client.transcriptions` returns, and how `client.meetings.create` has a meeting transcribed."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from msgspec import UNSET, UnsetType
 
 from .model import Model, Timestamp
+from .recordings import AuthenticationType, StorageProvider
+
+LiveTranscriptionStartTrigger: TypeAlias = Literal["none", "manual", "automatic", "automatic-2nd-participant"] | str
+"""What starts a session transcription."""
+
+LIVE_TRANSCRIPTION_START_TRIGGERS: Final = ("none", "manual", "automatic", "automatic-2nd-participant")
+"""The documented values of `LiveTranscriptionOptions.start_trigger`."""
+
+LANGUAGES: Final = (
+    *("ca", "zh", "zh-TW", "cs", "da", "nl", "en", "fi", "fr", "de", "de-CH", "el", "hi", "id", "it", "ja"),
+    *("ko", "lv", "ms", "no", "pl", "pt", "pt-BR", "ro", "ru", "sk", "es", "sv", "th", "uk", "vi"),
+)
+"""The languages of session transcriptions, as documented; any other text is passed on to the server as it is."""
 
 TRANSCRIPTION_STATES: Final = ("in_progress", "ready", "failed")
 """The documented values of `Transcription.state`; others may come."""
@@ -80,3 +95,48 @@ class TranscriptionJob(Model, frozen=True, kw_only=True, rename="camel"):
     """
 
     transcription_id: str
+
+
+class LiveTranscriptionDestination(Model, frozen=True, kw_only=True, rename="camel"):
+    """Where a transcript is kept. Whereby REST API reference, `POST /meetings`, `liveTranscription.destination`.
+
+    Attributes:
+        provider: `whereby`, or `s3` for a bucket of yours.
+        authentication_type: `accessKey` (with `bucket`, `region`, `access_key_id` and `access_key_secret`) or
+            `roleBased` (with `bucket` and `oidc_role_arn`).
+        bucket: The bucket's name, perhaps with a folder: `my-bucket/transcriptions`.
+        access_key_id: The S3 access key id. Secret.
+        access_key_secret: The S3 access key secret. Secret.
+        region: The bucket's region.
+        oidc_role_arn: The role that Whereby takes on.
+    """
+
+    _secrets: ClassVar[frozenset[str]] = frozenset({"access_key_id", "access_key_secret"})
+
+    provider: StorageProvider | UnsetType = UNSET
+    authentication_type: AuthenticationType | UnsetType = UNSET
+    bucket: str | UnsetType = UNSET
+    access_key_id: str | UnsetType = UNSET
+    access_key_secret: str | UnsetType = UNSET
+    region: str | UnsetType = UNSET
+    oidc_role_arn: str | UnsetType = UNSET
+
+
+class LiveTranscriptionOptions(Model, frozen=True, kw_only=True, rename="camel"):
+    """How a meeting is transcribed while it runs. Whereby REST API reference, `POST /meetings`, `liveTranscription`.
+
+    Attributes:
+        destination: Where the transcript goes; `None` takes the organisation's setting.
+        start_trigger: `none`, `manual`, `automatic`, `automatic-2nd-participant`; `None` takes the organisation's
+            setting.
+        language: What is spoken, one of `LANGUAGES`; `None` takes the organisation's setting. It cannot be changed
+            later.
+        live_captions: Are captions offered to all participants?
+    """
+
+    _secrets: ClassVar[frozenset[str]] = frozenset({"destination"})
+
+    destination: LiveTranscriptionDestination | UnsetType | None = UNSET
+    start_trigger: LiveTranscriptionStartTrigger | UnsetType | None = UNSET
+    language: str | UnsetType | None = UNSET
+    live_captions: bool | UnsetType = UNSET

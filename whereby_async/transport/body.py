@@ -1,7 +1,7 @@
-"""An answer's body while it comes in: bounded in what arrives and in what it decodes to, and silent in tracebacks.
+"""An answer's body while it comes in: its size is bounded, as it arrives and decoded, and no traceback shows it.
 
-aiohttp's own decompression is not used: how far it bounds a small body that swells to gigabytes depends on its version, and
-a gzip stream that was cut short passes for a whole one there.
+aiohttp's own decompression is not used: how far it bounds a small body that decodes to gigabytes depends on its
+version, and it takes a gzip stream that was cut short for a whole one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zlib import _Decompress  # pyright: ignore[reportPrivateUsage] - the type has no public name
 
 _STEP: Final = 256 * 1024
-"""Bytes that are inflated in one go; the loop's other tasks run in between."""
+"""Bytes that are decompressed in one go; other tasks run in between."""
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _CODINGS: Final = {"gzip", "x-gzip", "deflate"}
 
@@ -80,7 +80,7 @@ class Body:
                 decoded = SilentBytes(inflating.decompress(piece, _STEP))
             except zlib.error:
                 decoded = None
-            if decoded is None or inflating.unused_data:  # behind the end of a stream there is nothing
+            if decoded is None or inflating.unused_data:  # nothing may follow the end of a stream
                 raise aiohttp.ClientPayloadError
             self._keep(decoded)
             piece = SilentBytes(inflating.unconsumed_tail)

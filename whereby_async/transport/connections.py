@@ -1,9 +1,4 @@
-"""The connections of one event loop: its aiohttp sessions, the gate before them, and what ends them with their loop.
-
-Together with the modules beside it this is all that touches aiohttp.
-
-How far an attempt got (`Exchange.left`) decides whether its points and the call itself may be spent again, so it has to be
-known exactly: a connector of our own notes the moment in which a connection is handed over.
+"""The connections of one event loop: its aiohttp sessions, the slots before them, and what ends them with their loop.
 
 Nothing of aiohttp's is chained to our errors: its frames hold header and body bytes, and some of its messages repeat
 headers.
@@ -14,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp.hdrs import CONTENT_ENCODING
 
-from ..errors import ClientClosedError, ResponseDecodeError
+from ..errors import ResponseDecodeError
 from ..redaction import SilentBytes
+from .aiohttp_session import Sessions
 from .body import Body
-from .connector import sending
 from .deadlines import Deadlines
-from .exchange import SUCCESS, Answer, Exchange
-from .failures import FAILURES, failure_of
-from .gate import Gate
-from .sessions import InjectedSession, OwnSession, Sessions
+from .exchange import FAILURES, SUCCESS, Answer
+from .slots import ConnectionSlots
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -34,16 +27,26 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from ..redaction import Secret
+    from .exchange import Exchange
     from .proxies import ProxyChoice
 
-_OK = 200
-_KEPT_OF_OVERSIZED = 4096
+_OK: Final = 200
+_KEPT_OF_OVERSIZED: Final = 4096
 
 _closing: set[asyncio.Task[None]] = set()
 
 
 class Connections:
-    """One loop's share of the pool."""
+    """One loop's share of the pool.
+
+    Attributes:
+        loop: The loop.
+        slots: The connection slots of calls.
+        download_slots: Those of downloads.
+        closed: The sessions are closed, or will be at once.
+        ended: Done when the sessions are closed.
+    """
 
     def __init__(  # noqa: PLR0913 - what a pool is made of
         self,
@@ -58,30 +61,18 @@ class Connections:
         max_body: int,
     ) -> None:
         self.loop = loop
-        self.gate: Gate = Gate(slots, loop)
-        self.downloads: Gate = Gate(downloads, loop)
+        self.slots: ConnectionSlots = ConnectionSlots(slots, loop)
+        self.download_slots: ConnectionSlots = ConnectionSlots(downloads, loop)
         self.closed: bool = False
-        self._deadlines: dict[float, Deadlines] = {}
-        self._max_body = max_body
-        self.sessions: Sessions = (
-            OwnSession(proxies, ssl, keepalive)
-            if injected is None
-            else InjectedSession(injected, proxies, ssl, keepalive)
-        )
-        self._ask = self.sessions.ask
-        self._answering: set[aiohttp.ClientResponse] = set()
-        self.fetching: set[aiohttp.ClientResponse] = set()
-        self._lifetime = self._live()
         self.ended: Future[None] = Future()
-
-    def _deadlines_of(self, seconds: float) -> Deadlines:
-        """Those of the attempts that may take so long; of times that nobody uses any more none are kept."""
-        self._deadlines = {kept: each for kept, each in self._deadlines.items() if not each.idle}
-        new = self._deadlines[seconds] = Deadlines(self.loop, seconds)
-        return new
+        self._max_body = max_body
+        self._sessions = Sessions(injected, proxies, ssl, keepalive)
+        self._deadlines: dict[float, Deadlines] = {}
+        self._reading: set[aiohttp.ClientResponse] = set()
+        self._lifetime = self._live()
 
     async def open(self) -> None:
-        """Tie the session's end to its loop's: asyncio and uvloop finish every async generator before a loop is closed."""
+        """Tie the end of the sessions to the loop's, which finishes all async generators before it closes."""
         await anext(self._lifetime)
 
     async def _live(self) -> AsyncGenerator[None, None]:
@@ -89,27 +80,18 @@ class Connections:
             yield
         finally:
             try:
-                await self._close_session()
+                await self._close_sessions()
             finally:
                 self.ended.set_result(None)
 
     async def send(self, exchange: Exchange) -> Answer:
-        """One attempt, from the gate to the last byte.
-
-        Raises:
-            APIConnectionError: No answer.
-            APITimeoutError: None in time.
-            ClientClosedError: The pool was closed while the call stood at the gate.
-            ConfigurationError: The injected session is closed.
-            ResponseDecodeError: The body is larger than `max_body`.
-        """
-        if not self.gate.try_enter():
-            await self.gate.enter(exchange.priority)
-        sending.set(exchange)
-        deadlines = self._deadlines.get(exchange.timeout) or self._deadlines_of(exchange.timeout)
+        """One attempt, from its slot to the last byte; `SessionPool.send` says what it raises."""
+        if not self.slots.try_take():
+            await self.slots.take(exchange.priority)
+        deadlines = self._deadlines.get(exchange.timeout) or self._new_deadlines(exchange.timeout)
         deadlines.begin(exchange)
         try:
-            response = await self._ask(exchange)
+            response = await self._sessions.ask(exchange)
             content = response.content
             if content.is_eof() and CONTENT_ENCODING not in response.headers and response.status >= _OK:
                 # The common case: all of it has come already.
@@ -119,23 +101,30 @@ class Connections:
                 exchange.heard = response.status, response.headers
                 return self._oversized(response, exchange, body)
             exchange.heard = response.status, response.headers
-            return await self._answer(response, exchange, deadlines)
+            return await self._read(response, exchange, deadlines)
         except FAILURES as error:
-            failure = failure_of(error, exchange, closed=self.closed)
+            failure = exchange.failure(error, closed=self.closed)
         except asyncio.CancelledError:
             if not deadlines.over(exchange):
                 raise
-            failure = failure_of(TimeoutError(), exchange, closed=self.closed)
+            failure = exchange.failure(TimeoutError(), closed=self.closed)
         finally:
             deadlines.end(exchange)
-            self.gate.leave()
+            self.slots.give_back()
         # Outside of the except block: an error raised inside would carry aiohttp's frames along as its context.
         raise failure
 
-    async def _answer(self, response: aiohttp.ClientResponse, exchange: Exchange, deadlines: Deadlines) -> Answer:
-        """The answer with its body. A refusal stands by its status alone: of its body, what came will do."""
+    def _new_deadlines(self, seconds: float) -> Deadlines:
+        """Deadlines for attempts with another timeout; those that no attempt uses any more are dropped."""
+        self._deadlines = {kept: each for kept, each in self._deadlines.items() if not each.idle}
+        new = self._deadlines[seconds] = Deadlines(self.loop, seconds)
+        return new
+
+    async def _read(self, response: aiohttp.ClientResponse, exchange: Exchange, deadlines: Deadlines) -> Answer:
+        """The answer with its body. A refusal stands by its status alone: as much of its body as came will do."""
         body = Body(self._max_body)
-        self._answering.add(response)
+        if self._sessions.own:
+            self._reading.add(response)
         try:
             await body.read(response)
         except (*FAILURES, asyncio.CancelledError) as error:
@@ -143,7 +132,7 @@ class Connections:
             if cancelled or response.status in SUCCESS:
                 raise
         finally:
-            self._answering.discard(response)
+            self._reading.discard(response)
             if not body.whole or response.status < _OK:  # an upgraded connection is never given back by itself
                 response.close()
         content = body.joined()
@@ -152,7 +141,7 @@ class Connections:
         return self._oversized(response, exchange, content)
 
     def _oversized(self, response: aiohttp.ClientResponse, exchange: Exchange, content: SilentBytes) -> Answer:
-        """A refusal whose body is too large keeps its beginning; a result can not be had."""
+        """A refusal whose body is too large keeps the beginning of it; a result raises."""
         content = SilentBytes(content[:_KEPT_OF_OVERSIZED])
         if response.status not in SUCCESS:
             return Answer(response.status, response.headers, content)
@@ -160,16 +149,27 @@ class Connections:
         msg = f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
         raise ResponseDecodeError(msg, body=content, operation=operation)
 
+    async def fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """The head of the answer to a GET of a file. `drop` it; closing the pool closes it too."""
+        response = await self._sessions.fetch(url, headers)
+        self._reading.add(response)
+        return response
+
+    def drop(self, response: aiohttp.ClientResponse) -> None:
+        """Close a response of `fetch`; its connection too, if its body was not read to the end."""
+        self._reading.discard(response)
+        response.close()
+
     async def aclose(self) -> None:
-        """Send the waiting away, close the session and its connections; calls under way fail with `APIConnectionError`."""
+        """Close the sessions: calls that wait raise `ClientClosedError`, those on the wire `APIConnectionError`."""
         self.closed = True
-        self.gate.fail_waiting(ClientClosedError, "the client was closed before the call was sent")
-        self.downloads.fail_waiting(ClientClosedError, "the client was closed before the download began")
+        self.slots.close("the client was closed before the call was sent")
+        self.download_slots.close("the client was closed before the download began")
         with contextlib.suppress(RuntimeError):  # the loop's own end is closing it already
             await self._lifetime.aclose()
 
     def ask_to_close(self) -> bool:
-        """Have the loop close its session, from any thread; `ended` tells when. `False` if the loop is closed already."""
+        """Have the loop close its sessions, from any thread, or return `False` if the loop is closed already."""
         try:
             self.loop.call_soon_threadsafe(self._start_closing)
         except RuntimeError:
@@ -184,15 +184,14 @@ class Connections:
             task.add_done_callback(_closing.discard)
 
     def let_go(self) -> None:
-        """Forget the session without touching a socket: its loop is closed, or it is a parent process's."""
+        """Forget the sessions without touching a socket: their loop is closed, or it is a parent process's."""
         self.closed = True
-        self.sessions.let_go()
+        self._sessions.let_go()
 
-    async def _close_session(self) -> None:
+    async def _close_sessions(self) -> None:
         self.closed = True
         for deadlines in self._deadlines.values():
-            deadlines.forget()
-        under_way = self.fetching | self._answering if self.sessions.own else self.fetching
-        for response in list(under_way):
-            response.close()  # who reads a body does not hear of the session's closing, and would wait for the timeout
-        await self.sessions.aclose()
+            deadlines.close()
+        for response in list(self._reading):
+            response.close()  # else its reader would not notice that the session closes, and would wait for the timeout
+        await self._sessions.aclose()

@@ -1,11 +1,11 @@
-"""`Deadlines`: when the attempts that are on the wire in one event loop are over, all by one timer.
+"""When the attempts on the wire in one event loop are over, all by one timer.
 
-Attempts nearly always have the same time, so those that began first are over first: a dictionary, in the order in which it
-was filled, is the queue, and an attempt that ends takes itself out. A timer for each, as aiohttp sets one for a timeout of
-its own, costs several times as much.
+Attempts of one object have the same timeout, so those that began first are over first: a dictionary, in the order in
+which it was filled, is the queue, and an attempt that ends takes itself out. A timer for each attempt, as aiohttp sets
+one, costs several times as much.
 
-An attempt whose time is over is cancelled, and where it began that cancellation is turned into a timeout; a cancel by
-anybody else at the same moment wins.
+An attempt whose time is over is cancelled, and where it began that cancellation is turned into a timeout. If somebody
+else cancels it at the same moment, their cancellation wins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """The attempts under way in one loop that may take equally long."""
+    """The attempts under way in one loop that have the same timeout."""
 
     __slots__ = ("_loop", "_seconds", "_timer", "_under_way")
 
@@ -34,38 +34,38 @@ class Deadlines:
         return not self._under_way and self._timer is None
 
     def begin(self, exchange: Exchange) -> None:
-        """Its time runs from now on."""
+        """The time of an attempt runs from now on."""
         over_at = self._loop.time() + self._seconds
         task = asyncio.current_task()
         self._under_way[exchange] = over_at, task, task.cancelling() if task else 0
         if self._timer is None:
-            self._timer = self._loop.call_at(over_at, self._look)
+            self._timer = self._loop.call_at(over_at, self._check)
 
     def end(self, exchange: Exchange) -> None:
-        """It is over, one way or another."""
+        """An attempt is over, one way or another."""
         del self._under_way[exchange]
 
     def over(self, exchange: Exchange) -> bool:
-        """Whether it was its time that has just cancelled an attempt, and nobody else besides."""
+        """Whether an attempt was just cancelled because its time is over, and by nobody else besides."""
         over_at, task, cancelling = self._under_way[exchange]
         if task is not None and exchange.late:
             self._under_way[exchange] = over_at, None, cancelling
             exchange.late = task.uncancel() <= cancelling
         return exchange.late
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         now = self._loop.time()
         for exchange, (over_at, task, _) in self._under_way.items():
             if over_at > now:
-                self._timer = self._loop.call_at(over_at, self._look)
+                self._timer = self._loop.call_at(over_at, self._check)
                 return
             if task is not None and not exchange.late:
                 exchange.late = True
                 task.cancel()
 
-    def forget(self) -> None:
-        """The loop's connections are closed: let the timer go."""
+    def close(self) -> None:
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

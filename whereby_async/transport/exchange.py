@@ -1,9 +1,18 @@
-"""One attempt on the wire (`Exchange`) and what came back (`Answer`). Both keep their bodies and keys out of every repr."""
+"""One attempt on the wire (`Exchange`), the server's answer (`Answer`), and what an attempt that failed is raised as.
+
+The bodies and keys of both show in no repr. Nothing of aiohttp's is kept in an error: its texts repeat URLs and
+headers.
+"""
 
 from __future__ import annotations
 
+import os
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
+
+from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
 from ..redaction import SilentBytes
 
 if TYPE_CHECKING:
@@ -13,9 +22,28 @@ if TYPE_CHECKING:
 
     from ..operation import Request
 
-
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
+
+FAILURES: Final = (
+    aiohttp.ClientError,
+    aiohttp.http.HttpProcessingError,
+    TimeoutError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+)
+"""All that aiohttp, a socket or TLS raise when an attempt fails; uvloop reports a closed transport as RuntimeError."""
+
+_REASONS: Final = {
+    "ServerDisconnectedError": "the server closed the connection without an answer",
+    "ClientPayloadError": "the answer broke off or its encoding is wrong",
+    "ClientResponseError": "the answer is no valid HTTP",
+    "ClientConnectionResetError": "the connection was reset",
+    "ClientHttpProxyError": "the proxy refused",
+    "ClientOSError": "the connection broke while the request was sent",
+}
 
 
 class Exchange:
@@ -26,10 +54,10 @@ class Exchange:
         url: The whole URL, encoded; it is not quoted again.
         headers: Headers, the bearer among them as a `Secret`.
         timeout: Seconds from the connection slot to the last byte.
-        priority: The lane at the gate, 0 first.
+        priority: Who gets a connection slot first, 0 before all others.
         late: Its time was over before it was done.
-        left: The request may have reached the server: set when a connection is at hand and sending starts.
-        heard: Status and headers of the answer, once they are there; its body may be still to come, or never come whole.
+        left: The request may have reached the server: set when it has a connection, before sending starts.
+        heard: Status and headers of the answer, once they are there, even if its body never comes whole.
         wire: The headers as they go on the wire.
     """
 
@@ -51,6 +79,25 @@ class Exchange:
     def __repr__(self) -> str:
         return f"<exchange {self.request.operation.name}>"
 
+    def failure(self, error: Exception, *, closed: bool) -> WherebyError:
+        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made.
+
+        Args:
+            error: What aiohttp or the system raised.
+            closed: Whether the pool was closed meanwhile.
+        """
+        name = self.request.operation.name
+        if isinstance(error, aiohttp.ClientConnectorError):
+            self.left = False
+        if closed and not self.left:
+            return ClientClosedError(f"{name}: the client was closed before the call was sent")
+        known = "the server may have acted on it" if self.left else "nothing was sent"
+        if isinstance(error, TimeoutError):
+            msg = f"{name}: no answer within timeout={self.timeout:g} s ({known})"
+            return APITimeoutError(msg, operation=name, may_have_happened=self.left)
+        msg = f"{name}: connection failed ({reason_of(error)}; {known})"
+        return APIConnectionError(msg, operation=name, may_have_happened=self.left)
+
 
 class Answer:
     """A raw answer, as the server sent it.
@@ -70,3 +117,27 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"Answer(status={self.status}, body={self.body!r})"
+
+
+sending: Final[ContextVar[Exchange | None]] = ContextVar("whereby_async_sending", default=None)
+"""The attempt of a call that the running task sends; `None` for a download."""
+
+
+def reason_of(error: Exception) -> str:
+    """The kind of error with its reason for a person: the system's or TLS's own words, else ours for aiohttp's kinds.
+
+    The error's own text is never repeated, since it may hold a URL or a header.
+    """
+    cause, kind = error, type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # its `os_error` raises in some versions
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    reason: str | None = None
+    if not isinstance(cause, aiohttp.ClientError):
+        reason = cause.strerror if isinstance(cause, OSError) else None
+    elif isinstance(cause, OSError) and cause.errno:
+        reason = os.strerror(cause.errno)
+    else:
+        reason = _REASONS.get(type(cause).__name__)
+    return f"{kind}: {reason}" if reason else kind

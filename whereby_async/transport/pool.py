@@ -1,22 +1,23 @@
-"""`SessionPool`: the way to the network. One aiohttp session per event loop, behind a fair gate.
+"""`SessionPool`: one aiohttp session for each event loop, and a fixed number of connection slots before it.
 
-A call takes its points first, then a slot of the gate; the gate has as many slots as the pool has connections, so nobody
-waits inside aiohttp, and the attempt's clock starts at the slot.
+A call takes its points first, then a slot. There are as many slots as connections, so nobody waits inside aiohttp, and
+the time of an attempt starts at its slot.
 
-Threads, loops, forks: a pool is bound to no loop. Each loop that uses it gets a session of its own, which closes with that
-loop. A forked child lets the parent's sessions go without closing a socket (to close one would end the parent's connection,
-or take it out of a selector that both share) and starts cold.
+A pool is bound to no loop. Each loop that uses it, in whatever thread, gets a session of its own, which closes with
+that loop. A forked child lets the parent's sessions go without closing a socket (to close one would end the parent's
+connection, or take it out of a selector that both share) and begins with none.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ClientClosedError, ConfigurationError
 from ..redaction import as_secret, shown
@@ -26,16 +27,13 @@ from .storage import Storage
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Coroutine
 
     import aiohttp
 
     from .exchange import Answer, Exchange
 
-_MAX_BODY = 64 * 1024 * 1024
-_KEEPALIVE = 4.0
-_GLANCE = 0.005
-_PATIENCE = 5.0
+_CLOSING_CHECK: Final = 0.005
+_CLOSING_LIMIT: Final = 5.0
 """Seconds that `aclose` waits for loops in other threads to close their sessions."""
 
 
@@ -43,23 +41,24 @@ class SessionPool:
     """Connections for one or several clients.
 
     Args:
-        connections: Calls on the wire at once, per event loop; the others wait their turn, by lane and in order.
+        connections: Calls on the wire at once, per event loop; the others wait their turn, by priority and in order.
         downloads: Files downloaded at once, per event loop, beside the calls; further ones wait their turn likewise.
-        session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is never
-            closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller than
-            `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies or auth.
+        session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is
+            never closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller
+            than `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies
+            or auth.
         proxy: URL of an HTTP proxy, `http://user:password@host:port`.
         ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
         trust_env: Take proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
-        keepalive: Seconds that an idle connection is kept. Shorter than the server's own limit (5 s is a common one), since
-            a call that meets a connection which is being closed may have to be repeated, and a create may not be.
+        keepalive: Seconds that an idle connection is kept. Shorter than the server's own limit (5 s is a common one),
+            since a call that meets a connection which is being closed may have to be repeated, and a create may not be.
         max_body: The largest body in bytes, decompressed, that an answer may have.
 
     Raises:
         ConfigurationError: An option is out of range.
     """
 
-    def __init__(  # noqa: PLR0913 - options, all but none of them keywords
+    def __init__(  # noqa: PLR0913 - options, all of them keywords
         self,
         *,
         connections: int = 100,
@@ -68,44 +67,44 @@ class SessionPool:
         proxy: str | None = None,
         ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint | None = None,
         trust_env: bool = False,
-        keepalive: float = _KEEPALIVE,
-        max_body: int = _MAX_BODY,
+        keepalive: float = 4.0,
+        max_body: int = 64 * 1024 * 1024,
     ) -> None:
         proxy = as_secret(proxy)
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}  # first, since `__repr__` reads it
+        self._connections = connections
+        self._closed = False
         if session is not None and not hasattr(session, "request"):
-            msg = f"SessionPool(session={shown(session)}): pass an aiohttp.ClientSession, or nothing for sessions of its own"
-            raise ConfigurationError(msg)
+            advice = "pass an aiohttp.ClientSession, or nothing for sessions of its own"
+            raise ConfigurationError(f"SessionPool(session={shown(session)}): {advice}")
         for name, value, least in (
             ("connections", connections, 1),
             ("downloads", downloads, 1),
             ("keepalive", keepalive, 0),
             ("max_body", max_body, 1),
         ):
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not math.isfinite(value)
-                or value < least
-            ):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value < least:
                 msg = f"SessionPool({name}={value!r}): pass a number from {least}"
                 raise ConfigurationError(msg)
-        self._slots = int(connections)
-        self._downloads = int(downloads)
         self._injected = session
-        self._proxies = ProxyChoice(proxy, trust_env=trust_env)
-        self._ssl = True if ssl is None else ssl
-        self._keepalive = keepalive
-        self._max_body = int(max_body)
-        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
+        self._new_connections = functools.partial(
+            Connections,
+            slots=int(connections),
+            downloads=int(downloads),
+            injected=session,
+            proxies=ProxyChoice(proxy, trust_env=trust_env),
+            ssl=True if ssl is None else ssl,
+            keepalive=keepalive,
+            max_body=int(max_body),
+        )
         self._lock = threading.Lock()
-        self._closed = False
         self._label = "SessionPool"
         _pools.add(self)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_by_loop"):
-            return "<SessionPool, not made>"
-        return f"<SessionPool connections={self._slots} loops={len(self._by_loop)}{' closed' if self._closed else ''}>"
+        closed = " closed" if self._closed else ""
+        return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{closed}>"
 
     @property
     def closed(self) -> bool:
@@ -115,45 +114,41 @@ class SessionPool:
     @property
     def in_use(self) -> int:
         """Connections in use, over all loops; those of downloads too."""
-        return sum(each.gate.inside + each.downloads.inside for each in list(self._by_loop.values()))
+        return sum(each.slots.in_use + each.download_slots.in_use for each in list(self._by_loop.values()))
 
     @property
     def waiting(self) -> int:
         """Calls that have their points and wait for a connection, and downloads that wait for one, over all loops."""
-        return sum(each.gate.waiting + each.downloads.waiting for each in list(self._by_loop.values()))
+        return sum(each.slots.waiting + each.download_slots.waiting for each in list(self._by_loop.values()))
 
     def name_after(self, owner: str) -> None:
-        """Whom the warning names if the pool is dropped with open sessions."""
+        """Set whom the warning names if the pool is dropped with open sessions."""
         self._label = owner
 
-    def send(self, exchange: Exchange) -> Coroutine[Any, Any, Answer]:
+    async def send(self, exchange: Exchange) -> Answer:
         """Send one attempt and read its answer whole. Its status may be any; nothing is followed, repeated or decoded.
 
         Args:
-            exchange: The attempt. Its `left` tells afterwards, whatever happened, whether it may have reached the server.
+            exchange: The attempt. Its `left` shows afterwards whether it may have reached the server.
 
         Raises:
-            APIConnectionError: No answer.
-            APITimeoutError: None within its `timeout`.
+            APIConnectionError: No answer came.
+            APITimeoutError: None came within its `timeout`.
             ClientClosedError: The pool is closed.
             ConfigurationError: An injected session is used in a second loop.
             ResponseDecodeError: The answer is larger than `max_body`.
         """
         connections = self._by_loop.get(asyncio.get_running_loop())
         if connections is None or connections.closed:
-            return self._open_and_send(exchange)
-        return connections.send(exchange)
-
-    async def _open_and_send(self, exchange: Exchange) -> Answer:
-        connections = await self._open()
+            connections = await self._open()
         return await connections.send(exchange)
 
     async def storage(self, operation: str, priority: int) -> Storage:
-        """The way to files behind access links, for one download; `leave` it when done. Waits for its turn, by lane.
+        """Wait for a slot for one download, and return the way to files behind access links; `leave` it when done.
 
         Args:
             operation: What errors call it, such as `recordings.download`.
-            priority: The lane.
+            priority: Who gets a slot first, 0 before all others.
 
         Raises:
             ClientClosedError: The pool is closed.
@@ -162,8 +157,8 @@ class SessionPool:
         connections = self._by_loop.get(asyncio.get_running_loop())
         if connections is None or connections.closed:
             connections = await self._open()
-        if not connections.downloads.try_enter():
-            await connections.downloads.enter(priority)
+        if not connections.download_slots.try_take():
+            await connections.download_slots.take(priority)
         return Storage(connections, operation)
 
     async def _open(self) -> Connections:
@@ -172,66 +167,54 @@ class SessionPool:
             if self._closed:
                 msg = "this client (or its SessionPool) is closed: create a new one, or call inside its `async with`"
                 raise ClientClosedError(msg)
-            self._drop_dead_loops()
+            for other, dead in list(self._by_loop.items()):
+                if other.is_closed() or dead.closed:
+                    dead.let_go()
+                    del self._by_loop[other]
             if (opened := self._by_loop.get(loop)) is not None:
                 return opened
             if self._injected is not None and self._by_loop:
-                msg = "an injected aiohttp.ClientSession serves one event loop only: use a SessionPool without session= here"
-                raise ConfigurationError(msg)
-            connections = Connections(
-                loop,
-                slots=self._slots,
-                downloads=self._downloads,
-                injected=self._injected,
-                proxies=self._proxies,
-                ssl=self._ssl,
-                keepalive=self._keepalive,
-                max_body=self._max_body,
-            )
-            self._by_loop[loop] = connections
+                what = "an injected aiohttp.ClientSession serves one event loop only"
+                raise ConfigurationError(f"{what}: use a SessionPool without session= here")
+            connections = self._by_loop[loop] = self._new_connections(loop)
         await connections.open()
         return connections
 
-    def _drop_dead_loops(self) -> None:
-        for loop, connections in list(self._by_loop.items()):
-            if loop.is_closed() or connections.closed:
-                connections.let_go()
-                del self._by_loop[loop]
-
     async def aclose(self) -> None:
-        """Close the sessions of all loops, each on its own loop. Calls that wait for a slot get `ClientClosedError`; calls
-        on the wire fail with `APIConnectionError`. An injected session stays open. A second call does nothing. Where no asyncio
-        loop runs, as under trio, it only asks the others' loops to close theirs.
+        """Close the sessions of all loops, each on its own loop. An injected session stays open.
+
+        Calls that wait for a slot get `ClientClosedError`; calls on the wire fail with `APIConnectionError`. A second
+        call does nothing. Where no asyncio loop runs, as under trio, the other loops are only asked to close theirs.
         """
         here = asyncio._get_running_loop()  # noqa: SLF001 - documented, and does not raise
         with self._lock:
             self._closed = True
             opened = list(self._by_loop.values())
             self._by_loop = {}
-        elsewhere: list[Connections] = []
+        closing: list[Connections] = []
         for connections in opened:
             if connections.loop is here:
                 await connections.aclose()
             elif connections.loop.is_closed():
                 connections.let_go()
             elif connections.ask_to_close():
-                elsewhere.append(connections)
+                closing.append(connections)
         if here is None:
             return
-        # Not for ever: a loop that is blocked, or stands still, closes its session when it runs again.
-        patient_until = here.time() + _PATIENCE
-        while elsewhere and here.time() < patient_until:
-            elsewhere = [each for each in elsewhere if each.loop.is_running() and not each.ended.done()]
-            await asyncio.sleep(_GLANCE)
+        # Not for ever: a loop that is blocked, or does not run, closes its session when it runs again.
+        end = here.time() + _CLOSING_LIMIT
+        while closing and here.time() < end:
+            closing = [each for each in closing if each.loop.is_running() and not each.ended.done()]
+            await asyncio.sleep(_CLOSING_CHECK)
 
     def __del__(self) -> None:
-        """Dropped without `aclose`: say so once if sessions are open, and let their loops close them."""
+        """Warn once if the pool is dropped with open sessions, and let their loops close them."""
         left_open = False
         for loop, connections in getattr(self, "_by_loop", {}).items():
             if connections.closed or loop.is_closed():
                 connections.let_go()
                 continue
-            left_open = left_open or self._injected is None
+            left_open = self._injected is None
             connections.ask_to_close()
         if left_open:
             warnings.warn(
@@ -241,8 +224,8 @@ class SessionPool:
                 stacklevel=2,
             )
 
-    def _start_cold(self) -> None:
-        """In a forked child: keep the parent's sessions from being collected, and have none."""
+    def _reset(self) -> None:
+        """Begin without sessions, in a forked child; the parent's are kept from being collected."""
         self._lock = threading.Lock()
         for connections in self._by_loop.values():
             _inherited.append(connections)
@@ -256,7 +239,7 @@ _inherited: list[Connections] = []
 
 def _after_fork_in_child() -> None:
     for pool in list(_pools):
-        pool._start_cold()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - same module
+        pool._reset()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - same module
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows

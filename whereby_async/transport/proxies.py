@@ -1,10 +1,8 @@
 """Which proxy a URL goes through: the one that was given, or the environment's when that was asked for.
 
-Only https goes through one, in a tunnel that the proxy cannot look into. Plain http is allowed to this machine alone, and
-would hand the bearer to the proxy.
-
-aiohttp's own `trust_env` is not used: it looks the proxy up in a thread for each call, and it reads `.netrc`, whose entry
-for the API's host would collide with the bearer.
+Only https goes through a proxy, in a tunnel that it cannot look into. Plain http is allowed to this machine alone, and
+would hand the bearer to the proxy. aiohttp's own `trust_env` is not used: it looks the proxy up in a thread for each
+call, and it reads `.netrc`, whose entry for the API's host would collide with the bearer.
 """
 
 from __future__ import annotations
@@ -65,16 +63,11 @@ class ProxyChoice:
         self._trust_env = trust_env
         self._known: dict[str, Proxy | None] = {}
 
-    @property
-    def any(self) -> bool:
-        """Whether there may be a proxy at all."""
-        return self._fixed is not None or self._trust_env
-
     def __call__(self, url: str) -> Proxy | None:
         """The proxy for `url`; the environment is asked once for each host."""
-        if not self.any or not url.startswith("https:"):
+        if not url.startswith("https:"):
             return None
-        if self._fixed is not None:
+        if self._fixed is not None or not self._trust_env:
             return self._fixed
         location = urlsplit(url).netloc
         if location not in self._known:

@@ -1,9 +1,8 @@
 """The files behind access links: one plain GET at a time, its body read in pieces.
 
-The storage is not the API. Whoever holds the link may read the file, so the bearer never goes there, and the link shows
-nowhere: not in an error, not in a repr, not in the frames of a traceback (aiohttp's objects show it in theirs, so they are kept
-out of ours, and a cancel leaves aiohttp's frames behind too). There is no limit on the time that a download takes, only on the
-time without a byte.
+The storage is not the API. Whoever holds the link may read the file. So the bearer never goes there, and the link shows
+in no error, no repr and no frame of a traceback: aiohttp's objects show it in theirs, so their frames are cut off, also
+from a cancellation. The time that a download takes is not limited, only the time without a byte.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from ..configuration import is_loopback
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError
 from ..redaction import Secret, SilentBytes
-from .failures import FAILURES, told
+from .exchange import FAILURES, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,36 +26,24 @@ if TYPE_CHECKING:
     from ..errors import WherebyError
     from .connections import Connections
 
-BUFFER: Final = 256 * 1024
-"""Bytes that wait in memory for each download, at most twice as many."""
-
-_MOST_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.]{1,60})\s*</Code>")
-_READ_OF_A_REFUSAL = 4096
-
-
-class Departure:
-    """What the connector notes on that a request is about to leave; nobody asks for it."""
-
-    __slots__ = ("left",)
-
-    def __init__(self) -> None:
-        self.left: bool = False
+_MOST_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_CODE: Final = re.compile(rb"<Code>\s*([A-Za-z0-9_.]{1,60})\s*</Code>")
+_READ_OF_A_REFUSAL: Final = 4096
 
 
 class Storage:
     """A slot for one download, until `leave`."""
 
-    __slots__ = ("_connections", "operation")
+    __slots__ = ("_operation", "connections")
 
     def __init__(self, connections: Connections, operation: str) -> None:
-        self._connections = connections
-        self.operation: str = operation
+        self.connections: Connections = connections
+        self._operation = operation
 
     def leave(self) -> None:
         """Give the slot back, once."""
-        self._connections.downloads.leave()
+        self.connections.download_slots.give_back()
 
     async def get(self, link: Secret, headers: dict[str, str], *, stall: float) -> StorageAnswer:
         """The head of the storage's answer, whatever its status; redirects are followed.
@@ -67,48 +54,40 @@ class Storage:
             stall: Seconds until the head has to be there, and later each next piece of the body.
 
         Raises:
-            APIConnectionError: No answer.
-            APITimeoutError: None in time.
-            ResponseDecodeError: The link, or where it leads, is no URL that one may go to.
+            APIConnectionError: No answer came.
+            APITimeoutError: None came in time.
+            ResponseDecodeError: The link, or a redirect, is no URL that may be used.
         """
         try:
             async with asyncio.timeout(stall):
                 return await self._follow(link, headers, stall)
         except FAILURES as error:
-            failure = self.failure_of(error, stall)
+            failure = self.failure(error, stall)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - the same error, without frames that show the link
         raise failure
 
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
-        url = checked_link(link, operation=self.operation)
+        url = checked_link(link, operation=self._operation)
         for _ in range(_MOST_REDIRECTS):
-            answer = StorageAnswer(self, await self._connections.sessions.fetch(url, headers), stall)
+            answer = StorageAnswer(self, await self.connections.fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()
             there = Secret(urljoin(url, answer.headers.get("Location", "")))
-            url = checked_link(there, operation=self.operation, after=url)
-        msg = f"{self.operation}: the storage redirects more than {_MOST_REDIRECTS} times"
-        raise ResponseDecodeError(msg, body=b"", operation=self.operation)
+            url = checked_link(there, operation=self._operation, after=url)
+        msg = f"{self._operation}: the storage redirects more than {_MOST_REDIRECTS} times"
+        raise ResponseDecodeError(msg, body=b"", operation=self._operation)
 
-    def failure_of(self, error: Exception, stall: float) -> WherebyError:
+    def failure(self, error: Exception, stall: float) -> WherebyError:
         """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
-        name = self.operation
-        if self._connections.closed:
+        name = self._operation
+        if self.connections.closed:
             return ClientClosedError(f"{name}: the client was closed while it downloaded")
         if isinstance(error, TimeoutError):
             msg = f"{name}: the storage sent nothing for stall_timeout={stall:g} s"
             return APITimeoutError(msg, operation=name)
-        return APIConnectionError(f"{name}: the storage failed ({told(error)})", operation=name)
-
-    def hold(self, response: aiohttp.ClientResponse) -> None:
-        """Have the response closed with the pool, should that come first."""
-        self._connections.fetching.add(response)
-
-    def let_go(self, response: aiohttp.ClientResponse) -> None:
-        """The response has ended."""
-        self._connections.fetching.discard(response)
+        return APIConnectionError(f"{name}: the storage failed ({reason_of(error)})", operation=name)
 
 
 class StorageAnswer:
@@ -128,7 +107,6 @@ class StorageAnswer:
         self._failure: WherebyError | None = None
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
-        storage.hold(response)
 
     def __repr__(self) -> str:
         return f"<storage answer {self.status}>"
@@ -146,35 +124,31 @@ class StorageAnswer:
             async with asyncio.timeout(self._stall):
                 return SilentBytes(await self._response.content.readany())
         except FAILURES as error:
-            failure = self._failure = self._storage.failure_of(error, self._stall)
+            failure = self._failure = self._storage.failure(error, self._stall)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - as above
-        if rescued := self._unread():
-            return rescued
+        # aiohttp keeps the bytes that came before a break and were not read yet, but raises in their place.
+        take = getattr(self._response.content, "_read_nowait", None)
+        if take is not None and (unread := SilentBytes(take(-1))):
+            return unread
         raise failure
 
-    def _unread(self) -> SilentBytes:
-        """Bytes that came before a break and were not read yet: aiohttp keeps them, but raises in their place."""
-        take = getattr(self._response.content, "_read_nowait", None)
-        return SilentBytes(take(-1) if take is not None else b"")
-
     async def error_code(self) -> str:
-        """The storage's word for a refusal, such as `AccessDenied`, or nothing. The rest of its body may hold secrets."""
+        """The storage's code of a refusal, such as `AccessDenied`, or nothing. The rest may hold secrets."""
         body = SilentBytes()
-        with contextlib.suppress(APIConnectionError):  # what came of it will do
+        with contextlib.suppress(APIConnectionError):  # as much of it as came will do
             while len(body) < _READ_OF_A_REFUSAL and (piece := await self.read()):
                 body = SilentBytes(body + piece[:_READ_OF_A_REFUSAL])
         found = _CODE.search(body)
         return found[1].decode() if found else ""
 
     def close(self) -> None:
-        """Let go of it: a connection whose body was not read to its end is closed."""
-        self._storage.let_go(self._response)
-        self._response.close()
+        """Close it, and its connection unless the body was read to the end."""
+        self._storage.connections.drop(self._response)
 
 
 def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
-    """The same URL: https, or http on this machine unless it comes after https; no user in it, which would be sent.
+    """The same URL: https, or http on this machine unless it comes after https; with no user, which would be sent.
 
     Args:
         url: An access link, or where one redirects to.
@@ -191,7 +165,7 @@ def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
 
 
 def _may_go_to(url: Secret, after: str) -> bool:
-    """Raises nothing, since its frame holds the link in pieces."""
+    """Never raises, since its frame holds the link in pieces."""
     if not url.isascii() or not url.isprintable() or " " in url:
         return False
     try:

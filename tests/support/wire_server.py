@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from typing import Self, TypeAlias
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 
@@ -64,21 +62,35 @@ class WireServer:
             writer.close()
 
 
-async def answer_each(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer every request with 200 and an empty object."""
-    while True:
-        await server.next_request(reader)
-        writer.write(OK)
-        await writer.drain()
+Script: TypeAlias = Callable[[WireServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def answering(answer: bytes) -> Callable[[WireServer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """A script that gives this answer to every request."""
+async def seen() -> None:
+    """Let the other side of a connection see what was written."""
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+def answering(*pieces: bytes, times: int = 10**9) -> Script:
+    """A script that gives this answer to so many requests of a connection, piece by piece, and then closes it."""
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
+        for _ in range(times):
             await server.next_request(reader)
-            writer.write(answer)
-            await writer.drain()
+            for number, piece in enumerate(pieces):
+                if number:
+                    await seen()
+                writer.write(piece)
+                await writer.drain()
 
     return script
+
+
+answer_each = answering(OK)
+"""A script that answers every request with 200 and an empty object."""
+
+
+async def silent(server: WireServer, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """A script that takes one request and says nothing until the client goes."""
+    await server.next_request(reader)
+    await reader.read()

@@ -1,26 +1,76 @@
-"""A storage that does as a test says, whatever the rules are: it answers each request with raw bytes, and keeps what it was sent."""
+"""A recording to download, and a storage that answers each request with raw bytes, whatever the rules are."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from transport.wire_server import WireServer, read_request
+from support.wire_server import WireServer, read_request
 
-from whereby_async.testing import Fault
+from whereby_async import Download, Progress, RetryPolicy, WherebyClient
+from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from pathlib import Path
 
-    from whereby_async.testing import FakeWhereby
+CONTENT = bytes(range(256)) * 40
 
 STALL = b"<stall>"
 """In an answer: what comes before is sent, and then nothing more."""
 
 
+class Film:
+    """A recording in a fake server, a client that retries without pause, and the path that the recording goes to."""
+
+    def __init__(self, fake: FakeWhereby, client: WherebyClient, directory: Path) -> None:
+        self.fake = fake
+        self.client = client
+        self.path = directory / "film.mp4"
+        self.part = directory / "film.mp4.part"
+        self.note = directory / "film.mp4.part.json"
+        self.recording: str = fake.add_recording(content=CONTENT)["recordingId"]
+
+    def hold(self, **options: Any) -> None:
+        """Have the recording hold something else than `CONTENT`."""
+        self.recording = self.fake.add_recording(**options)["recordingId"]
+
+    def fails(self, **fault: Any) -> None:
+        """Add a fault of the storage."""
+        self.fake.faults.add(Fault(operation="storage", **fault))
+
+    def view(self, attempts: int) -> WherebyClient:
+        """The client with another number of attempts."""
+        return self.client.with_options(retry=RetryPolicy(attempts=attempts, base=0.0))
+
+    async def download(
+        self,
+        destination: Any = None,
+        *,
+        client: WherebyClient | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        **options: Any,
+    ) -> Download:
+        """Download the recording, by default to the path."""
+        target = self.path if destination is None else destination
+        download = (client or self.client).recordings.download
+        return await download(self.recording, target, on_progress=on_progress, **options)
+
+    @property
+    def names(self) -> list[str]:
+        """What is in the directory."""
+        return sorted(each.name for each in self.path.parent.iterdir())
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations that the server was asked for, in order."""
+        return [request.operation for request in self.fake.requests]
+
+
 class OddStorage:
-    """Answers request after request as `answers` say, the last one again and again, and closes the connection after each.
+    """Answers request after request as `answers` say, the last one again and again, and closes the connection after
+    each.
 
     Each gets the request's headers, in lower case.
     """

@@ -1,4 +1,4 @@
-"""Answers come out the same however they come in: in one piece, which is read at once, or apart."""
+"""Bodies are the same however they arrive: in one piece, which is read at once, or apart."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import gzip
 from typing import TYPE_CHECKING
 
 import pytest
-from transport.attempts import attempt
-from transport.wire_server import WireServer, answering
+from support.attempts import attempt
+from support.wire_server import OK, WireServer, answering, seen
 
 from whereby_async.errors import APIConnectionError, ResponseDecodeError
 from whereby_async.transport import SessionPool
@@ -49,12 +49,6 @@ async def pool() -> AsyncIterator[SessionPool]:
     await pool.aclose()
 
 
-async def seen() -> None:
-    """Let the other side of a connection see what was written."""
-    for _ in range(6):
-        await asyncio.sleep(0)
-
-
 @pytest.mark.parametrize("framing", FRAMINGS)
 async def test_where_an_answer_is_cut_does_not_matter(pool: SessionPool, framing: str) -> None:
     """Cut at every byte, and not at all: the same status and body, and the connection serves the next call."""
@@ -63,12 +57,7 @@ async def test_where_an_answer_is_cut_does_not_matter(pool: SessionPool, framing
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for cut in cuts:
-            await server.next_request(reader)
-            writer.write(raw[:cut])
-            await writer.drain()
-            await seen()
-            writer.write(raw[cut:])
-            await writer.drain()
+            await answering(raw[:cut], raw[cut:], times=1)(server, reader, writer)
 
     async with WireServer(script) as server:
         for cut in cuts:
@@ -81,15 +70,9 @@ async def test_where_an_answer_is_cut_does_not_matter(pool: SessionPool, framing
 @pytest.mark.parametrize("apart", [False, True])
 async def test_a_body_that_ends_with_its_connection_is_whole(pool: SessionPool, version: bytes, *, apart: bool) -> None:
     """Its length was not told: the connection's end is the body's, and the next call takes another."""
-
-    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.next_request(reader)
-        writer.write(b"HTTP/%s 200 OK\r\n\r\n" % version)
-        if apart:
-            await seen()
-        writer.write(b'{"a": 1}')
-
-    async with WireServer(script) as server:
+    head, body = b"HTTP/%s 200 OK\r\n\r\n" % version, b'{"a": 1}'
+    pieces = (head, body) if apart else (head + body,)
+    async with WireServer(answering(*pieces, times=1)) as server:
         for _ in range(3):
             assert (await pool.send(attempt(server.url, "POST", json=b"{}"))).body == b'{"a": 1}'
         assert server.connections == len(server.requests) == 3
@@ -107,19 +90,12 @@ async def test_the_answer_to_a_head_has_no_body_whatever_its_length(pool: Sessio
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("status", [200, 404])
 async def test_too_large_a_body_leaves_what_its_head_said(status: int, *, apart: bool) -> None:
-    """With its head or behind it: a result is refused, a refusal keeps its beginning, and of both the budget can be told."""
+    """With its head or behind it: a result is refused, a refusal keeps its beginning, and both keep their headers."""
     pool = SessionPool(max_body=5000)
-
-    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.next_request(reader)
-        writer.write(b"HTTP/1.1 %d X\r\nX-RateLimit-Remaining: 7\r\nContent-Length: 5001\r\n\r\n" % status)
-        if apart:
-            await writer.drain()
-            await seen()
-        writer.write(b"x" * 5001)
-        await reader.read()
-
-    async with WireServer(script) as server:
+    head = b"HTTP/1.1 %d X\r\nX-RateLimit-Remaining: 7\r\nContent-Length: 5001\r\n\r\n" % status
+    body = b"x" * 5001
+    pieces = (head, body) if apart else (head + body,)
+    async with WireServer(answering(*pieces)) as server:
         once = attempt(server.url)
         if status == 404:
             answer = await pool.send(once)
@@ -135,12 +111,12 @@ async def test_too_large_a_body_leaves_what_its_head_said(status: int, *, apart:
 
 
 @pytest.mark.parametrize("gone", ["closed", "aborted"])
-async def test_an_answer_in_the_same_breath_as_the_connection_s_end_is_had(pool: SessionPool, gone: str) -> None:
+async def test_an_answer_right_before_the_connection_s_end_is_had(pool: SessionPool, gone: str) -> None:
     """A server that answers and goes has answered; the next call takes another connection and is sent once."""
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.next_request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.write(OK)
         await writer.drain()
         if gone == "aborted":
             await seen()

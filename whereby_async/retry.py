@@ -1,22 +1,23 @@
 """When a failed attempt is made again: `RetryPolicy`, and the `RetryBudget` that all calls of a client share. Pure.
 
-A 429 is not decided here: it was not acted on, so every call is sent again once the limiter gives it points, and it does
-not count as an attempt. What is decided here:
+A 429 is not decided here: it was not acted on, so every call is sent again once the limiter gives it points, and it
+does not count as an attempt. What is decided here:
 
 - A connection that was never made did nothing: every call may go again.
-- After a dropped connection, a timeout or a 5xx the server may have acted: only calls that may be acted on twice go again.
+- After a dropped connection, a timeout or a 5xx the server may have acted: only idempotent calls go again.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
-from ..errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
+from .errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
 
-_PATIENCE = 60.0
-"""Seconds. A `Retry-After` of a 5xx that is longer than this ends the call instead of holding it."""
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds. A longer `Retry-After` of a 5xx ends the call instead of holding it."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -26,8 +27,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     shorter than a `Retry-After` that the server gave. Each attempt pays its points again.
 
     Reads, PUTs and deletes are retried. A `create` whose outcome is unknown is never sent twice: it raises with
-    `may_have_happened=True`. After a 429, which did nothing, every call waits until the time that the server named, and goes
-    again.
+    `may_have_happened=True`. After a 429, which did nothing, every call waits until the time that the server named, and
+    goes again.
 
     Attributes:
         attempts: The most attempts of one call, the first included; a 429 does not count. `1` turns retries off.
@@ -68,15 +69,16 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         delay = jitter * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
         if isinstance(error, InternalServerError) and error.rate_limit and error.rate_limit.retry_after is not None:
             delay = max(delay, error.rate_limit.retry_after)
-        return delay if delay <= max(self.cap, _PATIENCE) else None
+        return delay if delay <= max(self.cap, _LONGEST_PAUSE) else None
 
 
 class RetryBudget:
     """Keeps a broken server from being hammered: retries of all calls of a client together are bounded.
 
-    A retry takes one token, a success gives a tenth back; an empty budget means that calls fail at their first error until
-    some succeed again. So an outage sees at most `capacity` requests more than there are calls, and a server that fails now
-    and then about a tenth more. Threads may race for a token: the bound is then off by their number, which does no harm.
+    A retry takes one token, a success gives a tenth back; an empty budget means that calls fail at their first error
+    until some succeed again. So an outage sees at most `capacity` requests more than there are calls, and a server that
+    fails now and then about a tenth more. Threads may race for a token: the bound is then off by their number, which
+    does no harm.
     """
 
     __slots__ = ("_capacity", "_tokens")
