@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # type checkers know the name; to import typing for it wo
 if TYPE_CHECKING:
     from . import batch, errors, hooks, limiter, models, webhooks
     from .client import WherebyClient
+    from .context import capture_responses, use_priority
     from .downloads import Download, Progress
     from .errors import (
         APIConnectionError,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from .models.page import Page
     from .pagination import Paginator
     from .room_links import room_link
-    from .scopes import capture_responses, use_priority
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
     from .transport.retry import RetryPolicy
@@ -107,7 +107,7 @@ _HOMES = {
     "models.page": "Page",
     "pagination": "Paginator",
     "room_links": "room_link",
-    "scopes": "capture_responses use_priority",
+    "context": "capture_responses use_priority",
     "transport.exchange": "Answer",
     "transport.pool": "SessionPool",
     "transport.retry": "RetryPolicy",

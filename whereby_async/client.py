@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
-from .configuration import (
+from .context import as_priority
+from .limiter.point_budget import shared_budget
+from .options import (
     read_base_url,
     read_hooks,
     read_key,
@@ -16,10 +18,8 @@ from .configuration import (
     require,
     require_limiter,
 )
-from .limiter.point_budget import shared_budget
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
-from .scopes import as_priority
 from .send_options import SendOptions
 from .sender import ClientSender, SharedState
 from .transport import RetryPolicy, SessionPool

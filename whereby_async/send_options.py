@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Final
 
+from .context import current_batch, current_priority
 from .limiter.protocol import Priority
-from .scopes import current_batch, current_priority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .error_answers import status_error
+from .context import current_answers, current_batch
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -27,7 +27,7 @@ from .limiter.point_budget import never, quick_grant
 from .notify import logger
 from .polling import Watches
 from .rate_limit import RateLimit
-from .scopes import current_answers, current_batch
+from .status_errors import status_error
 from .subscriptions import Subscriptions
 from .telling import Audience, Call
 from .transport import SUCCESS, Exchange, RetryBudget
@@ -138,7 +138,15 @@ class ClientSender:
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
-                error = _remember(status_error(operation.name, answer, rate_limit, options), error)
+                failed = status_error(
+                    operation.name,
+                    answer.status,
+                    answer.body,
+                    rate_limit=rate_limit,
+                    key=options.key,
+                    key_source=options.key_source,
+                )
+                error = _remember(failed, error)
             failures += not isinstance(error, RateLimitError)
             await self._before_retry(operation, error, attempt, failures, call)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
 
+from ..context import current_batch
 from ..errors import ConfigurationError
 from ..notify import logger
-from ..scopes import current_batch
 from ..sender import ClientSender
 from .account import Account
 from .calls import ItemCalls, Tally

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import anyio
 
+from ..context import current_batch
 from ..errors import AuthenticationError, BudgetError, ClientClosedError, WherebyError
-from ..scopes import current_batch
 from . import records
 from .calls import ItemCalls, Tally
 from .failures import JournalError, OutcomeUnknownError

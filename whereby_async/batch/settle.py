@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from ..context import capture_responses
 from ..errors import (
     AuthenticationError,
     BadRequestError,
@@ -49,7 +50,6 @@ from ..errors import (
     UnprocessableEntityError,
 )
 from ..notify import logger
-from ..scopes import capture_responses
 from .marker import moment, start_of_name
 
 if TYPE_CHECKING:

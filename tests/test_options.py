@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from recording_limiter import RecordingLimiter
 
 from whereby_async import ConfigurationError, Priority, RetryPolicy, SessionPool, WherebyClient, use_priority
-from whereby_async.configuration import read_base_url, read_key, request_headers
+from whereby_async.options import read_base_url, read_key, request_headers
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
