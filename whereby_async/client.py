@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
@@ -18,10 +19,10 @@ from .options import (
     require,
     require_limiter,
 )
+from .polling import Watches
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
-from .send_options import SendOptions
-from .sender import ClientSender, SharedState
+from .sender import ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class WherebyClient(ApiRoot):
         if self._owned_pool is not None:
             self._owned_pool.name_after(f"WherebyClient(base_url={root!r})")
         self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), read_hooks(hooks))
+        self._watches = Watches()
         self._use(
             SendOptions(
                 headers=request_headers(key),
@@ -110,7 +112,7 @@ class WherebyClient(ApiRoot):
         self._sender = ClientSender(self._shared, options)
         if (name_after := getattr(options.limiter, "name_after", None)) is not None:
             name_after(self._shared.base_url, options.key)
-        self._shared.subscriptions.listen_to(options.limiter, self._shared.base_url)
+        self._shared.subscriptions.add(options.limiter, self._shared.base_url)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_shared"):
@@ -157,7 +159,7 @@ class WherebyClient(ApiRoot):
             ConfigurationError: A value can not be used.
         """
         api_key = as_secret(api_key)
-        changes: dict[str, object] = SilentDict()
+        changes: dict[str, Any] = SilentDict()
         if timeout is not UNSET:
             changes["timeout"] = read_timeout(timeout)
         if max_wait is not UNSET:
@@ -175,8 +177,9 @@ class WherebyClient(ApiRoot):
         view = object.__new__(type(self))
         view._owned_pool = None
         view._shared = self._shared
+        view._watches = self._watches
         view._is_view = True
-        view._use(self._options.replaced(**changes))
+        view._use(dataclasses.replace(self._options, **changes))
         return view
 
     def batch(  # noqa: PLR0913 - the options of a job
@@ -294,7 +297,7 @@ class WherebyClient(ApiRoot):
         if self._is_view or self._shared.closed:
             return
         self._shared.closed = True
-        self._shared.waiting.send_away()
+        self._shared.waiting.close()
         self._shared.subscriptions.end()
         if self._owned_pool is not None:
             await self._owned_pool.aclose()

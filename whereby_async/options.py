@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
+from .hooks import CALL_METHODS, LIMITER_METHODS
 from .redaction import Secret, as_secret, redact, shown
 from .version import __version__
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
-HOOK_METHODS = (
-    "on_call", "on_attempt", "on_retry", "on_response", "on_end", "on_limiter", "on_wait", "on_throttle", "on_cost_change", "on_outage",
-)  # fmt: skip
-LIMITER_METHODS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
+_HOOK_METHODS = (*CALL_METHODS, "on_limiter", *LIMITER_METHODS)
+_LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
 
@@ -137,9 +136,9 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
         msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
         raise ConfigurationError(msg) from None
     for hook in heard:
-        methods = [name for name in HOOK_METHODS if callable(getattr(hook, name, None))]
+        methods = [name for name in _HOOK_METHODS if callable(getattr(hook, name, None))]
         if not methods:
-            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(HOOK_METHODS)}"
+            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"
             raise ConfigurationError(msg)
         if isinstance(hook, type) and any(inspect.isfunction(inspect.getattr_static(hook, name)) for name in methods):
             msg = f"hooks holds the class {hook.__name__} and not an object of it: pass {hook.__name__}()"
@@ -168,7 +167,7 @@ def require_limiter(limiter: object) -> None:
     Raises:
         ConfigurationError: A method is missing.
     """
-    missing = [name for name in LIMITER_METHODS if not callable(getattr(limiter, name, None))]
+    missing = [name for name in _LIMITER_MEMBERS if not callable(getattr(limiter, name, None))]
     if missing:
         msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: pass a PointBudget(), or anything with a Limiter's methods"
         raise ConfigurationError(msg)

@@ -49,7 +49,7 @@ def reads(fake: FakeWhereby) -> dict[str, int]:
 
 def watches(client: WherebyClient) -> int:
     """Watches that are open."""
-    return len(client._shared.watches)  # pyright: ignore[reportPrivateUsage] - nothing may be left over
+    return len(client._watches)  # pyright: ignore[reportPrivateUsage] - nothing may be left over
 
 
 def simulated(

@@ -25,15 +25,15 @@ from .transfer import Transfer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..caller import Caller
     from ..models import AccessLink
+    from ..sender import ClientSender
     from .sinks import Sink
 
 __all__ = ["BinaryWritable", "Destination", "Download", "OnProgress", "Progress", "download"]
 
 
 async def download(  # noqa: PLR0913 - what a download is made of
-    caller: Caller,
+    caller: ClientSender,
     operation: str,
     file_id: str,
     destination: Destination,

@@ -37,8 +37,8 @@ from .verdict import Version, judge
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..caller import Caller
     from ..models import AccessLink
+    from ..sender import ClientSender
     from ..transport import Storage, StorageAnswer
     from .progress import Download, OnProgress
     from .sinks import Sink
@@ -80,7 +80,7 @@ class Transfer:
 
     def __init__(  # noqa: PLR0913 - what a download is made of
         self,
-        caller: Caller,
+        caller: ClientSender,
         operation: str,
         *,
         fetch_link: Callable[[], Awaitable[AccessLink]],

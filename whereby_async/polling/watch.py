@@ -34,8 +34,8 @@ from .pace import Prices, Search, by_age, by_points
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from ..caller import Caller
     from ..models import Page
+    from ..sender import ClientSender
     from .kinds import Kind
 
 J = TypeVar("J", bound=Job)
@@ -56,7 +56,7 @@ class Watches:
     def __len__(self) -> int:
         return len(self._open)
 
-    def join(self, kind: Kind[J], caller: Caller) -> Watch[J]:
+    def join(self, kind: Kind[J], caller: ClientSender) -> Watch[J]:
         """The watch for this kind, this loop and the caller's options; it stays while somebody waits."""
         loop, options = asyncio.get_running_loop(), caller.options
         key = (
@@ -94,7 +94,7 @@ class Watch(Generic[J]):
     """All waits for one kind of job, with one set of options, in one loop."""
 
     def __init__(
-        self, kind: Kind[J], caller: Caller, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
+        self, kind: Kind[J], caller: ClientSender, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.key: Hashable = key
@@ -269,10 +269,11 @@ def _is_about_the_list(error: WherebyError) -> bool:
     return isinstance(error, ResponseDecodeError | BudgetError)
 
 
-async def wait_for(caller: Caller, kind: Kind[J], job_id: str) -> J:
+async def wait_for(watches: Watches, caller: ClientSender, kind: Kind[J], job_id: str) -> J:
     """Wait until a job is done.
 
     Args:
+        watches: The watches that all views of the client share.
         caller: The client; the wait goes by its options and its lane as they are now.
         kind: What kind of job it is.
         job_id: Its id.
@@ -283,4 +284,4 @@ async def wait_for(caller: Caller, kind: Kind[J], job_id: str) -> J:
         NotFoundError: There is none, or it was deleted meanwhile.
     """
     segment(kind.placeholder, job_id)
-    return await caller.shared.watches.join(kind, caller).wait(job_id)
+    return await watches.join(kind, caller).wait(job_id)

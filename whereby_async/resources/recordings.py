@@ -12,9 +12,9 @@ from . import arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..caller import Caller
     from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Recording
+    from ..sender import ClientSender
 
 
 class Recordings:
@@ -22,7 +22,7 @@ class Recordings:
 
     __slots__ = ("_sender",)
 
-    def __init__(self, sender: Caller) -> None:
+    def __init__(self, sender: ClientSender) -> None:
         """Reached as `client.recordings`."""
         self._sender = sender
 

@@ -21,7 +21,7 @@ from .transcriptions import Transcriptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..caller import Caller
+    from ..sender import ClientSender
     from .files import FileSource
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ _ANY_PATH: Final = "{path}"
 class ApiRoot:
     """The six resources over one sender, and `request`. What `WherebyClient` is, but for its options and its life."""
 
-    _sender: Caller
+    _sender: ClientSender
 
     @functools.cached_property
     def meetings(self) -> Meetings:
@@ -49,12 +49,12 @@ class ApiRoot:
     @functools.cached_property
     def transcriptions(self) -> Transcriptions:
         """Start, read, list, delete and link to transcriptions."""
-        return Transcriptions(self._sender)
+        return Transcriptions(self._sender, self._watches)
 
     @functools.cached_property
     def summaries(self) -> Summaries:
         """Start, read, list and delete summaries."""
-        return Summaries(self._sender)
+        return Summaries(self._sender, self._watches)
 
     @functools.cached_property
     def rooms(self) -> Rooms:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..polling import Kind, wait_for
+from ..polling import Kind, Watches, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..caller import Caller
     from ..models import Summary, SummaryJob, SummaryTemplate
+    from ..sender import ClientSender
 
 _KIND: Final[Kind[Summary]] = Kind(
     "summary",
@@ -28,11 +28,12 @@ _KIND: Final[Kind[Summary]] = Kind(
 class Summaries:
     """Summaries of transcriptions (closed beta)."""
 
-    __slots__ = ("_sender",)
+    __slots__ = ("_sender", "_watches")
 
-    def __init__(self, sender: Caller) -> None:
+    def __init__(self, sender: ClientSender, watches: Watches) -> None:
         """Reached as `client.summaries`."""
         self._sender = sender
+        self._watches = watches
 
     async def create(
         self, transcription_id: str, *, template: SummaryTemplate | None = None, extra: Mapping[str, Any] | None = None
@@ -134,4 +135,4 @@ class Summaries:
             NotFoundError: No such summary, or it was deleted meanwhile.
             WherebyError: It could not be looked at, after the retries of any call.
         """
-        return await wait_for(self._sender, _KIND, summary_id)
+        return await wait_for(self._watches, self._sender, _KIND, summary_id)

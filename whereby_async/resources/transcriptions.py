@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import operations
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..polling import Kind, wait_for
+from ..polling import Kind, Watches, wait_for
 from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..caller import Caller
     from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Transcription, TranscriptionJob
+    from ..sender import ClientSender
 
 _KIND: Final[Kind[Transcription]] = Kind(
     "transcription",
@@ -29,11 +29,12 @@ _KIND: Final[Kind[Transcription]] = Kind(
 class Transcriptions:
     """Transcriptions of sessions (made live) and of recordings (made afterwards)."""
 
-    __slots__ = ("_sender",)
+    __slots__ = ("_sender", "_watches")
 
-    def __init__(self, sender: Caller) -> None:
+    def __init__(self, sender: ClientSender, watches: Watches) -> None:
         """Reached as `client.transcriptions`."""
         self._sender = sender
+        self._watches = watches
 
     async def create(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> TranscriptionJob:
         """Start to transcribe a recording. Costs 3 points.
@@ -245,4 +246,4 @@ class Transcriptions:
             NotFoundError: No such transcription, or it was deleted meanwhile.
             WherebyError: It could not be looked at, after the retries of any call.
         """
-        return await wait_for(self._sender, _KIND, transcription_id)
+        return await wait_for(self._watches, self._sender, _KIND, transcription_id)
