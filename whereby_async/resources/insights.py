@@ -25,7 +25,6 @@ class Insights:
     __slots__ = ("_sender",)
 
     def __init__(self, sender: Sender) -> None:
-        """Reached as `client.insights`."""
         self._sender = sender
 
     def rooms(  # noqa: PLR0913 - as many filters as the API has

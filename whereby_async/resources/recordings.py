@@ -23,7 +23,6 @@ class Recordings:
     __slots__ = ("_sender",)
 
     def __init__(self, sender: ClientSender) -> None:
-        """Reached as `client.recordings`."""
         self._sender = sender
 
     async def get(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> Recording:
@@ -90,9 +89,8 @@ class Recordings:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many recordings in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm.
-
-        Source: `POST /recordings/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source: `POST
+        /recordings/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -102,7 +100,7 @@ class Recordings:
             TypeError: `ids` is one string, or holds something else than strings.
             ValueError: There are none, or one is empty.
         """
-        body = arguments.body(extra, recordingIds=arguments.ids("ids", ids))
+        body = arguments.body(extra, recordingIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_RECORDINGS.bind(json=body))
 
     async def access_link(
@@ -110,9 +108,8 @@ class Recordings:
     ) -> AccessLink:
         """A signed link to the recording's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key.
-
-        Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source: `GET
+        /recordings/{recordingId}/access-link` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.
@@ -125,7 +122,7 @@ class Recordings:
             NotFoundError: No such recording.
         """
         segments = {"recording_id": segment("recording_id", recording_id)}
-        query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
+        query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
         return await self._sender.send(operations.LINK_RECORDING.bind(segments, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
@@ -153,10 +150,9 @@ class Recordings:
         An object that is written to is resumed within this call only, and neither flushed nor closed; what a cancel interrupts
         is written to its end first.
 
-        There is no limit on the time that it takes: a deadline is the caller's, such as `asyncio.timeout(…)`. The API key is
-        not sent to the storage.
-
-        Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
+        There is no limit on the time that it takes: a deadline is the caller's, such as `asyncio.timeout(…)`. The API
+        key is not sent to the storage. Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API
+        reference.
 
         Args:
             recording_id: Its id.
@@ -183,7 +179,7 @@ class Recordings:
         """
         from ..downloads import download  # who downloads nothing does not load it
 
-        arguments.whole("valid_for", valid_for, 1, 43_200)
+        arguments.link_life(valid_for)
         segment("recording_id", recording_id)
 
         async def fetch_link() -> AccessLink:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import operations
 from ..operation import Operation, room_segment
 from . import arguments
-from .images import BACKGROUND_BYTES, ImageSource, image_part
+from .files import BACKGROUND_BYTES, ImageSource, image_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ class Rooms:
     __slots__ = ("_sender",)
 
     def __init__(self, sender: Sender) -> None:
-        """Reached as `client.rooms`."""
         self._sender = sender
 
     async def set_theme_tokens(

@@ -21,6 +21,7 @@ from .transcriptions import Transcriptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..polling import Watches
     from ..sender import ClientSender
     from .files import FileSource
 
@@ -35,6 +36,7 @@ class ApiRoot:
     """The six resources over one sender, and `request`. What `WherebyClient` is, but for its options and its life."""
 
     _sender: ClientSender
+    _watches: Watches
 
     @functools.cached_property
     def meetings(self) -> Meetings:

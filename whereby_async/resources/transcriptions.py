@@ -32,17 +32,15 @@ class Transcriptions:
     __slots__ = ("_sender", "_watches")
 
     def __init__(self, sender: ClientSender, watches: Watches) -> None:
-        """Reached as `client.transcriptions`."""
         self._sender = sender
         self._watches = watches
 
     async def create(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> TranscriptionJob:
         """Start to transcribe a recording. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is `ready`
-        or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at times.
-
-        Source: `POST /transcriptions` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is
+        `ready` or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at
+        times. Source: `POST /transcriptions` in the Whereby REST API reference.
 
         Args:
             recording_id: The recording's id.
@@ -120,9 +118,8 @@ class Transcriptions:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many transcriptions in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm.
-
-        Source: `POST /transcriptions/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source: `POST
+        /transcriptions/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -132,7 +129,7 @@ class Transcriptions:
             TypeError: `ids` is one string, or holds something else than strings.
             ValueError: There are none, or one is empty.
         """
-        body = arguments.body(extra, transcriptionIds=arguments.ids("ids", ids))
+        body = arguments.body(extra, transcriptionIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_TRANSCRIPTIONS.bind(json=body))
 
     async def access_link(
@@ -140,9 +137,8 @@ class Transcriptions:
     ) -> AccessLink:
         """A signed link to the transcription's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key.
-
-        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source: `GET
+        /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -155,7 +151,7 @@ class Transcriptions:
             NotFoundError: No such transcription.
         """
         segments = {"transcription_id": segment("transcription_id", transcription_id)}
-        query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
+        query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
         return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(segments, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
@@ -172,10 +168,9 @@ class Transcriptions:
         """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access link, 1 more
         for each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory.
 
-        All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are resumed,
-        and an interrupted download is gone on with by the next call.
-
-        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are
+        resumed, and an interrupted download is gone on with by the next call. Source: `GET
+        /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -202,7 +197,7 @@ class Transcriptions:
         """
         from ..downloads import download  # who downloads nothing does not load it
 
-        arguments.whole("valid_for", valid_for, 1, 43_200)
+        arguments.link_life(valid_for)
         segment("transcription_id", transcription_id)
 
         async def fetch_link() -> AccessLink:
@@ -227,12 +222,11 @@ class Transcriptions:
         """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list, and
         then 1 point a page.
 
-        The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits together
-        take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not failed. A state
-        that this version does not know counts as still under way. There is no time limit: a deadline is the caller's, such
-        as `asyncio.timeout(…)`.
-
-        Source: `GET /transcriptions/{transcriptionId}` and `GET /transcriptions` in the Whereby REST API reference.
+        The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits
+        together take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not
+        failed. A state that this version does not know counts as still under way. There is no time limit: a deadline is
+        the caller's, such as `asyncio.timeout(…)`. Source: `GET /transcriptions/{transcriptionId}` and `GET
+        /transcriptions` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
