@@ -1,4 +1,8 @@
-"""Checks a client's options and reads its environment. Pure but for the environment; errors never show a key."""
+"""Reads and checks a client's options and its environment.
+
+Each function here raises `ConfigurationError` for a value that cannot be used; the error says what to pass instead, and never
+shows a key.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +34,7 @@ _TOO_LARGE = 2**1000
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:
-    """The key, and where it came from.
-
-    Raises:
-        ConfigurationError: It is missing, blank, or holds what no header can.
-    """
+    """The key, stripped, and where it came from."""
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
     given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
     if given is not None and not isinstance(given, str):
@@ -52,11 +52,7 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
 
 
 def read_base_url(base_url: str | None) -> str:
-    """The API's root without a slash at its end.
-
-    Raises:
-        ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
-    """
+    """The API's root without a slash at its end: an https URL (http to loopback only) without user, query and fragment."""
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
         msg = f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}"
@@ -73,7 +69,8 @@ def read_base_url(base_url: str | None) -> str:
         msg = f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}"
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not is_loopback(host):
-        msg = f"base_url={redact(url)!r} would send the API key in the clear: use https (http is for loopback addresses only)"
+        advice = "use https (http is for loopback addresses only)"
+        msg = f"base_url={redact(url)!r} would send the API key in the clear: {advice}"
         raise ConfigurationError(msg)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
@@ -99,23 +96,16 @@ def is_loopback(host: str) -> bool:
 
 
 def read_timeout(timeout: float) -> float:
-    """Seconds for one attempt.
-
-    Raises:
-        ConfigurationError: It is not above 0 and finite.
-    """
+    """Seconds for one attempt."""
     if not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0:
-        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; a deadline over a whole call is asyncio.timeout(…)"
+        advice = "a deadline over a whole call is asyncio.timeout(…)"
+        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; {advice}"
         raise ConfigurationError(msg)
     return float(timeout)
 
 
 def read_max_wait(max_wait: float | None) -> float | None:
-    """Seconds that a call may wait for points; `None` for as long as it takes.
-
-    Raises:
-        ConfigurationError: It is negative or no number.
-    """
+    """Seconds that a call may wait for points; `None` for as long as it takes."""
     if max_wait is None:
         return None
     if not _is_number(max_wait) or math.isnan(max_wait) or max_wait < 0:
@@ -125,17 +115,13 @@ def read_max_wait(max_wait: float | None) -> float | None:
 
 
 def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
-    """The hooks.
-
-    Raises:
-        ConfigurationError: It is no list of them, or one has none of a hook's methods, or an `async` one.
-    """
+    """The hooks, each once. A hook is an object with some of the methods, none of them `async`."""
     try:
-        heard = tuple({id(hook): hook for hook in hooks}.values())
+        given = tuple({id(hook): hook for hook in hooks}.values())
     except TypeError:
         msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
         raise ConfigurationError(msg) from None
-    for hook in heard:
+    for hook in given:
         methods = [name for name in _HOOK_METHODS if callable(getattr(hook, name, None))]
         if not methods:
             msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"
@@ -147,29 +133,22 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
             if inspect.iscoroutinefunction(getattr(hook, name)):
                 msg = f"{type(hook).__name__}.{name} is async and would never run: hooks are told by plain methods"
                 raise ConfigurationError(msg)
-    return heard
+    return given
 
 
 def require(name: str, value: object, kind: type, *, advice: str) -> None:
-    """Check an option's type.
-
-    Raises:
-        ConfigurationError: It is of another.
-    """
+    """Check an option's type."""
     if not isinstance(value, kind):
         msg = f"{name}={shown(value)} is no {kind.__name__}: {advice}"
         raise ConfigurationError(msg)
 
 
 def require_limiter(limiter: object) -> None:
-    """Check that an object can be a limiter.
-
-    Raises:
-        ConfigurationError: A method is missing.
-    """
+    """Check that an object has the methods of a limiter."""
     missing = [name for name in _LIMITER_MEMBERS if not callable(getattr(limiter, name, None))]
     if missing:
-        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: pass a PointBudget(), or anything with a Limiter's methods"
+        advice = "pass a PointBudget(), or anything with a Limiter's methods"
+        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: {advice}"
         raise ConfigurationError(msg)
 
 

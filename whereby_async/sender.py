@@ -91,9 +91,9 @@ class SendOptions:
 class WaitingCalls:
     """The calls of one client that wait for points or pause before another attempt, over all its loops and threads.
 
-    Closing the client ends these waits. A limiter may be shared with other clients, so it is not closed with one: the waiting
-    task is cancelled, and the frame that waits turns the cancellation into `ClientClosedError`. A cancel by the caller at the
-    same moment wins.
+    Closing the client ends these waits. A limiter may be shared with other clients, so it is not closed with one: the
+    waiting task is cancelled, and the block that waits swallows the cancellation. A cancel by the caller at the same
+    moment wins.
     """
 
     __slots__ = ("_closed", "_ended", "_tasks")
@@ -103,29 +103,9 @@ class WaitingCalls:
         self._tasks: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
 
-    async def acquire(  # noqa: PLR0913 - as `Limiter.acquire`
-        self,
-        limiter: Limiter,
-        cost: int,
-        *,
-        operation: str,
-        priority: Priority,
-        max_wait: float | None,
-        after: Permit | None,
-    ) -> Permit:
-        """`limiter.acquire`, but `ClientClosedError` once `close` is called."""
-        with self._until_closed() as is_open:
-            if is_open:
-                return await limiter.acquire(
-                    cost, operation=operation, priority=priority, max_wait=max_wait, after=after
-                )
-        sent = "nothing was sent" if after is None else "it was not sent again"
-        msg = f"{operation}: the client was closed while the call waited for points; {sent}"
-        raise ClientClosedError(msg)
-
     async def pause(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
         """Sleep for so many seconds, but no longer than until `close` is called, or `until` is set."""
-        with self._until_closed() as is_open:
+        with self.until_closed() as is_open:
             if is_open and until is None:
                 await asyncio.sleep(seconds)
             elif is_open and until is not None:
@@ -134,8 +114,8 @@ class WaitingCalls:
                         await until.wait()
 
     @contextlib.contextmanager
-    def _until_closed(self) -> Generator[bool]:
-        """A block that `close` ends without an error; it is told whether the client is still open."""
+    def until_closed(self) -> Generator[bool]:
+        """A block that `close` ends without an error; `as` tells whether the client is still open."""
         task = _current_task()
         self._tasks.add(task)
         try:
@@ -165,7 +145,8 @@ def _current_task() -> asyncio.Task[object]:
     with contextlib.suppress(RuntimeError):
         if (task := asyncio.current_task()) is not None:
             return task
-    msg = "there is no asyncio task here: whereby_async runs on asyncio or uvloop, not on trio; start it with asyncio.run(…)"
+    advice = "whereby_async runs on asyncio or uvloop, not on trio; start it with asyncio.run(…)"
+    msg = f"there is no asyncio task here: {advice}"
     raise ConfigurationError(msg)
 
 
@@ -276,22 +257,24 @@ class ClientSender:
         events: CallEvents | None,
     ) -> Permit:
         """Wait for points, or raise what the call ends with if it gets none."""
-        options, batch = self.options, current_batch.get()
+        name, batch, refusal = operation.name, current_batch.get(), None
+        limiter = self.options.limiter if batch is None else batch.limiter(self.options.limiter, operation)
         if events:
             events.ask()
         try:
-            return await self.shared.waiting.acquire(
-                options.limiter if batch is None else batch.limiter(options.limiter, operation),
-                operation.cost,
-                operation=operation.name,
-                priority=priority,
-                max_wait=options.max_wait,
-                after=earlier,
-            )
-        except (BudgetError, ClientClosedError) as refusal:
-            # If something was sent, what came of that is the truth, and not our own refusal to send it again.
-            failure = error if error and isinstance(refusal, BudgetError) else _remember(refusal, error)
-        raise failure
+            with self.shared.waiting.until_closed() as is_open:
+                if is_open:
+                    max_wait = self.options.max_wait
+                    return await limiter.acquire(
+                        operation.cost, operation=name, priority=priority, max_wait=max_wait, after=earlier
+                    )
+        except (BudgetError, ClientClosedError) as refused:
+            refusal = refused
+        if refusal is None:
+            sent = "nothing was sent" if earlier is None else "it was not sent again"
+            refusal = ClientClosedError(f"{name}: the client was closed while the call waited for points; {sent}")
+        # If something was sent, what came of that is the truth, and not our own refusal to send it again.
+        raise error if error and isinstance(refusal, BudgetError) else _remember(refusal, error)
 
     async def _before_retry(
         self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int, events: CallEvents | None
