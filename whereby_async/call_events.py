@@ -1,6 +1,6 @@
-"""The events of a client, as its hooks hear of them: one call from its beginning to its end, and the limiters' own events.
+"""Tells a client's hooks of its calls, and subscribes them to its limiters.
 
-Nothing is made for hooks that do not ask for it.
+Details are made only for hooks that have a method for them.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def call_listeners(hooks: tuple[Hook, ...]) -> CallListeners | None:
 
 
 class CallEvents:
-    """The events of one call.
+    """Tells the hooks of one call.
 
-    The sender reports them in this order: `begin`; for each attempt `ask` if no points were at hand, `attempt`, then `answered`
-    or `unanswered`, and `retry` if another attempt follows; and `end`.
+    The sender calls the methods in this order: `begin`; for each attempt `ask` if no points were at hand, `attempt`,
+    then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
     """
 
     __slots__ = (
-        "_asked_at", "_attempt", "_began_at", "_listeners", "_number", "_operation", "_points", "_priority", "_sent_at", "_status",
-        "_waited",
+        "_asked_at", "_attempt", "_began_at", "_listeners", "_number", "_operation", "_points", "_priority", "_sent_at",
+        "_status", "_waited",
     )  # fmt: skip
 
     def __init__(self, listeners: CallListeners, operation: Operation[Any], priority: Priority) -> None:

@@ -1,6 +1,6 @@
-"""What holds for all calls inside a `with`: the lane, and a record of raw answers. They follow the task, by contextvars.
+"""What holds for all calls inside a `with` block: the lane, and a list of raw answers. It follows the task.
 
-So does what a batch puts around the calls of one item: its lane, which nothing overrides, and a limiter that keeps its account.
+A batch does the same for the calls of one item: its lane, which nothing overrides, and a limiter that counts its points.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class BatchedCalls(Protocol):
-    """The calls of one item of a batch, as the sender meets them."""
+    """What the sender needs of the batch whose item it makes a call for."""
 
     def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
-        """Who grants points to a call of `operation` that would ask `limiter`."""
+        """The limiter that a call of `operation` asks in the place of `limiter`."""
         ...
 
 
@@ -34,11 +34,7 @@ current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_ans
 
 
 def as_priority(value: Priority) -> Priority:
-    """`value` as a lane.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
+    """The value as a lane, or `ConfigurationError` if it is none."""
     try:
         return Priority(value)
     except ValueError:
@@ -48,7 +44,8 @@ def as_priority(value: Priority) -> Priority:
 
 @contextlib.contextmanager
 def use_priority(priority: Priority) -> Generator[None]:
-    """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says otherwise.
+    """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says
+    otherwise.
 
     It follows the task: tasks started inside have it, tasks that run beside do not.
 
@@ -67,7 +64,8 @@ def use_priority(priority: Priority) -> Generator[None]:
 
 @contextlib.contextmanager
 def capture_responses() -> Generator[list[Answer]]:
-    """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is lost.
+    """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is
+    lost.
 
     Answers of failed and repeated attempts are among them, oldest first. Inner captures do not add to outer ones.
     """

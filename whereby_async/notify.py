@@ -1,4 +1,4 @@
-"""What a limiter tells its hooks, and how any hook is told: `tell`, the one logger, and `Listeners`, the hooks of a limiter.
+"""What a limiter tells its hooks, and how any hook is told: `tell`, `Listeners` (the hooks of a limiter), the logger.
 
 Users find the details and protocols in `whereby_async.hooks`. They are defined here because limiters need them, and
 `whereby_async.hooks` needs the limiters.
@@ -121,7 +121,7 @@ LimiterHook: TypeAlias = OnWait | OnThrottle | OnCostChange | OnOutage
 def tell(hooks: Iterable[object], method: str, details: msgspec.Struct) -> None:
     """Call `method` of every hook that has it; an error in one is logged once and goes no further.
 
-    What stops the program goes on its way, once all are told.
+    `KeyboardInterrupt`, `SystemExit` and the like are raised once all hooks have been called.
     """
     stop: BaseException | None = None
     for hook in hooks:
@@ -141,8 +141,8 @@ def tell(hooks: Iterable[object], method: str, details: msgspec.Struct) -> None:
 
 
 def _is_cancel(error: BaseException) -> bool:
-    """A plain method awaits nothing, so nobody has cancelled it: it made this error itself."""
-    from asyncio import CancelledError  # who only looks at values has no need of asyncio
+    """Whether an error is a `CancelledError`. A plain method awaits nothing, so it has made the error itself."""
+    from asyncio import CancelledError  # a program that only reads values does without asyncio
 
     return isinstance(error, CancelledError)
 
@@ -150,8 +150,8 @@ def _is_cancel(error: BaseException) -> bool:
 class Listeners:
     """The hooks of a limiter, each told once however often it was added.
 
-    A client that is dropped removes its hooks, perhaps in the garbage collector while this very thread holds the lock. So
-    `remove` never waits for the lock: the hook is struck off by whoever holds the lock or gets it next.
+    A client that is dropped removes its hooks, perhaps in the garbage collector while this very thread holds the lock.
+    So `remove` never waits for the lock: the hook is struck off by the thread that holds the lock or gets it next.
     """
 
     __slots__ = ("_counts", "_hooks", "_leaving", "_lock")
@@ -163,14 +163,14 @@ class Listeners:
         self.unlock()
 
     def unlock(self) -> None:
-        """A lock of its own: at birth and in a forked child."""
+        """Make a new lock: at first, and in a forked child, whose parent may have held the old one."""
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
 
     def add(self, hook: LimiterHook) -> None:
-        """Tell it from now on."""
+        """Tell the hook from now on."""
         with self._lock:
             count = self._counts.get(id(hook), 0)
             self._counts[id(hook)] = count + 1

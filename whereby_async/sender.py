@@ -1,7 +1,8 @@
-"""`ClientSender.send`, the one loop through which every attempt of every call goes, and the options that it goes by.
+"""Sends requests: the one loop that every attempt of every call goes through, and the options that it goes by.
 
-Per attempt: points from the limiter, a slot and an answer from the pool, the answer's word back to the limiter; then the
-result, an error, or another attempt. Building, decoding, classifying, delaying and accounting are pure functions elsewhere.
+Per attempt: points from the limiter, a slot and an answer from the pool, the answer's word back to the limiter; then
+the result, an error, or another attempt. Building, decoding, classifying, delaying and accounting are pure functions
+elsewhere.
 
 On cancel, at any await: a permit whose request never left goes back, one whose request may have left stays spent.
 """
@@ -316,7 +317,7 @@ def _remember(error: E, earlier: WherebyError | None) -> E:
 def _unanswered(
     failure: BaseException, exchange: Exchange, permit: Permit, earlier: WherebyError | None, events: CallEvents | None
 ) -> APIConnectionError:
-    """End the permit of an attempt without an answer; raise again all but connection errors (cancellation in particular)."""
+    """End the permit of an attempt without an answer. Raises everything again except APIConnectionError."""
     unspent = 0
     if exchange.heard is not None:  # the body did not come, but what the headers say of the budget is true
         permit.settle(RateLimit.from_response(*exchange.heard))

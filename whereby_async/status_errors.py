@@ -100,7 +100,7 @@ def _server_words(body: bytes) -> tuple[str, Any]:
 
 
 def _shallow(value: Any, levels: int) -> bool:
-    """Whether a value is nested no deeper than `levels`: an error with a thousand levels cannot be pickled or copied."""
+    """Whether a value is nested no deeper than `levels`: what is nested too deeply cannot be pickled or copied."""
     if not isinstance(value, dict | list):
         return True
     inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
