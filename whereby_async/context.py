@@ -1,6 +1,7 @@
 """What holds for all calls inside a `with` block: the lane, and a list of raw answers. It follows the task.
 
-A batch does the same for the calls of one item: its lane, which nothing overrides, and a limiter that counts its points.
+A batch does the same for the calls of one item: its lane, which nothing overrides, and a limiter that counts its
+points.
 """
 
 from __future__ import annotations

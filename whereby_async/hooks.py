@@ -1,18 +1,18 @@
 """What hooks are told, and what a hook is: any object with some of these sync methods.
 
-The client tells of each call's beginning, its attempts, retries and answers, and its end; the limiter tells of waits,
-throttling and prices. Each telling passes one frozen details object, which never holds a key, a URL with one, a header or a
-body. Only what some hook has a method for is made and told.
+The client calls hooks when a call begins, for each attempt, answer and retry, and when the call has ended; the limiter
+calls them for waits, throttling and prices. Each method gets one frozen details object, which never holds a key, a URL
+with one, a header or a body. Only details that some hook has a method for are made.
 
-The client tells in the task of the call, at once and in passing, so that contextvars are the caller's; what takes time belongs
-elsewhere. What belongs to one call has its number, `call`:
-`on_call`, then for each attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another follows, and last
-`on_end`, exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
-serves several clients, tells in whatever task or thread comes by.
+The client calls hooks in the task of the call, so that contextvars are the caller's. The call waits for the hook: what
+takes time belongs elsewhere. All details of one call have its number, `call`. Their order is `on_call`; for each
+attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another attempt follows; and last `on_end`,
+exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
+serves several clients, calls hooks in any task or thread.
 
-A hook that raises never breaks a call: its error, be it a `CancelledError`, which a plain method can only have made itself, is
-logged once per class and method on the logger `whereby_async`. `KeyboardInterrupt`, `SystemExit` and the like are no errors of
-the hook but meant for the program: they pass, and the call ends by them without losing a point.
+A hook that raises never breaks a call: its error is logged once per class and method on the logger `whereby_async`.
+This holds for `CancelledError` too, which a plain method can only have made itself. `KeyboardInterrupt`, `SystemExit`
+and the like are meant for the program: they are raised, and the call ends by them without losing a point.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class CallDetails(msgspec.Struct, frozen=True, kw_only=True):
         call: Its number, unique in this process.
         operation: The operation's name, such as `meetings.create`.
         method: The HTTP method.
-        path: The template of its path below `base_url`, such as `/meetings/{meeting_id}`: what stands in the place of a
-            placeholder is not told. `{path}` for `client.request`.
-        named: The name is the operation's own. `False` for `client.request` without `operation=`, whose name is made of method
-            and path and may hold an id.
+        path: The template of its path below `base_url`, such as `/meetings/{meeting_id}`, without the id itself.
+            `{path}` for `client.request`.
+        named: The name is the operation's own. `False` for `client.request` without `operation=`, whose name is made of
+            method and path and may hold an id.
         base_url: The API's root.
         priority: The lane's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
     """
@@ -98,8 +98,8 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
         call: Its number.
         operation: The operation's name.
         error: The class of the error that it ended with, such as `NotFoundError`; `None` if it has a result.
-        cancelled: It was given up from outside: cancelled (an expired `asyncio.timeout` does that too), dropped, or the program
-            is being stopped.
+        cancelled: It was given up from outside: cancelled (an expired `asyncio.timeout` does that too), dropped, or the
+            program is being stopped.
         status: The HTTP status of its last attempt, if one came.
         attempts: Attempts that had their points.
         points: Points that it spent: the price of each attempt that may have reached the server.
@@ -186,8 +186,8 @@ class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A client, or a view of one, was made that spends from this limiter; told once for each client and limiter.
 
     Attributes:
-        limiter: The limiter: its `snapshot()` tells what is left, and who waits. It lives as long as somebody uses it: refer to
-            it weakly.
+        limiter: The limiter: its `snapshot()` tells what is left, and who waits. Refer to it weakly, so that it goes
+            when nobody uses it any more.
         base_url: The API's root.
     """
 
@@ -238,7 +238,8 @@ class OnLimiter(Protocol):
 
 
 ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter
-"""What a client may tell: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`, `on_limiter`."""
+"""A hook of a client: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end` and
+`on_limiter`."""
 
 Hook: TypeAlias = ClientHook | LimiterHook
 """Any hook."""

@@ -1,7 +1,7 @@
 """Reads and checks a client's options and its environment.
 
-Each function here raises `ConfigurationError` for a value that cannot be used; the error says what to pass instead, and never
-shows a key.
+Each function here raises `ConfigurationError` for a value that cannot be used; the error says what to pass instead, and
+never shows a key.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
 
 
 def read_base_url(base_url: str | None) -> str:
-    """The API's root without a slash at its end: an https URL (http to loopback only) without user, query and fragment."""
+    """The API's root without a slash at its end: an https URL (http to loopback only) without user, query and
+    fragment.
+    """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
         msg = f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}"

@@ -40,7 +40,8 @@ class Paginator(Generic[T]):
     - `async with paginator as items:` reads up to `prefetch` pages ahead, and stops when the block ends.
 
     Each page is one call of the list's operation and costs as much. Its lane is that of the moment in which the
-    paginator was made. The cursors of some lists are offsets: rows that are deleted while one pages make it skip others.
+    paginator was made. The cursors of some lists are offsets: rows that are deleted while one pages make it skip
+    others.
 
     Iterating raises what any call raises, and `ResponseDecodeError` if the server gives the same cursor twice, which
     would never end.

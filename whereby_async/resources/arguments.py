@@ -1,7 +1,7 @@
 """Checks the arguments of calls and turns them into query pairs, bodies and pages, before anything is sent.
 
-Each function here raises `TypeError` for a value of the wrong type and `ValueError` for one that no call could use; both name
-the argument, show the value, and say what to pass instead.
+Each function here raises `TypeError` for a value of the wrong type and `ValueError` for one that no call could use;
+both name the argument, show the value, and say what to pass instead.
 """
 
 from __future__ import annotations

@@ -114,8 +114,8 @@ class Summaries:
         return arguments.paginator(self._sender, operations.LIST_SUMMARIES, query, page_size, cursor, prefetch)
 
     async def wait(self, summary_id: str) -> Summary:
-        """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client share looks
-        at the list, and then 1 point a page.
+        """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client
+        share looks at the list, and then 1 point a page.
 
         All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries. Source: `GET
         /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import operations
@@ -165,43 +166,36 @@ class Transcriptions:
         stall_timeout: float = 30.0,
         extra: Mapping[str, Any] | None = None,
     ) -> Download:
-        """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access link, 1 more
-        for each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory.
+        """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access
+        link, 1 more for each that expires meanwhile, and 1 to ask for the file's name if the destination is a
+        directory.
 
         All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are
-        resumed, and an interrupted download is gone on with by the next call. Source: `GET
-        /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        resumed, and the next call resumes an interrupted download. It raises the same errors; those of the
+        transcription itself are below. Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST
+        API reference.
 
         Args:
             transcription_id: Its id.
-            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file that is
-                open for writing, its `write` plain or `async`.
+            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file
+                that is open for writing, its `write` plain or `async`.
             overwrite: Replace a file that is there.
-            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends the
-                download.
+            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends
+                the download.
             valid_for: Seconds that each access link works, 1 to 43200 (12 hours).
             stall_timeout: Seconds without a byte after which the transfer counts as broken off.
             extra: More query values for the access link.
 
         Raises:
             ValueError: The id is empty or holds a slash, or a number is out of range.
-            TypeError: The destination is nothing that can be written to.
-            FileExistsError: There is a file already.
-            BlockingIOError: Another download is writing to this path.
-            OSError: The file cannot be written: no space, no permission, no such directory.
             PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
             NotFoundError: No such transcription, it is not ready, or its file is gone.
-            APIConnectionError: The storage does not answer, or breaks off again and again.
-            InternalServerError: The storage fails again and again.
-            ClientClosedError: The client was closed meanwhile.
+            WherebyError, OSError, TypeError: As `recordings.download`.
         """
         from ..downloads import download  # who downloads nothing does not load it
 
         arguments.link_life(valid_for)
         segment("transcription_id", transcription_id)
-
-        async def fetch_link() -> AccessLink:
-            return await self.access_link(transcription_id, valid_for=valid_for, extra=extra)
 
         async def fetch_name() -> str | None:
             return (await self.get(transcription_id)).filename
@@ -211,7 +205,7 @@ class Transcriptions:
             "transcriptions.download",
             transcription_id,
             destination,
-            fetch_link=fetch_link,
+            fetch_link=functools.partial(self.access_link, transcription_id, valid_for=valid_for, extra=extra),
             fetch_name=fetch_name,
             overwrite=overwrite,
             stall_timeout=stall_timeout,
@@ -219,8 +213,8 @@ class Transcriptions:
         )
 
     async def wait(self, transcription_id: str) -> Transcription:
-        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list, and
-        then 1 point a page.
+        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list,
+        and then 1 point a page.
 
         The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits
         together take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not
