@@ -59,9 +59,9 @@ class Meetings:
     ) -> Meeting:
         """Create a meeting and its room, usable at once. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing: the API has no idempotency key, so after a timeout,
-        a dropped connection or a 5xx the error has `may_have_happened=True` and a room may exist. Source: `POST
-        /meetings` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing: the API has no idempotency key, so after a
+        timeout, a dropped connection or a 5xx the error has `may_have_happened=True` and a room may exist. Source:
+        `POST /meetings` in the Whereby REST API reference.
 
         Args:
             end_date: When the meeting ends: an aware datetime, or an RFC 3339 string with an offset; now or later. An

@@ -91,8 +91,8 @@ class Recordings:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many recordings in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm. Source: `POST
-        /recordings/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source:
+        `POST /recordings/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -110,8 +110,8 @@ class Recordings:
     ) -> AccessLink:
         """A signed link to the recording's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key. Source: `GET
-        /recordings/{recordingId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source:
+        `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.

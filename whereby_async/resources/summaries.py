@@ -39,9 +39,9 @@ class Summaries:
     ) -> SummaryJob:
         """Start to summarise a transcription. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing. A transcription has one summary at a time: delete it
-        before asking for another template. It takes about a minute; there is no webhook for it. Source: `POST
-        /summaries` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing. A transcription has one summary at a time: delete
+        it before asking for another template. It takes about a minute; there is no webhook for it. Source:
+        `POST /summaries` in the Whereby REST API reference.
 
         Args:
             transcription_id: The transcription's id; only those that Whereby hosts can be summarised.
@@ -117,8 +117,8 @@ class Summaries:
         """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client
         share looks at the list, and then 1 point a page.
 
-        All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries. Source: `GET
-        /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.
+        All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries. Source:
+        `GET /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.
 
         Args:
             summary_id: Its id.

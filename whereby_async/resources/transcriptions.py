@@ -119,8 +119,8 @@ class Transcriptions:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many transcriptions in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm. Source: `POST
-        /transcriptions/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source:
+        `POST /transcriptions/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -138,8 +138,8 @@ class Transcriptions:
     ) -> AccessLink:
         """A signed link to the transcription's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key. Source: `GET
-        /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source:
+        `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -217,10 +217,10 @@ class Transcriptions:
         and then 1 point a page.
 
         The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits
-        together take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not
-        failed. A state that this version does not know counts as still under way. There is no time limit: a deadline is
-        the caller's, such as `asyncio.timeout(…)`. Source: `GET /transcriptions/{transcriptionId}` and `GET
-        /transcriptions` in the Whereby REST API reference.
+        together take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off,
+        not failed. A state that this version does not know counts as still under way. There is no time limit: a
+        deadline is the caller's, such as `asyncio.timeout(…)`. Source: `GET /transcriptions/{transcriptionId}` and
+        `GET /transcriptions` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
