@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sender.calls import PNG, UNTIL
+from support.calls import PNG, UNTIL
 
 from whereby_async import (
     InternalServerError,
@@ -19,7 +19,7 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
 
 pytestmark = pytest.mark.anyio
