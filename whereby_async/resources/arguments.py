@@ -40,15 +40,18 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
         extra: More pairs, which win over the keywords.
         **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
     """
+    if extra:
+        values |= dict(extra)
     pairs: list[tuple[str, str]] = []
-    for name, value in (values | dict(extra or {})).items():
-        text = _query_text(name, value.value if isinstance(value, Enum) else value)
+    for name, value in values.items():
+        text = None if value is None else _query_text(name, value)
         if text is not None:
             pairs.append((unicode_text("a query's name", name), unicode_text(name, text)))
     return pairs
 
 
 def _query_text(name: str, value: object) -> str | None:
+    value = value.value if isinstance(value, Enum) else value
     if value is None or value is msgspec.UNSET:
         return None
     if isinstance(value, bool):
@@ -89,7 +92,9 @@ def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentB
 
 def comma_list(name: str, values: Iterable[object] | None) -> str | None:
     """Names as one comma list, as the API reads `fields`; `None` if there are none."""
-    return ",".join(strings(name, () if values is None else values, separator=",")) or None
+    if values is None or values == ():
+        return None
+    return ",".join(strings(name, values, separator=",")) or None
 
 
 def strings(name: str, values: Iterable[object], *, separator: str = "") -> list[str]:
