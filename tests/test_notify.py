@@ -7,7 +7,7 @@ import gc
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.recording_limiter import RecordingLimiter
@@ -157,7 +157,7 @@ async def test_a_limiter_of_ones_own_need_not_take_hooks_back() -> None:
     class Plain(RecordingLimiter):
         unsubscribe = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - it has none
 
-    limiter = Plain()
+    limiter: Any = Plain()
     async with WherebyClient(KEY, limiter=limiter, hooks=[Waits()]):
         pass
     assert len(limiter.hooks) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
 import logging
@@ -54,7 +55,10 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS:
             raise AttributeError(name)
-        return lambda details: self.heard.append((name, details))
+        return functools.partial(self._keep, name)
+
+    def _keep(self, name: str, details: object) -> None:
+        self.heard.append((name, details))
 
     def of(self, method: str) -> list[Any]:
         """The details that one method was given."""
@@ -71,7 +75,7 @@ class Recorder:
 
 def hook_with(method: str, function: Any) -> Any:
     """A hook with this one method."""
-    return type("One", (), {method: lambda _, details: function(details)})()
+    return type("One", (), {method: staticmethod(function)})()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import msgspec
 
@@ -62,11 +62,15 @@ def _query_text(name: str, value: object) -> str | None:
         return repr(value)
     if isinstance(value, datetime):
         return rfc3339(name, value)
-    if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
+    if _is_a_list(value):
         return comma_list(name, value)
     allowed = "a string, a number, a boolean, a datetime or a list of strings"
     msg = f"{name}={shown(value)} can not be a query value: pass {allowed}"
     raise TypeError(msg)
+
+
+def _is_a_list(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
 
 
 def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
