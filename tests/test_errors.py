@@ -143,7 +143,7 @@ def test_no_repr_shows_a_body(error: WherebyError) -> None:
 
 
 def test_who_did_nothing_says_so() -> None:
-    """Errors of ours that are raised before anything was sent have `may_have_happened=False`; an answer that does not decode was acted on."""
+    """`may_have_happened` is `False` if nothing was sent; an answer that does not decode was acted on."""
     for kind in (ConfigurationError, ClientClosedError, BudgetError, BudgetTimeoutError, WebhookVerificationError):
         assert kind("text").may_have_happened is False
     assert APIConnectionError("text").may_have_happened is False

@@ -108,7 +108,7 @@ def outcome(call: Callable[..., str], *arguments: str) -> str | ValueError:
 @settings(max_examples=500)
 @given(ANYTHING)
 def test_a_segment_is_one_segment_or_refused(value: str) -> None:
-    """Whatever the id: a single segment that no URL parser takes for more, and that decodes to the id; or `ValueError`."""
+    """Whatever the id: one segment that no URL parser takes for more, and that decodes to the id; or `ValueError`."""
     encoded = outcome(segment, "id", value)
     if isinstance(encoded, ValueError):
         assert "id=" in str(encoded)

@@ -288,7 +288,7 @@ IETF = {
 @pytest.mark.parametrize(("headers", "budget"), IETF.values(), ids=IETF)
 @pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers, email_headers])
 def test_ietf_fields_are_read(headers: dict[str, str], budget: RateLimit, kind: Any) -> None:
-    """Drafts 6 to 11 of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/; what is malformed is ignored."""
+    """Drafts 6 to 11 of `draft-ietf-httpapi-ratelimit-headers`; what is malformed is ignored."""
     assert RateLimit.from_response(200, kind(headers | {"Date": DATE})) == budget
 
 

@@ -1,4 +1,4 @@
-"""A fake server, a limiter that writes down what it granted, and a client of both for each test."""
+"""A fake server, a limiter that keeps what it granted, and a client of both for each test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def fake() -> AsyncIterator[FakeWhereby]:
 
 @pytest.fixture
 def limiter() -> RecordingLimiter:
-    """A limiter that grants at once and writes down what it granted."""
+    """A limiter that grants at once and keeps what it granted."""
     return RecordingLimiter()
 
 

@@ -240,7 +240,7 @@ async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: R
 
 
 async def test_every_page_is_asked_for_with_all_that_the_list_was(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Filters and `extra` go along to the last page, with one `limit` and one cursor: the server's, letter for letter."""
+    """Filters and `extra` go along to the last page, with one `limit` and the server's cursor, letter for letter."""
     cursors = ["a&limit=1", "\u00fc/%2F+ \u200b", "=?#", None]
     fake.faults.add(*(Fault(body=answer([str(i)], cursor)) for i, cursor in enumerate(cursors)))
     found = await whereby.recordings.list(
@@ -347,7 +347,7 @@ async def test_a_block_reuses_an_awaited_page(fake: FakeWhereby, whereby: Whereb
 async def test_a_break_leaves_no_task_and_no_open_permit(
     fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """After the block the reader is gone, each permit has ended once, and at most `prefetch` pages were not looked at."""
+    """After the block the reader is gone, each permit has ended once, and at most `prefetch` pages were not used."""
     async with whereby.recordings.list(page_size=2, prefetch=2) as items:
         async for _ in items:
             break
