@@ -192,7 +192,7 @@ def test_http_never_leaves_the_machine(url: str) -> None:
     assert used.startswith(("http://localhost", "http://127.", "http://[::1]"))
 
 
-# Numbers, lanes, hooks
+# Numbers, priorities, hooks
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_a_value_that_no_option_can_have_is_refused(option: str, values: list[ob
             assert advice in str(caught.value)
 
 
-def test_use_priority_refuses_what_is_no_lane() -> None:
+def test_use_priority_refuses_what_is_no_priority() -> None:
     """As the client does."""
-    with pytest.raises(ConfigurationError, match=r"is no lane: pass Priority\."), use_priority(cast("Priority", 5)):
+    with pytest.raises(ConfigurationError, match=r"is no priority: pass Priority\."), use_priority(cast("Priority", 5)):
         pass
 
 

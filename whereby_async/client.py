@@ -59,7 +59,7 @@ class WherebyClient(ApiRoot):
         timeout: Seconds for one attempt, from its connection slot to the last byte of the answer.
         max_wait: The longest that one call, all its attempts together, may wait for points, in seconds; `0` fails at
             once instead of waiting, `None` waits as long as it takes.
-        priority: The lane of its calls, unless `use_priority` or `with_options` says otherwise; default
+        priority: The priority of its calls, unless `use_priority` or `with_options` says otherwise; default
             `Priority.NORMAL`.
         hooks: Objects that are told of calls, attempts, retries, answers, waits, throttling and prices (see
             `whereby_async.hooks`); a hook that is in the list twice is told once.
@@ -151,7 +151,7 @@ class WherebyClient(ApiRoot):
         Args:
             timeout: Seconds for one attempt.
             max_wait: Seconds that one call may wait for points; `None` for as long as it takes.
-            priority: The lane of all calls of the view, whatever `use_priority` says; `None` gives that up again.
+            priority: The priority of all calls of the view, whatever `use_priority` says; `None` gives that up again.
             retry: Another policy.
             limiter: Another budget; needed with the key of another organisation.
             api_key: Another key of the *same* organisation (rotation): it spends from the same budget.
@@ -202,7 +202,7 @@ class WherebyClient(ApiRoot):
         on_progress: OnProgress | None = None,
         progress_interval: float = 1.0,
     ) -> Batch[T]:
-        """Call a method once for each of many requests, in the `BATCH` lane; outcomes come out as they finish.
+        """Call a method once for each of many requests, with the priority `BATCH`; outcomes come out as they finish.
 
         ```python
         async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:

@@ -1,6 +1,6 @@
-"""What holds for all calls inside a `with` block: the lane, and a list of raw answers. It follows the task.
+"""What holds for all calls inside a `with` block: the priority, and a list of raw answers. It follows the task.
 
-A batch does the same for the calls of one item: its lane, which nothing overrides, and a limiter that counts its
+A batch does the same for the calls of one item: its priority, which nothing overrides, and a limiter that counts its
 points.
 """
 
@@ -35,26 +35,26 @@ current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_ans
 
 
 def as_priority(value: Priority) -> Priority:
-    """The value as a lane, or `ConfigurationError` if it is none."""
+    """The value as a `Priority`, or `ConfigurationError` if it is none."""
     try:
         return Priority(value)
     except ValueError:
-        msg = f"priority={value!r} is no lane: pass Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"
+        msg = f"priority={value!r} is no priority: pass Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"
         raise ConfigurationError(msg) from None
 
 
 @contextlib.contextmanager
 def use_priority(priority: Priority) -> Generator[None]:
-    """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says
+    """All calls inside, of any client, wait for points with this priority, unless `with_options(priority=…)` says
     otherwise.
 
     It follows the task: tasks started inside have it, tasks that run beside do not.
 
     Args:
-        priority: The lane.
+        priority: The priority.
 
     Raises:
-        ConfigurationError: It is no lane.
+        ConfigurationError: It is no priority.
     """
     token = current_priority.set(as_priority(priority))
     try:

@@ -79,7 +79,7 @@ class CallDetails(msgspec.Struct, frozen=True, kw_only=True):
         named: The name is the operation's own. `False` for `client.request` without `operation=`, whose name is made of
             method and path and may hold an id.
         base_url: The API's root.
-        priority: The lane's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
+        priority: The priority's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
     """
 
     call: int
@@ -126,7 +126,7 @@ class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
         method: The HTTP method.
         attempt: 1 for the first; attempts that ended in a 429 are counted too.
         cost: Points charged for this attempt.
-        priority: The lane's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
+        priority: The priority's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
         waited: Seconds that this attempt waited for its points.
         call: The call's number.
     """

@@ -29,9 +29,9 @@ class WaitDetails(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         operation: The operation's name.
         cost: Points it asks for.
-        priority: The lane's name.
-        reason: `empty` (the window is spent), `frozen` (after a 429), `reserve` (kept from the batch lane),
-            `pilot` (one call is out to learn the budget) or `queue` (others of its lane stand before it).
+        priority: The priority's name.
+        reason: `empty` (the window is spent), `frozen` (after a 429), `reserve` (kept from `BATCH`),
+            `pilot` (one call is out to learn the budget) or `queue` (others of its priority stand before it).
         delay: Seconds until it may be served at the earliest.
         ahead: Points queued before it.
     """

@@ -158,7 +158,7 @@ class Sender(Protocol):
         ...
 
     def pinned(self) -> Sender:
-        """The same sender, its lane fixed as it is now."""
+        """The same sender, its priority fixed as it is now."""
         ...
 
 

@@ -39,7 +39,7 @@ class Paginator(Generic[T]):
     - `await paginator.collect(max_items=…)` is a list.
     - `async with paginator as items:` reads up to `prefetch` pages ahead, and stops when the block ends.
 
-    Each page is one call of the list's operation and costs as much. Its lane is that of the moment in which the
+    Each page is one call of the list's operation and costs as much. Its priority is that of the moment in which the
     paginator was made. The cursors of some lists are offsets: rows that are deleted while one pages make it skip
     others.
 

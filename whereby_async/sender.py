@@ -63,8 +63,8 @@ class SendOptions:
         retry: The retry policy.
         timeout: Seconds for one attempt.
         max_wait: Seconds that one call may wait for points, or `None`.
-        priority: The client's lane, which `use_priority` overrides, or `None`.
-        pinned_priority: The lane of `with_options`, which only a batch overrides, or `None`.
+        priority: The client's priority, which `use_priority` overrides, or `None`.
+        pinned_priority: The priority of `with_options`, which only a batch overrides, or `None`.
     """
 
     headers: Mapping[str, str]
@@ -77,16 +77,16 @@ class SendOptions:
     priority: Priority | None
     pinned_priority: Priority | None = None
 
-    def lane(self) -> Priority:
-        """The lane of a call made now: a batch's > `with_options` > `use_priority` > client > `NORMAL`."""
+    def call_priority(self) -> Priority:
+        """The priority of a call made now: a batch's > `with_options` > `use_priority` > client > `NORMAL`."""
         if current_batch.get() is not None:
             return _BATCH
-        lane = self.pinned_priority
-        if lane is None:
-            lane = current_priority.get()
-        if lane is None:
-            lane = self.priority
-        return _NORMAL if lane is None else lane
+        priority = self.pinned_priority
+        if priority is None:
+            priority = current_priority.get()
+        if priority is None:
+            priority = self.priority
+        return _NORMAL if priority is None else priority
 
 
 class WaitingCalls:
@@ -188,12 +188,12 @@ class ClientSender:
         self._pinned: dict[Priority, ClientSender] = {}
 
     def pinned(self) -> ClientSender:
-        """The same sender, its lane fixed as it is now."""
-        lane = self.options.lane()
-        pinned = self._pinned.get(lane)
+        """The same sender, its priority fixed as it is now."""
+        priority = self.options.call_priority()
+        pinned = self._pinned.get(priority)
         if pinned is None:
-            options = dataclasses.replace(self.options, pinned_priority=lane)
-            pinned = self._pinned[lane] = ClientSender(self.shared, options)
+            options = dataclasses.replace(self.options, pinned_priority=priority)
+            pinned = self._pinned[priority] = ClientSender(self.shared, options)
         return pinned
 
     def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
@@ -202,7 +202,7 @@ class ClientSender:
         return self._send(request) if listeners is None else self._send_with_hooks(request, listeners)
 
     async def _send_with_hooks(self, request: Request[T], listeners: CallListeners) -> T:
-        events = CallEvents(listeners, request.operation, self.options.lane())
+        events = CallEvents(listeners, request.operation, self.options.call_priority())
         try:
             events.begin(request, self.shared.base_url)
             result = await self._send(request, events)
@@ -214,8 +214,8 @@ class ClientSender:
 
     async def _send(self, request: Request[T], events: CallEvents | None = None) -> T:
         shared, options, operation = self.shared, self.options, request.operation
-        priority = options.lane()
-        at_once = self._quick_grant  # grants nothing to a batch's lane
+        priority = options.call_priority()
+        at_once = self._quick_grant  # grants nothing to a batch
         permit: Permit | None = None
         error: WherebyError | None = None
         attempt = failures = 0

@@ -427,7 +427,7 @@ async def test_cancelled_waiters_for_points_give_their_place_up() -> None:
 
 @simulated
 async def test_interactive_calls_go_before_a_waiting_batch() -> None:
-    """The limiter knows the lane: a later interactive call is served before what has waited for less than a period."""
+    """A later interactive call is served before what has waited for less than a period."""
     async with FakeWhereby(limit=10) as fake, fake.client() as client:
         await asyncio.gather(*(client.meetings.list() for _ in range(10)))
         await asyncio.sleep(20)

@@ -226,8 +226,8 @@ async def test_an_iterator_that_is_done_stays_done(fake: FakeWhereby, whereby: W
     assert len(fake.requests) == 1
 
 
-async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """A paginator keeps the lane in which it was made, wherever it is read, also by its reader."""
+async def test_the_priority_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """A paginator keeps the priority with which it was made, wherever it is read, also by its reader."""
     with use_priority(Priority.BATCH):
         batch = whereby.recordings.list(page_size=10, prefetch=1)
     normal = whereby.recordings.list(page_size=10)
@@ -276,19 +276,19 @@ async def test_a_cursor_that_no_url_can_carry_costs_nothing(fake: FakeWhereby) -
     assert len(fake.requests) == 1
 
 
-async def test_lanes_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """Lists made one after another in different lanes, of a client and of a view, are each read in their own."""
+async def test_priorities_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """Lists made with different priorities, of a client and of a view, are each read with their own."""
     view = whereby.with_options(priority=Priority.INTERACTIVE)
-    lanes = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
+    priorities = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
     lists: list[Paginator[Recording]] = []
-    for lane in lanes:
-        with use_priority(lane):
+    for priority in priorities:
+        with use_priority(priority):
             lists += [whereby.recordings.list(), view.recordings.list()]
     with use_priority(Priority.BATCH):
         for each in lists:
             await each
     found = [permit.priority for permit in limiter.permits]
-    assert found == [lane for each in lanes for lane in (each, Priority.INTERACTIVE)]
+    assert found == [priority for each in priorities for priority in (each, Priority.INTERACTIVE)]
 
 
 async def test_a_view_s_lists_go_with_the_view_s_key() -> None:

@@ -298,7 +298,7 @@ async def test_a_refused_retry_raises_what_the_first_attempt_met(fake: FakeWhere
 
 
 async def test_the_limiter_is_told_what_is_asked(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """Operation, seed price, lane and longest wait."""
+    """Operation, seed price, priority and longest wait."""
     await whereby.with_options(max_wait=3).meetings.delete("1")
     (permit,) = limiter.permits
     assert (permit.operation, permit.cost, permit.priority, permit.max_wait) == (
@@ -361,7 +361,7 @@ async def test_a_cancel_between_attempts_leaves_nothing_open(fake: FakeWhereby, 
 
 
 async def test_a_call_after_close_takes_no_permit(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
-    """A closed client, and each of its views, says so, and asks nothing of the limiter. Closing a view closes nothing."""
+    """A closed client says so, and so do its views; nothing is asked of the limiter. Closing a view closes nothing."""
     whereby = fake.client(limiter=limiter)
     async with whereby.with_options(timeout=5) as view:
         await view.meetings.list()

@@ -66,7 +66,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
     path = path_of(destination)
     if path is not None:
         path = await _place(path, file_id, fetch_name)
-    storage = await caller.shared.pool.storage(operation, caller.options.lane())
+    storage = await caller.shared.pool.storage(operation, caller.options.call_priority())
     try:
         sink: Sink
         if path is not None:

@@ -60,7 +60,7 @@ class Watches:
         """The watch for this kind, this loop and the caller's options; it stays while somebody waits."""
         loop, options = asyncio.get_running_loop(), caller.options
         key = (
-            loop, kind.name, options.key, id(options.limiter), options.lane(), options.retry, options.timeout, options.max_wait,
+            loop, kind.name, options.key, id(options.limiter), options.call_priority(), options.retry, options.timeout, options.max_wait,
         )  # fmt: skip
         for other in list(self._open.values()):
             if other.loop.is_closed():  # its waits ended with it

@@ -183,7 +183,7 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     cursor: str | None,
     prefetch: int,
 ) -> Paginator[T]:
-    """The paginator of a list, its lane fixed as it is now."""
+    """The paginator of a list, its priority fixed as it is now."""
     for name, _ in pairs:
         if name in _KEYWORDS:
             msg = f"extra holds {name!r}: pass {_KEYWORDS[name]}= instead, which the paging goes by"

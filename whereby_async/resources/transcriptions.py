@@ -40,8 +40,8 @@ class Transcriptions:
         """Start to transcribe a recording. Costs 3 points.
 
         It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is
-        `ready` or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at
-        times. Source: `POST /transcriptions` in the Whereby REST API reference.
+        `ready` or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail
+        at times. Source: `POST /transcriptions` in the Whereby REST API reference.
 
         Args:
             recording_id: The recording's id.
@@ -172,8 +172,8 @@ class Transcriptions:
 
         All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are
         resumed, and the next call resumes an interrupted download. It raises the same errors; those of the
-        transcription itself are below. Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST
-        API reference.
+        transcription itself are below. Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby
+        REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -213,12 +213,12 @@ class Transcriptions:
         )
 
     async def wait(self, transcription_id: str) -> Transcription:
-        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list,
-        and then 1 point a page.
+        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the
+        list, and then 1 point a page.
 
         The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits
-        together take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off,
-        not failed. A state that this version does not know counts as still under way. There is no time limit: a
+        together take about a tenth of the budget, with the caller's priority. A look that `max_wait` refuses is put
+        off, not failed. A state that this version does not know counts as still under way. There is no time limit: a
         deadline is the caller's, such as `asyncio.timeout(…)`. Source: `GET /transcriptions/{transcriptionId}` and
         `GET /transcriptions` in the Whereby REST API reference.
 
