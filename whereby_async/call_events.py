@@ -57,11 +57,6 @@ class CallEvents:
     then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
     """
 
-    __slots__ = (
-        "_asked_at", "_attempt", "_began_at", "_listeners", "_number", "_operation", "_points", "_priority", "_sent_at",
-        "_status", "_waited",
-    )  # fmt: skip
-
     def __init__(self, listeners: CallListeners, operation: Operation[Any], priority: Priority) -> None:
         self._listeners = listeners
         self._operation = operation
@@ -183,8 +178,6 @@ class Subscriptions:
 
     It keeps no limiter alive: a view may have one of its own that goes with the view.
     """
-
-    __slots__ = ("__weakref__", "_finish", "_hooks", "_limiters", "_on_limiter")
 
     def __init__(self, hooks: tuple[Hook, ...]) -> None:
         self._hooks = cast("tuple[LimiterHook, ...]", _having(hooks, *LIMITER_METHODS))

@@ -97,8 +97,6 @@ class WaitingCalls:
     moment wins.
     """
 
-    __slots__ = ("_closed", "_ended", "_tasks")
-
     def __init__(self) -> None:
         self._closed = False
         self._tasks: set[asyncio.Task[object]] = set()

@@ -22,8 +22,6 @@ class Insights:
     Prices: 1 point a page is the seed; the newer documents say that a heavy read may cost up to 10, which is learned.
     """
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 

@@ -34,8 +34,6 @@ _PREFIX_LENGTH = 39
 class Meetings:
     """Meetings: transient rooms. There is no way to change one; a new one has to be made instead."""
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class Recordings:
     """Recordings, kept by Whereby or in storage of your own."""
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: ClientSender) -> None:
         self._sender = sender
 

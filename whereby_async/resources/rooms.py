@@ -22,8 +22,6 @@ _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 class Rooms:
     """Themes of rooms. `room_name` is the name as the API gives it, with or without its leading slash."""
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
 

@@ -28,8 +28,6 @@ _KIND: Final[Kind[Summary]] = Kind(
 class Summaries:
     """Summaries of transcriptions (closed beta)."""
 
-    __slots__ = ("_sender", "_watches")
-
     def __init__(self, sender: ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches

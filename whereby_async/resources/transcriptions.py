@@ -30,8 +30,6 @@ _KIND: Final[Kind[Transcription]] = Kind(
 class Transcriptions:
     """Transcriptions of sessions (made live) and of recordings (made afterwards)."""
 
-    __slots__ = ("_sender", "_watches")
-
     def __init__(self, sender: ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches
