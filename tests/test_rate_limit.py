@@ -52,29 +52,12 @@ def test_reset_is_read_in_every_spelling(reset: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "reset",
     [
-        "",
-        "-1",
-        "NaN",
-        "inf",
-        "1e999",
-        "1000, 1000",
-        "Invalid Date",
-        "null",
-        "0x10",
-        "99999999999999999999",
-        "2024-03-05T12:00:38Z",
-        "2024-03-05T09:00:00Z",
-        "Tue, 35 Mar 2024 10:00:38 GMT",
-        "Tue, 05 Foo 2024 10:00:38 GMT",
-        "Tue Mar 05 10:00:38",
-        "Tuesday, 05-Mar-94 10:00:38 GMT",
-        "3601",
-        "٣",
-        "9" * 200,
-        "Tue Mar 05 2024 10:00:38 GMT+9999",
-        "0001-01-01T00:00:00+23:59",
+        "", "-1", "NaN", "inf", "1e999", "1000, 1000", "Invalid Date", "null", "0x10", "99999999999999999999",
+        "2024-03-05T12:00:38Z", "2024-03-05T09:00:00Z", "Tue, 35 Mar 2024 10:00:38 GMT",
+        "Tue, 05 Foo 2024 10:00:38 GMT", "Tue Mar 05 10:00:38", "Tuesday, 05-Mar-94 10:00:38 GMT", "3601", "٣",
+        "9" * 200, "Tue Mar 05 2024 10:00:38 GMT+9999", "0001-01-01T00:00:00+23:59",
     ],
-)
+)  # fmt: skip
 def test_nonsense_in_reset_is_no_information(reset: str) -> None:
     """Negative, not a number, a list, no date, or more than an hour off."""
     assert reset_in(reset) is None
@@ -167,19 +150,10 @@ SPOILT: list[object] = [-1, True, None, "soon", [], 10**400, 10**14, "1e5"]
 @pytest.mark.parametrize(
     "spoilt",
     [
-        b"",
-        b"{",
-        b"[]",
-        b"\xff\xfe",
-        b'"x"',
-        b'{"data":[]}',
-        b'{"data":null}',
-        b"[" * 60_000,
-        b"x" * 100_000,
-        b'{"data":{"msLeft":NaN}}',
-        *map(body, SPOILT),
+        b"", b"{", b"[]", b"\xff\xfe", b'"x"', b'{"data":[]}', b'{"data":null}', b"[" * 60_000, b"x" * 100_000,
+        b'{"data":{"msLeft":NaN}}', *map(body, SPOILT),
     ],
-)
+)  # fmt: skip
 def test_spoilt_body_falls_back_to_the_headers(spoilt: bytes) -> None:
     """No JSON, another shape, or a number that can not be true."""
     assert RateLimit.from_response(429, {"Retry-After": "5"}, spoilt).retry_after == 5
@@ -314,7 +288,7 @@ IETF = {
 @pytest.mark.parametrize(("headers", "budget"), IETF.values(), ids=IETF)
 @pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers, email_headers])
 def test_ietf_fields_are_read(headers: dict[str, str], budget: RateLimit, kind: Any) -> None:
-    """Drafts 6 to 11 of https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/; what is malformed is ignored."""
+    """Drafts 6 to 11 of `draft-ietf-httpapi-ratelimit-headers`; what is malformed is ignored."""
     assert RateLimit.from_response(200, kind(headers | {"Date": DATE})) == budget
 
 

@@ -89,7 +89,7 @@ def everything(value: object) -> bytes:
 
 
 class Hunt:
-    """Collects everything that a person or a tool may come to see; `telemetry` is what OpenTelemetry sees of its clients."""
+    """Collects all that a person or a tool may see; `telemetry` is what OpenTelemetry sees of its clients."""
 
     telemetry: Telemetry
 

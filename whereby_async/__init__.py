@@ -7,8 +7,8 @@ async with WherebyClient() as whereby:  # the key from WHEREBY_API_KEY
     meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
 ```
 
-Names are imported on first use (PEP 562): importing this package costs next to nothing, and `WherebyClient` brings aiohttp in
-when its name is touched, never inside a running call.
+Names are imported on first use (PEP 562): importing this package costs next to nothing, and `WherebyClient` imports
+aiohttp when its name is touched, never inside a running call.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # type checkers know the name; to import typing for it wo
 if TYPE_CHECKING:
     from . import batch, errors, hooks, limiter, models, webhooks
     from .client import WherebyClient
+    from .context import capture_responses, use_priority
     from .downloads import Download, Progress
     from .errors import (
         APIConnectionError,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from .pagination import Paginator
     from .retry import RetryPolicy
     from .room_links import room_link
-    from .scopes import capture_responses, use_priority
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
 
@@ -96,33 +96,30 @@ __all__ = [
 ]
 
 _HOMES = {
-    "errors": (
-        "APIConnectionError APIStatusError APITimeoutError AuthenticationError BadRequestError BudgetError BudgetTimeoutError "
-        "ClientClosedError ConfigurationError ConflictError InternalServerError JobFailedError NotFoundError PermissionDeniedError "
-        "RateLimitError ResponseDecodeError Throttled UnprocessableEntityError WebhookVerificationError WherebyError"
-    ),
-    "client": "WherebyClient",
-    "downloads": "Download Progress",
-    "limiter.protocol": "Priority",
-    "models.model": "Page",
-    "pagination": "Paginator",
-    "room_links": "room_link",
-    "scopes": "capture_responses use_priority",
-    "transport.exchange": "Answer",
-    "transport.pool": "SessionPool",
-    "retry": "RetryPolicy",
+    "Answer": "transport.exchange",
+    "Download": "downloads",
+    "Page": "models.model",
+    "Paginator": "pagination",
+    "Priority": "limiter.protocol",
+    "Progress": "downloads",
+    "RetryPolicy": "retry",
+    "SessionPool": "transport.pool",
+    "WherebyClient": "client",
+    "capture_responses": "context",
+    "room_link": "room_links",
+    "use_priority": "context",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+"""Where each name is defined; all that are not here are errors or modules."""
 _MODULES = ("batch", "errors", "hooks", "limiter", "models", "webhooks")
 
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
-    if (home := _HOME_OF.get(name)) is None:
+    if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value: object = getattr(importlib.import_module(f".{home}", __name__), name)
+    value: object = getattr(importlib.import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 

@@ -1,12 +1,15 @@
-"""`WherebyClient`: lifecycle and options. Its operations are in `resources/`, the loop in `sender.py`, the network in `transport/`."""
+"""`WherebyClient`: options and lifecycle. Its operations are in `resources/`, the send loop is in `sender.py`."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
-from .configuration import (
+from .context import as_priority
+from .limiter.point_budget import shared_budget
+from .options import (
     read_base_url,
     read_hooks,
     read_key,
@@ -16,13 +19,10 @@ from .configuration import (
     require,
     require_limiter,
 )
-from .limiter.point_budget import shared_budget
 from .polling import Watches
 from .redaction import SilentDict, as_secret
 from .resources import ApiRoot
-from .scopes import as_priority
-from .send_options import SendOptions
-from .sender import ClientSender, SharedState
+from .sender import ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
 
 if TYPE_CHECKING:
@@ -45,23 +45,24 @@ class WherebyClient(ApiRoot):
         meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     ```
 
-    It is bound to no event loop: a module-level client works under several `asyncio.run` in a row, in threads that each run
-    a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
+    It is bound to no event loop: a module-level client works under several `asyncio.run` in a row, in threads that each
+    run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
 
     Args:
         api_key: The API key; else the variable `WHEREBY_API_KEY`.
-        base_url: The API's root; else the variable `WHEREBY_BASE_URL`, else `https://api.whereby.dev/v1`. Plain http only to
-            loopback addresses.
-        limiter: Any `Limiter`. Default: the process's own `PointBudget` for this base_url and key, so that clients made per
-            request share one account.
+        base_url: The API's root; else the variable `WHEREBY_BASE_URL`, else `https://api.whereby.dev/v1`. Plain http
+            only to loopback addresses.
+        limiter: Any `Limiter`. Default: the process's own `PointBudget` for this base_url and key, so that clients made
+            per request share one account.
         pool: A `SessionPool`; default: one of its own, closed with the client. One that you pass stays yours.
         retry: When failed attempts are made again; default `RetryPolicy()`.
         timeout: Seconds for one attempt, from its connection slot to the last byte of the answer.
-        max_wait: The longest that one call, all its attempts together, may wait for points, in seconds; `0` fails at once
-            instead of waiting, `None` waits as long as it takes.
-        priority: The lane of its calls, unless `use_priority` or `with_options` says otherwise; default `Priority.NORMAL`.
+        max_wait: The longest that one call, all its attempts together, may wait for points, in seconds; `0` fails at
+            once instead of waiting, `None` waits as long as it takes.
+        priority: The priority of its calls, unless `use_priority` or `with_options` says otherwise; default
+            `Priority.NORMAL`.
         hooks: Objects that are told of calls, attempts, retries, answers, waits, throttling and prices (see
-            `whereby_async.hooks`); each once, though it be in the list twice.
+            `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
         ConfigurationError: The key is missing or blank, or an option can not be used.
@@ -112,7 +113,7 @@ class WherebyClient(ApiRoot):
         self._sender = ClientSender(self._shared, options)
         if (name_after := getattr(options.limiter, "name_after", None)) is not None:
             name_after(self._shared.base_url, options.key)
-        self._shared.subscriptions.listen_to(options.limiter, self._shared.base_url)
+        self._shared.subscriptions.add(options.limiter, self._shared.base_url)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_shared"):
@@ -150,7 +151,7 @@ class WherebyClient(ApiRoot):
         Args:
             timeout: Seconds for one attempt.
             max_wait: Seconds that one call may wait for points; `None` for as long as it takes.
-            priority: The lane of all calls of the view, whatever `use_priority` says; `None` gives that up again.
+            priority: The priority of all calls of the view, whatever `use_priority` says; `None` gives that up again.
             retry: Another policy.
             limiter: Another budget; needed with the key of another organisation.
             api_key: Another key of the *same* organisation (rotation): it spends from the same budget.
@@ -159,7 +160,7 @@ class WherebyClient(ApiRoot):
             ConfigurationError: A value can not be used.
         """
         api_key = as_secret(api_key)
-        changes: dict[str, object] = SilentDict()
+        changes: dict[str, Any] = SilentDict()
         if timeout is not UNSET:
             changes["timeout"] = read_timeout(timeout)
         if max_wait is not UNSET:
@@ -179,7 +180,7 @@ class WherebyClient(ApiRoot):
         view._shared = self._shared
         view._watches = self._watches
         view._is_view = True
-        view._use(self._options.replaced(**changes))
+        view._use(dataclasses.replace(self._options, **changes))
         return view
 
     def batch(  # noqa: PLR0913 - the options of a job
@@ -201,7 +202,7 @@ class WherebyClient(ApiRoot):
         on_progress: OnProgress | None = None,
         progress_interval: float = 1.0,
     ) -> Batch[T]:
-        """Call a method once for each of many requests, in the `BATCH` lane; outcomes come out as they finish.
+        """Call a method once for each of many requests, with the priority `BATCH`; outcomes come out as they finish.
 
         ```python
         async with client.batch(client.meetings.create, requests, journal="run.jsonl") as outcomes:
@@ -209,43 +210,49 @@ class WherebyClient(ApiRoot):
                 ...
         ```
 
-        With a journal the job can be killed at any moment and run again. What runs how often: reads, deletes and PUTs at least
-        once; `meetings.create` at most once, as long as the API's list of meetings is complete (see `mark`); other creates at
-        most once: those whose outcome is unknown stay so. One item that fails never stops the rest unless asked. See
-        `whereby_async.batch` for what comes out, and what iterating raises.
+        With a journal the job can be killed at any moment and run again. Reads, deletes and PUTs then run at least
+        once; `meetings.create` at most once, as long as the API's list of meetings is complete (see `mark`); other
+        creates at most once: those whose outcome is unknown stay so. One item that fails never stops the rest unless
+        asked. See `whereby_async.batch` for what comes out, and what iterating raises.
 
         Args:
-            method: A method of this client or of a view of it, or any function that returns an awaitable, in which several
-                calls may be made. A list method gives the first page; for all of it pass a function with `collect()`.
-            requests: Keyword dictionaries, from any iterable or async iterable, read as it goes, by one task in this loop: an
-                iterator that blocks, blocks the loop. What it raises comes out behind what was under way.
+            method: A method of this client or of a view of it, or any function that returns an awaitable, in which
+                several calls may be made. A list method gives the first page; for all of it pass a function with
+                `collect()`.
+            requests: Keyword dictionaries, from any iterable or async iterable, read as it goes, by one task in this
+                loop: an iterator that blocks, blocks the loop. What it raises comes out behind what was under way.
             concurrency: How many calls may be under way, or waiting for points, at once.
             journal: A file that is made if it is not there, and gone on with if it is.
-            key: How the journal tells items apart: a function of the item, or the name of an entry in it, which is taken out if
-                the method has no such parameter. Default: by their place in the input, which then must be the same each time.
-            ordered: Outcomes come in the order of the input; at most four times `concurrency` items are begun beyond the one
-                whose turn it is.
-            stop_on_error: The first item that fails or ends `unknown` ends the job: what is under way comes out, then its error
-                is raised.
+            key: How the journal tells items apart: a function of the item, or the name of an entry in it, which is
+                taken out if the method has no such parameter. Default: by their place in the input, which then must be
+                the same each time.
+            ordered: Outcomes come in the order of the input; at most four times `concurrency` items are begun beyond
+                the one whose turn it is.
+            stop_on_error: The first item that fails or ends `unknown` ends the job: what is under way comes out, then
+                its error is raised.
             retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again.
-            refetch: Results of items that an earlier run finished are read again, room links with their keys included, at the
-                price of a read; else `result` is what the journal keeps, ids only.
-            idempotent: Whether the method may be called again although it may have happened; known for the client's own.
-            mark: Put a marker of ten characters behind each meeting's `room_name_prefix`, which then may have 29 of the API's
-                39 characters, so that a create whose answer was lost is found in the list and adopted, or, if it is surely
-                not there, sent again. Without it such a create ends `unknown`.
-            absent_after: Seconds from when a create may be looked up, one timeout after it may last have left, until its not
-                being in the list counts; default: three more timeouts. A server that acts later than that makes a second room.
+            refetch: Results of items that an earlier run finished are read again, room links with their keys included,
+                at the price of a read; else `result` is what the journal keeps, ids only.
+            idempotent: Whether the method may be called again although it may have happened; known for the client's own
+                methods.
+            mark: Put a marker of ten characters behind each meeting's `room_name_prefix`, which then may have 29 of the
+                API's 39 characters, so that a create whose answer was lost is found in the list and adopted, or, if it
+                is surely not there, sent again. Without it such a create ends `unknown`.
+            absent_after: Seconds for which a lost create is looked up before its absence from the list counts. They
+                begin one timeout after the create may last have left; default: three more timeouts. A server that acts
+                later than that makes a second room.
             same_organisation: The journal was made with another API key of the same organisation.
-            on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged once.
+            on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged
+                once.
             progress_interval: Seconds.
 
         Raises:
             ConfigurationError: An option can not be used.
         """
-        from .batch.job import Batch, BatchOptions
+        from .batch.job import Batch
+        from .batch.options import checked_options
 
-        options = BatchOptions(
+        options = checked_options(
             concurrency=concurrency,
             journal=journal,
             ordered=ordered,
@@ -264,8 +271,8 @@ class WherebyClient(ApiRoot):
     def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
         """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.
 
-        Sends nothing and costs nothing. Retries, look-ups and the pages of lists behind the first are not foreseen, nor is what
-        the budget keeps from batches in reserve: that may move the end of a job to the end of the last window.
+        Sends nothing and costs nothing. It leaves out retries, look-ups, the pages of lists behind the first, and what
+        the budget keeps from batches in reserve, which may move the end of a job to the end of the last window.
 
         Args:
             operation: A method of this client, such as `client.meetings.create`, or an operation's name.
@@ -290,13 +297,13 @@ class WherebyClient(ApiRoot):
         """Close the client: its own pool's sessions in every loop, each on its own. A second call does nothing.
 
         Calls that wait for points or for a connection get `ClientClosedError`; calls on the wire fail with
-        `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt end
-        with the error of their last. A view's `aclose` does nothing.
+        `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt
+        end with the error of their last. A view's `aclose` does nothing.
         """
         if self._is_view or self._shared.closed:
             return
         self._shared.closed = True
-        self._shared.waiting.send_away()
+        self._shared.waiting.close()
         self._shared.subscriptions.end()
         if self._owned_pool is not None:
             await self._owned_pool.aclose()

@@ -1,43 +1,39 @@
 """What hooks are told, and what a hook is: any object with some of these sync methods.
 
-The client tells of each call's beginning, its attempts, retries and answers, and its end; the limiter tells of waits,
-throttling and prices. Each telling passes one frozen details object, which never holds a key, a URL with one, a header or a
-body. Only what some hook has a method for is made and told.
+The client calls hooks when a call begins, for each attempt, answer and retry, and when the call has ended; the limiter
+calls them for waits, throttling and prices. Each method gets one frozen details object, which never holds a key, a URL
+with one, a header or a body. Only details that some hook has a method for are made.
 
-The client tells in the task of the call, at once and in passing, so that contextvars are the caller's; what takes time belongs
-elsewhere. What belongs to one call has its number, `call`:
-`on_call`, then for each attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another follows, and last
-`on_end`, exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
-serves several clients, tells in whatever task or thread comes by.
+The client calls hooks in the task of the call, so that contextvars are the caller's. The call waits for the hook: what
+takes time belongs elsewhere. All details of one call have its number, `call`. Their order is `on_call`; for each
+attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another attempt follows; and last `on_end`,
+exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
+serves several clients, calls hooks in any task or thread.
 
-A hook that raises never breaks a call: its error, be it a `CancelledError`, which a plain method can only have made itself, is
-logged once per class and method on the logger `whereby_async`. `KeyboardInterrupt`, `SystemExit` and the like are no errors of
-the hook but meant for the program: they pass, and the call ends by them without losing a point.
+A hook that raises never breaks a call: its error is logged once per class and method on the logger `whereby_async`.
+This holds for `CancelledError` too, which a plain method can only have made itself. `KeyboardInterrupt`, `SystemExit`
+and the like are meant for the program: they are raised, and the call ends by them without losing a point.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from .details import (
-    AttemptDetails,
-    CallDetails,
+from .limiter.protocol import Limiter  # noqa: TC001 - msgspec resolves annotations at run time
+from .notify import (
     CostChangeDetails,
-    EndDetails,
     LimiterHook,
     OnCostChange,
     OnOutage,
     OnThrottle,
     OnWait,
     OutageDetails,
-    ResponseDetails,
-    RetryDetails,
     ThrottleDetails,
     WaitDetails,
 )
-from .limiter.protocol import Limiter  # noqa: TC001 - msgspec resolves annotations at run time
+from .rate_limit import RateLimit  # noqa: TC001 - likewise
 
 __all__ = [
     "AttemptDetails",
@@ -65,13 +61,133 @@ __all__ = [
     "WaitDetails",
 ]
 
+CALL_METHODS: Final = ("on_call", "on_attempt", "on_retry", "on_response", "on_end")
+"""The methods of hooks that the client calls for each call."""
+LIMITER_METHODS: Final = ("on_wait", "on_throttle", "on_cost_change", "on_outage")
+"""The methods of hooks that limiters call."""
+
+
+class CallDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A call begins: one operation, however many attempts it takes; each page of a list is a call.
+
+    Attributes:
+        call: Its number, unique in this process.
+        operation: The operation's name, such as `meetings.create`.
+        method: The HTTP method.
+        path: The template of its path below `base_url`, such as `/meetings/{meeting_id}`, without the id itself.
+            `{path}` for `client.request`.
+        named: The name is the operation's own. `False` for `client.request` without `operation=`, whose name is made of
+            method and path and may hold an id.
+        base_url: The API's root.
+        priority: The priority's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
+    """
+
+    call: int
+    operation: str
+    method: str
+    path: str
+    named: bool
+    base_url: str
+    priority: str
+
+
+class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A call has ended.
+
+    Attributes:
+        call: Its number.
+        operation: The operation's name.
+        error: The class of the error that it ended with, such as `NotFoundError`; `None` if it has a result.
+        cancelled: It was given up from outside: cancelled (an expired `asyncio.timeout` does that too), dropped, or the
+            program is being stopped.
+        status: The HTTP status of its last attempt, if one came.
+        attempts: Attempts that had their points.
+        points: Points that it spent: the price of each attempt that may have reached the server.
+        waited: Seconds that it waited for points, all attempts together, also in vain.
+        elapsed: Seconds from its beginning.
+    """
+
+    call: int
+    operation: str
+    error: str | None
+    cancelled: bool
+    status: int | None
+    attempts: int
+    points: int
+    waited: float
+    elapsed: float
+
+
+class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt has its points and is about to be sent.
+
+    Attributes:
+        operation: The operation's name, such as `meetings.create`.
+        method: The HTTP method.
+        attempt: 1 for the first; attempts that ended in a 429 are counted too.
+        cost: Points charged for this attempt.
+        priority: The priority's name: `INTERACTIVE`, `NORMAL` or `BATCH`.
+        waited: Seconds that this attempt waited for its points.
+        call: The call's number.
+    """
+
+    operation: str
+    method: str
+    attempt: int
+    cost: int
+    priority: str
+    waited: float
+    call: int = 0
+
+
+class RetryDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt failed and the call will be sent again.
+
+    Attributes:
+        operation: The operation's name.
+        attempt: The attempt that failed, from 1.
+        delay: Seconds until the next attempt asks for points; 0 after a 429, whose wait is the limiter's.
+        reason: Why: `connection`, `timeout`, `status 503`, `throttled`, …
+        error: The error's class, such as `APITimeoutError`.
+        call: The call's number.
+    """
+
+    operation: str
+    attempt: int
+    delay: float
+    reason: str
+    error: str = ""
+    call: int = 0
+
+
+class ResponseDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer came, of whatever status.
+
+    Attributes:
+        operation: The operation's name.
+        attempt: The attempt that it answers, from 1.
+        status: The HTTP status.
+        elapsed: Seconds from asking for a connection slot to the last byte.
+        size: Bytes of the decoded body.
+        rate_limit: What it said about the budget.
+        call: The call's number.
+    """
+
+    operation: str
+    attempt: int
+    status: int
+    elapsed: float
+    size: int
+    rate_limit: RateLimit
+    call: int = 0
+
 
 class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
     """A client, or a view of one, was made that spends from this limiter; told once for each client and limiter.
 
     Attributes:
-        limiter: The limiter: its `snapshot()` tells what is left, and who waits. It lives as long as somebody uses it: refer to
-            it weakly.
+        limiter: The limiter: its `snapshot()` tells what is left, and who waits. Refer to it weakly, so that it goes
+            when nobody uses it any more.
         base_url: The API's root.
     """
 
@@ -122,7 +238,8 @@ class OnLimiter(Protocol):
 
 
 ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter
-"""What a client may tell: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`, `on_limiter`."""
+"""A hook of a client: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end` and
+`on_limiter`."""
 
 Hook: TypeAlias = ClientHook | LimiterHook
 """Any hook."""

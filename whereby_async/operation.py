@@ -1,10 +1,11 @@
-"""An endpoint as a value (`Operation`), one call of it (`Request`), and who can send it (`Sender`). Pure: no I/O, no clock.
+"""An endpoint as a value (`Operation`), one call of it (`Request`), and what can send it (`Sender`). Pure.
 
 Everything that can be wrong about a call is found while its request is made, before a point is spent.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -51,13 +52,14 @@ class Operation(Generic[T]):
     Attributes:
         name: Such as `meetings.create`; hooks, prices and errors go by it.
         method: The HTTP method, upper case.
-        path: The path below the API's root, with `{placeholders}`.
+        path: The path below the API's root, with one `{placeholder}` at most.
         decode: Turns a 2xx body into the result.
-        cost: Seed price in points. Source: "Rate limiting" in the Whereby REST API reference (read 1, delete 2, write 3).
+        cost: Seed price in points: read 1, delete 2, write 3. Source: "Rate limiting" in the Whereby REST API
+            reference.
         idempotent: May be sent again although the first may have been acted on.
     """
 
-    __slots__ = ("_hole", "cost", "decode", "idempotent", "method", "name", "path")
+    __slots__ = ("_around", "cost", "decode", "idempotent", "method", "name", "path")
 
     def __init__(  # noqa: PLR0913 - a row of the table has this many columns
         self,
@@ -75,10 +77,9 @@ class Operation(Generic[T]):
         self.decode: Callable[[bytes], T] = decode
         self.cost: int = _SEED_COSTS.get(method, _WRITE_COST) if cost is None else cost
         self.idempotent: bool = method in _IDEMPOTENT if idempotent is None else idempotent
-        # Most paths have one placeholder, which is filled much faster without a format.
         before, _, rest = path.partition("{")
         placeholder, _, after = rest.partition("}")
-        self._hole = (before, placeholder, after) if placeholder and "{" not in after else None
+        self._around = before, placeholder, after
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.method} {self.path}>"
@@ -95,7 +96,7 @@ class Operation(Generic[T]):
         """One call of this operation.
 
         Args:
-            segments: A value for each placeholder of the path, already encoded (see `segment`).
+            segments: The value of the path's placeholder by its name, already encoded (see `segment`).
             query: The query's names and values, not yet encoded.
             json: The JSON body, encoded.
             files: Files of a multipart body.
@@ -103,14 +104,12 @@ class Operation(Generic[T]):
         """
         path = self.path
         if segments:
-            if self._hole is None:
-                path = path.format_map(segments)
-            else:
-                before, placeholder, after = self._hole
-                path = before + segments[placeholder] + after
+            before, placeholder, after = self._around
+            path = before + segments[placeholder] + after
         return Request(self, path, tuple(query), json, tuple(files), tuple(form))
 
 
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Request(Generic[T]):
     """One call of an operation, complete but for origin and key.
 
@@ -123,23 +122,12 @@ class Request(Generic[T]):
         form: The fields beside them.
     """
 
-    __slots__ = ("files", "form", "json", "operation", "path", "query")
-
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts of an HTTP request
-        self,
-        operation: Operation[T],
-        path: str,
-        query: tuple[tuple[str, str], ...] = (),
-        json: SilentBytes | None = None,
-        files: tuple[FilePart, ...] = (),
-        form: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        self.operation: Operation[T] = operation
-        self.path: str = path
-        self.query: tuple[tuple[str, str], ...] = query
-        self.json: SilentBytes | None = json
-        self.files: tuple[FilePart, ...] = files
-        self.form: tuple[tuple[str, str], ...] = form
+    operation: Operation[T]
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    json: SilentBytes | None = None
+    files: tuple[FilePart, ...] = ()
+    form: tuple[tuple[str, str], ...] = ()
 
     @property
     def target(self) -> str:
@@ -153,24 +141,24 @@ class Request(Generic[T]):
         """The same call with some query values replaced, added, or (`None`) left out."""
         query = [pair for pair in self.query if pair[0] not in changes]
         query += [(name, value) for name, value in changes.items() if value is not None]
-        return Request(self.operation, self.path, tuple(query), self.json, self.files, self.form)
+        return dataclasses.replace(self, query=tuple(query))
 
 
 @lru_cache(maxsize=256)
 def _encoded(query: tuple[tuple[str, str], ...]) -> str:
-    """A query as it goes on the wire; most calls have one that others had before them."""
+    """A query as it goes on the wire. It is cached, because most calls repeat the query of an earlier one."""
     return urlencode(query, quote_via=quote, safe="")
 
 
 class Sender(Protocol):
-    """Who sends requests: the client, seen from the resources."""
+    """What resources and paginators need of the client."""
 
     def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
-        """Send it, with points, retries and errors as the client has them."""
+        """Send a request, with the points, retries and errors of the client."""
         ...
 
     def pinned(self) -> Sender:
-        """The same sender, its lane fixed as it is now."""
+        """The same sender, its priority fixed as it is now."""
         ...
 
 
@@ -182,14 +170,14 @@ def segment(name: str, value: str) -> str:
         value: The id.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It is empty, `.` or `..`, or holds a slash or a control character, and so could reach another endpoint; or
-            it is no Unicode text.
+        TypeError: The id is no string.
+        ValueError: It could reach another endpoint (it is empty, `.` or `..`, or holds a slash or a control
+            character), or it is no Unicode text.
     """
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
         raise TypeError(msg)
-    if _PLAIN_ID(value):  # as almost every id is
+    if _PLAIN_ID(value):
         return value
     if not value.strip() or value in {".", ".."}:
         msg = f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'"
@@ -201,11 +189,7 @@ def segment(name: str, value: str) -> str:
 
 
 def unicode_text(name: str, value: str) -> str:
-    """The same text.
-
-    Raises:
-        ValueError: It holds half a surrogate pair, which no URL and no form can carry.
-    """
+    """The same text, or `ValueError` if it holds half a surrogate pair, which no URL and no form can carry."""
     if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
         msg = f"{name}={shown(value)} holds half a surrogate pair, which is not Unicode text: decode it as UTF-8 first"
         raise ValueError(msg)
@@ -213,23 +197,22 @@ def unicode_text(name: str, value: str) -> str:
 
 
 def room_segment(name: str, value: str) -> str:
-    """A room's name as one path segment: one leading slash is dropped, as Whereby's own clients do, the rest encoded.
+    """A room's name as one path segment. One leading slash is dropped, as Whereby's own clients do.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: As `segment`.
+        TypeError, ValueError: As `segment`.
     """
     bare = value[1:] if isinstance(value, str) and value.startswith("/") else value
     return segment(name, bare)
 
 
 def relative_path(path: str) -> str:
-    """A path that the caller wrote himself, checked so that it stays below the API's root, and encoded.
+    """A path of `client.request`, encoded, and checked so that it stays below the API's root.
 
     What is percent-encoded already stays as it is, an encoded slash (`/rooms/%2Fdemo/theme/logo`) too.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: The path is no string.
         ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
     """
     if not isinstance(path, str):
@@ -237,7 +220,10 @@ def relative_path(path: str) -> str:
         raise TypeError(msg)
     decoded = unquote(unicode_text("path", path))
     if "?" in path or "#" in path or _has_control(decoded):
-        msg = f"path={shown(path)} holds a query, a fragment or a character that no path has: pass query values as params="
+        msg = (
+            f"path={shown(path)} holds a query, a fragment or a character that no path has: "
+            "pass query values as params="
+        )
         raise ValueError(msg)
     parts = path.removeprefix("/").split("/")
     empty = any(not unquote(part).strip("/ ") for part in parts)
@@ -250,5 +236,5 @@ def relative_path(path: str) -> str:
 
 
 def _has_control(text: str) -> bool:
-    """Whether it holds a backslash or a control character: some servers read those as path or line separators."""
+    """Whether a text holds a backslash or a control character, which some servers read as path or line separators."""
     return any(c == "\\" or ord(c) < 0x20 or ord(c) == 0x7F for c in text)  # noqa: PLR2004 - C0 and DEL

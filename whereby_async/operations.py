@@ -1,8 +1,8 @@
 """The API on one screen: its 27 operations.
 
-Columns: the name that hooks, prices and errors go by; method and path; what a 2xx body becomes. The seed cost follows from the
-method (GET 1, DELETE 2, POST and PUT 3 points), and so does `idempotent`, but for the bulk deletes, which are documented to be.
-Source: Whereby REST API reference.
+Columns: the name that hooks, prices and errors go by; method and path; what a 2xx body becomes. The seed cost follows
+from the method (GET 1, DELETE 2, POST and PUT 3 points), and so does `idempotent`, but for the bulk deletes, which are
+documented to be. Source: Whereby REST API reference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from .models import (
 from .models.decoding import decoder, no_content
 from .operation import Operation
 
-# fmt: off
 CREATE_MEETING = Operation("meetings.create", "POST", "/meetings", decoder(Meeting))
 LIST_MEETINGS = Operation("meetings.list", "GET", "/meetings", decoder(Page[Meeting]))
 GET_MEETING = Operation("meetings.get", "GET", "/meetings/{meeting_id}", decoder(Meeting))
@@ -33,15 +32,23 @@ DELETE_MEETING = Operation("meetings.delete", "DELETE", "/meetings/{meeting_id}"
 LIST_RECORDINGS = Operation("recordings.list", "GET", "/recordings", decoder(Page[Recording]))
 GET_RECORDING = Operation("recordings.get", "GET", "/recordings/{recording_id}", decoder(Recording))
 DELETE_RECORDING = Operation("recordings.delete", "DELETE", "/recordings/{recording_id}", no_content)
-LINK_RECORDING = Operation("recordings.access_link", "GET", "/recordings/{recording_id}/access-link", decoder(AccessLink))
-BULK_DELETE_RECORDINGS = Operation("recordings.bulk_delete", "POST", "/recordings/bulk-delete", no_content, idempotent=True)
+LINK_RECORDING = Operation(
+    "recordings.access_link", "GET", "/recordings/{recording_id}/access-link", decoder(AccessLink)
+)
+BULK_DELETE_RECORDINGS = Operation(
+    "recordings.bulk_delete", "POST", "/recordings/bulk-delete", no_content, idempotent=True
+)
 
 CREATE_TRANSCRIPTION = Operation("transcriptions.create", "POST", "/transcriptions", decoder(TranscriptionJob))
 LIST_TRANSCRIPTIONS = Operation("transcriptions.list", "GET", "/transcriptions", decoder(Page[Transcription]))
 GET_TRANSCRIPTION = Operation("transcriptions.get", "GET", "/transcriptions/{transcription_id}", decoder(Transcription))
 DELETE_TRANSCRIPTION = Operation("transcriptions.delete", "DELETE", "/transcriptions/{transcription_id}", no_content)
-LINK_TRANSCRIPTION = Operation("transcriptions.access_link", "GET", "/transcriptions/{transcription_id}/access-link", decoder(AccessLink))
-BULK_DELETE_TRANSCRIPTIONS = Operation("transcriptions.bulk_delete", "POST", "/transcriptions/bulk-delete", no_content, idempotent=True)
+LINK_TRANSCRIPTION = Operation(
+    "transcriptions.access_link", "GET", "/transcriptions/{transcription_id}/access-link", decoder(AccessLink)
+)
+BULK_DELETE_TRANSCRIPTIONS = Operation(
+    "transcriptions.bulk_delete", "POST", "/transcriptions/bulk-delete", no_content, idempotent=True
+)
 
 CREATE_SUMMARY = Operation("summaries.create", "POST", "/summaries", decoder(SummaryJob))
 LIST_SUMMARIES = Operation("summaries.list", "GET", "/summaries", decoder(Page[Summary]))
@@ -51,10 +58,17 @@ DELETE_SUMMARY = Operation("summaries.delete", "DELETE", "/summaries/{summary_id
 SET_THEME_TOKENS = Operation("rooms.set_theme_tokens", "PUT", "/rooms/{room_name}/theme/tokens", no_content)
 SET_LOGO = Operation("rooms.set_logo", "PUT", "/rooms/{room_name}/theme/logo", no_content)
 SET_BACKGROUND = Operation("rooms.set_background", "PUT", "/rooms/{room_name}/theme/room-background", no_content)
-SET_KNOCK_BACKGROUND = Operation("rooms.set_knock_background", "PUT", "/rooms/{room_name}/theme/room-knock-page-background", no_content)
+SET_KNOCK_BACKGROUND = Operation(
+    "rooms.set_knock_background", "PUT", "/rooms/{room_name}/theme/room-knock-page-background", no_content
+)
 
 INSIGHTS_ROOMS = Operation("insights.rooms", "GET", "/insights/rooms", decoder(Page[RoomInsights]))
-INSIGHTS_ROOM_SESSIONS = Operation("insights.room_sessions", "GET", "/insights/room-sessions", decoder(Page[RoomSessionInsights]))
-INSIGHTS_PARTICIPANTS = Operation("insights.participants", "GET", "/insights/participants", decoder(Page[ParticipantInsights]))
-INSIGHTS_PARTICIPANT = Operation("insights.participant", "GET", "/insights/participant", decoder(list[ParticipantDetails]))
-# fmt: on
+INSIGHTS_ROOM_SESSIONS = Operation(
+    "insights.room_sessions", "GET", "/insights/room-sessions", decoder(Page[RoomSessionInsights])
+)
+INSIGHTS_PARTICIPANTS = Operation(
+    "insights.participants", "GET", "/insights/participants", decoder(Page[ParticipantInsights])
+)
+INSIGHTS_PARTICIPANT = Operation(
+    "insights.participant", "GET", "/insights/participant", decoder(list[ParticipantDetails])
+)

@@ -1,7 +1,7 @@
 """`Paginator`: a list of the API as an async iterable that walks all its pages.
 
-Source: "cursor" and "limit" of every list in the Whereby REST API reference; the insights answer 10 rows a page and the other
-lists 50 unless told otherwise, so `limit` is always sent.
+Source: "cursor" and "limit" of every list in the Whereby REST API reference; the insights answer 10 rows a page and the
+other lists 50 unless told otherwise, so `limit` is always sent.
 
 The iterators are plain objects, not async generators: a `break` leaves nothing behind that would have to be closed.
 """
@@ -30,8 +30,8 @@ MAX_PAGE_SIZE = 100
 
 
 class Paginator(Generic[T]):
-    """A list that has not been read yet. Nothing is sent until it is awaited or iterated. It is awaitable, but no coroutine:
-    for a task of its own take `collect()`.
+    """A list that has not been read yet. Nothing is sent until it is awaited or iterated. It is awaitable, but no
+    coroutine: for a task of its own take `collect()`.
 
     - `async for item in paginator` walks all pages; iterating again starts again.
     - `async for page in paginator.pages()` gives them as `Page`s, each with the cursor to go on from.
@@ -39,11 +39,12 @@ class Paginator(Generic[T]):
     - `await paginator.collect(max_items=…)` is a list.
     - `async with paginator as items:` reads up to `prefetch` pages ahead, and stops when the block ends.
 
-    Each page is one call of the list's operation and costs as much. Its lane is that of the moment in which the paginator was
-    made. The cursors of the API are offsets in places: rows that are deleted while one pages make it skip others.
+    Each page is one call of the list's operation and costs as much. Its priority is that of the moment in which the
+    paginator was made. The cursors of some lists are offsets: rows that are deleted while one pages make it skip
+    others.
 
-    Iterating raises what any call raises, and `ResponseDecodeError` if the server gives the same cursor twice, which would
-    never end.
+    Iterating raises what any call raises, and `ResponseDecodeError` if the server gives the same cursor twice, which
+    would never end.
     """
 
     __slots__ = ("_ahead", "_first", "_page_size", "_prefetch", "_request", "_sender", "_tasks")
@@ -52,7 +53,7 @@ class Paginator(Generic[T]):
         """Made by the `list` methods of the client's resources.
 
         Args:
-            sender: Who sends.
+            sender: What sends the requests.
             request: The first page; its query holds `limit`.
             page_size: That limit, in rows.
             prefetch: Pages to read ahead.
@@ -125,9 +126,9 @@ class Paginator(Generic[T]):
         try:
             if tasks is not None:
                 tasks.cancel_scope.cancel()
-                # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
+                # The block's own error is not passed in: it would come out wrapped in a group.
                 await tasks.__aexit__(None, None, None)
-        finally:  # a cancel is raised in there once more
+        finally:  # `__aexit__` raises a cancellation again
             while self._ahead:
                 self._ahead.pop().close()
 
@@ -173,11 +174,11 @@ class _Pages(Generic[T]):
         return self._request.with_query(limit=limit, **({"cursor": self._cursor} if self._cursor else {}))
 
     def _follow(self, cursor: str | None) -> None:
-        """Go on at the cursor of the page that has just come, if there is one."""
+        """Remember the cursor of the page that has just come, from which the next page goes on."""
         if not cursor or self._wanted <= 0:
             self._over = True
             return
-        self._stuck = cursor in self._seen  # told at the next step, so that this page is not lost
+        self._stuck = cursor in self._seen  # raised at the next step, so that this page is not lost
         self._seen.add(cursor)
         self._cursor = cursor
 
@@ -202,7 +203,7 @@ class _Items(Generic[T]):
 
 
 class _PagesAhead(Generic[T]):
-    """Pages that a task of the paginator's block reads ahead."""
+    """The pages that a task of the paginator's `async with` block reads ahead."""
 
     __slots__ = ("_stream",)
 
@@ -228,7 +229,7 @@ class _PagesAhead(Generic[T]):
 
 
 async def _read_ahead(pages: AsyncIterator[Page[T]], send: MemoryObjectSendStream[Page[T] | Exception]) -> None:
-    """Pages, and in the end perhaps the error, into the stream; an error raised here would come out wrapped in a group."""
+    """Send the pages, and at last the error if there is one: raised here, it would come out wrapped in a group."""
     async with send:
         try:
             async for page in pages:

@@ -44,10 +44,10 @@ from .pagination import MAX_PAGE_SIZE, Paginator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Iterable
 
-    from .caller import Caller
     from .limiter.protocol import BudgetSnapshot, Limiter
     from .models import Page
     from .operation import Operation, Request
+    from .sender import ClientSender
 
 __all__ = ["Kind", "Watches", "wait_for"]
 
@@ -131,11 +131,11 @@ class Watches:
     def __len__(self) -> int:
         return len(self._open)
 
-    def join(self, kind: Kind[J], caller: Caller) -> Watch[J]:
+    def join(self, kind: Kind[J], caller: ClientSender) -> Watch[J]:
         """The watch for this kind, this loop and the caller's options as they are now."""
         loop, options = asyncio.get_running_loop(), caller.options
         key = (
-            loop, kind.name, options.key, id(options.limiter), options.lane(), options.retry, options.timeout,
+            loop, kind.name, options.key, id(options.limiter), options.call_priority(), options.retry, options.timeout,
             options.max_wait,
         )  # fmt: skip
         for other in list(self._open.values()):  # a copy, since other threads wait too
@@ -152,7 +152,7 @@ class Watches:
             del self._open[watch.key]
 
 
-async def wait_for(watches: Watches, caller: Caller, kind: Kind[J], job_id: str) -> J:
+async def wait_for(watches: Watches, caller: ClientSender, kind: Kind[J], job_id: str) -> J:
     """Wait until a job is done.
 
     Args:
@@ -190,7 +190,7 @@ class Watch(Generic[J]):
     """
 
     def __init__(
-        self, kind: Kind[J], caller: Caller, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
+        self, kind: Kind[J], caller: ClientSender, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.key: Hashable = key

@@ -1,24 +1,24 @@
 """`RateLimit`: what an answer's headers and body say about the budget. Pure, and it never raises.
 
-The documentation promises `Retry-After` (seconds) and `X-RateLimit-Reset` (a date) and shows `msLeft` in a 429's body; it
-does not say in which spelling. So every spelling that servers of this kind are known to use is read: ISO 8601, the three
-HTTP dates, JavaScript's `String(Date)` with its offset, epoch seconds, epoch milliseconds, seconds from now, each with or
-without a fraction.
+The documentation promises `Retry-After` (seconds) and `X-RateLimit-Reset` (a date) and shows `msLeft` in a 429's body;
+it does not say in which spelling. So every spelling that servers of this kind are known to use is read: ISO 8601, the
+three HTTP dates, JavaScript's `String(Date)` with its offset, epoch seconds, epoch milliseconds, seconds from now, each
+with or without a fraction.
 
 Nothing is believed that cannot be true: a count that is negative, not a number, a list (`"1000, 1000"`) or beyond
-`MOST_POINTS`; a time that is negative or absurd, a window's end more than an hour off. A wait that is merely long is another
-matter: it is believed up to a day, and cut to a day beyond, since "too long" must not become "at once". A date means nothing
-by itself, since nobody's wall clock can be trusted: only the distance between the answer's own `Date` and its `X-RateLimit-Reset` counts, both by the server's
-clock. A date without a `Date` beside it is no information.
+`MOST_POINTS`; a time that is negative or absurd, a window's end more than an hour off. A wait that is merely long is
+believed up to a day, and cut to a day beyond, since "too long" must not become "at once". Nobody's wall clock can be
+trusted, so a date counts only by its distance from the answer's own `Date`, both by the server's clock. A date without
+a `Date` beside it is no information.
 
-An answer without any `X-RateLimit-*` field may have the fields of the IETF's drafts "RateLimit header fields for HTTP"
-(https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/), which are then read instead:
+An answer without any `X-RateLimit-*` field may have the fields of the IETF's drafts, which are then read instead:
 
 - drafts 8 to 11: `RateLimit: "default";r=50;t=30` and `RateLimit-Policy: "default";q=100;w=60`;
 - draft 7: `RateLimit: limit=100, remaining=50, reset=30` and `RateLimit-Policy: 100;w=60`;
 - up to draft 6: `RateLimit-Limit: 100, 100;w=60`, `RateLimit-Remaining: 50` and `RateLimit-Reset: 30`.
 
-All times in them are whole seconds, from now on. They are Structured Fields (RFC 9651): one syntax error voids the field.
+All times in them are whole seconds, from now on. They are Structured Fields (RFC 9651): one syntax error voids the
+field.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _DATES = (
         r"(?P<time>\d\d:\d\d:\d\d)(?:\s+(?:(?:gmt|utc)?(?P<offset>[+-]\d\d:?\d\d)?|z))?\s*",
         re.IGNORECASE | re.ASCII,
     ),
-    # asctime and JavaScript: Tue Mar  5 10:00:00 2024 · Tue Mar 05 2024 10:00:00 GMT+0100 (Central European Standard Time)
+    # asctime and JavaScript: Tue Mar  5 10:00:00 2024 · Tue Mar 05 2024 10:00:00 GMT+0100 (Central European Time)
     re.compile(
         r"\s*[a-z]{3}\s+(?P<month>[a-z]{3})\s+(?P<day>\d{1,2})\s+(?:(?P<year>\d{4})\s+)?(?P<time>\d\d:\d\d:\d\d)"
         r"(?:\s+(?P<late_year>\d{4}))?(?:\s+(?:gmt|utc)?(?P<offset>[+-]\d\d:?\d\d)?(?:\s*\([^()]*\))?)?\s*",
@@ -156,13 +156,8 @@ def _window_left(text: str | None, date: str | None) -> float | None:
     return left if left is not None and left <= LONGEST_WINDOW else None
 
 
-def _wait(text: str | None, date: str | None) -> float | None:
-    """Seconds to wait."""
-    return _cut(_seconds_until(text, date))
-
-
 def _cut(wait: float | None) -> float | None:
-    """A wait that is very long is cut to a day, since to drop it would be to hammer; one beyond belief is dropped."""
+    """A wait, cut to a day if it is longer (to drop it would be to hammer the server); one beyond belief is dropped."""
     return None if wait is None or wait > _BEYOND_BELIEF else min(wait, LONGEST_WAIT)
 
 
@@ -264,7 +259,7 @@ def _policies(members: Iterable[_Member]) -> list[_Policy]:
 
 
 def _ietf_budget(headers: Mapping[str, str]) -> _Budget:
-    """What the IETF fields say: those of the newest draft that say anything of the present, else the policies alone."""
+    """What the IETF fields say: those of the newest draft that say anything of the present, else the policies."""
     texts: dict[str, str] = {}
     for name, value in headers.items():
         if (name := name.lower()) in _IETF_FIELDS:
@@ -291,7 +286,7 @@ def _ietf_budget(headers: Mapping[str, str]) -> _Budget:
 
 
 def _by_items(items: list[_Member], policies: list[_Policy]) -> _Budget | None:
-    """`"default";r=50;t=30`: the item with the least remaining and the policy of its name; `None` if no item is valid."""
+    """`"default";r=50;t=30`: the item with the least remaining and its policy; `None` if no item is valid."""
     by_name = {policy.name: policy for policy in reversed(policies)}
     least: _Budget | None = None
     for item in items:
@@ -307,7 +302,7 @@ def _by_items(items: list[_Member], policies: list[_Policy]) -> _Budget | None:
 
 
 def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> _Budget | None:
-    """`limit`, `remaining` and `reset` of draft 7 and before, and the policy whose quota is the limit; `None` if all are void."""
+    """`limit`, `remaining` and `reset` of draft 7 and before, and their policy; `None` if all three are void."""
     limit = _whole(numbers.get("limit"), MOST_POINTS) or None
     remaining = _whole(numbers.get("remaining"), MOST_POINTS)
     reset_in = _seconds(numbers.get("reset"), LONGEST_WINDOW)
@@ -321,7 +316,7 @@ def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> _Budget 
 
 def _retry_after(status: int, after: str | None, date: str | None, reset_in: float | None, body: bytes) -> float | None:
     """Seconds until the server takes calls again: of a 429 by its body, `Retry-After` or the window's end."""
-    retry_after = _wait(after, date) if after else None
+    retry_after = _cut(_seconds_until(after, date))
     if status == THROTTLED:
         left = _milliseconds_left(body)
         retry_after = left if left is not None else retry_after if retry_after is not None else reset_in
@@ -333,23 +328,23 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Documented at https://docs.whereby.com/reference/whereby-rest-api-reference ("Rate limiting").
 
-    Where an answer has no `X-RateLimit-*` field at all, the fields of the IETF's drafts are read, whichever of drafts 6 to 11
-    the server follows: `RateLimit` and `RateLimit-Policy`, or `RateLimit-Limit`, `-Remaining` and `-Reset`
-    (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). Of several items in `RateLimit` the one with
-    the least remaining counts, of equal ones the one that ends last, together with the policy of the same name. Drafts up
-    to 7 name no policy: there it is the one whose quota is the limit. Policies alone say the limit, by the smallest quota.
-    Policies that count bytes or concurrent requests are not read.
+    Where an answer has no `X-RateLimit-*` field at all, the fields of the IETF's drafts are read, whichever of drafts 6
+    to 11 the server follows: `RateLimit` and `RateLimit-Policy`, or `RateLimit-Limit`, `-Remaining` and `-Reset`
+    (https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/). Of several items in `RateLimit` the one
+    with the least remaining counts, of equal ones the one that ends last, together with the policy of the same name.
+    Drafts up to 7 name no policy: there it is the one whose quota is the limit. Policies alone say the limit, by the
+    smallest quota. Policies that count bytes or concurrent requests are not read.
 
     Attributes:
         limit: Points per period (`X-RateLimit-Limit`; in the drafts `q`, `limit` or `RateLimit-Limit`), or `None`.
         remaining: Points left in the window (`X-RateLimit-Remaining`; in the drafts `r`, `remaining` or
             `RateLimit-Remaining`), or `None`.
         reset_in: Seconds from the answer until the window ends: `X-RateLimit-Reset` less the answer's own `Date`, both
-            by the server's clock; in the drafts `t`, `reset` or `RateLimit-Reset`; `None` if it said neither a date nor a
-            distance.
+            by the server's clock; in the drafts `t`, `reset` or `RateLimit-Reset`; `None` if it said neither a date nor
+            a distance.
         retry_after: Seconds until the server takes calls again; `None` if it did not say. Of a 429 the first of the
-            body's `msLeft` or `ms_left`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone. At most a
-            day: more is taken for a day.
+            body's `msLeft` or `ms_left`, `Retry-After` and `reset_in`; of any other answer `Retry-After` alone. At most
+            a day: more is taken for a day.
         throttled: The answer was a 429.
         period: Seconds of a window, at most a day: the drafts' `w`; `None` if the answer did not say.
     """
@@ -392,17 +387,14 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                     period=budget.period,
                 )
         date = get("Date") or get("date") if reset or after else None
-        if status != THROTTLED and not after:
-            # The common case.
-            return cls(
-                limit=(_count(limit) or None) if limit else None,
-                remaining=_points(remaining) if remaining else None,
-                reset_in=_window_left(reset, date) if reset else None,
-            )
         reset_in = _window_left(reset, date) if reset else None
+        points = (_count(limit) or None) if limit else None
+        left = _points(remaining) if remaining else None
+        if status != THROTTLED and not after:
+            return cls(limit=points, remaining=left, reset_in=reset_in)
         return cls(
-            limit=(_count(limit) or None) if limit else None,
-            remaining=_points(remaining) if remaining else None,
+            limit=points,
+            remaining=left,
             reset_in=reset_in,
             retry_after=_retry_after(status, after, date, reset_in, body),
             throttled=status == THROTTLED,

@@ -1,7 +1,7 @@
-"""Values that must not show: in a repr, a log record, an exception or a traceback with locals.
+"""Keeps secrets out of reprs, log records, exceptions and tracebacks with locals.
 
-`Secret`, `SilentBytes` and `SilentDict` carry a secret through frames that are not ours (aiohttp's among them) without
-showing it there; `redact` cleans text that somebody else wrote, such as the server's error message.
+`Secret`, `SilentBytes`, `SilentDict` and `SilentList` carry a secret through frames that are not ours (aiohttp's among
+them) without showing it there; `redact` cleans text that somebody else wrote, such as the server's error message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET_TEXT = re.compile(
 
 
 class Secret(str):
-    """Text whose repr is `'***'`. `str()` and formatting still give the text: it is meant for headers, not for print."""
+    """Text whose repr is `'***'`. `str()` and formatting still give the text, as headers need it."""
 
     __slots__ = ()
 

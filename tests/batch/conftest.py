@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from recording_limiter import RecordingLimiter
 from support.batches import TIMEOUT
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import RetryPolicy
 from whereby_async.limiter import Unlimited

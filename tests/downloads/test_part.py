@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import checkout
 import pytest
-from whereby_async.testing.storage import PatternBlob
 
 from whereby_async.downloads.part import PartFile
 from whereby_async.downloads.verdict import Version
 from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from collections.abc import Callable

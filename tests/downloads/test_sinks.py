@@ -15,10 +15,10 @@ import checkout
 import pytest
 from hypothesis import given, strategies as st
 from support.downloads import OddStorage, serving
-from whereby_async.testing.storage import PatternBlob
 
 from whereby_async import APIConnectionError, NotFoundError
 from whereby_async.downloads.sinks import file_name
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from support.downloads import Film

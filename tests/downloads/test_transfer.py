@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import checkout
 import pytest
 from support.downloads import CONTENT, STALL, OddStorage, always, answer, serving
-from whereby_async.testing.storage import PatternBlob
 
 from whereby_async import (
     APIConnectionError,
@@ -29,6 +28,7 @@ from whereby_async import (
     WherebyError,
 )
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
+from whereby_async.testing.object_store import PatternBlob
 
 if TYPE_CHECKING:
     from collections.abc import Callable

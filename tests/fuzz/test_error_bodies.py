@@ -15,10 +15,9 @@ from fuzz.effort import effort
 from fuzz.mutations import altered, spoilt, words
 from hypothesis import given, strategies as st
 
-from whereby_async.error_answers import status_error
 from whereby_async.errors import APIStatusError, InternalServerError, RateLimitError, status_error_class
 from whereby_async.rate_limit import RateLimit
-from whereby_async.transport import Answer
+from whereby_async.status_errors import status_error
 
 KEY = "eyJhbGciOiJub25lIn0.c2VjcmV0.a-planted-key"
 
@@ -39,11 +38,10 @@ PAGES = (
 )
 
 
-class Holder:
-    """Whose call it was."""
-
-    key = KEY
-    key_source = "the variable WHEREBY_API_KEY"
+def error_of(status: int, body: bytes) -> APIStatusError:
+    """The error for a body."""
+    rate_limit = RateLimit.from_response(status, {}, body)
+    return status_error("meetings.get", status, body, rate_limit=rate_limit, key=KEY, key_source="it was passed")
 
 
 def bodies() -> st.SearchStrategy[bytes]:
@@ -56,8 +54,7 @@ def bodies() -> st.SearchStrategy[bytes]:
 @given(status=st.sampled_from((302, 400, 401, 404, 429, 500)) | st.integers(0, 999), body=bodies())
 def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> None:
     """Its class, a line that can be printed, no key in any of its parts; it pickles."""
-    rate_limit = RateLimit.from_response(status, {}, body)
-    error = status_error("meetings.get", Answer(status, {}, body), rate_limit, Holder())
+    error = error_of(status, body)
     assert type(error) is status_error_class(status)
     assert isinstance(error, InternalServerError) == (status >= 500)
     assert isinstance(error, RateLimitError) == (status == 429)
@@ -76,8 +73,8 @@ def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> N
 def test_data_nested_too_deeply_to_be_copied_is_left_out(deep: bytes) -> None:
     """Its error pickles and copies like any other, and its body is kept whole; data of usual depth is kept."""
     body = b'{"error":"no","data":' + deep + b"}"
-    error = status_error("meetings.get", Answer(400, {}, body), RateLimit(), Holder())
+    error = error_of(400, body)
     assert (error.message, error.data, error.body) == ("no", None, body)
     assert copy.deepcopy(pickle.loads(pickle.dumps(error))).body == body
-    shallow = status_error("meetings.get", Answer(400, {}, b'{"data":[{"a":[1]}]}'), RateLimit(), Holder())
+    shallow = error_of(400, b'{"data":[{"a":[1]}]}')
     assert shallow.data == [{"a": [1]}]

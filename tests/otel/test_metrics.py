@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
-from recording_limiter import RecordingLimiter
-from sender.calls import UNTIL
+from support.calls import UNTIL
+from support.recording_limiter import RecordingLimiter
 from support.telemetry import BlockedLimiter, Telemetry, listed, times
 
 from whereby_async import (

@@ -14,8 +14,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
-from recording_limiter import RecordingLimiter
-from sender.calls import CREATES, EVERY, UNTIL, answer
+from support.calls import CREATES, EVERY, UNTIL, answer
+from support.recording_limiter import RecordingLimiter
 from support.telemetry import BlockedLimiter, Telemetry, attributes, events, listed, span_id, times
 
 from whereby_async import (

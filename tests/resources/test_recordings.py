@@ -1,8 +1,13 @@
+"""Recordings, transcriptions and summaries: what their calls send, and what comes back."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
+
+from whereby_async import NotFoundError
+from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
     from whereby_async import WherebyClient
@@ -65,3 +70,73 @@ async def test_access_link_says_how_long_it_is_valid(fake: FakeWhereby, whereby:
     assert link.access_link.startswith(fake.url.removesuffix("/v1"))
     assert link.expires is not None
     assert link.expires.utcoffset() is not None
+
+
+async def test_create_transcription_sends_the_recording(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The id goes into the body, not into the path; the job's id comes back."""
+    recording = fake.add_recording(room_name="/demo", content=b"film")["recordingId"]
+    job = await whereby.transcriptions.create(recording, extra={"language": "en"})
+    (request,) = fake.requests
+    assert (request.method, request.target) == ("POST", "/v1/transcriptions")
+    assert request.json == {"recordingId": recording, "language": "en"}
+    assert job.transcription_id in fake.transcriptions
+
+
+async def test_create_transcription_accepts_a_bare_string(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The API once answered with the id alone."""
+    fake.faults.add(Fault(status=201, body=b'"abc"'))
+    assert (await whereby.transcriptions.create("1")).transcription_id == "abc"
+
+
+async def test_transcription_is_read_listed_linked_and_deleted(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Each call has the path and the query of its endpoint."""
+    known = fake.add_transcription(room_name="/demo", content=b"words")["transcriptionId"]
+    transcription = await whereby.transcriptions.get(known, extra={"x": 1})
+    listed = await whereby.transcriptions.list(room_name="/demo", sort_by="durationInSeconds:asc").collect()
+    link = await whereby.transcriptions.access_link(known, valid_for=1)
+    await whereby.transcriptions.delete(known)
+    assert transcription.transcription_id == known
+    assert [each.transcription_id for each in listed] == [known]
+    assert link.access_link
+    assert [(request.method, request.target) for request in fake.requests] == [
+        ("GET", f"/v1/transcriptions/{known}?x=1"),
+        ("GET", "/v1/transcriptions?roomName=%2Fdemo&sortBy=durationInSeconds%3Aasc&limit=100"),
+        ("GET", f"/v1/transcriptions/{known}/access-link?validForSeconds=1"),
+        ("DELETE", f"/v1/transcriptions/{known}"),
+    ]
+    with pytest.raises(NotFoundError, match=r"transcriptions\.get: 404"):
+        await whereby.transcriptions.get(known)
+
+
+async def test_bulk_delete_transcriptions(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """All ids go in one call, under the name of their kind."""
+    ids = [fake.add_transcription(room_name="/demo")["transcriptionId"] for _ in range(3)]
+    await whereby.transcriptions.bulk_delete(dict.fromkeys(ids))
+    assert fake.requests[0].json == {"transcriptionIds": ids}
+    assert fake.requests[0].target == "/v1/transcriptions/bulk-delete"
+    assert not fake.transcriptions
+
+
+async def test_create_summary_sends_transcription_and_template(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Without a template none is sent."""
+    known = fake.add_transcription(room_name="/demo")["transcriptionId"]
+    job = await whereby.summaries.create(known, template="SOAP")
+    await whereby.summaries.delete(job.summary_id)
+    await whereby.summaries.create(known, extra={"x": None})
+    assert fake.requests[0].json == {"transcriptionId": known, "template": "SOAP"}
+    assert fake.requests[2].json == {"transcriptionId": known, "x": None}
+    assert {request.target for request in fake.requests} == {"/v1/summaries", f"/v1/summaries/{job.summary_id}"}
+
+
+async def test_summary_is_read_and_listed(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Each call has the path and the query of its endpoint."""
+    transcription = fake.add_transcription(room_name="/demo")["transcriptionId"]
+    known = fake.add_summary(transcription, state="ready")["summaryId"]
+    summary = await whereby.summaries.get(known)
+    (listed,) = await whereby.summaries.list(sort_by="startDate:asc", page_size=1, extra={"x": "y"}).collect()
+    assert summary.summary_id == listed.summary_id == known
+    assert summary.transcription_id == transcription
+    assert [request.target for request in fake.requests] == [
+        f"/v1/summaries/{known}",
+        "/v1/summaries?sortBy=startDate%3Aasc&x=y&limit=1",
+    ]

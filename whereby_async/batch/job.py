@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 import anyio
 import msgspec
 
+from ..context import current_batch
 from ..errors import AuthenticationError, ClientClosedError, ConfigurationError
 from ..notify import logger
 from ..redaction import shown
-from ..scopes import current_batch
 from ..sender import ClientSender
 from .estimate import OnProgress, ProgressCounter
 from .item import ItemSource, Method

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import anyio
 
+from ..context import capture_responses
 from ..errors import (
     APITimeoutError,
     AuthenticationError,
@@ -54,7 +55,6 @@ from ..errors import (
     WherebyError,
 )
 from ..notify import logger
-from ..scopes import capture_responses
 from .marker import MarkedRequest, asked_fields, marked, marker_of, start_of_name
 
 if TYPE_CHECKING:

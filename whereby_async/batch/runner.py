@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import anyio
 
+from ..context import current_batch
 from ..errors import AuthenticationError, BudgetError, ClientClosedError, WherebyError
 from ..limiter.protocol import Priority
-from ..scopes import current_batch
 from .item import Outcome, OutcomeUnknownError
 from .journal import earlier_failure, error_fields, kept, restored
 from .journal_file import JournalError

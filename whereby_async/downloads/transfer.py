@@ -46,8 +46,8 @@ from .verdict import Version, judge
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from ..caller import Caller
     from ..models import AccessLink
+    from ..sender import ClientSender
     from ..transport import Storage, StorageAnswer
     from .sinks import Sink
     from .verdict import StorageVerdict
@@ -108,7 +108,7 @@ OnProgress: TypeAlias = Callable[[Progress], object]
 
 
 async def download(  # noqa: PLR0913 - what a download is made of
-    caller: Caller,
+    caller: ClientSender,
     operation: str,
     file_id: str,
     destination: Destination,
@@ -143,7 +143,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
     path = path_of(destination)
     if path is not None:
         path = await _place(path, file_id, fetch_name)
-    storage = await caller.shared.pool.storage(operation, caller.options.lane())
+    storage = await caller.shared.pool.storage(operation, caller.options.call_priority())
     try:
         sink: Sink
         if path is not None:
@@ -197,7 +197,7 @@ class _Break(NamedTuple):
 class _Transfer:
     """The loop of one download, and how far it is."""
 
-    caller: Caller
+    caller: ClientSender
     operation: str
     fetch_link: Callable[[], Awaitable[AccessLink]]
     sink: Sink

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ..details import LimiterHook
+    from ..notify import LimiterHook
     from ..rate_limit import RateLimit
     from .host_budget import HostPointBudget
     from .point_budget import PointBudget, Unlimited, shared_budget
@@ -36,7 +36,7 @@ __all__ = [
 
 _HOMES: Final = {
     "HostPointBudget": ".host_budget",
-    "LimiterHook": "..details",
+    "LimiterHook": "..notify",
     "PointBudget": ".point_budget",
     "RateLimit": "..rate_limit",
     "RedisPointBudget": ".redis.redis_budget",

@@ -21,9 +21,8 @@ from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..details import ThrottleDetails, WaitDetails
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
-from ..notify import logger
+from ..notify import ThrottleDetails, WaitDetails, logger
 from .budget_checks import check_cost
 from .core import NO, Grant
 from .loops import LoopWaiters, WaitingCall

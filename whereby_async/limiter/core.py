@@ -85,7 +85,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import msgspec
 
-from ..details import CostChangeDetails
+from ..notify import CostChangeDetails
 
 if TYPE_CHECKING:
     from collections.abc import Callable

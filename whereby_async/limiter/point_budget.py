@@ -27,7 +27,7 @@ from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..details import LimiterHook
+    from ..notify import LimiterHook
     from ..rate_limit import RateLimit
     from .core import Grant, Price
     from .protocol import Limiter, Permit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from ..details import LimiterHook
+    from ..notify import LimiterHook
     from ..rate_limit import RateLimit
 
 

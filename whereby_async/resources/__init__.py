@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .images import ImageSource
+from .files import ImageSource
 from .insights import Insights
 from .meetings import Meetings
 from .recordings import Recordings

@@ -1,4 +1,8 @@
-"""Checks the arguments of calls and turns them into query pairs, bodies and files, before anything is sent."""
+"""Checks the arguments of calls and turns them into query pairs, bodies and pages, before anything is sent.
+
+Each function here raises `TypeError` for a value of the wrong type and `ValueError` for one that no call could use;
+both name the argument, show the value, and say what to pass instead.
+"""
 
 from __future__ import annotations
 
@@ -46,20 +50,6 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
     return pairs
 
 
-def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Form fields beside a file, their values as in a query.
-
-    Raises:
-        ValueError: A name is none that a form can carry.
-    """
-    pairs = query(extra)
-    for name, _ in pairs:
-        if not is_field_name(name):
-            msg = f"extra holds {name!r}, which no form field can be named: pass a plain name"
-            raise ValueError(msg)
-    return pairs
-
-
 def _query_text(name: str, value: object) -> str | None:
     value = value.value if isinstance(value, Enum) else value
     if value is None or value is msgspec.UNSET:
@@ -74,7 +64,8 @@ def _query_text(name: str, value: object) -> str | None:
         return rfc3339(name, value)
     if _is_a_list(value):
         return comma_list(name, value)
-    msg = f"{name}={shown(value)} can not be a query value: pass a string, a number, a boolean, a datetime or a list of strings"
+    allowed = "a string, a number, a boolean, a datetime or a list of strings"
+    msg = f"{name}={shown(value)} can not be a query value: pass {allowed}"
     raise TypeError(msg)
 
 
@@ -82,29 +73,39 @@ def _is_a_list(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not isinstance(value, bytes | Mapping)
 
 
-def comma_list(name: str, values: Iterable[object] | None) -> str | None:
-    """Names as one comma list, as the API reads `fields`; `None` if there are none.
+def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Form fields beside a file, their values as in a query."""
+    pairs = query(extra)
+    for name, _ in pairs:
+        if not is_field_name(name):
+            msg = f"extra holds {name!r}, which no form field can be named: pass a plain name"
+            raise ValueError(msg)
+    return pairs
 
-    Raises:
-        TypeError: It is one string, or holds something else than strings.
-        ValueError: One of them is empty or holds a comma.
+
+def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentBytes:
+    """A JSON body from keywords, which are wire names; `None` is left out.
+
+    Args:
+        extra: More keys, which win over the keywords; `None` in it is sent as null.
+        **values: What msgspec can encode: strings, numbers, datetimes, request Structs, dictionaries, lists.
     """
+    merged = {name: value for name, value in values.items() if value is not None}
+    return encode(merged | dict(extra or {}))
+
+
+def comma_list(name: str, values: Iterable[object] | None) -> str | None:
+    """Names as one comma list, as the API reads `fields`; `None` if there are none."""
     if values is None or values == ():
         return None
     return ",".join(strings(name, values, separator=",")) or None
 
 
 def strings(name: str, values: Iterable[object], *, separator: str = "") -> list[str]:
-    """A list of strings, none of them empty.
-
-    Raises:
-        TypeError: It is one string, or holds something else than strings.
-        ValueError: One of them is empty or holds the separator.
-    """
+    """A list of strings, none of them empty or with the separator in it."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        msg = f"{name}={shown(values)} must be a list of strings" + (
-            f": pass [{shown(values)}]" if isinstance(values, str) else ""
-        )
+        hint = f": pass [{shown(values)}]" if isinstance(values, str) else ""
+        msg = f"{name}={shown(values)} must be a list of strings{hint}"
         raise TypeError(msg)
     listed: list[str] = []
     for value in values:
@@ -114,30 +115,21 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
         if not value.strip() or (separator and separator in value):
             msg = f"{name} holds {shown(value)}: pass one name or id in each string"
             raise ValueError(msg)
-        listed.append(str.__str__(value))  # an enum's own str() tells its name
+        listed.append(str.__str__(value))  # the `str()` of an enum may be its name
     return listed
 
 
-def ids(name: str, values: Iterable[str]) -> list[str]:
-    """A list of ids for a bulk call, without repeats, in order.
-
-    Raises:
-        TypeError: It is one string, or holds something else than strings.
-        ValueError: It is empty, or one of its ids is.
-    """
-    listed = list(dict.fromkeys(strings(name, values)))
+def ids(values: Iterable[str]) -> list[str]:
+    """The `ids` of a bulk call, without repeats, in order."""
+    listed = list(dict.fromkeys(strings("ids", values)))
     if not listed:
-        msg = f"{name} is empty: pass at least one id (a call without any would cost points for nothing)"
+        msg = "ids is empty: pass at least one id (a call without any would cost points for nothing)"
         raise ValueError(msg)
     return listed
 
 
 def text(name: str, value: str) -> str:
-    """A string.
-
-    Raises:
-        TypeError: It is none.
-    """
+    """A string."""
     if not isinstance(value, str):
         msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
         raise TypeError(msg)
@@ -145,12 +137,7 @@ def text(name: str, value: str) -> str:
 
 
 def required(name: str, value: str) -> str:
-    """A string that a query cannot do without.
-
-    Raises:
-        TypeError: It is no string.
-        ValueError: It is empty.
-    """
+    """A string that is not empty."""
     if not text(name, value).strip():
         msg = f"{name}={shown(value)} is empty: pass a name or an id, as the API gave it"
         raise ValueError(msg)
@@ -158,33 +145,25 @@ def required(name: str, value: str) -> str:
 
 
 def optional(name: str, value: str | None) -> str | None:
-    """`None`, or a string that is not empty.
-
-    Raises:
-        TypeError: It is neither.
-        ValueError: It is empty.
-    """
+    """`None`, or a string that is not empty."""
     return None if value is None else required(name, value)
 
 
 def whole(name: str, value: int, least: int, most: int) -> int:
-    """A whole number within bounds.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """A whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         msg = f"{name}={shown(value)}: pass a whole number from {least} to {most}"
         raise ValueError(msg)
     return value
 
 
-def sort_by(value: str | None) -> str | None:
-    """A sort order, `field:asc` or `field:desc`.
+def link_life(valid_for: int) -> int:
+    """Seconds that an access link works."""
+    return whole("valid_for", valid_for, 1, 43_200)
 
-    Raises:
-        ValueError: It has another form.
-    """
+
+def sort_by(value: str | None) -> str | None:
+    """`None`, or a sort order, `field:asc` or `field:desc`."""
     if value is not None and not (isinstance(value, str) and _SORT_BY.fullmatch(value)):
         msg = f"sort_by={shown(value)}: pass the field's wire name and the direction, such as 'startDate:desc'"
         raise ValueError(msg)
@@ -192,28 +171,8 @@ def sort_by(value: str | None) -> str | None:
 
 
 def date(name: str, value: datetime | str | None) -> str | None:
-    """An aware datetime, or an RFC 3339 string with an offset, as the API reads it.
-
-    Raises:
-        TypeError: It is neither.
-        ValueError: It has no offset, or is no date.
-    """
+    """`None`, or the RFC 3339 text of an aware datetime or of a string with an offset."""
     return None if value is None else rfc3339(name, value)
-
-
-def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentBytes:
-    """A JSON body from keywords, which are wire names; `None` is left out.
-
-    Args:
-        extra: More keys, which win over the keywords; `None` in it is sent as null.
-        **values: What msgspec can encode: strings, numbers, datetimes, request Structs, dictionaries, lists.
-
-    Raises:
-        TypeError: A value is nothing that JSON can hold.
-        ValueError: A datetime has no offset.
-    """
-    merged = {name: value for name, value in values.items() if value is not None}
-    return encode(merged | dict(extra or {}))
 
 
 def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
@@ -224,12 +183,7 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     cursor: str | None,
     prefetch: int,
 ) -> Paginator[T]:
-    """The paginator of a list, its lane fixed as it is now.
-
-    Raises:
-        ValueError: `page_size` is not from 1 to 100, `prefetch` not from 0 to 100, the cursor is empty or no
-            Unicode text, or `extra` holds what these say.
-    """
+    """The paginator of a list, its priority fixed as it is now."""
     for name, _ in pairs:
         if name in _KEYWORDS:
             msg = f"extra holds {name!r}: pass {_KEYWORDS[name]}= instead, which the paging goes by"

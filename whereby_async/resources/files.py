@@ -1,4 +1,4 @@
-"""Files for uploads: read once and whole, before any point is spent, so that a retry sends them whole."""
+"""Files and images for uploads: read once and whole, before any point is spent, so that a retry sends them whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ from ..redaction import SilentBytes
 
 FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """A file: its bytes, its path, or a binary file that is open for reading (read from where it stands)."""
+
+ImageSource: TypeAlias = FileSource
+"""An image: its bytes, the path of a file, or a binary file that is open for reading."""
+
+BACKGROUND_BYTES = 600_000
+"""The largest background. Source: "max 600 kb" in the Whereby REST API reference."""
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
+    (b"\xff\xd8\xff", "jpg", "image/jpeg"),
+    (b"GIF8", "gif", "image/gif"),
+    (b"<svg", "svg", "image/svg+xml"),
+    (b"<?xml", "svg", "image/svg+xml"),
+)
 
 
 async def read_file(name: str, source: FileSource, *, max_bytes: int | None = None) -> SilentBytes:
@@ -64,15 +78,46 @@ def _check_size(name: str, size: int, max_bytes: int | None) -> None:
         raise ValueError(msg)
 
 
+async def image_part(image: ImageSource, *, max_bytes: int | None = None) -> FilePart:
+    """The file part of an upload.
+
+    The file is named `image` whatever it was called here: local names stay local.
+
+    Args:
+        image: Bytes, a path, or a binary file (read from where it stands).
+        max_bytes: The largest that the API takes.
+
+    Raises:
+        TypeError, OSError: As `read_file`.
+        ValueError: It is empty, too large, or no PNG, JPEG, GIF, WebP or SVG.
+    """
+    content = await read_file("image", image, max_bytes=max_bytes)
+    if not content:
+        msg = "image is empty: pass the bytes of a PNG, its path, or a file that is open at its start"
+        raise ValueError(msg)
+    extension, content_type = _kind(content)
+    return FilePart("image", f"image.{extension}", content_type, content)
+
+
+def _kind(content: bytes) -> tuple[str, str]:
+    start = bytes(content[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")
+    for signature, extension, content_type in _SIGNATURES:
+        if start.startswith(signature):
+            return extension, content_type
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "webp", "image/webp"
+    msg = f"image is no PNG, JPEG, GIF, WebP or SVG (it starts with {start[:8]!r}); PNG is what the API advises"
+    raise ValueError(msg)
+
+
 async def file_parts(files: Mapping[str, FileSource]) -> list[FilePart]:
     """The parts of a multipart body by field name.
 
     A path lends its last part as the file's name, everything else is named after its field.
 
     Raises:
-        TypeError: A file is none of what `FileSource` lists.
+        TypeError, OSError: As `read_file`.
         ValueError: A field's name can not be one.
-        OSError: A file can not be read.
     """
     if not isinstance(files, Mapping):
         msg = f"files must be a dictionary by field name, such as {{'image': …}}, not {type(files).__name__}"
@@ -82,7 +127,7 @@ async def file_parts(files: Mapping[str, FileSource]) -> list[FilePart]:
         if not is_field_name(field):
             msg = f"files has a field named {field!r}: pass a plain name, such as 'image'"
             raise ValueError(msg)
-        name = _told(Path(cast("str", source)).name) if isinstance(source, str | os.PathLike) else field
+        name = _printable(Path(cast("str", source)).name) if isinstance(source, str | os.PathLike) else field
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(FilePart(field, name, content_type, await read_file(field, source)))
     return parts
@@ -93,6 +138,6 @@ def is_field_name(name: str) -> bool:
     return bool(name) and name.isascii() and name.isprintable() and '"' not in name
 
 
-def _told(name: str) -> str:
+def _printable(name: str) -> str:
     """A file's name as a form can carry it: line breaks, control characters and bytes that are no text become `_`."""
     return "".join(character if character.isprintable() else "_" for character in name)

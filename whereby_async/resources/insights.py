@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 class Insights:
     """Insights into rooms, their sessions and participants.
 
-    Prices: 1 point a page is the seed; the newer documents say that a heavy read may cost up to 10, and that is learned.
+    Prices: 1 point a page is the seed; the newer documents say that a heavy read may cost up to 10, which is learned.
     """
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
-        """Reached as `client.insights`."""
         self._sender = sender
 
     def rooms(  # noqa: PLR0913 - as many filters as the API has
@@ -67,9 +64,8 @@ class Insights:
             "roomName[contains]": name_contains,
             "createdAt[from]": arguments.date("created_from", created_from),
             "createdAt[to]": arguments.date("created_to", created_to),
-            "sortBy": arguments.sort_by(sort_by),
         }
-        query = arguments.query(extra, **filters)
+        query = arguments.query(extra, **filters, sortBy=arguments.sort_by(sort_by))
         return arguments.paginator(self._sender, operations.INSIGHTS_ROOMS, query, page_size, cursor, prefetch)
 
     def room_sessions(  # noqa: PLR0913 - as many filters as the API has
@@ -118,7 +114,8 @@ class Insights:
         prefetch: int = 0,
         extra: Mapping[str, Any] | None = None,
     ) -> Paginator[ParticipantInsights]:
-        """List the participants of one session, or the sessions of one participant. Costs 1 point a page, or what is learned.
+        """List the participants of one session, or the sessions of one participant. Costs 1 point a page, or what is
+        learned.
 
         Source: `GET /insights/participants` in the Whereby REST API reference.
 

@@ -34,10 +34,7 @@ _PREFIX_LENGTH = 39
 class Meetings:
     """Meetings: transient rooms. There is no way to change one; a new one has to be made instead."""
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
-        """Reached as `client.meetings`."""
         self._sender = sender
 
     async def create(  # noqa: PLR0913 - as many as the API has
@@ -60,18 +57,18 @@ class Meetings:
     ) -> Meeting:
         """Create a meeting and its room, usable at once. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing: the API has no idempotency key, so after a timeout, a
-        dropped connection or a 5xx the error has `may_have_happened=True` and a room may exist.
-
-        Source: `POST /meetings` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing: the API has no idempotency key, so after a
+        timeout, a dropped connection or a 5xx the error has `may_have_happened=True` and a room may exist. Source:
+        `POST /meetings` in the Whereby REST API reference.
 
         Args:
-            end_date: When the meeting ends: an aware datetime, or an RFC 3339 string with an offset; now or later. An hour
-                after it the room's host rights, recordings and webhooks end, and the room is deleted.
+            end_date: When the meeting ends: an aware datetime, or an RFC 3339 string with an offset; now or later. An
+                hour after it the room's host rights, recordings and webhooks end, and the room is deleted.
             start_date: Deprecated by the API, which ignores it: a meeting starts when it is made.
             is_locked: Only hosts let people in.
             room_mode: `normal` (up to 4 people, the API's default) or `group` (up to 200).
-            room_name_prefix: Start of the room's name, at most 39 characters; the server lower-cases it and drops spaces.
+            room_name_prefix: Start of the room's name, at most 39 characters; the server lower-cases it and drops
+                spaces.
             room_name_pattern: `uuid` (the API's default) or `human-short` for the rest of the name.
             template_type: `viewerMode`: a locked group room, answered with host and viewer link.
             recording: `models.RecordingOptions`, or a dictionary in wire spelling.
@@ -89,7 +86,8 @@ class Meetings:
         recording, live_transcription = silent(recording), silent(live_transcription)
         streaming, extra = silent(streaming), silent(extra)
         if room_name_prefix is not None and len(arguments.text("room_name_prefix", room_name_prefix)) > _PREFIX_LENGTH:
-            msg = f"room_name_prefix={room_name_prefix!r} has {len(room_name_prefix)} characters; the API takes {_PREFIX_LENGTH}"
+            length = len(room_name_prefix)
+            msg = f"room_name_prefix={room_name_prefix!r} has {length} characters; the API takes {_PREFIX_LENGTH}"
             raise ValueError(msg)
         body = arguments.body(
             extra,
@@ -145,8 +143,8 @@ class Meetings:
 
         Args:
             fields: More to answer: `hostRoomUrl`, `viewerRoomUrl`, `dialIn`.
-            name_starts_with: Only rooms whose name starts so, leading slash included, such as `/support`. Documented on the
-                name-prefixes page of the docs, not in the API's reference.
+            name_starts_with: Only rooms whose name starts so, leading slash included, such as `/support`. Documented on
+                the name-prefixes page of the docs, not in the API's reference.
             page_size: Rows a page, 1 to 100.
             cursor: Go on from a `Page.cursor` that was kept.
             prefetch: Pages to read ahead inside `async with`.
@@ -163,7 +161,8 @@ class Meetings:
         return arguments.paginator(self._sender, operations.LIST_MEETINGS, query, page_size, cursor, prefetch)
 
     async def delete(self, meeting_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
-        """Delete a meeting; everybody in its room is thrown out at once. Costs 2 points. Deleting it again does no harm.
+        """Delete a meeting; everybody in its room is thrown out at once. Costs 2 points. Deleting it again does no
+        harm.
 
         Source: `DELETE /meetings/{meetingId}` in the Whereby REST API reference.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from .. import operations
@@ -12,18 +13,15 @@ from . import arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..caller import Caller
     from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Recording
+    from ..sender import ClientSender
 
 
 class Recordings:
     """Recordings, kept by Whereby or in storage of your own."""
 
-    __slots__ = ("_sender",)
-
-    def __init__(self, sender: Caller) -> None:
-        """Reached as `client.recordings`."""
+    def __init__(self, sender: ClientSender) -> None:
         self._sender = sender
 
     async def get(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> Recording:
@@ -73,7 +71,8 @@ class Recordings:
 
         Args:
             room_name: Only of this room, such as `/demo`.
-            sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `duration`, `sizeInMegaBytes`.
+            sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `duration`,
+                `sizeInMegaBytes`.
             page_size: Rows a page, 1 to 100.
             cursor: Go on from a `Page.cursor` that was kept.
             prefetch: Pages to read ahead inside `async with`.
@@ -90,9 +89,8 @@ class Recordings:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many recordings in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm.
-
-        Source: `POST /recordings/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source:
+        `POST /recordings/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -102,7 +100,7 @@ class Recordings:
             TypeError: `ids` is one string, or holds something else than strings.
             ValueError: There are none, or one is empty.
         """
-        body = arguments.body(extra, recordingIds=arguments.ids("ids", ids))
+        body = arguments.body(extra, recordingIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_RECORDINGS.bind(json=body))
 
     async def access_link(
@@ -110,9 +108,8 @@ class Recordings:
     ) -> AccessLink:
         """A signed link to the recording's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key.
-
-        Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source:
+        `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.
@@ -125,7 +122,7 @@ class Recordings:
             NotFoundError: No such recording.
         """
         segments = {"recording_id": segment("recording_id", recording_id)}
-        query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
+        query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
         return await self._sender.send(operations.LINK_RECORDING.bind(segments, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
@@ -139,32 +136,31 @@ class Recordings:
         stall_timeout: float = 30.0,
         extra: Mapping[str, Any] | None = None,
     ) -> Download:
-        """Download the recording's file, for files that Whereby hosts. Costs 1 point for the access link, 1 more for each that
-        expires meanwhile, and 1 to ask for the file's name if the destination is a directory; the bytes cost nothing.
+        """Download the recording's file, for files that Whereby hosts. Costs 1 point for the access link, 1 more for
+        each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory; the bytes cost
+        nothing.
 
-        A path gets the whole file or nothing: bytes are gathered in `NAME.part` beside it, which is renamed when it is complete
-        and on the disk. When the transfer breaks off or stalls it is taken up where it was; it is given up after
-        `RetryPolicy.attempts` breaks in a row that brought nothing. What an error, a cancel or a killed program leaves of
-        it stays as a part (with a note, `NAME.part.json`, of the version that it belongs to), and the next call goes on there.
-        A file that changed on the server meanwhile is begun anew. Several downloads may run at once, but only one to a path:
-        up to 16 files come in together (`SessionPool(downloads=…)`), over connections of their own; memory does not grow with
-        the file.
+        A path gets the whole file or nothing: bytes are gathered in `NAME.part` beside it, which is renamed when it is
+        complete and on the disk. A transfer that breaks off or stalls is resumed where it was; it is given up after
+        `RetryPolicy.attempts` breaks in a row that brought nothing. An error, a cancel or a killed program leaves the
+        part (with `NAME.part.json`, which says what version of the file it belongs to), and the next call resumes it. A
+        file that changed on the server meanwhile is begun anew. Several downloads may run at once, but only one to a
+        path: up to 16 files come in together (`SessionPool(downloads=…)`), over connections of their own. Memory does
+        not grow with the file.
 
-        An object that is written to is resumed within this call only, and neither flushed nor closed; what a cancel interrupts
-        is written to its end first.
-
-        There is no limit on the time that it takes: a deadline is the caller's, such as `asyncio.timeout(…)`. The API key is
-        not sent to the storage.
+        An object that is written to is resumed within this call only, and neither flushed nor closed; a write that a
+        cancel interrupts is finished first. There is no time limit: a deadline is the caller's, such as
+        `asyncio.timeout(…)`. The API key is not sent to the storage.
 
         Source: `GET /recordings/{recordingId}/access-link` in the Whereby REST API reference.
 
         Args:
             recording_id: Its id.
-            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file that is
-                open for writing, its `write` plain or `async`.
+            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file
+                that is open for writing, its `write` plain or `async`.
             overwrite: Replace a file that is there.
-            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends the
-                download.
+            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends
+                the download.
             valid_for: Seconds that each access link works, 1 to 43200 (12 hours).
             stall_timeout: Seconds without a byte after which the transfer counts as broken off.
             extra: More query values for the access link.
@@ -183,11 +179,8 @@ class Recordings:
         """
         from ..downloads import download  # who downloads nothing does not load it
 
-        arguments.whole("valid_for", valid_for, 1, 43_200)
+        arguments.link_life(valid_for)
         segment("recording_id", recording_id)
-
-        async def fetch_link() -> AccessLink:
-            return await self.access_link(recording_id, valid_for=valid_for, extra=extra)
 
         async def fetch_name() -> str | None:
             return (await self.get(recording_id)).filename
@@ -197,7 +190,7 @@ class Recordings:
             "recordings.download",
             recording_id,
             destination,
-            fetch_link=fetch_link,
+            fetch_link=functools.partial(self.access_link, recording_id, valid_for=valid_for, extra=extra),
             fetch_name=fetch_name,
             overwrite=overwrite,
             stall_timeout=stall_timeout,

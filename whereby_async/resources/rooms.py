@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import operations
 from ..operation import Operation, room_segment
 from . import arguments
-from .images import BACKGROUND_BYTES, ImageSource, image_part
+from .files import BACKGROUND_BYTES, ImageSource, image_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +22,7 @@ _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 class Rooms:
     """Themes of rooms. `room_name` is the name as the API gives it, with or without its leading slash."""
 
-    __slots__ = ("_sender",)
-
     def __init__(self, sender: Sender) -> None:
-        """Reached as `client.rooms`."""
         self._sender = sender
 
     async def set_theme_tokens(

@@ -21,21 +21,23 @@ from .transcriptions import Transcriptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..caller import Caller
     from ..polling import Watches
+    from ..sender import ClientSender
     from .files import FileSource
 
 T = TypeVar("T")
 
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _ANY_PATH: Final = "{path}"
-"""The template of paths that the caller writes himself."""
+"""The template of paths that the caller writes."""
 
 
 class ApiRoot:
-    """The six resources over one sender, and `request`. What `WherebyClient` is, but for its options and its life."""
+    """The six resources over one sender, and `request`: the base of `WherebyClient`, which adds options and
+    lifecycle.
+    """
 
-    _sender: Caller
+    _sender: ClientSender
     _watches: Watches
 
     @functools.cached_property
@@ -80,20 +82,6 @@ class ApiRoot:
         files: Mapping[str, FileSource] | None = None,
         cost: int | None = None,
         idempotent: bool | None = None,
-    ) -> Any: ...
-
-    @overload
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        operation: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        json: object = None,
-        files: Mapping[str, FileSource] | None = None,
-        cost: int | None = None,
-        idempotent: bool | None = None,
         type: type[T],
     ) -> T: ...
 
@@ -109,7 +97,7 @@ class ApiRoot:
         files: Mapping[str, FileSource] | None = None,
         cost: int | None = None,
         idempotent: bool | None = None,
-        type: Any,
+        type: Any = ...,
     ) -> Any: ...
 
     async def request(  # noqa: PLR0913 - the parts of a request
@@ -131,11 +119,13 @@ class ApiRoot:
             method: The HTTP method.
             path: The path below the API's root, such as `/meetings`; no host, no `..`, no query.
             operation: The name for hooks, errors and learned prices; default: method and path.
-            params: Query values: strings, numbers, booleans, datetimes, lists of strings (one comma list); `None` is left out.
+            params: Query values: strings, numbers, booleans, datetimes, lists of strings (one comma list); `None` is
+                left out.
             json: The JSON body: a dictionary in wire spelling, or a Struct.
             files: Files of a multipart body by field name: bytes, a path or a binary file.
             cost: Points it costs until its price is known; default 1 for a GET, 2 for a DELETE, else 3.
-            idempotent: Whether it may be sent again although the first may have been acted on; default: not for POST and PATCH.
+            idempotent: Whether it may be sent again although the first may have been acted on; default: not for POST
+                and PATCH.
             type: What the answer is decoded to; by default as JSON has it, an empty body as `None`.
 
         Raises:

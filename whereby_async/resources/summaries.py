@@ -13,8 +13,8 @@ from . import arguments
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..caller import Caller
     from ..models import Summary, SummaryJob, SummaryTemplate
+    from ..sender import ClientSender
 
 _KIND: Final[Kind[Summary]] = Kind("summary", operations.GET_SUMMARY, operations.LIST_SUMMARIES)
 
@@ -22,10 +22,7 @@ _KIND: Final[Kind[Summary]] = Kind("summary", operations.GET_SUMMARY, operations
 class Summaries:
     """Summaries of transcriptions (closed beta)."""
 
-    __slots__ = ("_sender", "_watches")
-
-    def __init__(self, sender: Caller, watches: Watches) -> None:
-        """Reached as `client.summaries`."""
+    def __init__(self, sender: ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches
 
@@ -34,10 +31,9 @@ class Summaries:
     ) -> SummaryJob:
         """Start to summarise a transcription. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing. A transcription has one summary at a time: delete it
-        before asking for another template. It takes about a minute; there is no webhook for it.
-
-        Source: `POST /summaries` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing. A transcription has one summary at a time: delete
+        it before asking for another template. It takes about a minute; there is no webhook for it. Source:
+        `POST /summaries` in the Whereby REST API reference.
 
         Args:
             transcription_id: The transcription's id; only those that Whereby hosts can be summarised.
@@ -110,12 +106,11 @@ class Summaries:
         return arguments.paginator(self._sender, operations.LIST_SUMMARIES, query, page_size, cursor, prefetch)
 
     async def wait(self, summary_id: str) -> Summary:
-        """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client share looks
-        at the list, and then 1 point a page.
+        """Wait until a summary is written, which takes about a minute. Costs 1 point a look; many waits of one client
+        share looks at the list, and then 1 point a page.
 
-        All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries.
-
-        Source: `GET /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.
+        All that is said of `transcriptions.wait` holds here too. There is no webhook for summaries. Source:
+        `GET /summaries/{summaryId}` and `GET /summaries` in the Whereby REST API reference.
 
         Args:
             summary_id: Its id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import operations
@@ -13,9 +14,9 @@ from . import arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..caller import Caller
     from ..downloads import Destination, Download, OnProgress
     from ..models import AccessLink, Transcription, TranscriptionJob
+    from ..sender import ClientSender
 
 _KIND: Final[Kind[Transcription]] = Kind("transcription", operations.GET_TRANSCRIPTION, operations.LIST_TRANSCRIPTIONS)
 
@@ -23,20 +24,16 @@ _KIND: Final[Kind[Transcription]] = Kind("transcription", operations.GET_TRANSCR
 class Transcriptions:
     """Transcriptions of sessions (made live) and of recordings (made afterwards)."""
 
-    __slots__ = ("_sender", "_watches")
-
-    def __init__(self, sender: Caller, watches: Watches) -> None:
-        """Reached as `client.transcriptions`."""
+    def __init__(self, sender: ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches
 
     async def create(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> TranscriptionJob:
         """Start to transcribe a recording. Costs 3 points.
 
-        It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is `ready`
-        or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail at times.
-
-        Source: `POST /transcriptions` in the Whereby REST API reference.
+        It is never sent twice unless the first surely did nothing. The transcription is `in_progress` until it is
+        `ready` or `failed`. Only recordings that Whereby hosts can be transcribed; long ones (over 45 minutes) fail
+        at times. Source: `POST /transcriptions` in the Whereby REST API reference.
 
         Args:
             recording_id: The recording's id.
@@ -114,9 +111,8 @@ class Transcriptions:
     async def bulk_delete(self, ids: Iterable[str], *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete many transcriptions in one call. Costs 3 points, however many.
 
-        The server deletes them in the background; unknown ids and a second call do no harm.
-
-        Source: `POST /transcriptions/bulk-delete` in the Whereby REST API reference.
+        The server deletes them in the background; unknown ids and a second call do no harm. Source:
+        `POST /transcriptions/bulk-delete` in the Whereby REST API reference.
 
         Args:
             ids: Their ids; repeats are sent once. The API states no upper bound.
@@ -126,7 +122,7 @@ class Transcriptions:
             TypeError: `ids` is one string, or holds something else than strings.
             ValueError: There are none, or one is empty.
         """
-        body = arguments.body(extra, transcriptionIds=arguments.ids("ids", ids))
+        body = arguments.body(extra, transcriptionIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_TRANSCRIPTIONS.bind(json=body))
 
     async def access_link(
@@ -134,9 +130,8 @@ class Transcriptions:
     ) -> AccessLink:
         """A signed link to the transcription's file, for files that Whereby hosts. Costs 1 point.
 
-        The link is a secret of its own: fetch it without the API key.
-
-        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        The link is a secret of its own: fetch it without the API key. Source:
+        `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.
@@ -149,7 +144,7 @@ class Transcriptions:
             NotFoundError: No such transcription.
         """
         segments = {"transcription_id": segment("transcription_id", transcription_id)}
-        query = arguments.query(extra, validForSeconds=arguments.whole("valid_for", valid_for, 1, 43_200))
+        query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
         return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(segments, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
@@ -163,44 +158,36 @@ class Transcriptions:
         stall_timeout: float = 30.0,
         extra: Mapping[str, Any] | None = None,
     ) -> Download:
-        """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access link, 1 more
-        for each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory.
+        """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access
+        link, 1 more for each that expires meanwhile, and 1 to ask for the file's name if the destination is a
+        directory.
 
-        All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are resumed,
-        and an interrupted download is gone on with by the next call.
-
-        Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby REST API reference.
+        All that is said of `recordings.download` holds here too: a path gets the whole file or nothing, breaks are
+        resumed, and the next call resumes an interrupted download. It raises the same errors; those of the
+        transcription itself are below. Source: `GET /transcriptions/{transcriptionId}/access-link` in the Whereby
+        REST API reference.
 
         Args:
             transcription_id: Its id.
-            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file that is
-                open for writing, its `write` plain or `async`.
+            destination: The file's path; a directory that exists, for the name that the API tells; or a binary file
+                that is open for writing, its `write` plain or `async`.
             overwrite: Replace a file that is there.
-            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends the
-                download.
+            on_progress: A plain function that is told of `Progress`, ten times a second at most; what it raises ends
+                the download.
             valid_for: Seconds that each access link works, 1 to 43200 (12 hours).
             stall_timeout: Seconds without a byte after which the transfer counts as broken off.
             extra: More query values for the access link.
 
         Raises:
             ValueError: The id is empty or holds a slash, or a number is out of range.
-            TypeError: The destination is nothing that can be written to.
-            FileExistsError: There is a file already.
-            BlockingIOError: Another download is writing to this path.
-            OSError: The file cannot be written: no space, no permission, no such directory.
             PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
             NotFoundError: No such transcription, it is not ready, or its file is gone.
-            APIConnectionError: The storage does not answer, or breaks off again and again.
-            InternalServerError: The storage fails again and again.
-            ClientClosedError: The client was closed meanwhile.
+            WherebyError, OSError, TypeError: As `recordings.download`.
         """
         from ..downloads import download  # who downloads nothing does not load it
 
-        arguments.whole("valid_for", valid_for, 1, 43_200)
+        arguments.link_life(valid_for)
         segment("transcription_id", transcription_id)
-
-        async def fetch_link() -> AccessLink:
-            return await self.access_link(transcription_id, valid_for=valid_for, extra=extra)
 
         async def fetch_name() -> str | None:
             return (await self.get(transcription_id)).filename
@@ -210,7 +197,7 @@ class Transcriptions:
             "transcriptions.download",
             transcription_id,
             destination,
-            fetch_link=fetch_link,
+            fetch_link=functools.partial(self.access_link, transcription_id, valid_for=valid_for, extra=extra),
             fetch_name=fetch_name,
             overwrite=overwrite,
             stall_timeout=stall_timeout,
@@ -218,15 +205,14 @@ class Transcriptions:
         )
 
     async def wait(self, transcription_id: str) -> Transcription:
-        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the list, and
-        then 1 point a page.
+        """Wait until a transcription is ready. Costs 1 point a look; many waits of one client share looks at the
+        list, and then 1 point a page.
 
-        The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits together
-        take about a tenth of the budget, in the caller's lane. A look that `max_wait` refuses is put off, not failed. A state
-        that this version does not know counts as still under way. There is no time limit: a deadline is the caller's, such
-        as `asyncio.timeout(…)`.
-
-        Source: `GET /transcriptions/{transcriptionId}` and `GET /transcriptions` in the Whereby REST API reference.
+        The first look is at once, the next ones after 2 to 30 seconds, the longer the wait the rarer; all waits
+        together take about a tenth of the budget, with the caller's priority. A look that `max_wait` refuses is put
+        off, not failed. A state that this version does not know counts as still under way. There is no time limit: a
+        deadline is the caller's, such as `asyncio.timeout(…)`. Source: `GET /transcriptions/{transcriptionId}` and
+        `GET /transcriptions` in the Whereby REST API reference.
 
         Args:
             transcription_id: Its id.

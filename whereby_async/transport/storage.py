@@ -13,8 +13,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
-from ..configuration import is_loopback
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError
+from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
 from .exchange import FAILURES, reason_of
 

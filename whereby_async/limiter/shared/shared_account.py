@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ...details import OutageDetails, ThrottleDetails
 from ...errors import BudgetError, BudgetTimeoutError, ConfigurationError
-from ...notify import logger
+from ...notify import OutageDetails, ThrottleDetails, logger
 from ...operation import unicode_text
 from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
 from ..budget_checks import check_cost

@@ -32,7 +32,7 @@ from typing import Final
 
 import msgspec
 
-from ...details import CostChangeDetails
+from ...notify import CostChangeDetails
 from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
 from ..core import LIVE, NO, UNKNOWN, Core, Grant, Price
 

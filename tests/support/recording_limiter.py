@@ -1,4 +1,4 @@
-"""A limiter for tests: it grants at once and writes down what it was asked for and how each permit ended."""
+"""A limiter for tests: it grants at once and keeps what it was asked for and how each permit ended."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RecordedPermit:
 
 
 class RecordingLimiter:
-    """Grants at once. A call whose last attempt was throttled is refused if it has a `max_wait`, as a real budget would.
+    """Grants at once. A call whose last attempt was throttled is refused if it has a `max_wait`, as by a real budget.
 
     Attributes:
         permits: Every permit, in the order of the grants.

@@ -1,6 +1,7 @@
-"""What holds for all calls inside a `with`: the lane, and a record of raw answers. They follow the task, by contextvars.
+"""What holds for all calls inside a `with` block: the priority, and a list of raw answers. It follows the task.
 
-So does what a batch puts around the calls of one item: its lane, which nothing overrides, and a limiter that keeps its account.
+A batch does the same for the calls of one item: its priority, which nothing overrides, and a limiter that counts its
+points.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class BatchedCalls(Protocol):
-    """The calls of one item of a batch, as the sender meets them."""
+    """What the sender needs of the batch whose item it makes a call for."""
 
     def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
-        """Who grants points to a call of `operation` that would ask `limiter`."""
+        """The limiter that a call of `operation` asks in the place of `limiter`."""
         ...
 
 
@@ -34,29 +35,26 @@ current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_ans
 
 
 def as_priority(value: Priority) -> Priority:
-    """`value` as a lane.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
+    """The value as a `Priority`, or `ConfigurationError` if it is none."""
     try:
         return Priority(value)
     except ValueError:
-        msg = f"priority={value!r} is no lane: pass Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"
+        msg = f"priority={value!r} is no priority: pass Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"
         raise ConfigurationError(msg) from None
 
 
 @contextlib.contextmanager
 def use_priority(priority: Priority) -> Generator[None]:
-    """All calls inside, of any client, wait for points in this lane, unless `with_options(priority=…)` says otherwise.
+    """All calls inside, of any client, wait for points with this priority, unless `with_options(priority=…)` says
+    otherwise.
 
     It follows the task: tasks started inside have it, tasks that run beside do not.
 
     Args:
-        priority: The lane.
+        priority: The priority.
 
     Raises:
-        ConfigurationError: It is no lane.
+        ConfigurationError: It is no priority.
     """
     token = current_priority.set(as_priority(priority))
     try:
@@ -67,7 +65,8 @@ def use_priority(priority: Priority) -> Generator[None]:
 
 @contextlib.contextmanager
 def capture_responses() -> Generator[list[Answer]]:
-    """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is lost.
+    """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is
+    lost.
 
     Answers of failed and repeated attempts are among them, oldest first. Inner captures do not add to outer ones.
     """

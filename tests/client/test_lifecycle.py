@@ -1,10 +1,11 @@
-"""A client in every kind of process: several loops, threads, forks, left unclosed, closed in mid-call."""
+"""A client in several loops, threads and forks, left unclosed, closed in mid-call, and with many calls at once."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -16,9 +17,17 @@ from typing import TYPE_CHECKING
 import pytest
 from limiter.serving import until
 
-from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
+from whereby_async import (
+    APIConnectionError,
+    ClientClosedError,
+    ConfigurationError,
+    Priority,
+    SessionPool,
+    WherebyClient,
+    use_priority,
+)
 from whereby_async.limiter import PointBudget, Unlimited
-from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +79,7 @@ def test_a_module_level_client_works_under_three_loops_in_a_row(server: FakeWher
 
 
 def test_a_loop_that_is_closed_without_ceremony_makes_no_noise(server: FakeWhereby) -> None:
-    """Even a loop that never finished its async generators ends without "Event loop is closed" or "Unclosed session"."""
+    """A loop that never finished its async generators ends without "Event loop is closed" or "Unclosed"."""
     code = """
         warnings.simplefilter("default")
         client = WherebyClient()
@@ -232,31 +241,6 @@ def test_a_forked_child_starts_cold_and_leaves_the_parents_connections_alone(ser
     assert "Unclosed" not in ran.stderr
 
 
-async def test_use_after_close_is_told() -> None:
-    """Every kind of call on a closed client is a `ClientClosedError`; nothing is sent."""
-    async with FakeWhereby() as fake:
-        client = fake.client()
-        async with client:
-            await client.meetings.list()
-        assert client.closed
-        assert "closed" in repr(client)
-        with pytest.raises(ClientClosedError):
-            await client.meetings.list().collect()
-        with pytest.raises(ClientClosedError):
-            await client.with_options(timeout=1).meetings.get("1")
-        await client.aclose()
-        assert len(fake.requests) == 1
-
-
-async def test_closing_a_view_closes_nothing() -> None:
-    """Only the client itself closes."""
-    async with FakeWhereby() as fake, fake.client() as client:
-        async with client.with_options(timeout=5) as view:
-            await view.meetings.list()
-        await client.meetings.list()
-        assert not client.closed
-
-
 async def test_a_pool_and_a_limiter_that_were_passed_stay_open() -> None:
     """What you pass stays yours."""
     pool, budget = SessionPool(), PointBudget()
@@ -270,7 +254,7 @@ async def test_a_pool_and_a_limiter_that_were_passed_stay_open() -> None:
 
 
 async def test_closing_in_mid_call_ends_every_call_in_one_of_our_errors() -> None:
-    """On the wire: a connection error; waiting for a connection or for points: `ClientClosedError`. Nothing is left over."""
+    """On the wire: a connection error; waiting for a connection or for points: `ClientClosedError`."""
     async with FakeWhereby(limit=6) as fake:
         fake.faults.add(Fault(delay=30, times=100))
         budget = PointBudget(6)
@@ -352,7 +336,8 @@ def test_a_client_of_other_loops_closes_without_one() -> None:
     with FakeWhereby().in_thread() as fake, asyncio.Runner() as runner:
         client = WherebyClient(FAKE_API_KEY, base_url=fake.url)
         runner.run(client.meetings.list().collect())
-        [connections] = client._shared.pool._by_loop.values()  # pyright: ignore[reportPrivateUsage] - nothing else shows it
+        pool = client._shared.pool  # pyright: ignore[reportPrivateUsage] - nothing else shows its connections
+        [connections] = pool._by_loop.values()  # pyright: ignore[reportPrivateUsage]
         with pytest.raises(StopIteration):
             client.aclose().send(None)
         assert client.closed
@@ -370,3 +355,86 @@ async def test_clients_made_per_request_share_one_account() -> None:
             assert client.limiter.snapshot().remaining == 45
         async with WherebyClient(FAKE_API_KEY + "x", base_url=fake.url) as other:
             assert other.limiter.snapshot().state == "unknown"
+
+
+@simulated
+async def test_400_gets_on_a_100_point_window_meet_no_429() -> None:
+    """400 calls at once on 100 points per minute: no 429, and three waits for the next window."""
+    async with FakeWhereby(limit=100) as fake, fake.client() as client:
+        began = asyncio.get_running_loop().time()
+        pages = await asyncio.gather(*(client.meetings.list(page_size=1).collect() for _ in range(400)))
+        took = asyncio.get_running_loop().time() - began
+        assert len(pages) == 400
+        assert (len(fake.requests), fake.throttled, fake.points_spent) == (400, 0, 400)
+        assert 180 <= took < 200
+
+
+async def test_1000_calls_of_which_200_are_cancelled_leave_nothing_behind() -> None:
+    """Cancels at random moments lose no permit, slot, connection or task, and the next call works at once."""
+    chance = random.Random(11)
+    budget, pool = PointBudget(100_000), SessionPool(connections=20)
+    async with FakeWhereby(limit=100_000, latency=0.002) as fake:
+        async with fake.client(limiter=budget, pool=pool) as client:
+            await client.meetings.list()
+            idle = asyncio.all_tasks()
+            calls = [asyncio.create_task(client.meetings.list(page_size=1).collect()) for _ in range(1000)]
+            victims = chance.sample(calls, 200)
+            while victims:
+                for task in (victims.pop() for _ in range(min(len(victims), chance.randrange(12)))):
+                    task.cancel()
+                for _ in range(chance.randrange(20)):
+                    await asyncio.sleep(0)
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            done = sum(isinstance(outcome, list) for outcome in outcomes)
+            cancelled = sum(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+            assert done + cancelled == 1000
+            assert done >= 800
+            assert cancelled > 100
+            assert (pool.in_use, pool.waiting) == (0, 0)
+            snapshot = budget.snapshot()
+            assert (snapshot.in_flight, snapshot.waiting_points, sum(snapshot.waiting.values())) == (0, 0, 0)
+            await client.meetings.list()
+            assert pool.in_use == 0
+            # The server's own tasks for open connections aside, no task is left.
+            left = {
+                task
+                for task in asyncio.all_tasks() - idle
+                if "whereby_async/testing" not in repr(task) and "web_protocol" not in repr(task)
+            }
+            assert left == set()
+        await pool.aclose()
+
+
+@simulated
+async def test_cancelled_waiters_for_points_give_their_place_up() -> None:
+    """Half of 200 calls that wait for points are cancelled; the others are served as the window allows."""
+    async with FakeWhereby(limit=100) as fake, fake.client() as client:
+        await client.meetings.list()
+        served: list[int] = []
+
+        async def call(number: int) -> None:
+            await client.meetings.list()
+            served.append(number)
+
+        calls = [asyncio.create_task(call(number)) for number in range(200)]
+        await asyncio.sleep(0)
+        for task in calls[1::2]:
+            task.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert sorted(served) == list(range(0, 200, 2))
+        assert fake.throttled == 0
+
+
+@simulated
+async def test_interactive_calls_go_before_a_waiting_batch() -> None:
+    """A later interactive call is served before what has waited for less than a period."""
+    async with FakeWhereby(limit=10) as fake, fake.client() as client:
+        await asyncio.gather(*(client.meetings.list() for _ in range(10)))
+        await asyncio.sleep(20)
+        with use_priority(Priority.BATCH):
+            batch = [asyncio.create_task(client.recordings.list().collect()) for _ in range(12)]
+            await asyncio.sleep(0)
+        await client.with_options(priority=Priority.INTERACTIVE).summaries.list()
+        assert fake.requests[10].operation == "summaries.list"
+        await asyncio.gather(*batch)
+        assert fake.throttled == 0

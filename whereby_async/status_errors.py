@@ -1,10 +1,10 @@
-"""Turns an answer that is not 2xx into the error that a person can act on. Pure."""
+"""Turns an answer that is not 2xx into an error that says what to do. Pure."""
 
 from __future__ import annotations
 
 import http
 import re
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .rate_limit import RateLimit
-    from .transport import Answer
 
 _WORDS = 300
+"""Characters of the server's words that an error tells."""
 _DEEPEST = 50
+"""Levels of nesting that `data` may have."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
@@ -31,37 +32,26 @@ _ADVICE = {
 }
 
 
-class KeyHolder(Protocol):
-    """Whose call it was: where its key came from, and the key, to be masked should the server repeat it."""
-
-    @property
-    def key(self) -> str:
-        """The API key."""
-        ...
-
-    @property
-    def key_source(self) -> str:
-        """Such as `the variable WHEREBY_API_KEY`."""
-        ...
-
-
-def status_error(operation: str, answer: Answer, rate_limit: RateLimit, holder: KeyHolder) -> APIStatusError:
+def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it was
+    operation: str, status: int, body: bytes, *, rate_limit: RateLimit, key: str, key_source: str
+) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
     Args:
         operation: The operation's name.
-        answer: The answer, its status not 2xx.
+        status: The answer's status, which is not 2xx.
+        body: The answer's body.
         rate_limit: What its headers said.
-        holder: Whose call it was.
+        key: The API key, which is masked wherever the server repeats it.
+        key_source: Where the key came from, such as `it was passed as api_key=`.
     """
-    status = answer.status
-    body = answer.body.replace(holder.key.encode(), MASK.encode())  # an error holds no key, not even a repeated one
+    body = body.replace(key.encode(), MASK.encode())
     words, data = _server_words(body)
-    message = redact(words, holder.key)
+    message = redact(words, key)
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
         text += f": {message}"
-    if advice := _advice(status, rate_limit, holder.key_source):
+    if advice := _advice(status, rate_limit, key_source):
         text = f"{text.rstrip('.')}. {advice}"
     error = status_error_class(status)(
         text,
@@ -95,7 +85,7 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
 
 
 def _server_words(body: bytes) -> tuple[str, Any]:
-    """What the server said: `error`, else `message`, else its text without tags; and its `data`."""
+    """The server's `error`, else its `message`, else its text without tags; and its `data`."""
     try:
         answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -110,7 +100,7 @@ def _server_words(body: bytes) -> tuple[str, Any]:
 
 
 def _shallow(value: Any, levels: int) -> bool:
-    """Whether it is nested no deeper than that: an error has to be pickled and copied, which a thousand levels prevent."""
+    """Whether a value is nested no deeper than `levels`: what is nested too deeply cannot be pickled or copied."""
     if not isinstance(value, dict | list):
         return True
     inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)

@@ -1,11 +1,11 @@
-"""Lanes and views, and the raw answers of a block."""
+"""Priorities and views, and the raw answers of a block."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import (
     APIStatusError,
@@ -21,7 +21,7 @@ from whereby_async.testing import FakeWhereby, Fault
 pytestmark = pytest.mark.anyio
 
 
-async def test_lanes_take_precedence_in_the_documented_order(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
+async def test_priorities_take_precedence_in_the_documented_order(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
     """`with_options` > `use_priority` > client > `NORMAL`; `with_options(priority=None)` gives its own up again."""
     async with fake.client(limiter=limiter) as plain, fake.client(limiter=limiter, priority=Priority.BATCH) as batch:
         pinned = batch.with_options(priority=Priority.INTERACTIVE)
@@ -41,8 +41,8 @@ async def test_lanes_take_precedence_in_the_documented_order(fake: FakeWhereby, 
     ]  # fmt: skip
 
 
-async def test_a_lane_follows_its_task(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """Tasks started inside have the lane, those beside do not, and it ends with its block, also by an error."""
+async def test_a_priority_follows_its_task(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """Tasks started inside have the priority, those beside do not, and it ends with its block, also by an error."""
 
     async def call() -> None:
         await whereby.meetings.list()
@@ -57,7 +57,7 @@ async def test_a_lane_follows_its_task(whereby: WherebyClient, limiter: Recordin
     assert sorted(permit.priority.name for permit in limiter.permits) == ["BATCH", "NORMAL", "NORMAL"]
 
 
-async def test_a_call_keeps_its_lane_over_its_attempts(
+async def test_a_call_keeps_its_priority_over_its_attempts(
     fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
     """A retry waits where the first attempt waited."""

@@ -1,11 +1,12 @@
-"""Walking, awaiting and collecting the pages of a list."""
+"""Walking, awaiting and collecting the pages of a list, and reading ahead inside of `async with`."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
-from pagination.reading import answer, ids_of, limits, read_in_block, readers, round_trips
 from support.wire_server import WireServer
 
 from whereby_async import NotFoundError, Page, Paginator, Priority, ResponseDecodeError, WherebyClient, use_priority
@@ -13,13 +14,64 @@ from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async.models import Recording
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def fake(fake: FakeWhereby) -> FakeWhereby:
+    """A server with 25 recordings."""
+    for _ in range(25):
+        fake.add_recording(room_name="/demo")
+    return fake
+
+
+def ids_of(recordings: list[Recording]) -> list[str]:
+    """The ids, in order."""
+    return [recording.recording_id for recording in recordings]
+
+
+def limits(fake: FakeWhereby) -> list[int]:
+    """The page sizes that were asked for."""
+    return [int(dict(request.query)["limit"]) for request in fake.requests]
+
+
+def listings(fake: FakeWhereby) -> int:
+    """How many pages of recordings were asked for."""
+    return len([request for request in fake.requests if request.operation == "recordings.list"])
+
+
+def answer(ids: list[str], cursor: str | None) -> bytes:
+    """The body of a page of recordings."""
+    return json.dumps({"results": [{"recordingId": each} for each in ids], "cursor": cursor}).encode()
+
+
+def readers() -> list[asyncio.Task[object]]:
+    """Tasks that read ahead."""
+    return [task for task in asyncio.all_tasks() if "_read_ahead" in task.get_name()]
+
+
+async def read_in_block(paginator: Paginator[Recording], found: list[str]) -> None:
+    """Read all of it in a block, and keep the ids also if it fails."""
+    async with paginator as items:
+        async for each in items:
+            found.append(each.recording_id)  # noqa: PERF401 - what came before an error is the point
+
+
+async def requests_arrive(fake: FakeWhereby, count: int) -> None:
+    """Wait until so many requests have arrived."""
+    async with asyncio.timeout(5):
+        while len(fake.requests) < count:
+            await asyncio.sleep(0)
+
+
+async def round_trips(whereby: WherebyClient, count: int = 3) -> None:
+    """Let some calls go back and forth, long enough for whatever else is under way to show."""
+    for _ in range(count):
+        await whereby.insights.participant("1", "2")
 
 
 async def test_nothing_is_sent_until_it_is_read(fake: FakeWhereby, whereby: WherebyClient) -> None:
@@ -51,23 +103,18 @@ async def test_pages_carry_the_cursor_to_go_on_from(fake: FakeWhereby, whereby: 
 
 
 async def test_awaiting_gives_the_first_page_and_iterating_reuses_it(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`await paginator` is one call; a later `async for` over the same object does not repeat it."""
+    """`await paginator` is one call; whatever walks the same object next begins with the page that is there."""
     paginator = whereby.recordings.list(page_size=10)
     first = await paginator
     assert first is await paginator
     assert len(fake.requests) == 1
     assert [each.recording_id async for each in paginator] == list(fake.recordings)
-    assert len(fake.requests) == 3
-
-
-async def test_pages_and_collect_reuse_an_awaited_page_too(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Whatever walks the list begins with the page that is there."""
-    paginator = whereby.recordings.list(page_size=10)
+    assert limits(fake) == [10, 10, 10]
     first = await paginator
     assert await anext(paginator.pages()) is first
     await paginator
     assert ids_of(await paginator.collect(max_items=15)) == list(fake.recordings)[:15]
-    assert limits(fake) == [10, 10, 5]
+    assert limits(fake) == [10, 10, 10, 10, 10, 5]
 
 
 async def test_iterating_again_starts_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
@@ -92,7 +139,7 @@ async def test_a_break_outside_of_a_block_wastes_nothing(fake: FakeWhereby, wher
     async for _ in whereby.recordings.list(page_size=5, prefetch=3):
         break
     await round_trips(whereby)
-    assert len([request for request in fake.requests if request.operation == "recordings.list"]) == 1
+    assert listings(fake) == 1
     assert readers() == []
 
 
@@ -179,8 +226,8 @@ async def test_an_iterator_that_is_done_stays_done(fake: FakeWhereby, whereby: W
     assert len(fake.requests) == 1
 
 
-async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """A paginator keeps the lane in which it was made, wherever it is read, also by its reader."""
+async def test_the_priority_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """A paginator keeps the priority with which it was made, wherever it is read, also by its reader."""
     with use_priority(Priority.BATCH):
         batch = whereby.recordings.list(page_size=10, prefetch=1)
     normal = whereby.recordings.list(page_size=10)
@@ -193,7 +240,7 @@ async def test_the_lane_is_that_of_its_making(whereby: WherebyClient, limiter: R
 
 
 async def test_every_page_is_asked_for_with_all_that_the_list_was(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Filters and `extra` go along to the last page, with one `limit` and one cursor: the server's, letter for letter."""
+    """Filters and `extra` go along to the last page, with one `limit` and the server's cursor, letter for letter."""
     cursors = ["a&limit=1", "\u00fc/%2F+ \u200b", "=?#", None]
     fake.faults.add(*(Fault(body=answer([str(i)], cursor)) for i, cursor in enumerate(cursors)))
     found = await whereby.recordings.list(
@@ -229,19 +276,19 @@ async def test_a_cursor_that_no_url_can_carry_costs_nothing(fake: FakeWhereby) -
     assert len(fake.requests) == 1
 
 
-async def test_lanes_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """Lists made one after another in different lanes, of a client and of a view, are each read in their own."""
+async def test_priorities_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
+    """Lists made with different priorities, of a client and of a view, are each read with their own."""
     view = whereby.with_options(priority=Priority.INTERACTIVE)
-    lanes = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
+    priorities = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
     lists: list[Paginator[Recording]] = []
-    for lane in lanes:
-        with use_priority(lane):
+    for priority in priorities:
+        with use_priority(priority):
             lists += [whereby.recordings.list(), view.recordings.list()]
     with use_priority(Priority.BATCH):
         for each in lists:
             await each
     found = [permit.priority for permit in limiter.permits]
-    assert found == [lane for each in lanes for lane in (each, Priority.INTERACTIVE)]
+    assert found == [priority for each in priorities for priority in (each, Priority.INTERACTIVE)]
 
 
 async def test_a_view_s_lists_go_with_the_view_s_key() -> None:
@@ -262,3 +309,165 @@ async def test_a_view_s_lists_go_with_the_view_s_key() -> None:
             await each.recordings.list()
         assert [b"first-key" in request for request in server.requests] == [True, False, True, False]
         assert [b"other-key" in request for request in server.requests] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("prefetch", [1, 2, 3])
+async def test_a_block_reads_that_many_pages_ahead(prefetch: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """While a page is looked at, `prefetch` more are fetched, and not one more."""
+    async with whereby.recordings.list(page_size=2, prefetch=prefetch) as items:
+        pages = items.pages()
+        await anext(pages)
+        await requests_arrive(fake, 1 + prefetch)
+        await round_trips(whereby)
+        assert listings(fake) == 1 + prefetch
+        assert len([page async for page in pages]) == 12
+    assert readers() == []
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 2, 100])
+async def test_a_block_gives_the_same_items(
+    prefetch: int, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """Reading ahead changes nothing about what comes, nor about what is sent."""
+    async with whereby.recordings.list(page_size=4, prefetch=prefetch) as items:
+        assert [each.recording_id async for each in items] == list(fake.recordings)
+    assert limiter.ends == [["settle"]] * 7
+
+
+async def test_a_block_reuses_an_awaited_page(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """The page that was awaited is the first that the reader hands over."""
+    async with whereby.recordings.list(page_size=10, prefetch=2) as items:
+        first = await items
+        assert await anext(items.pages()) is first
+    await round_trips(whereby)
+    asked = [dict(request.query).get("cursor") for request in fake.requests if request.operation == "recordings.list"]
+    assert asked.count(None) == 1
+
+
+async def test_a_break_leaves_no_task_and_no_open_permit(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """After the block the reader is gone, each permit has ended once, and at most `prefetch` pages were not used."""
+    async with whereby.recordings.list(page_size=2, prefetch=2) as items:
+        async for _ in items:
+            break
+    assert readers() == []
+    assert all(len(ends) == 1 for ends in limiter.ends)
+    await round_trips(whereby)
+    assert listings(fake) <= 3
+
+
+async def test_an_unused_block_sends_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Entering alone reads nothing."""
+    async with whereby.recordings.list(prefetch=3):
+        pass
+    assert fake.requests == []
+
+
+async def test_several_loops_in_one_block(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A second loop in the same block starts again, with a reader of its own; both are gone afterwards."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        async for _ in items:
+            break
+        assert [each.recording_id async for each in items] == list(fake.recordings)
+    assert readers() == []
+
+
+async def test_an_error_in_the_reader_surfaces_plain(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """What was read before comes first; then the error itself, in no group."""
+    fake.faults.add(Fault(skip=2, status=404))
+    found: list[str] = []
+    with pytest.raises(NotFoundError):
+        await read_in_block(whereby.recordings.list(page_size=10, prefetch=2), found)
+    assert found == list(fake.recordings)[:20]
+    assert readers() == []
+
+
+async def test_an_error_that_nobody_came_to_see_is_let_go(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A reader that failed behind a `break` does not make the block fail."""
+    fake.faults.add(Fault(skip=1, status=404))
+    async with whereby.recordings.list(page_size=10, prefetch=2) as items:
+        async for _ in items:
+            await requests_arrive(fake, 2)
+            await round_trips(whereby)
+            break
+    assert readers() == []
+
+
+async def test_the_block_s_own_error_comes_out_as_it_is(whereby: WherebyClient) -> None:
+    """An exception raised inside is not wrapped, and nothing is left over."""
+    error = KeyError("mine")
+
+    async def run() -> None:
+        async with whereby.recordings.list(page_size=2, prefetch=2) as items:
+            async for _ in items:
+                raise error
+
+    with pytest.raises(KeyError) as caught:
+        await run()
+    assert caught.value is error
+    assert readers() == []
+
+
+async def test_a_deadline_inside_of_a_block_is_a_timeout(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """`asyncio.timeout` around a block that waits for its reader ends it, and the task can go on."""
+    fake.faults.add(Fault(skip=1, delay=60))
+
+    async def run() -> None:
+        async with asyncio.timeout(0.1):
+            await read_in_block(whereby.recordings.list(page_size=10, prefetch=1), [])
+
+    with pytest.raises(TimeoutError):
+        await run()
+    assert readers() == []
+    assert limiter.ends == [["settle"], ["lost"]]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await round_trips(whereby, 1)
+
+
+async def test_a_cancel_inside_of_a_block_is_a_cancel(
+    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
+) -> None:
+    """A task that is cancelled while it waits for its reader ends cancelled, and leaves nothing."""
+    fake.faults.add(Fault(delay=60))
+    task = asyncio.create_task(read_in_block(whereby.recordings.list(prefetch=1), []))
+    await requests_arrive(fake, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert readers() == []
+    assert limiter.ends == [["lost"]]
+
+
+async def test_a_block_cannot_be_entered_twice_at_once(whereby: WherebyClient) -> None:
+    """The second entry is told to make another paginator; after the first it may be entered again."""
+    paginator = whereby.recordings.list(prefetch=1)
+    await paginator.__aexit__(None, None, None)  # never entered: nothing to leave
+    async with paginator:
+        with pytest.raises(RuntimeError, match="make another one"):
+            await paginator.__aenter__()
+    async with paginator as items:
+        assert len([each async for each in items]) == 25
+
+
+async def test_pages_of_a_block_that_has_ended_say_so(whereby: WherebyClient) -> None:
+    """An iterator carried out of its block does not pretend that the list ends there."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        pages = items.pages()
+        await anext(pages)
+    with pytest.raises(RuntimeError, match="block that read these pages ahead has ended"):
+        await anext(pages)
+
+
+async def test_a_paginator_left_its_block_reads_on_its_own(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """Outside of the block the same object walks page by page again."""
+    async with whereby.recordings.list(page_size=10, prefetch=1) as items:
+        pass
+    async for _ in items:
+        break
+    await round_trips(whereby)
+    assert listings(fake) == 1

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
-from whereby_async import ConfigurationError, Priority, RetryPolicy, SessionPool, WherebyClient, use_priority
-from whereby_async.configuration import read_base_url, read_key, request_headers
+from whereby_async import ConfigurationError, Priority, SessionPool, WherebyClient, use_priority
+from whereby_async.options import read_base_url, read_key, request_headers
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
@@ -35,18 +35,13 @@ async def fake() -> AsyncIterator[FakeWhereby]:
 
 
 @pytest.mark.anyio
-async def test_the_key_comes_from_the_environment(fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `api_key=` the variable counts; whitespace around it does not."""
-    monkeypatch.setenv("WHEREBY_API_KEY", f"  {KEY}\n")
-    async with WherebyClient(base_url=fake.url, limiter=RecordingLimiter()) as whereby:
-        assert await whereby.meetings.list().collect() == []
-
-
-@pytest.mark.anyio
-async def test_a_passed_key_wins_over_the_environment(fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is passed is what is used."""
-    monkeypatch.setenv("WHEREBY_API_KEY", "another")
-    async with WherebyClient(KEY, base_url=fake.url, limiter=RecordingLimiter()) as whereby:
+@pytest.mark.parametrize(("passed", "variable"), [(None, f"  {KEY}\n"), (KEY, "another")])
+async def test_the_key_is_passed_or_comes_from_the_environment(
+    passed: str | None, variable: str, fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is passed wins over the variable; whitespace around a key does not count."""
+    monkeypatch.setenv("WHEREBY_API_KEY", variable)
+    async with WherebyClient(passed, base_url=fake.url, limiter=RecordingLimiter()) as whereby:
         assert await whereby.meetings.list().collect() == []
 
 
@@ -79,11 +74,12 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     assert "planted" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [5, b"planted", ["planted"]])
-def test_a_key_of_another_type_is_refused(key: object) -> None:
+@pytest.mark.parametrize("option", ["api_key", "base_url"])
+@pytest.mark.parametrize("value", [5, b"planted", ["planted"]])
+def test_text_of_another_type_is_refused(option: str, value: object) -> None:
     """The type is told, the value is not."""
-    with pytest.raises(ConfigurationError, match=f"must be a string, not {type(key).__name__}") as caught:
-        WherebyClient(cast("str", key))
+    with pytest.raises(ConfigurationError, match=f"{option} must be a string, not {type(value).__name__}") as caught:
+        client(**{option: value})
     assert "planted" not in str(caught.value)
 
 
@@ -179,13 +175,6 @@ def test_base_url_that_cannot_be_used_is_refused(url: str, words: str) -> None:
     assert "planted" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", [5, b"https://api.example", ["https://api.example"]])
-def test_base_url_of_another_type_is_refused(url: object) -> None:
-    """The type is told."""
-    with pytest.raises(ConfigurationError, match=f"base_url must be a string, not {type(url).__name__}"):
-        client(base_url=url)
-
-
 def test_a_key_passed_for_a_url_does_not_show() -> None:
     """Who mixes up the two does not find the key in a log."""
     with pytest.raises(ConfigurationError) as caught:
@@ -203,27 +192,30 @@ def test_http_never_leaves_the_machine(url: str) -> None:
     assert used.startswith(("http://localhost", "http://127.", "http://[::1]"))
 
 
-# Numbers, lanes, hooks
+# Numbers, priorities, hooks
 
 
-@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, "30", None, True, 10**400])
-def test_a_timeout_that_is_no_time_is_refused(timeout: object) -> None:
-    """Zero, negative, endless or no number: told, with the way to a deadline; so in a view."""
-    with pytest.raises(ConfigurationError, match="timeout=") as caught:
-        client(timeout=timeout)
-    assert "asyncio.timeout" in str(caught.value)
-    with pytest.raises(ConfigurationError, match="timeout="):
-        client().with_options(timeout=cast("float", timeout))
+@pytest.mark.parametrize(
+    ("option", "values", "advice"),
+    [
+        ("timeout", [0, -1, math.nan, math.inf, "30", None, True, 10**400], "asyncio.timeout"),
+        ("max_wait", [-1, -0.001, math.nan, "5", True, 10**400], "fail at once"),
+        ("priority", [5, "BATCH", -1], "Priority.INTERACTIVE, Priority.NORMAL or Priority.BATCH"),
+    ],
+)
+def test_a_value_that_no_option_can_have_is_refused(option: str, values: list[object], advice: str) -> None:
+    """By the client and by a view: the error names the option and says what to pass."""
+    for value in values:
+        for make in (client, client().with_options):
+            with pytest.raises(ConfigurationError, match=f"{option}=") as caught:
+                cast("Any", make)(**{option: value})
+            assert advice in str(caught.value)
 
 
-@pytest.mark.parametrize("max_wait", [-1, -0.001, math.nan, "5", True, 10**400])
-def test_a_max_wait_that_is_no_time_is_refused(max_wait: object) -> None:
-    """Negative or no number: told, with what 0 and None mean; so in a view."""
-    with pytest.raises(ConfigurationError, match="max_wait=") as caught:
-        client(max_wait=max_wait)
-    assert "fail at once" in str(caught.value)
-    with pytest.raises(ConfigurationError, match="max_wait="):
-        client().with_options(max_wait=cast("float", max_wait))
+def test_use_priority_refuses_what_is_no_priority() -> None:
+    """As the client does."""
+    with pytest.raises(ConfigurationError, match=r"is no priority: pass Priority\."), use_priority(cast("Priority", 5)):
+        pass
 
 
 @pytest.mark.anyio
@@ -237,43 +229,38 @@ async def test_max_wait_reaches_the_limiter(given: float | None, asked: float | 
     assert [permit.max_wait for permit in limiter.permits] == [asked, 7.0]
 
 
-@pytest.mark.parametrize("priority", [5, "BATCH", -1])
-def test_a_lane_that_is_none_is_refused(priority: object) -> None:
-    """By the client, a view and `use_priority` alike, naming the three."""
-    words = r"is no lane: pass Priority\.INTERACTIVE, Priority\.NORMAL or Priority\.BATCH"
-    with pytest.raises(ConfigurationError, match=words):
-        client(priority=priority)
-    with pytest.raises(ConfigurationError, match=words):
-        client().with_options(priority=cast("Priority", priority))
-    with pytest.raises(ConfigurationError, match=words), use_priority(cast("Priority", priority)):
-        pass
+class Misspelt:
+    def on_atempt(self, details: object) -> None:
+        """Never called."""
 
 
-def test_a_hook_without_a_method_is_refused() -> None:
-    """A misspelt hook would never be told anything: it is told of at construction."""
-
-    class Misspelt:
-        def on_atempt(self, details: object) -> None:
-            """Never called."""
-
-    with pytest.raises(
-        ConfigurationError,
-        match=r"has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_wait",
-    ):
-        client(hooks=[Misspelt()])
+class Hook:
+    def on_retry(self, details: object) -> None:
+        """Never called."""
 
 
-def test_a_bare_hook_is_told_to_be_a_list() -> None:
-    """One hook without its list is a plain error, not one about iteration."""
+class AsyncHook:
+    async def on_response(self, details: object) -> None:
+        """Never called."""
 
-    class Hook:
-        def on_retry(self, details: object) -> None:
-            """Never called."""
 
-    with pytest.raises(ConfigurationError, match=r"hooks holds the class Hook and not an object of it: pass Hook\(\)"):
-        client(hooks=[Hook])
-    with pytest.raises(ConfigurationError, match=r"hooks=.* is no list of hooks: pass \["):
-        client(hooks=Hook())
+@pytest.mark.parametrize(
+    ("hooks", "words"),
+    [
+        (
+            [Misspelt()],
+            "has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_wait",
+        ),
+        ([Hook], "hooks holds the class Hook and not an object of it: pass Hook()"),
+        ([AsyncHook()], "AsyncHook.on_response is async"),
+        (Hook(), "is no list of hooks: pass ["),
+    ],
+)
+def test_a_hook_that_would_never_be_told_is_refused(hooks: object, words: str) -> None:
+    """At construction."""
+    with pytest.raises(ConfigurationError) as caught:
+        client(hooks=hooks)
+    assert words in str(caught.value)
 
 
 def test_a_repr_shows_where_and_no_key() -> None:
@@ -281,12 +268,6 @@ def test_a_repr_shows_where_and_no_key() -> None:
     whereby = client(base_url="https://api.example/v1")
     assert repr(whereby) == "<WherebyClient https://api.example/v1>"
     assert repr(whereby.with_options(timeout=1)) == "<WherebyClient view https://api.example/v1>"
-
-
-def test_retry_policy_is_checked_when_it_is_made() -> None:
-    """A policy that is wrong never reaches a client."""
-    with pytest.raises(ConfigurationError, match="attempts=0"):
-        client(retry=RetryPolicy(attempts=0))
 
 
 def test_views_share_what_they_do_not_replace() -> None:
@@ -323,17 +304,6 @@ def test_a_view_takes_none_for_nothing_that_cannot_be_left_out(
     monkeypatch.setenv("WHEREBY_API_KEY", "another-key")
     with pytest.raises(ConfigurationError):
         WherebyClient("k" * 20).with_options(**options)
-
-
-def test_an_async_hook_is_refused() -> None:
-    """It would be called and never run."""
-
-    class Hook:
-        async def on_response(self, details: object) -> None:
-            raise AssertionError
-
-    with pytest.raises(ConfigurationError, match=r"Hook\.on_response is async"):
-        WherebyClient("k" * 20, hooks=[Hook()])
 
 
 def test_an_object_that_was_not_made_has_a_repr() -> None:

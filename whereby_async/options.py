@@ -1,4 +1,8 @@
-"""Checks a client's options and reads its environment. Pure but for the environment; errors never show a key."""
+"""Reads and checks a client's options and its environment.
+
+Each function here raises `ConfigurationError` for a value that cannot be used; the error says what to pass instead, and
+never shows a key.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
+from .hooks import CALL_METHODS, LIMITER_METHODS
 from .redaction import Secret, as_secret, redact, shown
 from .version import __version__
 
@@ -22,20 +27,14 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
-HOOK_METHODS = (
-    "on_call", "on_attempt", "on_retry", "on_response", "on_end", "on_limiter", "on_wait", "on_throttle", "on_cost_change", "on_outage",
-)  # fmt: skip
-LIMITER_METHODS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
+_HOOK_METHODS = (*CALL_METHODS, "on_limiter", *LIMITER_METHODS)
+_LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:
-    """The key, and where it came from.
-
-    Raises:
-        ConfigurationError: It is missing, blank, or holds what no header can.
-    """
+    """The key, stripped, and where it came from."""
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
     given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
     if given is not None and not isinstance(given, str):
@@ -53,10 +52,8 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
 
 
 def read_base_url(base_url: str | None) -> str:
-    """The API's root without a slash at its end.
-
-    Raises:
-        ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
+    """The API's root without a slash at its end: an https URL (http to loopback only) without user, query and
+    fragment.
     """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
@@ -74,7 +71,8 @@ def read_base_url(base_url: str | None) -> str:
         msg = f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}"
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not is_loopback(host):
-        msg = f"base_url={redact(url)!r} would send the API key in the clear: use https (http is for loopback addresses only)"
+        advice = "use https (http is for loopback addresses only)"
+        msg = f"base_url={redact(url)!r} would send the API key in the clear: {advice}"
         raise ConfigurationError(msg)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
@@ -100,23 +98,16 @@ def is_loopback(host: str) -> bool:
 
 
 def read_timeout(timeout: float) -> float:
-    """Seconds for one attempt.
-
-    Raises:
-        ConfigurationError: It is not above 0 and finite.
-    """
+    """Seconds for one attempt."""
     if not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0:
-        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; a deadline over a whole call is asyncio.timeout(…)"
+        advice = "a deadline over a whole call is asyncio.timeout(…)"
+        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; {advice}"
         raise ConfigurationError(msg)
     return float(timeout)
 
 
 def read_max_wait(max_wait: float | None) -> float | None:
-    """Seconds that a call may wait for points; `None` for as long as it takes.
-
-    Raises:
-        ConfigurationError: It is negative or no number.
-    """
+    """Seconds that a call may wait for points; `None` for as long as it takes."""
     if max_wait is None:
         return None
     if not _is_number(max_wait) or math.isnan(max_wait) or max_wait < 0:
@@ -126,20 +117,16 @@ def read_max_wait(max_wait: float | None) -> float | None:
 
 
 def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
-    """The hooks.
-
-    Raises:
-        ConfigurationError: It is no list of them, or one has none of a hook's methods, or an `async` one.
-    """
+    """The hooks, each once. A hook is an object with some of the methods, none of them `async`."""
     try:
-        heard = tuple({id(hook): hook for hook in hooks}.values())
+        given = tuple({id(hook): hook for hook in hooks}.values())
     except TypeError:
         msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
         raise ConfigurationError(msg) from None
-    for hook in heard:
-        methods = [name for name in HOOK_METHODS if callable(getattr(hook, name, None))]
+    for hook in given:
+        methods = [name for name in _HOOK_METHODS if callable(getattr(hook, name, None))]
         if not methods:
-            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(HOOK_METHODS)}"
+            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"
             raise ConfigurationError(msg)
         if isinstance(hook, type) and any(inspect.isfunction(inspect.getattr_static(hook, name)) for name in methods):
             msg = f"hooks holds the class {hook.__name__} and not an object of it: pass {hook.__name__}()"
@@ -148,29 +135,22 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
             if inspect.iscoroutinefunction(getattr(hook, name)):
                 msg = f"{type(hook).__name__}.{name} is async and would never run: hooks are told by plain methods"
                 raise ConfigurationError(msg)
-    return heard
+    return given
 
 
 def require(name: str, value: object, kind: type, *, advice: str) -> None:
-    """Check an option's type.
-
-    Raises:
-        ConfigurationError: It is of another.
-    """
+    """Check an option's type."""
     if not isinstance(value, kind):
         msg = f"{name}={shown(value)} is no {kind.__name__}: {advice}"
         raise ConfigurationError(msg)
 
 
 def require_limiter(limiter: object) -> None:
-    """Check that an object can be a limiter.
-
-    Raises:
-        ConfigurationError: A method is missing.
-    """
-    missing = [name for name in LIMITER_METHODS if not callable(getattr(limiter, name, None))]
+    """Check that an object has the methods of a limiter."""
+    missing = [name for name in _LIMITER_MEMBERS if not callable(getattr(limiter, name, None))]
     if missing:
-        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: pass a PointBudget(), or anything with a Limiter's methods"
+        advice = "pass a PointBudget(), or anything with a Limiter's methods"
+        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: {advice}"
         raise ConfigurationError(msg)
 
 

@@ -1,0 +1,221 @@
+"""Tells a client's hooks of its calls, and subscribes them to its limiters.
+
+Details are made only for hooks that have a method for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import weakref
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from .errors import APIStatusError
+from .hooks import (
+    CALL_METHODS,
+    LIMITER_METHODS,
+    AttemptDetails,
+    CallDetails,
+    EndDetails,
+    LimiterDetails,
+    ResponseDetails,
+    RetryDetails,
+)
+from .notify import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .errors import WherebyError
+    from .hooks import Hook, LimiterHook
+    from .limiter.protocol import Limiter, Permit, Priority
+    from .operation import Operation, Request
+    from .rate_limit import RateLimit
+
+CallListeners: TypeAlias = "Mapping[str, tuple[Hook, ...]]"
+"""The hooks that have each of the five methods on calls, by its name."""
+
+_numbers = itertools.count(1)
+
+
+def _having(hooks: Iterable[Hook], *methods: str) -> tuple[Hook, ...]:
+    """Those of the hooks that have one of the methods."""
+    return tuple(hook for hook in hooks if any(callable(getattr(hook, method, None)) for method in methods))
+
+
+def call_listeners(hooks: tuple[Hook, ...]) -> CallListeners | None:
+    """The hooks of a client that hear of its calls; `None` if there are none."""
+    listeners = {method: _having(hooks, method) for method in CALL_METHODS}
+    return listeners if any(listeners.values()) else None
+
+
+class CallEvents:
+    """Tells the hooks of one call.
+
+    The sender calls the methods in this order: `begin`; for each attempt `ask` if no points were at hand, `attempt`,
+    then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
+    """
+
+    def __init__(self, listeners: CallListeners, operation: Operation[Any], priority: Priority) -> None:
+        self._listeners = listeners
+        self._operation = operation
+        self._priority = priority.name
+        self._number = next(_numbers)
+        self._began_at = monotonic()
+        self._asked_at: float | None = None
+        self._sent_at = 0.0
+        self._attempt = 0
+        self._points = 0
+        self._waited = 0.0
+        self._status: int | None = None
+
+    def begin(self, request: Request[Any], base_url: str) -> None:
+        """The call begins."""
+        if hooks := self._listeners["on_call"]:
+            operation = self._operation
+            details = CallDetails(
+                call=self._number,
+                operation=operation.name,
+                method=operation.method,
+                path=operation.path,
+                named=operation.name != f"{operation.method} {request.path}",
+                base_url=base_url,
+                priority=self._priority,
+            )
+            tell(hooks, "on_call", details)
+
+    def ask(self) -> None:
+        """The call asks the limiter for points, and perhaps waits for them."""
+        self._asked_at = monotonic()
+
+    def attempt(self, permit: Permit, earlier: Permit | None) -> None:
+        """An attempt has its points and is about to be sent; `earlier` is the permit of the attempt before it."""
+        waited = self._end_wait(permit, earlier)
+        self._sent_at = monotonic()
+        self._status = None
+        self._attempt += 1
+        self._points += permit.cost
+        if hooks := self._listeners["on_attempt"]:
+            details = AttemptDetails(
+                operation=self._operation.name,
+                method=self._operation.method,
+                attempt=self._attempt,
+                cost=permit.cost,
+                priority=self._priority,
+                waited=waited,
+                call=self._number,
+            )
+            tell(hooks, "on_attempt", details)
+
+    def _end_wait(self, permit: Permit | None = None, earlier: Permit | None = None) -> float:
+        """Seconds that the wait for points took, by the permit's `waited` if it has one, else by our clock.
+
+        The permit's is better: on a busy machine our clock goes on between the grant and this task's next step.
+        """
+        if self._asked_at is None:
+            return 0.0
+        waited = monotonic() - self._asked_at
+        self._asked_at = None
+        if (said := getattr(permit, "waited", None)) is not None:
+            waited = max(0.0, said - getattr(earlier, "waited", 0.0))
+        self._waited += waited
+        return waited
+
+    def answered(self, status: int, size: int, rate_limit: RateLimit) -> None:
+        """An answer came, whose decoded body has `size` bytes."""
+        self._status = status
+        if hooks := self._listeners["on_response"]:
+            details = ResponseDetails(
+                operation=self._operation.name,
+                attempt=self._attempt,
+                status=status,
+                elapsed=monotonic() - self._sent_at,
+                size=size,
+                rate_limit=rate_limit,
+                call=self._number,
+            )
+            tell(hooks, "on_response", details)
+
+    def unanswered(self, status: int | None, unspent: int) -> None:
+        """No answer came, or only its status. `unspent` points went back, because the request never left."""
+        self._status = status
+        self._points -= unspent
+
+    def retry(self, delay: float, reason: str, error: WherebyError) -> None:
+        """Another attempt will follow."""
+        if hooks := self._listeners["on_retry"]:
+            details = RetryDetails(
+                operation=self._operation.name,
+                attempt=self._attempt,
+                delay=delay,
+                reason=reason,
+                error=type(error).__name__,
+                call=self._number,
+            )
+            tell(hooks, "on_retry", details)
+
+    def end(self, error: BaseException | None) -> None:
+        """The call has ended, with this error or with a result."""
+        self._end_wait()
+        if hooks := self._listeners["on_end"]:
+            details = EndDetails(
+                call=self._number,
+                operation=self._operation.name,
+                error=None if error is None else type(error).__name__,
+                cancelled=not isinstance(error, Exception | None),
+                status=error.status if isinstance(error, APIStatusError) else self._status,
+                attempts=self._attempt,
+                points=self._points,
+                waited=self._waited,
+                elapsed=monotonic() - self._began_at,
+            )
+            tell(hooks, "on_end", details)
+
+
+class Subscriptions:
+    """The limiters that a client's hooks are subscribed to, until the client is closed, or dropped without it.
+
+    It keeps no limiter alive: a view may have one of its own that goes with the view.
+    """
+
+    def __init__(self, hooks: tuple[Hook, ...]) -> None:
+        self._hooks = cast("tuple[LimiterHook, ...]", _having(hooks, *LIMITER_METHODS))
+        self._on_limiter = _having(hooks, "on_limiter")
+        self._limiters: list[Callable[[], Limiter | None]] = []
+        self._finish: weakref.finalize[..., Subscriptions] | None = None
+        if self._hooks or self._on_limiter:
+            self._finish = weakref.finalize(self, _unsubscribe, self._limiters, self._hooks)
+            self._finish.atexit = False
+
+    def add(self, limiter: Limiter, base_url: str) -> None:
+        """Subscribe the hooks to a limiter: once, however many views of the client have it."""
+        if self._finish is None or not self._finish.alive:
+            return
+        known = [(refer, other) for refer in self._limiters if (other := refer()) is not None]
+        if any(limiter is other for _, other in known):
+            return
+        self._limiters[:] = [refer for refer, _ in known] + [_reference(limiter)]
+        for hook in self._hooks:
+            limiter.subscribe(hook)
+        if self._on_limiter:
+            tell(self._on_limiter, "on_limiter", LimiterDetails(limiter=limiter, base_url=base_url))
+
+    def end(self) -> None:
+        """Take the hooks back from every limiter."""
+        if self._finish is not None:
+            self._finish()
+
+
+def _reference(limiter: Limiter) -> Callable[[], Limiter | None]:
+    with contextlib.suppress(TypeError):  # an object with slots and without `__weakref__` has no weak references
+        return weakref.ref(limiter)
+    return lambda: limiter
+
+
+def _unsubscribe(limiters: list[Callable[[], Limiter | None]], hooks: tuple[LimiterHook, ...]) -> None:
+    while limiters:
+        limiter = limiters.pop()()
+        if callable(getattr(limiter, "unsubscribe", None)):  # a limiter of the user's own may lack it
+            for hook in hooks:
+                cast("Limiter", limiter).unsubscribe(hook)
