@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.serving import Served
+from support.serving import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import OnTerminal, run
-from cli.serving import Served
 from rich.console import Console
+from support.processes import OnTerminal, run
+from support.serving import Served
 
 from whereby_async.cli import main
-from whereby_async.cli.formats import format_of, is_about_the_budget
-from whereby_async.cli.panel import panel
+from whereby_async.cli.budget import panel_rows
+from whereby_async.cli.probe import format_of, is_about_the_budget
+from whereby_async.cli.terminal import grid
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
         "costs": {"insights.rooms": 5},
         "server": {"limit": 100, "remaining": 10} if state == "open" else {},
     }
-    Console(width=100).print(panel(budget))
+    Console(width=100).print(grid("x", panel_rows(budget)))
     out = capsys.readouterr().out
     assert state in out or "no answer yet" in out
     assert ("10 of 100 left" in out) == ("new points in 12 s" in out) == (state == "open")

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from whereby_async import NotFoundError, WherebyClient
-from whereby_async.cli.burst import burst
-from whereby_async.cli.calls import CallLog
-from whereby_async.cli.display import JsonLines
-from whereby_async.cli.guide import Guide
+from whereby_async.cli.demo import CallLog, burst
+from whereby_async.cli.output import Output
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ async def fake() -> AsyncIterator[FakeWhereby]:
 @pytest.fixture
 def log() -> CallLog:
     """The hook of the client."""
-    return CallLog()
+    return CallLog(Output(as_json=True))
 
 
 @pytest.fixture
@@ -46,17 +44,17 @@ async def test_what_does_not_fit_waits(
     client: WherebyClient, fake: FakeWhereby, log: CallLog, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """19 of 30 calls go in this window, the others with the next one, and the longest wait is added up."""
-    guide, meeting = Guide(JsonLines(), log), fake.add_meeting()
-    await burst(client, guide, meeting["meetingId"], calls=30, period=fake.period)
+    meeting = fake.add_meeting()
+    await burst(client, log, meeting["meetingId"], calls=30, period=fake.period)
     before, after = map(json.loads, capsys.readouterr().out.splitlines())
     assert (before["available"], before["limit"]) == (19, 20)
     # On a slow machine some of the 19 wait for a round trip of the slow start, which counts as a wait.
     assert after["waited"] >= 11
     assert (after["at_once"] + after["waited"], after["throttled"], fake.throttled) == (30, 0, 0)
-    assert 0.05 < after["longest_wait"] == guide.waited < 5.0
+    assert 0.05 < after["longest_wait"] == log.waited < 5.0
 
 
 async def test_error_comes_out_as_it_is(client: WherebyClient, log: CallLog) -> None:
     """Not wrapped in a group, so that the exit code is the error's."""
     with pytest.raises(NotFoundError):
-        await burst(client, Guide(JsonLines(), log), "1", calls=3, period=0.5)
+        await burst(client, log, "1", calls=3, period=0.5)

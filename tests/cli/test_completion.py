@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli.processes import run
+from support.processes import run
 
-from whereby_async.cli.catalogue import CATALOGUE
+from whereby_async.cli.operation_commands import COMMANDS
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     (script,) = (tmp_path / ".local").rglob("whereby")
     assert str(script) in ended.out
     text = script.read_text()
-    assert all(entry.word in text for entry in CATALOGUE)
+    assert all(entry.word in text for entry in COMMANDS)
     assert "WHEREBY_API_KEY=" not in text
     asked = (
         f"source {script}; COMP_WORDS=(whereby meetings create --room-n); COMP_CWORD=3; COMP_LINE='whereby meetings create --room-n';"

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import PATIENCE, Ended, OnTerminal, command, environment
+from support.processes import PATIENCE, Ended, OnTerminal, command, environment
 
 from whereby_async import operations
 from whereby_async.operation import Operation

@@ -9,12 +9,12 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import OnTerminal, command, environment, run
-from cli.serving import Served
+from support.processes import OnTerminal, command, environment, run
+from support.serving import Served
 
 from whereby_async.cli import main
-from whereby_async.cli.exits import UsageError
-from whereby_async.cli.exportfiles import ExportFiles
+from whereby_async.cli.errors import UsageError
+from whereby_async.cli.export import ExportFiles
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:

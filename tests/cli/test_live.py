@@ -7,12 +7,12 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import Ended, command, environment
+from support.processes import Ended, command, environment
 
 from whereby_async import APIConnectionError, AuthenticationError
 from whereby_async.cli import main
-from whereby_async.cli.display import JsonLines
-from whereby_async.cli.live import look
+from whereby_async.cli.demo import show_account
+from whereby_async.cli.output import Output
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -179,9 +179,9 @@ async def test_look_tells_errors_apart(account: FakeWhereby, monkeypatch: pytest
     """In one process too: the errors are the client's own."""
     monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
     with pytest.raises(AuthenticationError):
-        await look(JsonLines(), live=False)
+        await show_account(Output(as_json=True), live=False)
     account.api_key = FAKE_API_KEY
     account.faults.add(Fault(drop="before"), Fault(drop="before"))
     with pytest.raises(APIConnectionError):
-        await look(JsonLines(), live=True)
-    assert await look(JsonLines(), live=True) == 0
+        await show_account(Output(as_json=True), live=True)
+    assert await show_account(Output(as_json=True), live=True) == 0

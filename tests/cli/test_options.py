@@ -10,13 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.commands import PNG
-from cli.serving import Served
+from support.command_lines import PNG
+from support.serving import Served
 
-from whereby_async import resources
 from whereby_async.cli import main
-from whereby_async.cli.catalogue import CATALOGUE, Entry
-from whereby_async.cli.parameters import arguments_of
+from whereby_async.cli.operation_commands import COMMANDS, OperationCommand, arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,10 +179,10 @@ def test_verbose_tells_each_attempt(served: Served, capsys: pytest.CaptureFixtur
     assert all(json.loads(line) for line in out.splitlines())
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.operation)
-def test_every_keyword_of_a_method_is_an_option_with_a_text(entry: Entry) -> None:
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.operation)
+def test_every_keyword_of_a_method_is_an_option_with_a_text(entry: OperationCommand) -> None:
     """What the client's method takes, the command takes, and says what it is for in words of the command line."""
-    method = getattr(getattr(resources, entry.group.capitalize()), entry.method)
+    method = entry.method
     arguments = arguments_of(method)
     assert [argument.keyword for argument in arguments] == list(inspect.signature(method).parameters)[1:]
     for argument in arguments:

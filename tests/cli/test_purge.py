@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import OnTerminal, run
+from support.processes import OnTerminal, run
 
 from whereby_async.cli import main
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from cli.serving import Served
+    from support.serving import Served
 
 DAY = 86_400.0
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.commands import PNG, ROOM
-from cli.processes import PATIENCE, environment
-from cli.serving import Served
+from support.command_lines import PNG, ROOM
+from support.processes import PATIENCE, environment
+from support.serving import Served
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

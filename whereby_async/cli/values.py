@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..redaction import SilentDict
-from .exits import UsageError
+from .errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 STDIN: Final = "@-"
-"""The file name that means: what comes in by the pipe; `-` means it too."""
+"""The file name that means stdin; `-` means it too."""
 
-_PASSED: Final = "it was passed as api_key="
-_NEITHER: Final = " (given: None and None)"
-_EVERYWHERE: Final = {"base_url": "--base-url", "max_wait": "--max-wait", "timeout": "--timeout"}
 _FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
@@ -56,20 +53,30 @@ def moment(option: str, text: str, *, from_now: bool = True) -> str:
     return parsed.isoformat()
 
 
+def date_of(option: str, text: str | None) -> datetime | None:
+    """A point in time as `moment` reads it, or `None` if the option was not given.
+
+    Raises:
+        UsageError: It is no point in time.
+    """
+    return None if text is None else datetime.fromisoformat(moment(option, text))
+
+
 def structure(option: str, text: str) -> dict[str, Any]:
     """A JSON object: as it stands, from `@FILE`, or from stdin with `@-`.
 
     Raises:
         UsageError: It is none, or holds a secret that everybody would see in the list of processes.
     """
-    source = text.removeprefix("@")
-    value = _json(option, content(option, source) if text.startswith("@") else text)
+    value = _json(option, content(option, text.removeprefix("@")) if text.startswith("@") else text)
     if not isinstance(value, dict):
         raise UsageError(f'{option} must be a JSON object such as {{"type": "cloud"}}, or @FILE')
     found = cast("dict[str, Any]", value)
     if not text.startswith("@") and (secret := _secret_in(found)):
-        msg = f"{option} holds {secret}, a secret, and everybody can see a command line: put it in a file, and pass @FILE or @-"
-        raise UsageError(msg)
+        raise UsageError(
+            f"{option} holds {secret}, a secret, and everybody can see a command line: put it in a file, and pass"
+            " @FILE or @-"
+        )
     return SilentDict(found)
 
 
@@ -94,7 +101,7 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
 
 
 def ids(words: Iterable[str]) -> list[str]:
-    """Ids as they stand; `@FILE` stands for those in a file, one a line, and `@-` for those that come in by the pipe."""
+    """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`."""
     return [each for word in words for each in (_lines(word[1:]) if word.startswith("@") else [word])]
 
 
@@ -119,23 +126,6 @@ def raw(option: str, source: str) -> bytes:
         return Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"{option} {source}: {error.strerror or error}") from None
-
-
-def spoken(message: str, options: Mapping[str, str] | None = None) -> str:
-    """An error's text in the words of the command line: `page_size=0` becomes `--page-size 0`.
-
-    Args:
-        message: The text, which names Python's keywords.
-        options: A command's own options by keyword, beside those of every command.
-    """
-    message = message.replace(_PASSED, "it was typed in").replace(_NEITHER, "")
-    for keyword, option in {**(options or {}), **_EVERYWHERE}.items():
-        message = re.sub(rf"\b{keyword}=(?=\W?$|\s|[:,.)])", option, message)
-        message = re.sub(rf"\b{keyword}=", f"{option} ", message)
-        message = re.sub(rf"^{keyword}\b", option, message)
-        if "_" in keyword:
-            message = re.sub(rf"\b{keyword}\b", option, message)
-    return message
 
 
 def _lines(source: str) -> list[str]:

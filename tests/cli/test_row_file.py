@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import command, environment
+from support.processes import command, environment
 
 from whereby_async.cli import main
-from whereby_async.cli.exits import UsageError
-from whereby_async.cli.places import check_status
+from whereby_async.cli.errors import UsageError
+from whereby_async.cli.output import check_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.serving import Served
+    from support.serving import Served
 
 END = "2099-01-01T00:00:00Z"
 TEXT = f"customer,endDate\nc0,{END}\n"

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import OnTerminal, command, environment, run
-from cli.serving import Served
+from support.processes import OnTerminal, command, environment, run
+from support.serving import Served
 
 from whereby_async import ClientClosedError, ResponseDecodeError
 from whereby_async.cli import main
-from whereby_async.cli.ending import told
-from whereby_async.cli.exits import InterruptedWork
+from whereby_async.cli.errors import InterruptedWork, report_error
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def test_every_error_ends_in_words(
     error: BaseException, code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Never a traceback: what we know by its message, what we do not by its name."""
-    assert told(error) == code
+    assert report_error(error) == code
     err = capsys.readouterr().err
     assert words in err
     assert "Traceback" not in err
@@ -109,7 +108,7 @@ def test_traceback_is_there_for_those_who_ask(
 ) -> None:
     """By a variable that the words name."""
     monkeypatch.setenv("WHEREBY_TRACEBACK", "1")
-    assert told(ZeroDivisionError("why")) == 70
+    assert report_error(ZeroDivisionError("why")) == 70
     assert "ZeroDivisionError: why" in capsys.readouterr().err
 
 

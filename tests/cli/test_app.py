@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import OnTerminal, command, environment, run
+from support.processes import OnTerminal, command, environment, run
 
 from whereby_async import (
     APIConnectionError,
@@ -26,7 +26,7 @@ from whereby_async import (
 )
 from whereby_async.cli import main
 from whereby_async.cli.app import app
-from whereby_async.cli.exits import code_for
+from whereby_async.cli.errors import code_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from cli.commands import SECRET, command_lines
-from cli.processes import Ended, OnTerminal, run
-from cli.serving import Served
+from support.command_lines import SECRET, command_lines
+from support.processes import Ended, OnTerminal, run
+from support.serving import Served
 
 from whereby_async import operations
 from whereby_async.cli.app import app
-from whereby_async.cli.catalogue import CATALOGUE
+from whereby_async.cli.operation_commands import COMMANDS
 from whereby_async.operation import Operation
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def shown(outcomes: dict[str, Outcome]) -> Outcome:
 def test_every_operation_has_a_command(piped: Outcome) -> None:
     """All 27 rows of the API's table are in the catalogue, and each of its commands was run here."""
     assert len(OPERATIONS) == 27
-    assert set(OPERATIONS) <= {entry.operation for entry in CATALOGUE}
+    assert set(OPERATIONS) <= {entry.operation for entry in COMMANDS}
     run_here = {tuple(words[:2]) for words in piped.lines.values()}
-    assert {(entry.group, entry.word) for entry in CATALOGUE} <= run_here
+    assert {(entry.group, entry.word) for entry in COMMANDS} <= run_here
 
 
 def test_every_command_is_run_here(piped: Outcome) -> None:

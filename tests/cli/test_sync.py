@@ -6,8 +6,8 @@ import json
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from cli.processes import OnTerminal, run
-from cli.serving import Served
+from support.processes import OnTerminal, run
+from support.serving import Served
 
 from whereby_async.cli import main
 from whereby_async.testing import Fault

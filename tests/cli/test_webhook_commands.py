@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import OnTerminal, command, environment
+from support.processes import OnTerminal, command, environment
 
 from whereby_async.cli import main
 from whereby_async.webhooks import sign
