@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of the test's own."""
-    with Served() as served:
-        for name, value in served.variables.items():
+    with Served() as running:
+        for name, value in running.variables.items():
             monkeypatch.setenv(name, value)
-        yield served
+        yield running

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from support.processes import Ended, OnTerminal, run
 from support.serving import Served
 
 from whereby_async import operations
+from whereby_async.cli import main
 from whereby_async.cli.app import app
 from whereby_async.cli.operation_commands import COMMANDS
 from whereby_async.operation import Operation
@@ -201,3 +203,21 @@ def test_links_on_a_terminal_are_whole(shown: Outcome) -> None:
     assert len(host) > 120
     (link,) = [line for line in shown.ended["recordings.access_link"].lines() if line.startswith("accessLink")]
     assert "Signature=" in link
+
+
+def test_waits_end_when_the_job_is_done(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """The transcription is printed; a failed one is exit code 1, one that takes too long exit code 4."""
+    served.fake.processing_time = None
+    ready = served.fake.add_transcription(room_name="/x")["transcriptionId"]
+    failed = served.fake.add_transcription(room_name="/x", state="failed")["transcriptionId"]
+    slow = served.fake.add_transcription(room_name="/x", state="in_progress")["transcriptionId"]
+    summary = served.fake.add_summary(ready)["summaryId"]
+    assert main(["transcriptions", "wait", ready]) == 0
+    assert main(["summaries", "wait", summary]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["transcriptionId"], first["state"]) == (ready, "ready")
+    assert second["summaryId"] == summary
+    assert main(["transcriptions", "wait", failed]) == 1
+    assert failed in capsys.readouterr().err
+    assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
+    assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err

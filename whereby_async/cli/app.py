@@ -1,6 +1,7 @@
 """The app: its commands, and what becomes of the errors that come out of them.
 
-Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo` needs.
+Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo`
+needs.
 """
 
 from __future__ import annotations

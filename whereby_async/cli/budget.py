@@ -185,7 +185,7 @@ def _facts(client: WherebyClient, answer: LastAnswer) -> dict[str, Any]:
 
 
 def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
-    """The figures of the server's last answer, which win: the limiter believes a higher limit on the second answer only."""
+    """The figures of the last answer, which win: the limiter believes a higher limit on the second answer only."""
     figures = {name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None}
     if (left := figures.get("remaining")) is not None:
         figures["available"] = left if budget.remaining is None else min(left, budget.available)

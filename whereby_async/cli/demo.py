@@ -1,7 +1,7 @@
 """`whereby demo`: the client at work, call by call, with points spent and left.
 
-Without an account a fake server is started, and the client makes every call of the API on it. With an account it reads a few
-lists and, with `--live`, makes one meeting and deletes it.
+Without an account a fake server is started, and the client makes every call of the API on it. With an account it reads
+a few lists and, with `--live`, makes one meeting and deletes it.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ _READS: Final = (
     "It will only read: one page each of meetings, recordings, transcriptions and rooms. Nothing is changed."
 )
 _WRITES: Final = (
-    "It will read one page each of meetings, recordings, transcriptions and rooms; then make one meeting that ends in an"
-    " hour, read it, colour its room, and delete it."
+    "It will read one page each of meetings, recordings, transcriptions and rooms; then make one meeting that ends in"
+    " an hour, read it, colour its room, and delete it."
 )
 _LOGO: Final = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -126,22 +126,21 @@ async def _show_fake(output: Output, limit: int) -> ExitCode:
         )
         meeting = await _AllOperations(client, log).run()
         await burst(client, log, meeting.meeting_id, calls=limit + _BEYOND, period=_PERIOD)
-    requests = fake.requests
-    operations = len({request.operation for request in requests})
+    operations = len({request.operation for request in fake.requests})
     seconds = monotonic() - started_at
+    server = {"calls": len(fake.requests), "points": fake.points_spent, "throttled": fake.throttled}
+    counts = "the {} says: {calls} calls, {points} points, {throttled} times 429\n"
     output.say("step", "In all")
     output.say(
         "summary",
-        f"the client says: {log.calls} calls, {log.points} points, {log.throttled} times 429\n"
-        f"the server says: {len(requests)} calls, {fake.points_spent} points, {fake.throttled} times 429\n"
-        f"{operations} operations in {seconds:.1f} s, {log.waited:.1f} s of them waiting for points",
-        calls=log.calls,
-        points=log.points,
-        throttled=log.throttled,
+        counts.format("client", **log.counts)
+        + counts.format("server", **server)
+        + f"{operations} operations in {seconds:.1f} s, {log.waited:.1f} s of them waiting for points",
+        **log.counts,
         seconds=round(seconds, 3),
         waited=round(log.waited, 3),
         operations=operations,
-        server={"calls": len(requests), "points": fake.points_spent, "throttled": fake.throttled},
+        server=server,
     )
     output.say("next", "Next: `whereby sandbox` keeps such a server up for your own app.")
     return ExitCode.OK
@@ -186,17 +185,13 @@ class CallLog:
 
     Attributes:
         output: Where calls are shown.
-        calls: Answers so far.
-        points: Points that they were charged.
-        throttled: How many of them were a 429.
+        counts: Calls that were answered so far, points that they were charged, and how many were throttled (429).
         waited: Seconds that the shown calls waited for their points.
     """
 
     def __init__(self, output: Output) -> None:
         self.output: Output = output
-        self.calls: int = 0
-        self.points: int = 0
-        self.throttled: int = 0
+        self.counts: dict[str, int] = {"calls": 0, "points": 0, "throttled": 0}
         self.waited: float = 0.0
         self._rows: list[CallRow] = []
 
@@ -215,9 +210,9 @@ class CallLog:
             ms=round(details.elapsed * 1000, 1),
             waited=round(attempt.waited, 3) if attempt else 0.0,
         )
-        self.calls += 1
-        self.points += row.points
-        self.throttled += row.status == THROTTLED
+        self.counts["calls"] += 1
+        self.counts["points"] += row.points
+        self.counts["throttled"] += row.status == THROTTLED
         self._rows.append(row)
 
     def take(self) -> list[CallRow]:
@@ -381,7 +376,7 @@ async def burst(client: WherebyClient, log: CallLog, meeting_id: str, *, calls: 
         available=before.available,
         limit=before.limit,
     )
-    refused_before, started_at = log.throttled, monotonic()
+    refused_before, started_at = log.counts["throttled"], monotonic()
     try:
         async with asyncio.TaskGroup() as tasks:
             asked = {tasks.create_task(client.meetings.get(meeting_id)) for _ in range(calls)}
@@ -391,7 +386,7 @@ async def burst(client: WherebyClient, log: CallLog, meeting_id: str, *, calls: 
         raise group.exceptions[0] from None
     rows = log.take()
     waits = [row.waited for row in rows if row.waited >= _WAITED]
-    refused = log.throttled - refused_before
+    refused = log.counts["throttled"] - refused_before
     longest = max(waits, default=0.0)
     log.output.say(
         "wait",
@@ -440,16 +435,11 @@ async def show_account(output: Output, *, live: bool) -> ExitCode:
             await _write(client, log)
     seconds = monotonic() - started_at
     output.say("step", "In all")
-    text = f"{log.calls} calls, {log.points} points, {log.throttled} refused for want of points, {seconds:.1f} s."
-    output.say(
-        "summary",
-        f"{text} {refused} refused by the API: see above." if refused else text,
-        calls=log.calls,
-        points=log.points,
-        throttled=log.throttled,
-        refused=refused,
-        seconds=round(seconds, 3),
+    text = "{calls} calls, {points} points, {throttled} refused for want of points, {:.1f} s.".format(
+        seconds, **log.counts
     )
+    more = f" {refused} refused by the API: see above." if refused else ""
+    output.say("summary", text + more, **log.counts, refused=refused, seconds=round(seconds, 3))
     return ExitCode.API_SAID_NO if refused else ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and a line or two on stderr that say what to do next. A traceback is never shown."""
+"""How a command ends: its exit code, and a line or two on stderr that say what to do. A traceback is never shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
@@ -141,12 +141,8 @@ def _without_keys(text: str) -> str:
 
 def _long_words() -> list[str]:
     """Everything long in the command line except the names of options, longest first."""
-
-    def values() -> Iterator[str]:
-        for word in command_line.get():
-            yield word.partition("=")[2] if word.startswith("--") else word.lstrip("-")
-
-    return sorted({found for value in values() for found in _LONG.findall(value)}, key=len, reverse=True)
+    values = [word.partition("=")[2] if word.startswith("--") else word.lstrip("-") for word in command_line.get()]
+    return sorted({found for value in values for found in _LONG.findall(value)}, key=len, reverse=True)
 
 
 def in_option_names(message: str, options: Mapping[str, str] | None = None) -> str:

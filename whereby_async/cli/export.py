@@ -1,9 +1,9 @@
 """`whereby insights export`: rooms, their sessions and the participants of those, into files or a pipe.
 
-How an export is resumed: the rows of a room are written to all files, and only then a line of `export.state` says so, with
-the length that each file has by then. The next run cuts the files to the lengths of the last line, so that rows of a room that
-was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it does not count. After
-a power cut the files may be shorter than `export.state` says; then the export is refused.
+How an export is resumed: the rows of a room are written to all files, and only then a line of `export.state` says so,
+with the length that each file has by then. The next run cuts the files to the lengths of the last line, so that rows of
+a room that was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it does
+not count. After a power cut the files may be shorter than `export.state` says; then the export is refused.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _FREE_TEXT: Final = frozenset({"displayName", "comment", "externalId", "tags"})
 """What guests write themselves."""
 
+_CREATED_FROM: Final = (
+    "Only rooms made then or later: 2026-12-01T00:00:00Z; or from now, as in --created-from=-7d, into a pipe."
+)
 _Found: TypeAlias = dict[str, list[dict[str, Any]]]
 
 
@@ -51,7 +54,7 @@ def export(  # noqa: PLR0913 - the options of a job
     format_: Annotated[Literal["jsonl", "csv"], Parameter(name="--format")] = "jsonl",
     depth: Literal["rooms", "sessions", "participants"] = "participants",
     name_starts_with: str | None = None,
-    created_from: str | None = None,
+    created_from: Annotated[str | None, Parameter(help=_CREATED_FROM)] = None,
     created_to: str | None = None,
     concurrency: AtLeastOne = 16,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
@@ -78,7 +81,7 @@ def export(  # noqa: PLR0913 - the options of a job
         format_: In a CSV, a text by a guest that a spreadsheet would compute gets a ' before it.
         depth: How far to go down.
         name_starts_with: Only rooms whose name starts so, leading slash included.
-        created_from: Only rooms made then or later: 2026-12-01T00:00:00Z; or from now, as in --created-from=-7d, into a pipe.
+        created_from: Only rooms made then or later.
         created_to: Only rooms made then or earlier.
         concurrency: Rooms at once.
         options: How to reach the API.

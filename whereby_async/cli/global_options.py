@@ -1,4 +1,4 @@
-"""The options of every command that talks to the API, the client that follows from them, and types that options share."""
+"""The options of every command that talks to the API, the client that they make, and types that options share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .output import Output
 from .progress import StderrHook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator
 
     from .. import WherebyClient
     from ..limiter import Limiter
@@ -41,17 +41,7 @@ def _option(text: str, *names: str, **settings: Any) -> Parameter:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class GlobalOptions:
-    """How to reach the API, and how to show what it says.
-
-    Attributes:
-        as_json: JSON lines, also on a terminal.
-        base_url: The API's root.
-        max_wait: Seconds that one call may wait for points.
-        timeout: Seconds for one attempt.
-        redis: The URL of the budget that this process shares with others.
-        redis_name: The budget's name there.
-        verbose: Say every attempt on stderr.
-    """
+    """How to reach the API, and how to show what it says; the texts of the options explain them."""
 
     as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
     base_url: Annotated[
@@ -71,8 +61,8 @@ class GlobalOptions:
         False
     )
 
-    def output(self, columns: Sequence[str] = ()) -> Output:
-        """Where the command prints; `columns` are those of a table, by wire name."""
+    def output(self, columns: str = "") -> Output:
+        """Where the command prints, in a table with these columns if there are any."""
         return Output(as_json=self.as_json, columns=columns)
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""`whereby meetings import`: rooms from a file, CSV or JSON lines. It can be stopped at any moment; its journal resumes it."""
+"""`whereby meetings import`: rooms from a file, CSV or JSON lines. A journal resumes it wherever it was stopped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
 
 from cyclopts import Parameter
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..batch import Outcome
     from ..models import Meeting
 
+_REFETCH: Final = (
+    "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
+)
 _Several: TypeAlias = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False, show_default=False)]
 
 
@@ -39,7 +42,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
     concurrency: AtLeastOne = 64,
     retry_failed: Flag = False,
-    refetch: Flag = False,
+    refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
     dry_run: Flag = False,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -74,7 +77,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         format_: By the file's name unless given.
         concurrency: Calls under way at once.
         retry_failed: Try rows again that failed in an earlier run.
-        refetch: Read again what an earlier run has made, links included, for 1 point each; else results have its ids only.
+        refetch: Read again what an earlier run has made.
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
     """

@@ -1,8 +1,9 @@
 """The commands that are one operation each, and `wait`.
 
 A row of `COMMANDS` says how a command is called and what a table of its rows shows. Everything else follows from the
-method of the client that it calls: its options from the annotations of the method's keywords, its help from the docstring.
-A new keyword of the client is thus an option by itself; one whose annotation is not known here fails the tests.
+method of the client that it calls: its options from the annotations of the method's keywords, its help from the
+docstring. A new keyword of the client is thus an option by itself; one whose annotation is not known here fails the
+tests.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import re
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from cyclopts import Parameter, validators
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from .. import Paginator
-    from .output import Output
 
 _OPTIONAL: Final = " | None"
 _NESTED: Final = " | Mapping[str, Any]"
@@ -46,13 +46,13 @@ class OperationCommand(NamedTuple):
     Attributes:
         operation: The method that it calls, such as `meetings.create`.
         examples: How it is called, after `whereby meetings create`.
-        columns: What a table of its rows shows, by wire name, the most important first; none if it gives no rows.
+        columns: What a table of its rows shows: wire names with spaces between them, the most important first.
         note: What else one should know before.
     """
 
     operation: str
     examples: tuple[str, ...]
-    columns: tuple[str, ...] = ()
+    columns: str = ""
     note: str = ""
 
     @property
@@ -93,31 +93,26 @@ COMMANDS: Final = (
     OperationCommand(
         "meetings.list",
         ("", "--name-starts-with /support --max-items 20", "--json | jq -r .meetingId"),
-        ("meetingId", "roomName", "endDate", "startDate"),
+        "meetingId roomName endDate startDate",
     ),
     OperationCommand("meetings.delete", (_MEETING,)),
     OperationCommand("recordings.get", (_ID,)),
     OperationCommand(
         "recordings.list",
         ("", "--room-name /weekly --sort-by startDate:desc", "--json | jq -r .recordingId"),
-        ("recordingId", "roomName", "startDate", "sizeInMegaBytes", "filename", "endDate"),
+        "recordingId roomName startDate sizeInMegaBytes filename endDate",
     ),
     OperationCommand("recordings.delete", (_ID,)),
-    OperationCommand(
-        "recordings.bulk_delete",
-        (_ID, "@ids.txt"),
-    ),
+    OperationCommand("recordings.bulk_delete", (_ID, "@ids.txt")),
     OperationCommand("recordings.access_link", (f"{_ID} --valid-for 600",)),
     OperationCommand(
-        "transcriptions.create",
-        (_ID,),
-        note=_ONCE + " It takes a while: see whereby transcriptions wait.",
+        "transcriptions.create", (_ID,), note=f"{_ONCE} It takes a while: see whereby transcriptions wait."
     ),
     OperationCommand("transcriptions.get", (_ID,)),
     OperationCommand(
         "transcriptions.list",
         ("", "--room-name /weekly --sort-by durationInSeconds:desc"),
-        ("transcriptionId", "state", "roomName", "startDate", "durationInSeconds", "filename", "type"),
+        "transcriptionId state roomName startDate durationInSeconds filename type",
     ),
     OperationCommand("transcriptions.delete", (_ID,)),
     OperationCommand("transcriptions.bulk_delete", (_ID, "@ids.txt")),
@@ -131,7 +126,7 @@ COMMANDS: Final = (
     OperationCommand(
         "summaries.list",
         ("", "--sort-by startDate:desc"),
-        ("summaryId", "state", "roomName", "startDate", "template", "transcriptionId"),
+        "summaryId state roomName startDate template transcriptionId",
     ),
     OperationCommand("summaries.delete", (_ID,)),
     OperationCommand("rooms.set_theme_tokens", ("/weekly --primary '#0A2540' --focus '#00A3FF'",)),
@@ -145,33 +140,17 @@ COMMANDS: Final = (
     OperationCommand(
         "insights.rooms",
         ("", "--name-starts-with /support --sort-by totalSessions:desc", "--created-from=-7d --json"),
-        (
-            "roomName",
-            "totalSessions",
-            "totalParticipantMinutes",
-            "lastSessionStartedAt",
-            "totalUniqueParticipants",
-            "rating",
-            "createdAt",
-        ),
+        "roomName totalSessions totalParticipantMinutes lastSessionStartedAt totalUniqueParticipants rating createdAt",
     ),
     OperationCommand(
         "insights.room_sessions",
         ("/weekly", "/weekly --sort-by totalUniqueParticipants:desc"),
-        (
-            "roomSessionId",
-            "startedAt",
-            "endedAt",
-            "totalUniqueParticipants",
-            "totalParticipantMinutes",
-            "rating",
-            "roomName",
-        ),
+        "roomSessionId startedAt endedAt totalUniqueParticipants totalParticipantMinutes rating roomName",
     ),
     OperationCommand(
         "insights.participants",
         (f"--room-session-id {_ID}", "--external-id customer-17"),
-        ("participantId", "displayName", "joinedAt", "leftAt", "roleName", "rating", "roomSessionId"),
+        "participantId displayName joinedAt leftAt roleName rating roomSessionId",
     ),
     OperationCommand("insights.participant", (f"{_ID} {_ID}",)),
 )
@@ -367,8 +346,8 @@ async def _call(
         with _as_usage_errors(arguments):
             result: msgspec.Struct | list[msgspec.Struct] | None = await _bound(client, row)(**keywords)
     if result is None:
-        done = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
-        output.done(row.operation, **{_camel(keyword): _plain(keywords[keyword]) for keyword in done})
+        subjects = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
+        output.done(row.operation, {_camel(keyword): keywords[keyword] for keyword in subjects})
     else:
         output.rows(result if isinstance(result, list) else [result])
     return ExitCode.OK
@@ -382,7 +361,7 @@ async def _list(
     max_items: int | None,
 ) -> int:
     has_links = bool(keywords.get("fields"))  # they are too long for a table
-    output = options.output(() if has_links else row.columns)
+    output = options.output("" if has_links else row.columns)
     if max_items is not None:
         if max_items < 1:
             raise UsageError(f"--max-items {max_items}: pass a number from 1")
@@ -390,20 +369,16 @@ async def _list(
     async with options.client() as client:
         with _as_usage_errors(arguments):
             paginator: Paginator[msgspec.Struct] = _bound(client, row)(**keywords)
+        count = 0
         async with paginator:
-            await _show_pages(paginator, output, math.inf if max_items is None else max_items)
+            async for page in paginator.pages():
+                rows = page.results[: None if max_items is None else max_items - count]
+                output.rows(rows)
+                count += len(rows)
+                if count == max_items:
+                    break
+        output.end(count)
     return ExitCode.OK
-
-
-async def _show_pages(paginator: Paginator[msgspec.Struct], output: Output, wanted: float) -> None:
-    count = 0
-    async for page in paginator.pages():
-        rows = page.results if wanted == math.inf else page.results[: int(wanted) - count]
-        output.rows(rows)
-        count += len(rows)
-        if count >= wanted:
-            break
-    output.end(count)
 
 
 def _even_pages(wanted: int, largest: int) -> dict[str, int]:
@@ -420,17 +395,13 @@ def _bound(client: object, row: OperationCommand) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def _as_usage_errors(arguments: list[Argument]) -> Generator[None]:
-    """Turn errors about values that no call can use, and files that can not be read, into wrong usage of the options."""
+    """Turn errors about values that no call can use, and files that can not be read, into wrong usage of options."""
     try:
         yield
     except OSError as error:
         raise UsageError(f"{error.filename or 'the file'}: {error.strerror or error}") from None
     except (ValueError, TypeError) as error:
         raise UsageError(in_option_names(str(error), {each.keyword: each.option for each in arguments})) from None
-
-
-def _plain(value: object) -> object:
-    return cast("object", value) if isinstance(value, str | list) else str(value)
 
 
 def _camel(keyword: str) -> str:
@@ -474,7 +445,7 @@ async def _wait(name: str, job_id: str, within: float | None, options: GlobalOpt
                 done = await getattr(client, name).wait(job_id)
         except TimeoutError:
             raise OutOfTimeError(f"{name}: {job_id} was not ready within {within:g} s; it goes on without us") from None
-    options.output().record(done)
+    options.output().rows([done])
     return ExitCode.OK
 
 

@@ -1,5 +1,6 @@
-"""What a command prints and which files it may write: JSON lines in a pipe or with `--json`, words and tables on a terminal.
+"""What a command prints, and which files it may write.
 
+It prints JSON lines in a pipe or with `--json`, words and tables on a terminal.
 Results are what the user asked for, so they are whole: a room key or a link that was asked for is printed.
 Everything that is printed on stdout goes through `Output`. rich is imported on terminals only, where it is needed.
 """
@@ -44,13 +45,13 @@ class Output:
 
     Args:
         as_json: JSON lines were asked for; a pipe gets them in any case.
-        columns: What a table shows, by wire name, the most important first; without any, rows are shown as records.
+        columns: What a table shows: wire names with spaces between them, the most important first; none for records.
 
     Attributes:
         is_json: Whether JSON lines are printed.
     """
 
-    def __init__(self, *, as_json: bool, columns: Sequence[str] = ()) -> None:
+    def __init__(self, *, as_json: bool, columns: str = "") -> None:
         self.is_json: bool = as_json or not sys.stdout.isatty()
         self._codes: set[ExitCode] = set()
         self._terminal: Terminal | None = None
@@ -90,15 +91,11 @@ class Output:
             self._terminal.say(event, text)
 
     def table_line(self, row: Mapping[str, Any], head: str, *cells: Piece) -> None:
-        """Print a line of a table that the caller has laid out: cut at the terminal's width, the head above the first."""
+        """Print a line of a table: cut at the terminal's width, with the head above the first one."""
         if self._terminal is None:
             _write(row)
         else:
             self._terminal.table_line(head, *cells)
-
-    def record(self, result: Result) -> None:
-        """Print one result."""
-        self.rows([result])
 
     def rows(self, rows: Sequence[Result]) -> None:
         """Print the next rows of a list."""
@@ -108,13 +105,12 @@ class Output:
         else:
             self._terminal.rows(wires)
 
-    def done(self, operation: str, **facts: object) -> None:
-        """Print that something was done which has no result."""
-        values = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in facts.values()
-        )
-        words = " ".join([operation, *values])
-        self.line({"event": "done", "operation": operation, **facts}, words, (": done", "green"))
+    def done(self, operation: str, subjects: Mapping[str, object]) -> None:
+        """Print that something was done which has no result, and what it was done to."""
+        shown = {name: value if isinstance(value, str | list) else str(value) for name, value in subjects.items()}
+        words = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in shown.values()]
+        row = {"event": "done", "operation": operation, **shown}
+        self.line(row, " ".join([operation, *words]), (": done", "green"))
 
     def end(self, count: int) -> None:
         """Close a list of so many rows; JSON has as many lines as rows and needs no count."""

@@ -1,7 +1,7 @@
 """`whereby meetings purge`: deletes the meetings that filters pick. It lists them all first, and only then deletes.
 
-The list's cursors are offsets: rows that are deleted while it is read make it skip others. And the server may ignore a filter
-by name, so each row is checked here again: nothing is deleted that was not asked for.
+The list's cursors are offsets: rows that are deleted while it is read make it skip others. The server may ignore the
+filter by name, so each row is checked here again: nothing is deleted that was not asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..models import Meeting
 
 _EXAMPLES: Final = 3
-_COLUMNS: Final = ("meetingId", "roomName", "endDate", "startDate")
+_COLUMNS: Final = "meetingId roomName endDate startDate"
 
 
 def purge(  # noqa: PLR0913 - the options of a job

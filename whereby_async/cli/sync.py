@@ -143,35 +143,25 @@ class _Sync:
         self._until = until
         self._output = output
         self._received: dict[str, int] = {}
-        self._finished = self._present = self._failed = self._elsewhere = 0
+        self._counts = dict.fromkeys(("there", "missing", "downloaded", "failed", "elsewhere"), 0)
 
     async def run(self, options: GlobalOptions, room_name: str | None, concurrency: int, *, dry_run: bool) -> int:
+        counts = self._counts
         async with options.client() as client:
             missing = [recording async for recording in self._missing(client, room_name)]
+            counts["missing"] = len(missing)
             expected = int(sum((recording.size_in_mega_bytes or 0.0) * _MEGABYTE for recording in missing))
             if dry_run:
                 for recording in missing:
-                    self._show("missing", recording, words=str(self._path(recording)))
+                    self._show("missing", recording, str(self._path(recording)))
             elif missing:
                 await self._download(client, missing, concurrency, expected)
-        self._sum_up(f"{len(missing)} missing ({size(expected)})" if dry_run else "", len(missing))
+        first = f"{counts['missing']} missing ({size(expected)})" if dry_run else f"{counts['downloaded']} downloaded"
+        failed = [f"{counts['failed']} failed"] if counts["failed"] else []
+        elsewhere = [f"{counts['elsewhere']} kept elsewhere"] if counts["elsewhere"] else []
+        words = ", ".join([first, f"{counts['there']} there already", *failed, *elsewhere])
+        self._output.line({"event": "summary", **counts}, f"{words}.")
         return self._output.code
-
-    def _sum_up(self, lacking: str, missing: int) -> None:
-        parts = [lacking or f"{self._finished} downloaded", f"{self._present} there already"]
-        parts += [f"{self._failed} failed"] if self._failed else []
-        parts += [f"{self._elsewhere} kept elsewhere"] if self._elsewhere else []
-        self._output.line(
-            {
-                "event": "summary",
-                "there": self._present,
-                "missing": missing,
-                "downloaded": self._finished,
-                "failed": self._failed,
-                "elsewhere": self._elsewhere,
-            },
-            ", ".join(parts) + ".",
-        )
 
     async def _missing(self, client: WherebyClient, room_name: str | None) -> AsyncIterator[Recording]:
         async for recording in client.recordings.list(room_name=room_name, sort_by="startDate:asc"):
@@ -180,7 +170,7 @@ class _Sync:
             if not self._is_meant(recording.start_date):
                 continue
             if self._path(recording).exists():
-                self._present += 1
+                self._counts["there"] += 1
             else:
                 yield recording
 
@@ -204,7 +194,8 @@ class _Sync:
                 def show(progress: Progress) -> None:
                     self._received[recording.recording_id] = progress.received
                     received = sum(self._received.values())
-                    bar.show(received, max(expected, received), f"{self._finished} of {len(missing)} files")
+                    files = f"{self._counts['downloaded']} of {len(missing)} files"
+                    bar.show(received, max(expected, received), files)
 
                 return await client.recordings.download(recording.recording_id, self._path(recording), on_progress=show)
 
@@ -214,22 +205,22 @@ class _Sync:
                     self._take(missing[outcome.index], outcome)
 
     def _take(self, recording: Recording, outcome: Outcome[Download]) -> None:
-        error = outcome.error
-        path = self._path(recording)
+        error, path = outcome.error, self._path(recording)
+        facts: dict[str, Any]
         if error is None:
-            self._finished += 1
             done = outcome.result
-            words = f"{path}: {size(done.size)}"
-            self._show("downloaded", recording, words=words, size=done.size, resumed=done.resumed)
+            event, words = "downloaded", f"{path}: {size(done.size)}"
+            facts = {"size": done.size, "resumed": done.resumed}
         elif isinstance(error, PermissionDeniedError):
-            self._elsewhere += 1
-            self._show("elsewhere", recording, words=f"{path.name}: there is no link to it", error=redact(str(error)))
+            event, words = "elsewhere", f"{path.name}: there is no link to it"
+            facts = {"error": redact(str(error))}
         else:
-            self._failed += 1
-            text = self._output.failed(error)
-            self._show("failed", recording, words=f"{path.name}: {text}", error=text)
+            facts = {"error": self._output.failed(error)}
+            event, words = "failed", f"{path.name}: {facts['error']}"
+        self._counts[event] += 1
+        self._show(event, recording, words, **facts)
 
-    def _show(self, event: str, recording: Recording, *, words: str, **facts: Any) -> None:
+    def _show(self, event: str, recording: Recording, words: str, **facts: Any) -> None:
         row = {
             "event": event,
             "recordingId": recording.recording_id,

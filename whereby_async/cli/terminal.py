@@ -1,4 +1,4 @@
-"""A terminal: words as they are, tables as wide as it is, and records of a line for each field. Ids and links stay whole."""
+"""What a terminal shows: words, tables as wide as it is, and records of a line for each field. Ids stay whole."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ class Table(Terminal):
     """Rows as a table. The last columns are left out if the terminal is too narrow for them.
 
     Args:
-        columns: By wire name, the most important first.
+        columns: Wire names with spaces between them, the most important first.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: str) -> None:
         super().__init__()
-        self._columns = columns
+        self._columns = columns.split()
         self._widths: dict[str, int] = {}
         self._numbers: set[str] = set()
         self._left_out = False

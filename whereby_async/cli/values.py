@@ -68,7 +68,7 @@ def structure(option: str, text: str) -> dict[str, Any]:
     Raises:
         UsageError: It is none, or holds a secret that everybody would see in the list of processes.
     """
-    value = _json(option, content(option, text.removeprefix("@")) if text.startswith("@") else text)
+    value = _json(option, _content(option, text.removeprefix("@")) if text.startswith("@") else text)
     if not isinstance(value, dict):
         raise UsageError(f'{option} must be a JSON object such as {{"type": "cloud"}}, or @FILE')
     found = cast("dict[str, Any]", value)
@@ -94,7 +94,10 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
         if word.startswith("@"):
             found.update(structure(option, word))
         elif key and equals:
-            found[key] = _json_or_text(value)
+            try:
+                found[key] = json.loads(value)
+            except ValueError:
+                found[key] = value
         else:
             raise UsageError(f"{option} {word!r}: write KEY=VALUE, or @FILE for a JSON object")
     return found or None
@@ -103,15 +106,6 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
 def ids(words: Iterable[str]) -> list[str]:
     """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`."""
     return [each for word in words for each in (_lines(word[1:]) if word.startswith("@") else [word])]
-
-
-def content(option: str, source: str) -> str:
-    """The text of a file, or of stdin if it is named `-`.
-
-    Raises:
-        UsageError: It can not be read.
-    """
-    return raw(option, source).decode("utf-8-sig", "replace")
 
 
 def raw(option: str, source: str) -> bytes:
@@ -129,7 +123,11 @@ def raw(option: str, source: str) -> bytes:
 
 
 def _lines(source: str) -> list[str]:
-    return [line for line in (line.strip() for line in content("IDS", source).splitlines()) if line]
+    return [line for line in map(str.strip, _content("IDS", source).splitlines()) if line]
+
+
+def _content(option: str, source: str) -> str:
+    return raw(option, source).decode("utf-8-sig", "replace")
 
 
 def _json(option: str, text: str) -> object:
@@ -138,13 +136,6 @@ def _json(option: str, text: str) -> object:
     except ValueError as error:
         place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(f"{option} is no JSON{place}: pass an object, or @FILE with one") from None
-
-
-def _json_or_text(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _secret_in(value: object) -> str:

@@ -47,5 +47,5 @@ def verify(
         event = unwrap(content, signature, webhook_secret(), tolerance=None if any_age else tolerance)
     except ValueError as error:
         raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
-    Output(as_json=as_json).record(json.loads(event.body))
+    Output(as_json=as_json).rows([json.loads(event.body)])
     return ExitCode.OK
