@@ -11,8 +11,7 @@ from support.processes import OnTerminal, run
 from support.serving import Served
 
 from whereby_async.cli import main
-from whereby_async.cli.budget import panel_rows
-from whereby_async.cli.probe import format_of, is_about_the_budget
+from whereby_async.cli.budget import format_of, is_about_the_budget, panel_rows
 from whereby_async.cli.terminal import grid
 from whereby_async.testing import Fault
 

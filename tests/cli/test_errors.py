@@ -23,7 +23,7 @@ from whereby_async import (
     WherebyError,
 )
 from whereby_async.cli import main
-from whereby_async.cli.errors import InterruptedWork, report_error
+from whereby_async.cli.errors import report_error
 from whereby_async.testing import Fault
 
 KEY = "a-key-that-must-not-be-seen"
@@ -71,7 +71,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     ("error", "code", "words"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),
-        (InterruptedWork("stopped\ngo on with: x"), 130, "go on with: x"),
+        (KeyboardInterrupt("stopped\ngo on with: x"), 130, "go on with: x"),
         (ExceptionGroup("", [ExceptionGroup("", [ClientClosedError("closed")])]), 1, "closed"),
         (ResponseDecodeError("what", body=b"?"), 1, "what"),
         (APIStatusError("no", status=404), 1, "no"),

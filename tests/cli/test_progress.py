@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from whereby_async.batch import Progress
-from whereby_async.cli.errors import InterruptedWork, command_line
+from whereby_async.cli.errors import command_line
 from whereby_async.cli.progress import Bar, StderrHook, run_long
 from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, WaitDetails
 from whereby_async.rate_limit import RateLimit
@@ -31,9 +31,9 @@ def test_interrupted_work_says_its_command_line() -> None:
         raise KeyboardInterrupt
 
     command_line.set(("meetings", "import", "my rooms.csv"))
-    with pytest.raises(InterruptedWork, match=r"kept\. Go on with:\n  whereby meetings import 'my rooms.csv'$"):
+    with pytest.raises(KeyboardInterrupt, match=r"kept\. Go on with:\n  whereby meetings import 'my rooms.csv'$"):
         run_long(work(), "kept.")
-    with pytest.raises(InterruptedWork, match=r"kept\.$"):
+    with pytest.raises(KeyboardInterrupt, match=r"kept\.$"):
         run_long(work(), "kept.", resumes=False)
 
 

@@ -64,7 +64,7 @@ _TEXTS: Final = {
 _FUNCTIONS: Final = {
     ("budget",): "budget.budget",
     ("demo",): "demo.demo",
-    ("probe",): "probe.probe",
+    ("probe",): "budget.probe",
     ("sandbox",): "sandbox.sandbox",
     ("meetings", "import"): "import_.import_meetings",
     ("meetings", "purge"): "purge.purge",

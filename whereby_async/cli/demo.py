@@ -80,7 +80,7 @@ def demo(
     """Watch the client work, call by call, with points spent and left.
 
     Without an account: a fake Whereby starts on this machine, and the real
-    client goes through all 27 operations against it, then through a burst
+    client goes through all operations against it, then through a burst
     that is bigger than its window of points.
 
     With WHEREBY_API_KEY set: reads one page of a few lists of that account,

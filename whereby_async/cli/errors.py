@@ -73,10 +73,6 @@ class OutOfTimeError(CommandError):
     exit_code = ExitCode.NO_ANSWER
 
 
-class InterruptedWork(KeyboardInterrupt):
-    """Ctrl-C in the middle of long work; the message says how to go on."""
-
-
 def code_for(error: Exception) -> ExitCode:
     """The exit code of a command that a call's error has ended."""
     if isinstance(error, Throttled | BudgetError):

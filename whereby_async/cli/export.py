@@ -2,14 +2,13 @@
 
 How an export is resumed: the rows of a room are written to all files, and only then a line of `export.state` says so,
 with the length that each file has by then. The next run cuts the files to the lengths of the last line, so that rows of
-a room that was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it does
-not count. After a power cut the files may be shorter than `export.state` says; then the export is refused.
+a room that was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it is
+not counted. After a power cut the files may be shorter than `export.state` says; then the export is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import io
 import json
@@ -104,13 +103,7 @@ def export(  # noqa: PLR0913 - the options of a job
 
 
 class _Export:
-    """The job.
-
-    Args:
-        directory: Where files go; `None` is stdout.
-        plan: Format, depth and filters.
-        output: Where it prints.
-    """
+    """The job; `plan` holds format, depth and filters."""
 
     def __init__(self, directory: Path | None, plan: Mapping[str, Any], output: Output) -> None:
         self._directory = directory
@@ -121,19 +114,18 @@ class _Export:
         self._failed = 0
 
     async def run(self, options: GlobalOptions, concurrency: int) -> int:
-        with contextlib.ExitStack() as stack:
+        if self._directory is None:
             async with options.client() as client:
-                files = None
-                if self._directory is not None:
-                    files = stack.enter_context(self._files(self._directory, client.base_url))
-                resumed = len(files.done) if files else 0
-                if files is None or not files.finished:
-                    rooms = await self._rooms(client, files)
-                    await self._fetch(client, rooms, files, concurrency)
-                    if files is not None and not self._failed:
+                await self._fetch(client, await self._rooms(client, set()), None, concurrency)
+            return self._output.code
+        async with options.client() as client:
+            with self._files(self._directory, client.base_url) as files:
+                resumed = len(files.done)
+                if not files.finished:
+                    await self._fetch(client, await self._rooms(client, files.done), files, concurrency)
+                    if not self._failed:
                         files.finish()
-        if self._directory is not None:
-            self._sum_up(self._directory, resumed)
+        self._sum_up(self._directory, resumed)
         return self._output.code
 
     def _files(self, directory: Path, base_url: str) -> ExportFiles:
@@ -143,8 +135,7 @@ class _Export:
         is_csv = self._plan["format"] == "csv"
         return ExportFiles(directory, {"api": base_url, **self._plan}, columns, is_csv=is_csv)
 
-    async def _rooms(self, client: WherebyClient, files: ExportFiles | None) -> list[RoomInsights]:
-        done: set[str] = files.done if files else set()
+    async def _rooms(self, client: WherebyClient, done: set[str]) -> list[RoomInsights]:
         filters = {name: self._plan[name] for name in ("name_starts_with", "created_from", "created_to")}
         rooms: dict[str, RoomInsights] = {}
         with Bar("listing") as bar:

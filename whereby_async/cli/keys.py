@@ -15,12 +15,12 @@ from .errors import KEY_VARIABLE, UsageError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-_WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
+WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
 _NO_ARGUMENTS: Final = {
     "--api-key": KEY_VARIABLE,
     "--token": KEY_VARIABLE,
-    "--secret": _WEBHOOK_VARIABLE,
-    "--webhook-secret": _WEBHOOK_VARIABLE,
+    "--secret": WEBHOOK_VARIABLE,
+    "--webhook-secret": WEBHOOK_VARIABLE,
 }
 
 
@@ -30,16 +30,7 @@ def api_key() -> Secret | None:
     Raises:
         UsageError: It is not in the environment, and there is no terminal to ask on.
     """
-    return None if os.environ.get(KEY_VARIABLE, "").strip() else _asked(KEY_VARIABLE, "API key")
-
-
-def webhook_secret() -> Secret:
-    """The webhooks' secret, from the environment or typed in.
-
-    Raises:
-        UsageError: It is not in the environment, and there is no terminal to ask on.
-    """
-    return Secret(os.environ.get(_WEBHOOK_VARIABLE, "").strip()) or _asked(_WEBHOOK_VARIABLE, "Webhook secret")
+    return None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
@@ -67,7 +58,12 @@ def interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _asked(variable: str, name: str) -> Secret:
+def typed_in(variable: str, name: str) -> Secret:
+    """A secret that is asked for, since its variable is not set.
+
+    Raises:
+        UsageError: There is no terminal to ask on, or nothing was typed in.
+    """
     if not sys.stdin.isatty():
         raise UsageError(f"no {name}: set the variable {variable} (on a terminal you would be asked for it)")
     try:

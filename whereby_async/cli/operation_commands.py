@@ -185,7 +185,6 @@ _TEXTS: Final = {
 }
 """What the options are for, by keyword; those that are not here have the text of their method's docstring."""
 
-
 _NAMES: Final = {"fields": "--field"}
 """Options that are not spelled as their keyword, since they are given once for each value."""
 
@@ -271,7 +270,7 @@ def _argument(parameter: inspect.Parameter, documented: str) -> Argument:
     kind, read = _option_type(str(parameter.annotation).removesuffix(_OPTIONAL))
     keyword, is_needed = parameter.name, parameter.default is inspect.Parameter.empty
     is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    is_ids = read is _ids
+    is_ids = read is values.ids
     is_repeated = kind == tuple[str, ...] or keyword in _NAMES
     name = keyword.replace("_", "-")
     option = _NAMES.get(keyword, f"--{name}") if is_option else name.upper()
@@ -302,17 +301,13 @@ def _as_it_is(_option: str, value: Any) -> Any:
     return value
 
 
-def _ids(_option: str, words: tuple[str, ...]) -> list[str]:
-    return values.ids(words)
-
-
 _TYPES: Final[Mapping[str, tuple[Any, Callable[[str, Any], Any]]]] = {
     "str": (str, _as_it_is),
     "int": (int, _as_it_is),
     "bool": (bool, _as_it_is),
     "datetime | str": (str, values.moment),
     "Iterable[MeetingField]": (tuple[models.MeetingField, ...], _as_it_is),
-    "Iterable[str]": (str, _ids),
+    "Iterable[str]": (str, values.ids),
     "Mapping[str, Any]": (tuple[str, ...], values.pairs),
     "Mapping[str, str]": (tuple[str, ...], values.pairs),
     "ImageSource": (Path, _as_it_is),
@@ -334,7 +329,7 @@ def _keywords(arguments: list[Argument], given: Mapping[str, Any]) -> dict[str, 
     return {
         argument.keyword: argument.read(argument.option, word)
         for argument, word in words
-        if (word is not None and word != ()) or argument.read is _ids
+        if (word is not None and word != ()) or argument.read is values.ids
     }
 
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from .errors import InterruptedWork, command_line
+from .errors import command_line
 from .output import duration, size
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
         resumes: Whether the same command line goes on where it was.
 
     Raises:
-        InterruptedWork: Ctrl-C.
+        KeyboardInterrupt: Ctrl-C; its message says what was kept.
     """
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
         again = f" Go on with:\n  {shlex.join(['whereby', *command_line.get()])}" if resumes else ""
-        raise InterruptedWork(f"interrupted; {kept}{again}") from None
+        raise KeyboardInterrupt(f"interrupted; {kept}{again}") from None
 
 
 async def ask_for_limit(client: WherebyClient) -> int:

@@ -41,7 +41,7 @@ def sandbox(  # noqa: PLR0913 - the options of the server
 ) -> int:
     """Keep a fake Whereby up, to develop against without an account.
 
-    It has all 27 operations and enforces points; its state is in memory and
+    It has all operations and enforces points; its state is in memory and
     gone when it ends. It prints the two variables that lead a client to it,
     then a line for each request. Ctrl-C ends it.
 

@@ -128,14 +128,7 @@ def sync(  # noqa: PLR0913 - the options of a job
 
 
 class _Sync:
-    """The job.
-
-    Args:
-        directory: Where the files go.
-        since: When a recording may begin at the earliest.
-        until: Before when it must begin.
-        output: Where it prints.
-    """
+    """The job."""
 
     def __init__(self, directory: Path, since: datetime | None, until: datetime | None, output: Output) -> None:
         self._directory = directory

@@ -103,9 +103,9 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
     return found or None
 
 
-def ids(words: Iterable[str]) -> list[str]:
+def ids(option: str, words: Iterable[str]) -> list[str]:
     """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`."""
-    return [each for word in words for each in (_lines(word[1:]) if word.startswith("@") else [word])]
+    return [each for word in words for each in (_lines(option, word[1:]) if word.startswith("@") else [word])]
 
 
 def raw(option: str, source: str) -> bytes:
@@ -122,8 +122,8 @@ def raw(option: str, source: str) -> bytes:
         raise UsageError(f"{option} {source}: {error.strerror or error}") from None
 
 
-def _lines(source: str) -> list[str]:
-    return [line for line in map(str.strip, _content("IDS", source).splitlines()) if line]
+def _lines(option: str, source: str) -> list[str]:
+    return [line for line in map(str.strip, _content(option, source).splitlines()) if line]
 
 
 def _content(option: str, source: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
+from ..redaction import Secret
 from ..webhooks import unwrap
 from .errors import ExitCode, UsageError, in_option_names
 from .global_options import Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
-from .keys import webhook_secret
+from .keys import WEBHOOK_VARIABLE, typed_in
 from .output import Output
 from .values import STDIN, raw
 
@@ -44,8 +46,13 @@ def verify(
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     try:
-        event = unwrap(content, signature, webhook_secret(), tolerance=None if any_age else tolerance)
+        event = unwrap(content, signature, _secret(), tolerance=None if any_age else tolerance)
     except ValueError as error:
         raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
     Output(as_json=as_json).rows([json.loads(event.body)])
     return ExitCode.OK
+
+
+def _secret() -> Secret:
+    """The webhooks' secret, from the environment or typed in."""
+    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
