@@ -104,9 +104,7 @@ async def test_each_request_is_a_line_and_a_signal_ends_it_with_a_summary(
         "points": 1,
         "remaining": 19,
     }
-    assert [(row["method"], row["status"], row["points"], row["remaining"]) for row in rows[1:2]] == [
-        ("PUT", 204, 3, 16)
-    ]
+    assert [rows[1][name] for name in ("method", "status", "points", "remaining")] == ["PUT", 204, 3, 16]
     summary = rows[-1]
     assert (summary["event"], summary["calls"], summary["points"], summary["throttled"]) == ("summary", 2, 4, 0)
 
