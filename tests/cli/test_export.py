@@ -163,12 +163,17 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
-    """The second is refused while the first writes."""
+    """The second is refused while the first writes, and does not touch a line that is half written."""
     second = ExportFiles(tmp_path, {}, COLUMNS, is_csv=False)
+    state = tmp_path / "export.state"
     with ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
+        with state.open("ab") as file:
+            file.write(b'{"room": "/ha')
+        before = state.read_bytes()
         with pytest.raises(UsageError, match="another export is writing"), second:
             pass
         assert second.done == set()
+        assert state.read_bytes() == before
 
 
 @pytest.mark.parametrize(

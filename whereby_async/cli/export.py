@@ -245,11 +245,13 @@ class ExportFiles:
         for path in paths:
             check_plain("the file", path)
         check_apart((path, path) for path in paths)
-        ends, length = self._read()
-        self._state = self._open(self._directory / _STATE, length)
-        self._lock(self._state)
+        self._state = _opened(self._directory / _STATE)
+        self._lock(self._state)  # before anything is read or cut: another export may be writing
+        ends, length = self._read(self._state)
+        _cut(self._state, length)
         for kind in self._columns:
-            self._files[kind] = self._open(self._path(kind), ends.get(kind, 0))
+            self._files[kind] = _opened(self._path(kind))
+            _cut(self._files[kind], ends.get(kind, 0))
         if not length:
             self._begin()
 
@@ -261,14 +263,11 @@ class ExportFiles:
     def _path(self, kind: str) -> Path:
         return self._directory / f"{kind}.{'csv' if self._is_csv else 'jsonl'}"
 
-    def _read(self) -> tuple[dict[str, int], int]:
+    def _read(self, state: BinaryIO) -> tuple[dict[str, int], int]:
         """The lengths that the files had at the last whole line of `export.state`, and the length of that itself."""
-        path = self._directory / _STATE
-        if not path.exists():
-            return {}, 0
         ends: dict[str, int] = {}
         length = 0
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+        for number, line in enumerate(state):
             if not line.endswith(b"\n"):
                 break
             row = self._parsed(line)
@@ -291,17 +290,6 @@ class ExportFiles:
         if identity != self._identity:
             msg = f"{self._directory} holds another export ({_STATE} tells of which): export into another directory"
             raise UsageError(msg)
-
-    def _open(self, path: Path, length: int) -> BinaryIO:
-        """A file for more, cut to its length."""
-        file = path.open("r+b" if path.exists() else "w+b")
-        path.chmod(0o600)  # names and comments of guests
-        if file.seek(0, io.SEEK_END) < length:
-            file.close()
-            raise UsageError(f"{path} is shorter than {_STATE} says: export into another directory")
-        file.truncate(length)
-        file.seek(length)
-        return file
 
     def _lock(self, file: BinaryIO) -> None:
         """Keep others out, where the system can."""
@@ -347,6 +335,21 @@ class ExportFiles:
         if not self._is_csv:
             return json.dumps(row).encode() + b"\n"
         return _csv_line([_cell(name, row.get(name)) for name in self._columns[kind]])
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file for more that only its owner reads: it holds names and comments of guests."""
+    file = path.open("a+b")
+    path.chmod(0o600)
+    file.seek(0)
+    return file
+
+
+def _cut(file: BinaryIO, length: int) -> None:
+    if file.seek(0, io.SEEK_END) < length:
+        raise UsageError(f"{file.name} is shorter than {_STATE} says: export into another directory")
+    file.truncate(length)
+    file.seek(length)
 
 
 def _csv_line(cells: Sequence[object]) -> bytes:
