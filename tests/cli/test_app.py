@@ -140,8 +140,7 @@ def test_ctrl_c_ends_the_demo_with_a_word() -> None:
     """On a terminal Ctrl-C is exit code 130, and no traceback."""
     with OnTerminal("demo") as terminal:
         terminal.until("calls at once")
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert ended.code == 130
     assert "interrupted" in ended.out
     assert "Traceback" not in ended.out

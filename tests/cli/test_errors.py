@@ -202,8 +202,7 @@ def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
     with OnTerminal("meetings", "list", "--verbose", variables=served.variables) as terminal:
         terminal.until("attempt 1")
         served.until(lambda: len(served.fake.requests) == 1)
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert ended.code == 130
     assert ended.lines()[-2].endswith("whereby: interrupted")
     assert "Traceback" not in ended.out
@@ -215,8 +214,7 @@ def test_wait_is_told_on_a_terminal() -> None:
         busy.do(lambda: busy.fake.spend(100))
         with OnTerminal("meetings", "list", variables=busy.variables) as terminal:
             shown = terminal.until("waits about")
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
     assert "the server asked for it" in shown
     assert ended.code == 130
 

@@ -9,7 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import OnTerminal, command, environment, run
+from support.processes import OnTerminal, command, environment, on_terminal, run
 from support.serving import Served
 
 from whereby_async.cli import main
@@ -93,8 +93,7 @@ def test_wrong_usage(served: Served, tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert main(["insights", "export", str(tmp_path), "--depth", "rooms"]) == 2
     assert "holds another export" in capsys.readouterr().err
-    with OnTerminal("insights", "export", variables=served.variables) as terminal:
-        ended = terminal.end()
+    ended = on_terminal("insights", "export", **served.variables)
     assert ended.code == 2
     assert "name a directory" in ended.out
 
@@ -149,14 +148,12 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         served.fake.faults.add(Fault(delay=60.0, operation="insights.room_sessions", times=2))
         with OnTerminal("insights", "export", str(tmp_path), columns=200, variables=served.variables) as terminal:
             terminal.until("0 of 1")
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
         assert ended.code == 130
         assert "the rooms that were written are kept. Go on with:" in ended.out
         with OnTerminal("insights", "export", "--json", columns=200, variables=served.variables) as terminal:
             terminal.until("0 of 1")
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
     assert ended.code == 130
     assert "can not be gone on with" in ended.out
     assert "Go on with" not in ended.out

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import OnTerminal, command, environment, run
+from support.processes import OnTerminal, command, environment, on_terminal, run
 from support.serving import Served
 
 from whereby_async.cli import main
@@ -187,8 +187,7 @@ def test_on_a_terminal_results_go_to_a_file(served: Served, tmp_path: Path) -> N
     """Which only its owner reads; a second run adds nothing twice, and says how to make it all again."""
     file = _rooms(tmp_path, 3)
     words = ("meetings", "import", file, "--key", "customer", "--field", "hostRoomUrl")
-    with OnTerminal(*words, variables=served.variables) as terminal:
-        ended = terminal.end()
+    ended = on_terminal(*words, **served.variables)
     results = Path(f"{file}.results.jsonl")
     assert ended.code == 0
     assert any(line.startswith("3 rows: 3 made. Results: ") for line in ended.lines()), ended.out
@@ -225,8 +224,7 @@ def test_ctrl_c_leaves_a_journal_and_says_how_to_go_on(tmp_path: Path) -> None:
         with OnTerminal(*words, columns=200, variables=slow.variables) as terminal:
             terminal.until("of 60")
             slow.until(lambda: len(slow.fake.meetings) >= 8)
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
         made = len(slow.fake.meetings)
         assert ended.code == 130
         assert 8 <= made < 60

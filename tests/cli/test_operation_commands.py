@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from support.command_lines import SECRET, command_lines
-from support.processes import Ended, OnTerminal, run
+from support.processes import Ended, on_terminal, run
 from support.serving import Served
 
 from whereby_async import operations
@@ -34,16 +34,11 @@ class Outcome(NamedTuple):
     answered: set[tuple[str, int]]
 
 
-def _on_terminal(*words: str, **variables: str) -> Ended:
-    with OnTerminal(*words, columns=80, variables=variables) as terminal:
-        return terminal.end()
-
-
 def _run_all(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     """All command lines, in pipes and on terminals, a few at a time, each place against a server of its own."""
     found: dict[str, Outcome] = {}
     with ThreadPoolExecutor(4) as pool:
-        for place, run_at in (("pipe", run), ("terminal", _on_terminal)):
+        for place, run_at in (("pipe", run), ("terminal", on_terminal)):
             home = tmp_path_factory.mktemp(place)
             with Served() as served:
                 lines = command_lines(served.fake, home)

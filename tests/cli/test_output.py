@@ -220,7 +220,7 @@ def test_record_shows_what_it_holds(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     """Nested fields under dotted names, texts of several lines below each other, long words wrapped, links never."""
     monkeypatch.setenv("COLUMNS", "60")
     link = "https://example.whereby.com/x?roomKey=" + "k" * 80
-    row = {
+    row: dict[str, Any] = {
         "none": None,
         "nothing": [],
         "summary": {"summary": "First.\nSecond " + "word " * 12, "SOAP": {}},

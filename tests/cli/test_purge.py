@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import OnTerminal, run
+from support.processes import OnTerminal, on_terminal, run
 
 from whereby_async.cli import main
 from whereby_async.testing import Fault
@@ -124,7 +124,6 @@ def test_on_a_terminal_it_asks(served: Served, answer: bytes, code: int, left: i
 def test_dry_run_on_a_terminal_is_a_table(served: Served) -> None:
     """With the estimate in words."""
     served.fake.add_meeting(room_name="/one")
-    with OnTerminal("meetings", "purge", "--everything", "--dry-run", variables=served.variables) as terminal:
-        lines = terminal.end().lines()
+    lines = on_terminal("meetings", "purge", "--everything", "--dry-run", **served.variables).lines()
     assert any(line.split()[:2] == ["meetingId", "roomName"] for line in lines)
     assert any(line.startswith("1 meeting, 2 points, about") for line in lines)

@@ -161,8 +161,7 @@ async def test_on_a_terminal_it_prints_lines_to_copy(monkeypatch: pytest.MonkeyP
         async with WherebyClient() as client:
             await client.meetings.list()
         terminal.until("/v1/meetings")
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert ended.code == 0
     lines = [line.split() for line in ended.lines()]
     assert ["method", "status", "points", "left", "path"] in lines
@@ -175,7 +174,6 @@ async def test_json_on_a_terminal() -> None:
     """`--json` is JSON also where somebody looks."""
     with OnTerminal("sandbox", "--port", "0", "--json") as terminal:
         first = json.loads(terminal.until("\n").splitlines()[0])
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert first["event"] == "ready"
     assert "\x1b" not in ended.out

@@ -122,8 +122,7 @@ def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
         with OnTerminal(*words, columns=100, variables=served.variables) as terminal:
             terminal.until("MB of 40.0 MB")
             served.until(lambda: [request.operation for request in served.fake.requests].count("storage") == 2)
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
         assert ended.code == 130
         assert "what has arrived is kept. Go on with:" in ended.out
         assert "whereby recordings sync" in ended.out

@@ -62,19 +62,19 @@ _TEXTS: Final = {
 """What can follow `whereby`."""
 
 _FUNCTIONS: Final = {
-    ("budget",): "budget.budget",
-    ("demo",): "demo.demo",
-    ("probe",): "budget.probe",
-    ("sandbox",): "sandbox.sandbox",
-    ("meetings", "import"): "import_.import_meetings",
-    ("meetings", "purge"): "purge.purge",
-    ("recordings", "download"): "sync.download_recording",
-    ("recordings", "sync"): "sync.sync",
-    ("transcriptions", "download"): "sync.download_transcription",
-    ("transcriptions", "wait"): "operation_commands.wait_for_transcription",
-    ("summaries", "wait"): "operation_commands.wait_for_summary",
-    ("insights", "export"): "export.export",
-    ("webhooks", "verify"): "webhook_commands.verify",
+    "budget": "budget.budget",
+    "demo": "demo.demo",
+    "probe": "budget.probe",
+    "sandbox": "sandbox.sandbox",
+    "meetings import": "import_.import_meetings",
+    "meetings purge": "purge.purge",
+    "recordings download": "sync.download_recording",
+    "recordings sync": "sync.sync",
+    "transcriptions download": "sync.download_transcription",
+    "transcriptions wait": "operation_commands.wait_for_transcription",
+    "summaries wait": "operation_commands.wait_for_summary",
+    "insights export": "export.export",
+    "webhooks verify": "webhook_commands.verify",
 }
 """The functions of the commands that are not one operation each, by module."""
 
@@ -89,8 +89,8 @@ def app(words: Sequence[str] | None = None) -> App:
     whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
     for name, text in _TEXTS.items():
         is_named = words is None or name in words
-        if (name,) in _FUNCTIONS and is_named:
-            whereby.command(_function((name,)), name=name)
+        if name in _FUNCTIONS and is_named:
+            whereby.command(_function(name), name=name)
             continue
         group = App(name=name, help=text)
         whereby.command(group)
@@ -103,13 +103,13 @@ def app(words: Sequence[str] | None = None) -> App:
 def _fill(group: App, name: str) -> None:
     if name in _RESOURCES:
         _module("operation_commands").register(group, name)
-    for path in _FUNCTIONS:
-        if path[0] == name:
-            group.command(_function(path), name=path[1])
+    for words in _FUNCTIONS:
+        if words.startswith(f"{name} "):
+            group.command(_function(words), name=words.partition(" ")[2])
 
 
-def _function(path: tuple[str, ...]) -> Any:
-    module, name = _FUNCTIONS[path].split(".")
+def _function(words: str) -> Any:
+    module, name = _FUNCTIONS[words].split(".")
     return getattr(_module(module), name)
 
 

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..models import encode
@@ -107,7 +108,7 @@ class Output:
 
     def done(self, operation: str, subjects: Mapping[str, object]) -> None:
         """Print that something was done which has no result, and what it was done to."""
-        shown = {name: value if isinstance(value, str | list) else str(value) for name, value in subjects.items()}
+        shown = {name: str(value) if isinstance(value, Path) else value for name, value in subjects.items()}
         words = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in shown.values()]
         row = {"event": "done", "operation": operation, **shown}
         self.line(row, " ".join([operation, *words]), (": done", "green"))
