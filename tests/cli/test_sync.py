@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from support.processes import OnTerminal, run
+from support.processes import OnTerminal, on_terminal, run
 from support.serving import Served
 
 from whereby_async.cli import main
@@ -47,6 +47,15 @@ def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, capsys: 
     stored = [request for request in served.fake.requests if request.operation == "storage"]
     assert len(stored) == 3
     assert not any("authorization" in request.headers for request in stored)
+
+
+def test_sync_on_a_terminal_prints_above_its_bar(served: Served, tmp_path: Path) -> None:
+    """A line for each file, and a summary, none of them behind the bar."""
+    for _ in range(2):
+        served.fake.add_recording(room_name="/weekly", content=b"one")
+    lines = on_terminal("recordings", "sync", str(tmp_path), **served.variables).lines()
+    assert len([line for line in lines if line.startswith(str(tmp_path)[:40])]) == 2
+    assert "2 downloaded, 0 there already." in lines
 
 
 def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,11 +62,11 @@ class Output:
             self._terminal = Table(columns) if columns else Terminal()
 
     def line(self, row: Mapping[str, Any], *words: Piece) -> None:
-        """Print something.
+        """Print a fact.
 
         Args:
-            row: It in names and numbers, for those who read JSON.
-            words: It in words, each with a style of rich if it is a pair; none for what a terminal need not show.
+            row: The fact in names and numbers, for those who read JSON.
+            words: The same as text, with a style of rich in a pair; none for what a terminal need not show.
         """
         if self._terminal is None:
             _write(row)

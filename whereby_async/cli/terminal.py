@@ -47,7 +47,11 @@ class Terminal:
 
     def line(self, *words: Piece, is_wrapped: bool = False) -> None:
         """Print words, however wide they are, or wrapped at the terminal's width."""
-        self._console.print(_assembled(words), soft_wrap=not is_wrapped)
+        text = _assembled(words)
+        if text.spans:
+            self._console.print(text, soft_wrap=not is_wrapped)
+        else:
+            print(text.plain, flush=True)  # a progress bar moves down for this, and not for what another console prints
 
     def say(self, event: str, text: str) -> None:
         """Print sentences, wrapped."""
