@@ -31,7 +31,7 @@ BLOCKS = [
 PYTHON = {title: code for title, language, code in BLOCKS if language == "python"}
 BASH = [code.strip() for _, language, code in BLOCKS if language == "bash"]
 SHELL = [code for _, language, code in BLOCKS if language == "sh"]
-"""Run by `cli/test_readme_commands.py`, where a server is at hand."""
+"""Run by `cli/test_app.py`, where a server is at hand."""
 
 DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest -n 4"

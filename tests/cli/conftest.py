@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.serving import Served
+from support.serving import Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of the test's own."""
-    with Served() as served:
-        for name, value in served.variables.items():
+    with Served() as running:
+        for name, value in running.variables.items():
             monkeypatch.setenv(name, value)
-        yield served
+        yield running

@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import OnTerminal, run
-from cli.serving import Served
 from rich.console import Console
+from support.processes import OnTerminal, on_terminal, run
+from support.serving import Served
 
 from whereby_async.cli import main
-from whereby_async.cli.formats import format_of, is_about_the_budget
-from whereby_async.cli.panel import panel
+from whereby_async.cli.budget import format_of, is_about_the_budget, panel_rows
+from whereby_async.cli.terminal import grid
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
         terminal.until("199 of 200 left")
         served.do(lambda: served.fake.spend(50))
         terminal.until("spent 50 points since the first look")
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert ended.code == 130
     assert "Traceback" not in ended.out
     lines = ended.lines()
@@ -76,8 +75,7 @@ def test_wait_shows_in_the_live_view() -> None:
         busy.do(lambda: busy.fake.spend(1))
         with OnTerminal("budget", columns=80, variables=busy.variables) as terminal:
             shown = terminal.until("normal 1")
-            terminal.type(b"\x03")
-            assert terminal.end().code == 130
+            assert terminal.interrupt().code == 130
     assert "frozen" in shown
 
 
@@ -98,7 +96,7 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
         "costs": {"insights.rooms": 5},
         "server": {"limit": 100, "remaining": 10} if state == "open" else {},
     }
-    Console(width=100).print(panel(budget))
+    Console(width=100).print(grid("x", panel_rows(budget)))
     out = capsys.readouterr().out
     assert state in out or "no answer yet" in out
     assert ("10 of 100 left" in out) == ("new points in 12 s" in out) == (state == "open")
@@ -133,8 +131,7 @@ def test_probe_tells_names_formats_and_no_secrets(served: Served) -> None:
 
 def test_probe_on_a_terminal_fits(served: Served) -> None:
     """Names, values and formats in columns, at 80."""
-    with OnTerminal("probe", columns=80, variables=served.variables) as terminal:
-        ended = terminal.end()
+    ended = on_terminal("probe", **served.variables)
     lines = ended.lines()
     assert ended.code == 0
     assert max(map(len, lines)) <= 80

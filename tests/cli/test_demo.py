@@ -1,20 +1,27 @@
-"""`whereby demo` without an account: as a process, in a pipe and on a terminal."""
+"""`whereby demo`: all operations on a fake server in a pipe and on a terminal, and harmless reads of an account."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import PATIENCE, Ended, OnTerminal, command, environment
+from support.processes import PATIENCE, Ended, OnTerminal, command, environment
 
-from whereby_async import operations
+from whereby_async import APIConnectionError, AuthenticationError, NotFoundError, operations
+from whereby_async.cli import main
+from whereby_async.cli.demo import CallLog, burst, show_account
+from whereby_async.cli.output import Output
 from whereby_async.operation import Operation
-from whereby_async.testing import FAKE_API_KEY
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
+
+KEY = "a-key-that-must-not-be-seen"
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +53,26 @@ def _of(rows: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
 
 
 def test_both_end_well(runs: Mapping[str, Ended]) -> None:
-    """Exit code 0, and nothing on stderr."""
+    """Exit code 0, nothing on stderr, and colours on the terminal only."""
     assert (runs["pipe"].code, runs["pipe"].err, runs["terminal"].code) == (0, "", 0)
+    assert "\x1b" not in runs["pipe"].out
+    assert "\x1b[32m" in runs["terminal"].out
+
+
+def test_first_line_says_that_it_stays_on_this_machine(rows: list[dict[str, Any]]) -> None:
+    """And names the server."""
+    assert rows[0]["event"] == "notice"
+    assert rows[0]["base_url"].startswith("http://127.0.0.1:")
+    assert "nothing leaves this machine" in rows[0]["text"]
 
 
 def test_all_operations_are_shown(rows: list[dict[str, Any]]) -> None:
-    """Every one of the 27 operations, with status, points, points left and time."""
-    every = {value.name for value in vars(operations).values() if isinstance(value, Operation)}
+    """With status, points, points left and time; within a window the points left fall by what each call cost."""
     calls = _of(rows, "call")
+    every = {value.name for value in vars(operations).values() if isinstance(value, Operation)}
     assert {row["operation"] for row in calls} == every
-    assert len(every) == 27
     assert {row["status"] for row in calls} == {200, 201, 204}
     assert all(row["points"] in {1, 2, 3} and 0 <= row["remaining"] < 100 and row["ms"] > 0 for row in calls)
-
-
-def test_points_left_are_the_servers_word(rows: list[dict[str, Any]]) -> None:
-    """From call to call the points left fall by what the call cost, within a window."""
-    calls = _of(rows, "call")
     pairs = [(a, b) for a, b in itertools.pairwise(calls) if b["waited"] < 0.05]
     assert len(pairs) > 20
     assert all(before["remaining"] - after["points"] == after["remaining"] for before, after in pairs)
@@ -92,16 +102,8 @@ def test_client_and_server_count_the_same(rows: list[dict[str, Any]]) -> None:
     assert own == summary["server"]
     assert own["calls"] == len(_of(rows, "call")) + 120
     assert own["throttled"] == 0
-    assert summary["operations"] == 27
-    assert summary["seconds"] < 10.0
-    assert summary["waited"] < summary["seconds"]
-
-
-def test_it_says_first_where_it_goes(rows: list[dict[str, Any]]) -> None:
-    """The first line names the server, and that it is on this machine."""
-    assert rows[0]["event"] == "notice"
-    assert rows[0]["base_url"].startswith("http://127.0.0.1:")
-    assert "nothing leaves this machine" in rows[0]["text"]
+    assert summary["operations"] == len({row["operation"] for row in _of(rows, "call")})
+    assert summary["waited"] < summary["seconds"] < 10.0
 
 
 @pytest.mark.parametrize("where", ["pipe", "terminal"])
@@ -111,29 +113,179 @@ def test_no_secret_is_printed(runs: Mapping[str, Ended], where: str) -> None:
     assert not [word for word in (FAKE_API_KEY, "roomKey", "Signature=", "AKIA", "AWSAccessKeyId") if word in out]
 
 
-def test_pipe_has_no_colours_and_terminal_has(runs: Mapping[str, Ended]) -> None:
-    """Colour codes are for eyes."""
-    assert "\x1b" not in runs["pipe"].out
-    assert "\x1b[32m" in runs["terminal"].out
-
-
-def test_terminal_shows_a_table_that_fits(runs: Mapping[str, Ended]) -> None:
-    """One head, a line for each call, nothing cut off or wrapped at 80 columns."""
+def test_terminal_shows_a_table_that_fits_the_wait_and_both_counts(runs: Mapping[str, Ended]) -> None:
+    """One head, a line for each call, nothing cut off or wrapped at 80 columns; the client's count above the server's."""
     lines = runs["terminal"].lines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if line.split()[:2] == ["operation", "status"]]) == 1
     assert [line for line in lines if line.split()[:3] == ["meetings.create", "201", "3"]]
     assert not [line for line in lines if line.endswith("…")]
-
-
-def test_terminal_shows_the_wait(runs: Mapping[str, Ended]) -> None:
-    """While the window is empty, the screen says how many wait and when new points come."""
     assert "80 wait, new points in" in runs["terminal"].out
-
-
-def test_terminal_ends_with_both_counts(runs: Mapping[str, Ended]) -> None:
-    """The client's own count stands above the server's."""
-    lines = [line.strip() for line in runs["terminal"].lines()]
-    (own,) = [line for line in lines if line.startswith("the client says: ")]
+    (own,) = [line for line in lines if line.strip().startswith("the client says: ")]
     assert own.replace("client", "server") in lines
     assert own.endswith("0 times 429")
+
+
+@pytest.mark.anyio
+async def test_error_in_the_burst_comes_out_as_it_is() -> None:
+    """Not wrapped in a group, so that the exit code is the error's."""
+    log = CallLog(Output(as_json=True))
+    async with FakeWhereby() as fake, fake.client(hooks=[log]) as client:
+        with pytest.raises(NotFoundError):
+            await burst(client, log, "1", calls=3, period=0.5)
+
+
+@pytest.fixture
+async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeWhereby]:
+    """A server that plays the live account, and the variables that lead to it."""
+    async with FakeWhereby(api_key=KEY) as fake:
+        monkeypatch.setenv("WHEREBY_API_KEY", KEY)
+        monkeypatch.setenv("WHEREBY_BASE_URL", fake.url)
+        yield fake
+
+
+async def _run(*words: str, **variables: str) -> Ended:
+    """Run `whereby` while this loop goes on serving."""
+    process = await asyncio.create_subprocess_exec(
+        *command(*words), env=environment(**variables), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    return Ended(process.returncode or 0, out.decode(), err.decode())
+
+
+@pytest.mark.anyio
+async def test_without_live_it_only_reads(account: FakeWhereby) -> None:
+    """It says so first, and where it goes; then four GETs, one page each, and nothing else reaches the account."""
+    for _ in range(25):
+        account.add_meeting()
+    ended = await _run("demo")
+    assert (ended.code, ended.err) == (0, "")
+    first = ended.rows()[0]
+    assert (first["event"], first["live"]) == ("notice", False)
+    assert account.url in first["text"]
+    assert "only read" in first["text"]
+    assert [(request.method, request.operation) for request in account.requests] == [
+        ("GET", "meetings.list"),
+        ("GET", "recordings.list"),
+        ("GET", "transcriptions.list"),
+        ("GET", "insights.rooms"),
+    ]
+    calls = _of(ended.rows(), "call")
+    assert [(row["points"], row["remaining"]) for row in calls] == [(1, 999), (1, 998), (1, 997), (1, 996)]
+    assert [row["note"] for row in calls[:2]] == ["10 rows, and there are more", "0 rows"]
+    assert KEY not in ended.out
+
+
+@pytest.mark.anyio
+async def test_live_makes_and_deletes_one_meeting(account: FakeWhereby) -> None:
+    """With --live it also makes a meeting, reads and colours it, and leaves nothing."""
+    ended = await _run("demo", "--live")
+    assert (ended.code, ended.err) == (0, "")
+    assert [request.operation for request in account.requests][4:] == [
+        "meetings.create",
+        "meetings.get",
+        "rooms.set_theme_tokens",
+        "meetings.delete",
+    ]
+    assert account.meetings == {}
+    assert "make one meeting" in ended.rows()[0]["text"]
+    (summary,) = _of(ended.rows(), "summary")
+    assert (summary["calls"], summary["points"], summary["refused"]) == (8, 13, 0)
+
+
+@pytest.mark.anyio
+async def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby) -> None:
+    """A refusal in the middle leaves no meeting behind."""
+    account.faults.add(Fault(status=422, operation="rooms.set_theme_tokens"))
+    ended = await _run("demo", "--live")
+    assert ended.code == 1
+    assert account.requests[-1].operation == "meetings.delete"
+    assert account.meetings == {}
+
+
+@pytest.mark.anyio
+async def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby) -> None:
+    """Ctrl-C in the middle leaves no meeting behind."""
+    account.faults.add(Fault(delay=60.0, operation="meetings.get"))
+    process = await asyncio.create_subprocess_exec(
+        *command("demo", "--live"), env=environment(), stdout=asyncio.subprocess.DEVNULL
+    )
+    waiting = asyncio.ensure_future(process.wait())
+    while not any(request.operation == "meetings.get" for request in account.requests) and not waiting.done():
+        await asyncio.sleep(0.01)
+    if not waiting.done():
+        process.send_signal(signal.SIGINT)
+    assert await waiting == 130
+    assert account.requests[-1].operation == "meetings.delete"
+    assert account.meetings == {}
+
+
+@pytest.mark.anyio
+async def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhereby) -> None:
+    """A 403 is a row with the server's words; the other reads follow, and the exit code is 1."""
+    account.faults.add(Fault(status=403, operation="recordings.list"))
+    ended = await _run("demo")
+    assert (ended.code, len(account.requests)) == (1, 4)
+    assert [row["status"] for row in _of(ended.rows(), "call")] == [200, 403, 200, 200]
+    assert _of(ended.rows(), "summary")[0]["refused"] == 1
+
+
+@pytest.mark.anyio
+async def test_wrong_key_is_said(account: FakeWhereby) -> None:
+    """Exit code 1, and a message that names the variable and shows no key."""
+    ended = await _run("demo", WHEREBY_API_KEY="another-secret-key")
+    assert ended.code == 1
+    assert ended.err.startswith("whereby: meetings.list: 401")
+    assert "WHEREBY_API_KEY" in ended.err
+    assert "another-secret-key" not in ended.err + ended.out
+    assert len(account.requests) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("account")
+async def test_throttled_account_is_exit_code_3() -> None:
+    """A server that wants a longer wait than one would sit through ends it at once."""
+    async with FakeWhereby(api_key=KEY, limit=1, period=600.0) as busy:
+        busy.spend(1)
+        ended = await _run("demo", WHEREBY_BASE_URL=busy.url)
+    assert ended.code == 3
+    assert ended.err.startswith("whereby: meetings.list: 429")
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "code", "complaint"),
+    [
+        ("http://127.0.0.1:9/v1", (), 4, "connection"),
+        ("http://whereby.example/v1", (), 2, "https"),
+        ("https://whereby.example/v1", ("--limit", "50"), 2, "WHEREBY_API_KEY is set"),
+    ],
+)
+def test_account_that_can_not_be_asked(  # noqa: PLR0917 - pytest passes them by name
+    url: str,
+    words: tuple[str, ...],
+    code: int,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody listens, plain http to a stranger, an option for the fake server: a word on stderr and no key."""
+    monkeypatch.setenv("WHEREBY_API_KEY", KEY)
+    monkeypatch.setenv("WHEREBY_BASE_URL", url)
+    assert main(["demo", *words]) == code
+    out, err = capsys.readouterr()
+    assert complaint in err
+    assert KEY not in out + err
+
+
+@pytest.mark.anyio
+async def test_errors_of_an_account_are_the_clients_own(account: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process too."""
+    output = Output(as_json=True)
+    monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
+    with pytest.raises(AuthenticationError):
+        await show_account(output, live=False)
+    account.api_key = FAKE_API_KEY
+    account.faults.add(Fault(drop="before"), Fault(drop="before"))
+    with pytest.raises(APIConnectionError):
+        await show_account(output, live=True)
+    assert await show_account(output, live=True) == 0

@@ -9,12 +9,12 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.processes import OnTerminal, command, environment, run
-from cli.serving import Served
+from support.processes import OnTerminal, command, environment, on_terminal, run
+from support.serving import Served
 
 from whereby_async.cli import main
-from whereby_async.cli.exits import UsageError
-from whereby_async.cli.exportfiles import ExportFiles
+from whereby_async.cli.errors import UsageError
+from whereby_async.cli.export import ExportFiles
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_json_lines_in_files(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lines_in_files(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file for each kind, rows in the API's spelling with their room, readable by their owner only."""
-    _fill(own)
+    _fill(served)
     assert main(["insights", "export", str(tmp_path / "out")]) == 0
     (summary,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert {kind: summary[kind] for kind in ("rooms", "sessions", "participants")} == {
@@ -52,10 +52,10 @@ def test_json_lines_in_files(own: Served, tmp_path: Path, capsys: pytest.Capture
     assert stat.S_IMODE((tmp_path / "out" / "participants.jsonl").stat().st_mode) == 0o600
 
 
-def test_csv_has_heads_and_no_formulas(own: Served, tmp_path: Path) -> None:
+def test_csv_has_heads_and_no_formulas(served: Served, tmp_path: Path) -> None:
     """What a guest calls himself is nothing that a spreadsheet computes."""
-    session = own.fake.add_session("/x", participants=["=HYPERLINK(1)", 'Ada, the "first"\nof all'])
-    own.fake.participants[session["roomSessionId"]][1]["tags"] = ["a", "b"]
+    session = served.fake.add_session("/x", participants=["=HYPERLINK(1)", 'Ada, the "first"\nof all'])
+    served.fake.participants[session["roomSessionId"]][1]["tags"] = ["a", "b"]
     assert main(["insights", "export", str(tmp_path), "--format", "csv"]) == 0
     with (tmp_path / "participants.csv").open(newline="") as file:
         mallory, ada = csv.DictReader(file)
@@ -66,19 +66,26 @@ def test_csv_has_heads_and_no_formulas(own: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("depth", "kinds"), [("rooms", {"room"}), ("sessions", {"room", "session"})])
-def test_pipe_gets_rows_down_to_the_depth(own: Served, depth: str, kinds: set[str]) -> None:
+def test_pipe_gets_rows_down_to_the_depth(served: Served, depth: str, kinds: set[str]) -> None:
     """Each with its kind, nothing else, and no more calls than that."""
-    _fill(own)
+    _fill(served)
     ended = run(
-        "insights", "export", "--depth", depth, "--name-starts-with", "/room-1", "--created-from=-1d", **own.variables
+        "insights",
+        "export",
+        "--depth",
+        depth,
+        "--name-starts-with",
+        "/room-1",
+        "--created-from=-1d",
+        **served.variables,
     )
     assert (ended.code, ended.err) == (0, "")
     assert {row["kind"] for row in ended.rows()} == kinds
     assert {row["roomName"] for row in ended.rows()} == {"/room-1"}
-    assert "insights.participants" not in {request.operation for request in own.fake.requests}
+    assert "insights.participants" not in {request.operation for request in served.fake.requests}
 
 
-def test_wrong_usage(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CSV without a directory, dates from now into files, another export's directory."""
     assert main(["insights", "export", "--format", "csv"]) == 2
     assert main(["insights", "export", str(tmp_path), "--created-from=-7d"]) == 2
@@ -86,18 +93,17 @@ def test_wrong_usage(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert main(["insights", "export", str(tmp_path), "--depth", "rooms"]) == 2
     assert "holds another export" in capsys.readouterr().err
-    with OnTerminal("insights", "export", variables=own.variables) as terminal:
-        ended = terminal.end()
+    ended = on_terminal("insights", "export", **served.variables)
     assert ended.code == 2
     assert "name a directory" in ended.out
 
 
 def test_room_that_failed_is_fetched_by_the_next_run(
-    own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 1, its name, and nothing of it in the files; the next run adds it, a third has nothing to do."""
-    _fill(own)
-    own.fake.faults.add(Fault(status=403, operation="insights.participants"))
+    _fill(served)
+    served.fake.faults.add(Fault(status=403, operation="insights.participants"))
     words = ["insights", "export", str(tmp_path)]
     assert main(words) == 1
     failed, summary = map(json.loads, capsys.readouterr().out.splitlines())
@@ -105,9 +111,9 @@ def test_room_that_failed_is_fetched_by_the_next_run(
     assert failed["roomName"] not in {row["roomName"] for row in _lines(tmp_path / "sessions.jsonl")}
     assert main(words) == 0
     assert len(_lines(tmp_path / "participants.jsonl")) == 12
-    own.do(own.fake.clear)
+    served.do(served.fake.clear)
     assert main(words) == 0
-    assert own.fake.requests == []
+    assert served.fake.requests == []
 
 
 def test_kill_leaves_whole_rows_and_none_twice(tmp_path: Path) -> None:
@@ -142,26 +148,29 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         served.fake.faults.add(Fault(delay=60.0, operation="insights.room_sessions", times=2))
         with OnTerminal("insights", "export", str(tmp_path), columns=200, variables=served.variables) as terminal:
             terminal.until("0 of 1")
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
         assert ended.code == 130
         assert "the rooms that were written are kept. Go on with:" in ended.out
         with OnTerminal("insights", "export", "--json", columns=200, variables=served.variables) as terminal:
             terminal.until("0 of 1")
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
     assert ended.code == 130
     assert "can not be gone on with" in ended.out
     assert "Go on with" not in ended.out
 
 
 def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
-    """The second is refused while the first writes."""
+    """The second is refused while the first writes, and does not touch a line that is half written."""
     second = ExportFiles(tmp_path, {}, COLUMNS, is_csv=False)
+    state = tmp_path / "export.state"
     with ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
+        with state.open("ab") as file:
+            file.write(b'{"room": "/ha')
+        before = state.read_bytes()
         with pytest.raises(UsageError, match="another export is writing"), second:
             pass
         assert second.done == set()
+        assert state.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -178,3 +187,19 @@ def test_damage_is_refused(tmp_path: Path, state: bytes, words: str) -> None:
     (tmp_path / "export.state").write_bytes(state)
     with pytest.raises(UsageError, match=words), ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
         pass
+
+
+def test_export_keeps_its_files_apart(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Links between them, and devices in their place, are refused before a byte is written."""
+    (tmp_path / "rooms.jsonl").write_text("mine")
+    words = ["insights", "export", str(tmp_path)]
+    (tmp_path / "sessions.jsonl").hardlink_to(tmp_path / "rooms.jsonl")
+    assert main(words) == 2
+    (tmp_path / "sessions.jsonl").unlink()
+    (tmp_path / "sessions.jsonl").symlink_to("/dev/full")
+    assert main(words) == 2
+    linked, device = capsys.readouterr().err.splitlines()
+    assert "are one file" in linked
+    assert "is no plain file" in device
+    assert served.fake.requests == []
+    assert (tmp_path / "rooms.jsonl").read_text() == "mine"

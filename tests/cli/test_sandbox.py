@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from cli.processes import OnTerminal, command, environment
+from support.processes import OnTerminal, command, environment
 
 from whereby_async import AuthenticationError, Throttled, WherebyClient
 from whereby_async.cli import main
@@ -104,9 +104,7 @@ async def test_each_request_is_a_line_and_a_signal_ends_it_with_a_summary(
         "points": 1,
         "remaining": 19,
     }
-    assert [(row["method"], row["status"], row["points"], row["remaining"]) for row in rows[1:2]] == [
-        ("PUT", 204, 3, 16)
-    ]
+    assert [rows[1][name] for name in ("method", "status", "points", "remaining")] == ["PUT", 204, 3, 16]
     summary = rows[-1]
     assert (summary["event"], summary["calls"], summary["points"], summary["throttled"]) == ("summary", 2, 4, 0)
 
@@ -163,8 +161,7 @@ async def test_on_a_terminal_it_prints_lines_to_copy(monkeypatch: pytest.MonkeyP
         async with WherebyClient() as client:
             await client.meetings.list()
         terminal.until("/v1/meetings")
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert ended.code == 0
     lines = [line.split() for line in ended.lines()]
     assert ["method", "status", "points", "left", "path"] in lines
@@ -177,7 +174,6 @@ async def test_json_on_a_terminal() -> None:
     """`--json` is JSON also where somebody looks."""
     with OnTerminal("sandbox", "--port", "0", "--json") as terminal:
         first = json.loads(terminal.until("\n").splitlines()[0])
-        terminal.type(b"\x03")
-        ended = terminal.end()
+        ended = terminal.interrupt()
     assert first["event"] == "ready"
     assert "\x1b" not in ended.out

@@ -1,18 +1,20 @@
-"""The command line, `whereby` (extra `[cli]`): it talks to the public API only, one file for each group of commands.
+"""The command line, `whereby` (extra `[cli]`): it talks to the public API only.
 
-All 27 operations are commands. More are `meetings import` and `purge`, `recordings sync` and `download`, `transcriptions
-download` and `wait`, `summaries wait`, `insights export`, `webhooks verify`, `budget`, `probe`, `demo`, and `sandbox`, the
-fake server for an app of yours. Every `--help` has examples.
+All operations are commands. More are `meetings import` and `purge`, `recordings sync` and `download`, `transcriptions
+download` and `wait`, `summaries wait`, `insights export`, `webhooks verify`, `budget`, `probe`, `demo`, and `sandbox`,
+the fake server for an app of yours. Every `--help` has examples.
 
-The key comes from `WHEREBY_API_KEY`, or is typed in on a terminal; it is never an argument, which everybody on the machine
-could see. Nor is the secret of `webhooks verify`, which comes from `WHEREBY_WEBHOOK_SECRET`.
+The key comes from `WHEREBY_API_KEY`, or is typed in on a terminal; it is never an argument, which everybody on the
+machine could see. Nor is the secret of `webhooks verify`, which comes from `WHEREBY_WEBHOOK_SECRET`.
 
-On a terminal there are tables and records, as wide as it is; with `--json` or in a pipe JSON lines in the API's spelling,
-without colours. Long work has a progress bar on stderr and can be stopped at any moment: Ctrl-C says with which command line
-it goes on. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer; 130 after Ctrl-C.
+On a terminal there are tables and records, as wide as it is; with `--json` or in a pipe JSON lines in the API's
+spelling, without colours. Long work has a progress bar on stderr and can be stopped at any moment: Ctrl-C says with
+which command line it is resumed. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer; 130
+after Ctrl-C.
 
-Every command that talks to the API takes `--base-url`, `--max-wait`, `--timeout`, `--verbose`, and `--redis URL` for a budget
-that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
+Every command that talks to the API takes `--base-url`, `--max-wait`, `--timeout`, `--verbose`, and `--redis URL` for a
+budget that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish
+and PowerShell.
 """
 
 from __future__ import annotations

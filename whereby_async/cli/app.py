@@ -1,6 +1,7 @@
-"""The app: its groups of commands, and what becomes of the errors that come out of them.
+"""The app: its commands, and what becomes of the errors that come out of them.
 
-Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo` needs.
+Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo`
+needs.
 """
 
 from __future__ import annotations
@@ -8,20 +9,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cyclopts import App
 
 from ..version import __version__
-from .catalogue import GROUPS
-from .ending import told
-from .exits import BROKEN_PIPE, ExitCode
+from .errors import ExitCode, UsageError, command_line, report_error
 from .keys import refuse_secrets
 from .values import STDIN
-from .work import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _HELP: Final = """The Whereby API on the command line.
 
@@ -43,34 +41,42 @@ _INSTALL_COMPLETION: Final = "--install-completion"
 _VALUED: Final = frozenset({"--base-url", "--max-wait", "--timeout", "--redis", "--redis-name"})
 _FLAGS: Final = frozenset({"--json", "--verbose", "-v"})
 
-
-class _Place(NamedTuple):
-    """A word that can follow `whereby`.
-
-    Attributes:
-        text: What is behind it.
-        modules: Where its commands are; each registers them.
-    """
-
-    text: str
-    modules: tuple[str, ...]
-
-
-_COMMANDS: Final = {
-    "budget": _Place("Points left, and who waits for them; --watch goes on looking.", ("budget",)),
-    "demo": _Place("Watch the client work, call by call, with points spent and left.", ("demo",)),
-    "probe": _Place("Look which rate-limit headers the service really sends (a few points).", ("probe",)),
-    "sandbox": _Place("Keep a fake Whereby up, to develop against without an account.", ("sandbox",)),
+_RESOURCES: Final = {
+    "meetings": "Make, read, list and delete meetings and their rooms.",
+    "recordings": "Read, list, download and delete recordings.",
+    "transcriptions": "Start, read, list, download and delete transcriptions.",
+    "summaries": "Start, read, list and delete summaries (closed beta).",
+    "rooms": "The looks of rooms: colours, logo, backgrounds.",
+    "insights": "Who met where, for how long, and how well.",
 }
-_GROUPS: Final = {
-    **{name: _Place(text, ()) for name, text in GROUPS.items()},
-    "meetings": _Place(GROUPS["meetings"], ("importing", "purge")),
-    "recordings": _Place(GROUPS["recordings"], ("downloads", "sync")),
-    "transcriptions": _Place(GROUPS["transcriptions"], ("downloads", "waits")),
-    "summaries": _Place(GROUPS["summaries"], ("waits",)),
-    "insights": _Place(GROUPS["insights"], ("export",)),
-    "webhooks": _Place("Check signed webhooks, without the API.", ("webhooks",)),
+"""The groups that hold the operations of a resource."""
+
+_TEXTS: Final = {
+    "budget": "Points left, and who waits for them; --watch goes on looking.",
+    "demo": "Watch the client work, call by call, with points spent and left.",
+    "probe": "Look which rate-limit headers the service really sends (a few points).",
+    "sandbox": "Keep a fake Whereby up, to develop against without an account.",
+    **_RESOURCES,
+    "webhooks": "Check signed webhooks, without the API.",
 }
+"""What can follow `whereby`."""
+
+_FUNCTIONS: Final = {
+    "budget": "budget.budget",
+    "demo": "demo.demo",
+    "probe": "budget.probe",
+    "sandbox": "sandbox.sandbox",
+    "meetings import": "import_.import_meetings",
+    "meetings purge": "purge.purge",
+    "recordings download": "sync.download_recording",
+    "recordings sync": "sync.sync",
+    "transcriptions download": "sync.download_transcription",
+    "transcriptions wait": "operation_commands.wait_for_transcription",
+    "summaries wait": "operation_commands.wait_for_summary",
+    "insights export": "export.export",
+    "webhooks verify": "webhook_commands.verify",
+}
+"""The functions of the commands that are not one operation each, by module."""
 
 
 def app(words: Sequence[str] | None = None) -> App:
@@ -81,37 +87,60 @@ def app(words: Sequence[str] | None = None) -> App:
     """
     words = None if words is not None and _INSTALL_COMPLETION in words else words
     whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
-    for name, place in _COMMANDS.items():
-        if _is_named(name, words):
-            for module in place.modules:
-                _module(module).register(whereby)
-        else:
-            whereby.command(App(name=name, help=place.text))
-    for name, place in _GROUPS.items():
-        group = App(name=name, help=place.text)
+    for name, text in _TEXTS.items():
+        is_named = words is None or name in words
+        if name in _FUNCTIONS and is_named:
+            whereby.command(_function(name), name=name)
+            continue
+        group = App(name=name, help=text)
         whereby.command(group)
-        if _is_named(name, words):
-            _fill(group, name, place)
-    if words is None:
-        _module("completion").register(whereby)
-    else:
-        whereby.command(App(name=_INSTALL_COMPLETION, help="Install completion for your shell."))
+        if is_named:
+            _fill(group, name)
+    whereby.command(_install_completion(whereby), name=_INSTALL_COMPLETION, help_flags=[], version_flags=[])
     return whereby
 
 
-def _is_named(name: str, words: Sequence[str] | None) -> bool:
-    return words is None or name in words
+def _fill(group: App, name: str) -> None:
+    if name in _RESOURCES:
+        _module("operation_commands").register(group, name)
+    for words in _FUNCTIONS:
+        if words.startswith(f"{name} "):
+            group.command(_function(words), name=words.partition(" ")[2])
 
 
-def _fill(group: App, name: str, place: _Place) -> None:
-    if name in GROUPS:
-        _module("resource").register(group, name)
-    for module in place.modules:
-        _module(module).register(group, name)
+def _function(words: str) -> Any:
+    module, name = _FUNCTIONS[words].split(".")
+    return getattr(_module(module), name)
 
 
 def _module(name: str) -> Any:
     return importlib.import_module(f".{name}", __package__)
+
+
+def _install_completion(whereby: App) -> Callable[..., None]:
+    def install(*, shell: Literal["bash", "zsh", "fish", "powershell"] | None = None) -> None:
+        """Install completion for your shell.
+
+        It writes a script where the shell looks for such, and for bash and zsh
+        a line into its start-up file.
+
+        For example:
+
+            whereby --install-completion
+            whereby --install-completion --shell zsh
+
+        Args:
+            shell: The shell; the one that this runs in unless given.
+        """
+        from cyclopts.completion.detect import ShellDetectionError
+
+        try:
+            place = whereby.install_completion(shell=shell)
+        except ShellDetectionError:
+            raise UsageError("no shell is known to complete for: pass --shell bash, zsh, fish or powershell") from None
+        print(f"Completion is in {place}. Start a new shell to have it.")
+
+    return install
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -125,7 +154,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         refuse_secrets(arguments)
-        words = moved_behind(arguments)
+        words = _behind_the_command(arguments)
         command_line.set(tuple(arguments))
         command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
         code: int | None = command(*bound.args, **bound.kwargs)
@@ -133,15 +162,15 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         # Nobody reads on: what is still buffered has to go somewhere, or the interpreter complains at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return ExitCode.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it ends in a line and a code
-        return told(error)
+        return report_error(error)
     return code or ExitCode.OK
 
 
-def moved_behind(arguments: Sequence[str]) -> list[str]:
-    """The command line as the app reads it: options of every command behind the command, also those that stood before it."""
-    rest = [STDIN if word == "-" else word for word in arguments]  # a lone hyphen would be taken for an option
+def _behind_the_command(arguments: Sequence[str]) -> list[str]:
+    """The words with the options of every command behind the command, also those that stood before it."""
+    rest = [STDIN if word == "-" else word for word in arguments]  # cyclopts takes a lone hyphen for an option
     options: list[str] = []
     while rest and rest[0].partition("=")[0] in _VALUED | _FLAGS:
         option = rest.pop(0)

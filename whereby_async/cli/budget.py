@@ -1,44 +1,71 @@
-"""`whereby budget`: points left, and who waits for them; `--watch` goes on looking."""
+"""`whereby budget`: points left, and who waits for them. `whereby probe`: which rate-limit headers are really sent."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-import sys
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import msgspec
 from cyclopts import Parameter, validators
 
-from .connection import Connection
-from .exits import ExitCode
+from ..redaction import redact
+from .errors import ExitCode
+from .global_options import AtLeastOne, Flag, GlobalOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from cyclopts import App
+    from rich.live import Live
 
-    from .. import WherebyClient
+    from .. import Answer, WherebyClient
     from ..hooks import AttemptDetails, ResponseDetails
     from ..limiter import BudgetSnapshot
+    from .output import Output
+    from .terminal import Piece
 
 _TICK: Final = 0.25
-"""Seconds between two looks of the screen at the budget, which cost nothing."""
+"""Seconds between two states of the screen, which cost no points."""
 
+_BAR: Final = 24
+_LOW: Final = 0.25
+_STATES: Final = {
+    "unknown": ("no answer yet: it goes by the smallest plan", "yellow"),
+    "open": ("open", "green"),
+    "empty": ("empty: calls wait for the next window", "yellow"),
+    "frozen": ("frozen: the server refused a call, and all wait for its time", "red"),
+    "degraded": ("degraded: the shared store is away", "red"),
+}
 
-def register(whereby: App) -> None:
-    """Add this command to the app."""
-    whereby.command(budget)
+_READ: Final = ("limit", "remaining", "reset_in", "retry_after", "period")
+_LOOKS: Final[dict[str, Callable[[WherebyClient], Awaitable[Any]]]] = {
+    "meetings.get": lambda client: client.meetings.get("1"),  # no meeting has it: the API's documentation names it
+    "meetings.list": lambda client: client.meetings.list(page_size=1),
+    "insights.rooms": lambda client: client.insights.rooms(page_size=1),
+}
+_RATE_LIMIT: Final = re.compile(r"rate|limit|retry|reset|remaining|throttl|quota", re.IGNORECASE)
+_FORMATS: Final = (
+    ("milliseconds since 1970", re.compile(r"\d{13}")),
+    ("seconds since 1970", re.compile(r"\d{10}(?:\.\d+)?")),
+    ("whole number", re.compile(r"\d+")),
+    ("number with a fraction", re.compile(r"\d+\.\d+")),
+    ("ISO 8601 date", re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:?\d\d)?")),
+    ("HTTP date", re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")),
+    ("JavaScript date", re.compile(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d{4} \d\d:\d\d:\d\d GMT[+-]\d{4}.*")),
+    ("IETF draft 7", re.compile(r"(?:limit|remaining|reset)=\d+(?:,[ \t]*(?:limit|remaining|reset)=\d+)*")),
+    ("IETF drafts 8 to 11", re.compile(r'"[^"]*";.*\b[rq]=\d.*')),
+    ("several numbers", re.compile(r"[\d., ;=\w-]*\d[\d., ;=\w-]*")),
+)
 
 
 def budget(
     *,
-    watch: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    watch: Flag = False,
     every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 5.0,
-    count: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
-    connection: Connection = Connection(),  # noqa: B008 - frozen
+    count: AtLeastOne | None = None,
+    options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Points left, and who waits for them.
 
@@ -60,33 +87,32 @@ def budget(
         watch: Go on looking.
         every: Seconds between two looks.
         count: Stop after so many looks.
-        connection: How to reach the API.
+        options: How to reach the API.
     """
     last = (count or math.inf) if watch else 1
-    return asyncio.run(_look(connection, every, last))
+    return asyncio.run(_look(options, every, last))
 
 
-async def _look(connection: Connection, every: float, last: float) -> int:
-    said = LastAnswer()
-    screen = Lines(said) if connection.as_json or not sys.stdout.isatty() else Screen(said)
-    async with connection.client(said) as client:
-        with screen:
+async def _look(options: GlobalOptions, every: float, last: float) -> int:
+    answer = LastAnswer()
+    async with options.client(answer) as client:
+        with _Screen(client, answer, options.output()) as screen:
             number = 0
             while True:
-                await _shown_until(client, screen, client.meetings.list(page_size=1).collect(max_items=1))
-                screen.look(client)
+                await _shown_until(screen, client.meetings.list(page_size=1).collect(max_items=1))
+                screen.look()
                 number += 1
                 if number >= last:
                     return ExitCode.OK
-                await _shown_until(client, screen, asyncio.sleep(every))
+                await _shown_until(screen, asyncio.sleep(every))
 
 
-async def _shown_until(client: WherebyClient, screen: Screen | Lines, work: Coroutine[Any, Any, Any]) -> None:
+async def _shown_until(screen: _Screen, work: Coroutine[Any, Any, Any]) -> None:
     """Keep the screen going until `work` is done; a look that has to wait for its point shows that it waits."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(work)
         while not task.done():
-            screen.tick(client)
+            screen.paint()
             await asyncio.wait([task], timeout=_TICK)
 
 
@@ -94,13 +120,13 @@ class LastAnswer:
     """A hook that keeps what the last answer said of the budget.
 
     Attributes:
-        told: Its limit, points left and seconds to the window's end.
-        others: Points that were gone between two answers of one window, and that we did not spend.
+        figures: Its limit, points left and seconds to the window's end.
+        foreign: Points that were gone between two answers of one window, and that we did not spend.
     """
 
     def __init__(self) -> None:
-        self.told: dict[str, float | None] = {}
-        self.others: int = 0
+        self.figures: dict[str, float | None] = {}
+        self.foreign: int = 0
         self._cost = 0
 
     def on_attempt(self, details: AttemptDetails) -> None:
@@ -109,90 +135,194 @@ class LastAnswer:
 
     def on_response(self, details: ResponseDetails) -> None:
         """An answer came."""
-        read, before = details.rate_limit, self.told.get("remaining")
+        read, before = details.rate_limit, self.figures.get("remaining")
         if before is not None and read.remaining is not None:
-            self.others += max(0, int(before) - read.remaining - self._cost)
-        self.told = {"limit": read.limit, "remaining": read.remaining, "reset_in": read.reset_in}
+            self.foreign += max(0, int(before) - read.remaining - self._cost)
+        self.figures = {"limit": read.limit, "remaining": read.remaining, "reset_in": read.reset_in}
 
 
-def facts(client: WherebyClient, said: LastAnswer) -> dict[str, Any]:
-    """The budget in numbers and names.
+class _Screen:
+    """A JSON line for each look, or a panel on the terminal that is painted over; its last state stays.
 
     Args:
         client: Whose budget.
-        said: What the server said of it last.
+        answer: What the server said of it last.
+        output: Where JSON lines go.
     """
+
+    def __init__(self, client: WherebyClient, answer: LastAnswer, output: Output) -> None:
+        self._client = client
+        self._answer = answer
+        self._output = output
+        self._painted: dict[str, Any] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if not self._output.is_json:
+            from rich.live import Live
+
+            from .terminal import plain_console
+
+            self._live = Live(console=plain_console(), auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def look(self) -> None:
+        """Show what a look has found."""
+        if self._live is None:
+            self._output.line(_facts(self._client, self._answer))
+        self.paint()
+
+    def paint(self) -> None:
+        """Paint the panel if it has changed."""
+        if self._live is None:
+            return
+        from .terminal import grid
+
+        facts = _facts(self._client, self._answer)
+        shown = {**facts, "at": None, "reset_in": round(facts["reset_in"] or 0)}
+        if shown != self._painted:
+            self._painted = shown
+            self._live.update(grid(facts["base_url"], panel_rows(facts)), refresh=True)
+
+
+def _facts(client: WherebyClient, answer: LastAnswer) -> dict[str, Any]:
+    """The budget in numbers and names."""
     budget: BudgetSnapshot = client.limiter.snapshot()
-    told = msgspec.structs.asdict(budget)
-    told |= _by_the_server(budget, said.told)
-    told["waiting"] = {lane.name.lower(): calls for lane, calls in budget.waiting.items()}
+    figures = msgspec.structs.asdict(budget) | _by_the_server(budget, answer.figures)
+    figures["waiting"] = {priority.name.lower(): calls for priority, calls in budget.waiting.items()}
     return {
         "event": "budget",
         "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "base_url": client.base_url,
-        **{name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()},
+        **{name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()},
         "costs": dict(budget.costs),
-        "server": said.told,
-        "spent_by_others": said.others,
+        "server": answer.figures,
+        "spent_by_others": answer.foreign,
     }
 
 
 def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
-    """The server's own figures, as far as its last answer has them: the limiter believes a higher limit on the second only."""
-    figures = {name: said for name in ("limit", "remaining") if (said := answer.get(name)) is not None}
+    """The figures of the last answer, which win: the limiter believes a higher limit on the second answer only."""
+    figures = {name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None}
     if (left := figures.get("remaining")) is not None:
         figures["available"] = left if budget.remaining is None else min(left, budget.available)
     return figures
 
 
-class Lines:
-    """A JSON line for each look."""
+def panel_rows(budget: Mapping[str, Any]) -> list[tuple[str, list[Piece]]]:
+    """The rows of the panel: a name and words each.
 
-    def __init__(self, said: LastAnswer) -> None:
-        self._said = said
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing is open."""
-
-    def look(self, client: WherebyClient) -> None:
-        """A line."""
-        sys.stdout.write(json.dumps(facts(client, self._said)) + "\n")
-        sys.stdout.flush()
-
-    def tick(self, client: WherebyClient) -> None:
-        """Nothing: between two looks there is nothing new."""
+    Args:
+        budget: Its facts.
+    """
+    reset_in = budget["reset_in"]
+    return [
+        ("points", _points(budget)),
+        ("state", [_STATES.get(budget["state"], (budget["state"], ""))]),
+        ("window", ["its end is not known" if reset_in is None else f"new points in {reset_in:.0f} s"]),
+        ("waiting", [_waiting(budget)]),
+        ("in flight", [f"{budget['in_flight']} points"]),
+        ("others", [_foreign(budget["spent_by_others"], budget["foreign_rate"])]),
+        ("prices", [", ".join(f"{name} {cost}" for name, cost in budget["costs"].items()) or "as documented"]),
+    ]
 
 
-class Screen:
-    """A panel on the terminal that is painted over; its last state stays."""
+def _points(budget: Mapping[str, Any]) -> list[Piece]:
+    server = budget["server"]
+    left, limit = server.get("remaining"), server.get("limit")
+    if left is None or not limit:
+        return [f"not known; {budget['limit']} a window are assumed, {budget['available']} to be had now"]
+    share = min(1.0, left / limit)
+    full = round(share * _BAR)
+    bar = ("█" * full, "green" if share > _LOW else "yellow")
+    return [bar, ("░" * (_BAR - full), "dim"), f"  {left} of {limit} left"]
 
-    def __init__(self, said: LastAnswer) -> None:
-        from rich.live import Live
 
-        from .tables import plain_console
+def _waiting(budget: Mapping[str, Any]) -> str:
+    calls = ", ".join(f"{priority} {count}" for priority, count in budget["waiting"].items())
+    points = budget["waiting_points"]
+    return f"{calls or 'nobody'}{f'; they ask for {points} points' if points else ''}"
 
-        self._said = said
-        self._seen: dict[str, Any] = {}
-        self._live = Live(console=plain_console(), auto_refresh=False)
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
+def _foreign(spent: int, rate: float) -> str:
+    if not spent and not rate:
+        return "none seen"
+    return f"spent {spent} points since the first look" + (f", {rate:.1f} points/s of late" if rate else "")
 
-    def __exit__(self, *error: object) -> None:
-        self._live.stop()
 
-    def look(self, client: WherebyClient) -> None:
-        """Paint."""
-        from .panel import panel
+def probe(*, options: GlobalOptions = GlobalOptions()) -> int:  # noqa: B008 - frozen
+    """Look which rate-limit headers the service really sends.
 
-        told = facts(client, self._said)
-        seen = {**told, "at": None, "reset_in": round(told["reset_in"] or 0)}
-        if seen != self._seen:
-            self._seen = seen
-            self._live.update(panel(told), refresh=True)
+    Three reads, which change nothing: a meeting that does not exist, one
+    meeting, one room of the insights. They cost 3 points or a little more.
+    Prints names, values and formats of the headers that tell of the budget,
+    only the names of all others, and no secrets.
 
-    tick = look
+    For example:
+
+        whereby probe
+        whereby probe --json > headers.jsonl
+    """
+    return asyncio.run(_probe(options))
+
+
+async def _probe(options: GlobalOptions) -> int:
+    from .. import APIStatusError, AuthenticationError, capture_responses
+
+    output = options.output()
+    async with options.client() as client:
+        for operation, look in _LOOKS.items():
+            with capture_responses() as answers:
+                try:
+                    await look(client)
+                except AuthenticationError:
+                    _show_answer(output, operation, answers[-1])
+                    raise
+                except APIStatusError:
+                    pass  # the headers of a refusal are as good
+            for answer in answers:
+                _show_answer(output, operation, answer)
+    return ExitCode.OK
+
+
+def _show_answer(output: Output, operation: str, answer: Answer) -> None:
+    """Print what an answer says of the budget."""
+    from ..limiter import RateLimit
+
+    found = [(name, redact(value)) for name, value in answer.headers.items() if is_about_the_budget(name)]
+    others = sorted({name for name in answer.headers if not is_about_the_budget(name)})
+    rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
+    read = {name: getattr(rate_limit, name) for name in _READ}
+    row = {
+        "event": "answer",
+        "operation": operation,
+        "status": answer.status,
+        "headers": [{"name": name, "value": value, "format": format_of(value)} for name, value in found],
+        "other_headers": others,
+        "read": read,
+    }
+    name_width = max((len(name) for name, _ in found), default=0)
+    value_width = max((len(value) for _, value in found), default=0)
+    words: list[Piece] = [(operation, "bold"), f"  {answer.status}"]
+    for name, value in found:
+        words += [f"\n  {name:<{name_width}}  {value:<{value_width}}  ", (format_of(value), "cyan")]
+    output.line(row, *words)
+    figures = ", ".join(f"{name} {value:g}" for name, value in read.items() if value is not None)
+    output.wrapped((f"  read as: {figures or 'nothing about the budget'}", "green" if figures else "yellow"))
+    output.wrapped((f"  other headers: {', '.join(others) or 'none'}\n", "dim"))
+
+
+def is_about_the_budget(header: str) -> bool:
+    """Whether a header may tell of points. `Date` does: a reset that is a date is read against it."""
+    return bool(_RATE_LIMIT.search(header)) or header.lower() == "date"
+
+
+def format_of(value: str) -> str:
+    """The name of a header's format, among those that servers of this kind are known to use."""
+    text = value.strip()
+    return next((name for name, form in _FORMATS if form.fullmatch(text)), "text")

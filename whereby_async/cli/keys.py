@@ -1,4 +1,4 @@
-"""Secrets that the command line needs: from the environment, or asked for on a terminal. Never from an argument."""
+"""Secrets that a command needs: from the environment, or asked for on a terminal, and never from an argument."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ..redaction import Secret
-from .exits import UsageError
+from .errors import KEY_VARIABLE, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
 _NO_ARGUMENTS: Final = {
     "--api-key": KEY_VARIABLE,
@@ -31,20 +30,11 @@ def api_key() -> Secret | None:
     Raises:
         UsageError: It is not in the environment, and there is no terminal to ask on.
     """
-    return None if os.environ.get(KEY_VARIABLE, "").strip() else _asked(KEY_VARIABLE, "API key")
-
-
-def webhook_secret() -> Secret:
-    """The webhooks' secret, from the environment or typed in.
-
-    Raises:
-        UsageError: It is not in the environment, and there is no terminal to ask on.
-    """
-    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or _asked(WEBHOOK_VARIABLE, "Webhook secret")
+    return None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:
-    """Stop at an option that would hold a secret, before anything repeats its value.
+    """Stop at an option that would hold a secret, before any message repeats its value.
 
     Raises:
         UsageError: There is one.
@@ -53,14 +43,14 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
         option = word.partition("=")[0]
         if variable := _NO_ARGUMENTS.get(option):
             raise UsageError(
-                f"{option}: everybody can see a command line, so a secret is never an argument: set the variable {variable},"
-                " or leave it out and be asked"
+                f"{option}: everybody can see a command line, so a secret is never an argument: set the variable"
+                f" {variable}, or leave it out and be asked"
             )
 
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """While somebody is asked, Ctrl-C interrupts at once: a loop's own way with it would wait for the line to be typed."""
+    """While somebody is asked, Ctrl-C interrupts at once: asyncio's own handler would wait for the line to be typed."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -68,7 +58,12 @@ def interruptible() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _asked(variable: str, name: str) -> Secret:
+def typed_in(variable: str, name: str) -> Secret:
+    """A secret that is asked for, since its variable is not set.
+
+    Raises:
+        UsageError: There is no terminal to ask on, or nothing was typed in.
+    """
     if not sys.stdin.isatty():
         raise UsageError(f"no {name}: set the variable {variable} (on a terminal you would be asked for it)")
     try:

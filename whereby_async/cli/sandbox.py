@@ -13,36 +13,35 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter, validators
 
 from ..testing import Algorithm, FakeWhereby
-from .display import Display, display_for
-from .exits import ExitCode, UsageError
-from .sample import fill
+from .errors import ExitCode, UsageError
+from .global_options import AtLeastOne, Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
+from .output import THROTTLED, Output, points_left, status_style
 
 if TYPE_CHECKING:
-    from cyclopts import App
-
     from ..testing import RecordedRequest
 
-_THROTTLED: Final = 429
+WEEKLY: Final = "/weekly"
+"""The room of a filled server that has sessions, recordings and transcriptions."""
 
-
-def register(whereby: App) -> None:
-    """Add this group's commands to the app."""
-    whereby.command(sandbox)
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
+_GUESTS: Final = ("Ada Lovelace", "Alan Turing", "Grace Hopper")
+_HEAD: Final = f"{'method':<6} {'status':>6} {'points':>6} {'left':>6}  path"
 
 
 def sandbox(  # noqa: PLR0913 - the options of the server
     *,
     port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65_535))] = 8700,
     host: str = "127.0.0.1",
-    limit: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1000,
+    limit: AtLeastOne = 1000,
     period: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60.0,
     algorithm: Algorithm = "fixed",
-    empty: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    empty: Flag = False,
+    as_json: Json = False,
 ) -> int:
     """Keep a fake Whereby up, to develop against without an account.
 
-    It has all 27 operations and enforces points; its state is in memory and
+    It has all operations and enforces points; its state is in memory and
     gone when it ends. It prints the two variables that lead a client to it,
     then a line for each request. Ctrl-C ends it.
 
@@ -66,11 +65,11 @@ def sandbox(  # noqa: PLR0913 - the options of the server
     fake = FakeWhereby(limit=limit, period=period, algorithm=algorithm, host=host, port=port)
     if not empty:
         fill(fake)
-    asyncio.run(_serve(fake, display_for(as_json=as_json)))
+    asyncio.run(_serve(fake, Output(as_json=as_json)))
     return ExitCode.OK
 
 
-async def _serve(fake: FakeWhereby, display: Display) -> None:
+async def _serve(fake: FakeWhereby, output: Output) -> None:
     answered: asyncio.Queue[RecordedRequest | None] = asyncio.Queue()
     fake.subscribe(answered.put_nowait)
     try:
@@ -82,16 +81,16 @@ async def _serve(fake: FakeWhereby, display: Display) -> None:
     started_at = monotonic()
     try:
         _stop_on_signals(answered)
-        _welcome(fake, display)
+        _welcome(fake, output)
         while (record := await answered.get()) is not None:
-            fake.clear()  # told and counted: so the log does not grow
-            calls, points, throttled = calls + 1, points + record.points, throttled + (record.status == _THROTTLED)
-            display.request(record)
+            fake.clear()  # the server's log of requests would grow forever
+            calls, points, throttled = calls + 1, points + record.points, throttled + (record.status == THROTTLED)
+            show_request(output, record)
     finally:
         await fake.aclose()
     seconds = monotonic() - started_at
-    display.say("step", "Stopped")
-    display.say(
+    output.say("step", "Stopped")
+    output.say(
         "summary",
         f"{calls} requests, {points} points, {throttled} times 429, in {seconds:.0f} s.",
         calls=calls,
@@ -108,8 +107,8 @@ def _stop_on_signals(answered: asyncio.Queue[RecordedRequest | None]) -> None:
             loop.add_signal_handler(number, answered.put_nowait, None)
 
 
-def _welcome(fake: FakeWhereby, display: Display) -> None:
-    display.say(
+def _welcome(fake: FakeWhereby, output: Output) -> None:
+    output.say(
         "ready",
         f"A fake Whereby listens on {fake.url}: {fake.limit} points every {fake.period:g} s ({fake.algorithm}),"
         f" {len(fake.meetings)} meetings, {len(fake.recordings)} recordings. Ctrl-C ends it.",
@@ -119,10 +118,46 @@ def _welcome(fake: FakeWhereby, display: Display) -> None:
         period=fake.period,
         algorithm=fake.algorithm,
     )
-    display.copyable(f"\nexport WHEREBY_BASE_URL={fake.url}\nexport WHEREBY_API_KEY={fake.api_key}\n")
+    if not output.is_json:
+        print(f"\nexport WHEREBY_BASE_URL={fake.url}\nexport WHEREBY_API_KEY={fake.api_key}\n", flush=True)
+
+
+def show_request(output: Output, record: RecordedRequest) -> None:
+    """Print `GET  200  1  999  /v1/meetings`."""
+    names = ("method", "path", "operation", "status", "points", "remaining")
+    output.table_line(
+        {"event": "request", **{name: getattr(record, name) for name in names}},
+        _HEAD,
+        f"{record.method:<6} ",
+        (f"{record.status or 'none':>6}", status_style(record.status)),
+        f" {record.points:>6} {points_left(record.remaining):>6}  {record.path}",
+    )
 
 
 def _is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
+
+
+def fill(fake: FakeWhereby) -> None:
+    """Put meetings, sessions, recordings, transcriptions and a summary on the server."""
+    for name in (WEEKLY, "/support-desk", "/interview"):
+        fake.add_meeting(room_name=name, start_date=-_DAY, end_date=_DAY)
+    transcriptions = [_weekly_session(fake, days_ago) for days_ago in (3, 2, 1)]
+    fake.add_summary(transcriptions[-1])
+    fake.add_session("/support-desk", participants=2, ended=False, duration=600.0)
+
+
+def _weekly_session(fake: FakeWhereby, days_ago: int) -> str:
+    """A session that was recorded, and the recording transcribed; the transcription's id."""
+    started_at = -days_ago * _DAY
+    session = fake.add_session(WEEKLY, participants=_GUESTS, started_at=started_at, duration=0.75 * _HOUR)
+    recording = fake.add_recording(
+        room_session_id=session["roomSessionId"],
+        start_date=started_at,
+        duration=0.5 * _HOUR,
+        size=days_ago * 40_000_000,
+    )
+    transcription_id: str = fake.add_transcription(recording_id=recording["recordingId"])["transcriptionId"]
+    return transcription_id

@@ -1,42 +1,89 @@
-"""`whereby recordings sync`: downloads the recordings that a directory lacks, several at once."""
+"""`whereby recordings sync` and the `download` commands: files of the service onto the disk."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from pathlib import Path  # noqa: TC003 - cyclopts resolves annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
+from ..errors import PermissionDeniedError
 from ..redaction import redact
-from . import values
-from .connection import Connection
-from .exits import UsageError
-from .work import Bar, Report, run_long, size
+from .errors import ExitCode, UsageError
+from .global_options import Flag, GlobalOptions
+from .output import Output, size
+from .progress import Bar, run_long
+from .values import date_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from cyclopts import App
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
     from .. import WherebyClient
     from ..batch import Outcome
     from ..downloads import Download, Progress
     from ..models import Recording
 
-_FLAG = Parameter(negative="", show_default=False)
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
-_LONGEST: Final = 120
+_LONGEST_STEM: Final = 120
 _LONGEST_ID: Final = 40
 _LONGEST_ENDING: Final = 8
 _MEGABYTE: Final = 1_000_000
-_REFRESH: Final = 0.2
+_KEPT: Final = "what has arrived is kept."
+
+_DOWNLOAD_HELP: Final = """Download a file of the {name}. Costs 1 point for its link, 1 for its name.
+
+It goes into NAME.part first, and gets its name when it is whole. What breaks
+off is taken up where it was, also by the next run.
+
+For example:
+
+    whereby {name} download b1f0c1a2-6f6c-4c55-9f0e
+    whereby {name} download b1f0c1a2-6f6c-4c55-9f0e kept/ --overwrite
+"""
 
 
-def register(group: App, name: str) -> None:  # noqa: ARG001 - as every group's
-    """Add this command to its group's app."""
-    group.command(sync)
+def _download_command(name: str) -> Callable[..., int]:
+    def download(
+        file_id: Annotated[str, Parameter(help="Its id.")],
+        destination: Annotated[
+            Path, Parameter(help="The file, or a directory; the present one unless given.")
+        ] = Path(),
+        /,
+        *,
+        overwrite: Annotated[bool, Parameter(negative="", show_default=False, help="Replace a file.")] = False,
+        options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
+    ) -> int:
+        return run_long(_download(name, file_id, destination, options, overwrite=overwrite), _KEPT)
+
+    download.__doc__ = _DOWNLOAD_HELP.format(name=name)
+    return download
+
+
+async def _download(name: str, file_id: str, destination: Path, options: GlobalOptions, *, overwrite: bool) -> int:
+    async with options.client() as client:
+        with Bar("received", in_bytes=True) as bar:
+
+            def show(progress: Progress) -> None:
+                rate = (progress.received - progress.resumed) / progress.elapsed if progress.elapsed else 0.0
+                bar.show(progress.received, progress.total, f"{size(rate)}/s")
+
+            download = getattr(client, name).download
+            try:
+                done: Download = await download(file_id, destination, overwrite=overwrite, on_progress=show)
+            except FileExistsError as error:
+                place = error.filename or destination
+                raise UsageError(f"{place} is there already: pass --overwrite to replace it") from None
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+    row = {"event": "downloaded", "id": file_id, "path": str(done.path), "size": done.size, "resumed": done.resumed}
+    options.output().line(row, f"{done.path}: {size(done.size)}")
+    return ExitCode.OK
+
+
+download_recording = _download_command("recordings")
+download_transcription = _download_command("transcriptions")
 
 
 def sync(  # noqa: PLR0913 - the options of a job
@@ -47,8 +94,8 @@ def sync(  # noqa: PLR0913 - the options of a job
     since: str | None = None,
     until: str | None = None,
     concurrency: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))] = 4,
-    dry_run: Annotated[bool, _FLAG] = False,
-    connection: Connection = Connection(),  # noqa: B008 - frozen
+    dry_run: Flag = False,
+    options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Download the recordings that a directory lacks. Costs 1 point each.
 
@@ -70,56 +117,44 @@ def sync(  # noqa: PLR0913 - the options of a job
         until: Only recordings that began before.
         concurrency: Downloads at once.
         dry_run: Say what is missing, and download nothing.
-        connection: How to reach the API.
+        options: How to reach the API.
     """
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file: name a directory")
     if not dry_run:
         directory.mkdir(parents=True, exist_ok=True)
-    job = _Sync(directory, _moment("--since", since), _moment("--until", until), Report(as_json=connection.as_json))
-    return run_long(job.run(connection, room_name, concurrency, dry_run=dry_run), "what has arrived is kept.")
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(values.moment(option, text))
+    job = _Sync(directory, date_of("--since", since), date_of("--until", until), options.output())
+    return run_long(job.run(options, room_name, concurrency, dry_run=dry_run), _KEPT)
 
 
 class _Sync:
-    def __init__(self, directory: Path, since: datetime | None, until: datetime | None, report: Report) -> None:
+    """The job."""
+
+    def __init__(self, directory: Path, since: datetime | None, until: datetime | None, output: Output) -> None:
         self._directory = directory
         self._since = since
         self._until = until
-        self._report = report
+        self._output = output
         self._received: dict[str, int] = {}
-        self._finished = self._there = self._failed = self._elsewhere = 0
+        self._counts = dict.fromkeys(("there", "missing", "downloaded", "failed", "elsewhere"), 0)
 
-    async def run(self, connection: Connection, room_name: str | None, concurrency: int, *, dry_run: bool) -> int:
-        async with connection.client() as client:
+    async def run(self, options: GlobalOptions, room_name: str | None, concurrency: int, *, dry_run: bool) -> int:
+        counts = self._counts
+        async with options.client() as client:
             missing = [recording async for recording in self._missing(client, room_name)]
+            counts["missing"] = len(missing)
             expected = int(sum((recording.size_in_mega_bytes or 0.0) * _MEGABYTE for recording in missing))
             if dry_run:
                 for recording in missing:
-                    self._tell("missing", recording, words=str(self._path(recording)))
+                    self._show("missing", recording, str(self._path(recording)))
             elif missing:
                 await self._download(client, missing, concurrency, expected)
-        lacking = f"{len(missing)} missing ({size(expected)})" if dry_run else f"{self._finished} downloaded"
-        trouble = [
-            f"{count} {what}"
-            for count, what in ((self._failed, "failed"), (self._elsewhere, "kept elsewhere"))
-            if count
-        ]
-        self._report.line(
-            {
-                "event": "summary",
-                "there": self._there,
-                "missing": len(missing),
-                "downloaded": self._finished,
-                "failed": self._failed,
-                "elsewhere": self._elsewhere,
-            },
-            ", ".join([lacking, f"{self._there} there already", *trouble]) + ".",
-        )
-        return self._report.code
+        first = f"{counts['missing']} missing ({size(expected)})" if dry_run else f"{counts['downloaded']} downloaded"
+        failed = [f"{counts['failed']} failed"] if counts["failed"] else []
+        elsewhere = [f"{counts['elsewhere']} kept elsewhere"] if counts["elsewhere"] else []
+        words = ", ".join([first, f"{counts['there']} there already", *failed, *elsewhere])
+        self._output.line({"event": "summary", **counts}, f"{words}.")
+        return self._output.code
 
     async def _missing(self, client: WherebyClient, room_name: str | None) -> AsyncIterator[Recording]:
         async for recording in client.recordings.list(room_name=room_name, sort_by="startDate:asc"):
@@ -128,7 +163,7 @@ class _Sync:
             if not self._is_meant(recording.start_date):
                 continue
             if self._path(recording).exists():
-                self._there += 1
+                self._counts["there"] += 1
             else:
                 yield recording
 
@@ -140,51 +175,49 @@ class _Sync:
     def _path(self, recording: Recording) -> Path:
         """Where a recording belongs: its own file name, its id between stem and ending."""
         stem, dot, ending = (recording.filename or "recording.mp4").rpartition(".")
-        name = _UNSAFE.sub("-", stem if dot else ending).strip("-.")[:_LONGEST] or "recording"
-        known = _UNSAFE.sub("-", recording.recording_id)[:_LONGEST_ID]
-        return self._directory / f"{name}.{known}.{_UNSAFE.sub('-', ending)[:_LONGEST_ENDING] if dot else 'mp4'}"
+        name = _UNSAFE.sub("-", stem if dot else ending).strip("-.")[:_LONGEST_STEM] or "recording"
+        recording_id = _UNSAFE.sub("-", recording.recording_id)[:_LONGEST_ID]
+        safe_ending = _UNSAFE.sub("-", ending)[:_LONGEST_ENDING] if dot else "mp4"
+        return self._directory / f"{name}.{recording_id}.{safe_ending}"
 
     async def _download(self, client: WherebyClient, missing: list[Recording], concurrency: int, expected: int) -> None:
-        with Bar("received") as bar:
+        with Bar("received", in_bytes=True) as bar:
 
             async def fetch(recording: Recording) -> Download:
-                def tell(progress: Progress) -> None:
+                def show(progress: Progress) -> None:
                     self._received[recording.recording_id] = progress.received
-                    got = sum(self._received.values())
-                    bar.show_bytes(got, max(expected, got), f"{self._finished} of {len(missing)} files")
+                    received = sum(self._received.values())
+                    files = f"{self._counts['downloaded']} of {len(missing)} files"
+                    bar.show(received, max(expected, received), files)
 
-                return await client.recordings.download(recording.recording_id, self._path(recording), on_progress=tell)
+                return await client.recordings.download(recording.recording_id, self._path(recording), on_progress=show)
 
             requests = [{"recording": recording} for recording in missing]
             async with client.batch(fetch, requests, concurrency=concurrency, idempotent=True) as outcomes:
                 async for outcome in outcomes:
                     self._take(missing[outcome.index], outcome)
 
-    def _take(self, recording: Recording, outcome: Outcome[Any]) -> None:
-        from .. import PermissionDeniedError
-
-        error = outcome.error
-        path = self._path(recording)
+    def _take(self, recording: Recording, outcome: Outcome[Download]) -> None:
+        error, path = outcome.error, self._path(recording)
+        facts: dict[str, Any]
         if error is None:
-            self._finished += 1
             done = outcome.result
-            self._tell(
-                "downloaded", recording, words=f"{path}: {size(done.size)}", size=done.size, resumed=done.resumed
-            )
+            event, words = "downloaded", f"{path}: {size(done.size)}"
+            facts = {"size": done.size, "resumed": done.resumed}
         elif isinstance(error, PermissionDeniedError):
-            self._elsewhere += 1
-            self._tell("elsewhere", recording, words=f"{path.name}: there is no link to it", error=redact(str(error)))
+            event, words = "elsewhere", f"{path.name}: there is no link to it"
+            facts = {"error": redact(str(error))}
         else:
-            self._failed += 1
-            self._report.failed(error)
-            words = redact(str(error))
-            self._tell("failed", recording, words=f"{path.name}: {words}", error=words)
+            facts = {"error": self._output.failed(error)}
+            event, words = "failed", f"{path.name}: {facts['error']}"
+        self._counts[event] += 1
+        self._show(event, recording, words, **facts)
 
-    def _tell(self, event: str, recording: Recording, *, words: str, **facts: Any) -> None:
+    def _show(self, event: str, recording: Recording, words: str, **facts: Any) -> None:
         row = {
             "event": event,
             "recordingId": recording.recording_id,
             "roomName": recording.room_name,
             "path": str(self._path(recording)),
         }
-        self._report.line({**row, **facts}, words)
+        self._output.line({**row, **facts}, words)

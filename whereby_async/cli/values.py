@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..redaction import SilentDict
-from .exits import UsageError
+from .errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 STDIN: Final = "@-"
-"""The file name that means: what comes in by the pipe; `-` means it too."""
+"""The file name that means stdin; `-` means it too."""
 
-_PASSED: Final = "it was passed as api_key="
-_NEITHER: Final = " (given: None and None)"
-_EVERYWHERE: Final = {"base_url": "--base-url", "max_wait": "--max-wait", "timeout": "--timeout"}
 _FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
@@ -56,20 +53,30 @@ def moment(option: str, text: str, *, from_now: bool = True) -> str:
     return parsed.isoformat()
 
 
+def date_of(option: str, text: str | None) -> datetime | None:
+    """A point in time as `moment` reads it, or `None` if the option was not given.
+
+    Raises:
+        UsageError: It is no point in time.
+    """
+    return None if text is None else datetime.fromisoformat(moment(option, text))
+
+
 def structure(option: str, text: str) -> dict[str, Any]:
     """A JSON object: as it stands, from `@FILE`, or from stdin with `@-`.
 
     Raises:
         UsageError: It is none, or holds a secret that everybody would see in the list of processes.
     """
-    source = text.removeprefix("@")
-    value = _json(option, content(option, source) if text.startswith("@") else text)
+    value = _json(option, _content(option, text.removeprefix("@")) if text.startswith("@") else text)
     if not isinstance(value, dict):
         raise UsageError(f'{option} must be a JSON object such as {{"type": "cloud"}}, or @FILE')
     found = cast("dict[str, Any]", value)
     if not text.startswith("@") and (secret := _secret_in(found)):
-        msg = f"{option} holds {secret}, a secret, and everybody can see a command line: put it in a file, and pass @FILE or @-"
-        raise UsageError(msg)
+        raise UsageError(
+            f"{option} holds {secret}, a secret, and everybody can see a command line: put it in a file, and pass"
+            " @FILE or @-"
+        )
     return SilentDict(found)
 
 
@@ -87,24 +94,18 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
         if word.startswith("@"):
             found.update(structure(option, word))
         elif key and equals:
-            found[key] = _json_or_text(value)
+            try:
+                found[key] = json.loads(value)
+            except ValueError:
+                found[key] = value
         else:
             raise UsageError(f"{option} {word!r}: write KEY=VALUE, or @FILE for a JSON object")
     return found or None
 
 
-def ids(words: Iterable[str]) -> list[str]:
-    """Ids as they stand; `@FILE` stands for those in a file, one a line, and `@-` for those that come in by the pipe."""
-    return [each for word in words for each in (_lines(word[1:]) if word.startswith("@") else [word])]
-
-
-def content(option: str, source: str) -> str:
-    """The text of a file, or of stdin if it is named `-`.
-
-    Raises:
-        UsageError: It can not be read.
-    """
-    return raw(option, source).decode("utf-8-sig", "replace")
+def ids(option: str, words: Iterable[str]) -> list[str]:
+    """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`."""
+    return [each for word in words for each in (_lines(option, word[1:]) if word.startswith("@") else [word])]
 
 
 def raw(option: str, source: str) -> bytes:
@@ -121,25 +122,12 @@ def raw(option: str, source: str) -> bytes:
         raise UsageError(f"{option} {source}: {error.strerror or error}") from None
 
 
-def spoken(message: str, options: Mapping[str, str] | None = None) -> str:
-    """An error's text in the words of the command line: `page_size=0` becomes `--page-size 0`.
-
-    Args:
-        message: The text, which names Python's keywords.
-        options: A command's own options by keyword, beside those of every command.
-    """
-    message = message.replace(_PASSED, "it was typed in").replace(_NEITHER, "")
-    for keyword, option in {**(options or {}), **_EVERYWHERE}.items():
-        message = re.sub(rf"\b{keyword}=(?=\W?$|\s|[:,.)])", option, message)
-        message = re.sub(rf"\b{keyword}=", f"{option} ", message)
-        message = re.sub(rf"^{keyword}\b", option, message)
-        if "_" in keyword:
-            message = re.sub(rf"\b{keyword}\b", option, message)
-    return message
+def _lines(option: str, source: str) -> list[str]:
+    return [line for line in map(str.strip, _content(option, source).splitlines()) if line]
 
 
-def _lines(source: str) -> list[str]:
-    return [line for line in (line.strip() for line in content("IDS", source).splitlines()) if line]
+def _content(option: str, source: str) -> str:
+    return raw(option, source).decode("utf-8-sig", "replace")
 
 
 def _json(option: str, text: str) -> object:
@@ -148,13 +136,6 @@ def _json(option: str, text: str) -> object:
     except ValueError as error:
         place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         raise UsageError(f"{option} is no JSON{place}: pass an object, or @FILE with one") from None
-
-
-def _json_or_text(text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _secret_in(value: object) -> str:

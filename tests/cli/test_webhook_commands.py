@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.processes import OnTerminal, command, environment
+from support.processes import OnTerminal, command, environment, on_terminal
 
 from whereby_async.cli import main
 from whereby_async.webhooks import sign
@@ -110,7 +110,6 @@ def test_on_a_terminal_the_secret_is_asked_for(body: str) -> None:
 
 def test_without_a_body_on_a_terminal_it_does_not_hang() -> None:
     """It says how to give one."""
-    with OnTerminal("webhooks", "verify", "--signature", "t=1,v1=2") as terminal:
-        ended = terminal.end()
+    ended = on_terminal("webhooks", "verify", "--signature", "t=1,v1=2")
     assert ended.code == 2
     assert "no body" in ended.out

@@ -106,6 +106,11 @@ class OnTerminal:
         """Press keys; byte 3 is Ctrl-C."""
         os.write(self._keyboard, keys)
 
+    def interrupt(self) -> Ended:
+        """Press Ctrl-C, and wait for the end."""
+        self.type(b"\x03")
+        return self.end()
+
     def until(self, words: str) -> str:
         """Wait until the screen shows `words`; everything shown so far."""
         deadline = monotonic() + PATIENCE
@@ -131,3 +136,9 @@ class OnTerminal:
             piece = os.read(self._keyboard, 1 << 16)
         self._seen += piece
         return bool(piece)
+
+
+def on_terminal(*words: str, **variables: str) -> Ended:
+    """Run `whereby` on a pseudo-terminal of 80 columns until it ends."""
+    with OnTerminal(*words, variables=variables) as terminal:
+        return terminal.end()

@@ -1,25 +1,18 @@
-"""`whereby webhooks verify`: is a webhook Whereby's, and what does it say? Needs neither the API nor its key."""
+"""`whereby webhooks verify`: checks a webhook's signature and prints its event, without the API and its key."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
-from .exits import ExitCode, UsageError
-from .keys import webhook_secret
-from .results import results_for
-from .values import STDIN, raw, spoken
-
-if TYPE_CHECKING:
-    from cyclopts import App
-
-
-def register(group: App, name: str) -> None:  # noqa: ARG001 - as every group's
-    """Add this group's commands to its app."""
-    group.command(verify)
+from ..redaction import Secret
+from ..webhooks import unwrap
+from .errors import ExitCode, UsageError, in_option_names
+from .global_options import Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
+from .keys import WEBHOOK_VARIABLE, typed_in
+from .output import Output
+from .values import STDIN, raw
 
 
 def verify(
@@ -28,8 +21,8 @@ def verify(
     *,
     signature: str,
     tolerance: float = 300.0,
-    any_age: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", show_default=False)] = False,
+    any_age: Flag = False,
+    as_json: Json = False,
 ) -> int:
     """Verify a webhook's signature and print its event.
 
@@ -49,14 +42,17 @@ def verify(
         any_age: However old the signature is.
         as_json: JSON, also on a terminal.
     """
-    from ..webhooks import unwrap
-
     if body == STDIN and sys.stdin.isatty():
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     try:
-        event = unwrap(content, signature, webhook_secret(), tolerance=None if any_age else tolerance)
+        event = unwrap(content, signature, _secret(), tolerance=None if any_age else tolerance)
     except ValueError as error:
-        raise UsageError(spoken(str(error), {"tolerance": "--tolerance"})) from None
-    results_for(as_json=as_json).one(json.loads(event.body))
+        raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
+    Output(as_json=as_json).rows([json.loads(event.body)])
     return ExitCode.OK
+
+
+def _secret() -> Secret:
+    """The webhooks' secret, from the environment or typed in."""
+    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")

@@ -1,18 +1,19 @@
-"""The options that every command has which talks to the API, and the client that follows from them."""
+"""The options of every command that talks to the API, the client that they make, and types that options share."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, validators
 
-from .exits import UsageError
+from .errors import UsageError
 from .keys import api_key
-from .narration import Narrator
+from .output import Output
+from .progress import StderrHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -20,28 +21,27 @@ if TYPE_CHECKING:
     from .. import WherebyClient
     from ..limiter import Limiter
 
-EVERYWHERE: Final = Group("Options of every command", sort_key=100)
-REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
+_EVERYWHERE: Final = Group("Options of every command", sort_key=100)
+_REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
+
+Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
+"""An option without a value, which is off unless given."""
+
+Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+"""`--json` of a command that does not talk to the API."""
+
+AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+"""A number from 1, such as how many calls run at once."""
 
 
 def _option(text: str, *names: str, **settings: Any) -> Parameter:
-    return Parameter(name=names or None, help=text, group=EVERYWHERE, show_default=False, **settings)
+    return Parameter(name=names or None, help=text, group=_EVERYWHERE, show_default=False, **settings)
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Connection:
-    """How to reach the API, and how to show what it says.
-
-    Attributes:
-        as_json: JSON lines, also on a terminal.
-        base_url: The API's root.
-        max_wait: Seconds that one call may wait for points.
-        timeout: Seconds for one attempt.
-        redis: Where the budget is kept that this process shares with others.
-        redis_name: The budget's name there.
-        verbose: Tell every attempt on stderr.
-    """
+class GlobalOptions:
+    """How to reach the API, and how to show what it says; the texts of the options explain them."""
 
     as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
     base_url: Annotated[
@@ -61,6 +61,10 @@ class Connection:
         False
     )
 
+    def output(self, columns: str = "") -> Output:
+        """Where the command prints, in a table with these columns if there are any."""
+        return Output(as_json=self.as_json, columns=columns)
+
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
         """A client, closed at the end; it asks for the key if the environment has none.
@@ -79,8 +83,8 @@ class Connection:
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
-            told = [Narrator(verbose=self.verbose), *hooks]
-            client = WherebyClient(api_key(), base_url=self.base_url, max_wait=self.max_wait, hooks=told, **options)
+            every = [StderrHook(verbose=self.verbose), *hooks]
+            client = WherebyClient(api_key(), base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 
     def _limiter(self) -> Limiter | None:
@@ -99,10 +103,10 @@ def redis_url(given: str | None) -> str | None:
         UsageError: The option holds a password, which everybody could see.
     """
     if given is None:
-        return os.environ.get(REDIS_VARIABLE, "").strip() or None
+        return os.environ.get(_REDIS_VARIABLE, "").strip() or None
     if urlsplit(given).password:
-        msg = (
-            f"--redis holds a password, and everybody can see a command line: set the variable {REDIS_VARIABLE} instead"
+        raise UsageError(
+            "--redis holds a password, and everybody can see a command line:"
+            f" set the variable {_REDIS_VARIABLE} instead"
         )
-        raise UsageError(msg)
     return given

@@ -1,13 +1,12 @@
-"""`recordings sync`, `recordings download` and `transcriptions download`, and the waits for what the service makes."""
+"""`recordings sync`, `recordings download` and `transcriptions download`."""
 
 from __future__ import annotations
 
 import json
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from cli.processes import OnTerminal, run
-from cli.serving import Served
+from support.processes import OnTerminal, on_terminal, run
+from support.serving import Served
 
 from whereby_async.cli import main
 from whereby_async.testing import Fault
@@ -25,10 +24,10 @@ def _rows(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_sync_downloads_what_is_missing(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Once: a second run finds all there, a third what came meanwhile; the key never goes to the storage."""
-    first = own.fake.add_recording(room_name="/weekly", content=b"one")
-    own.fake.add_recording(room_name="/weekly", content=b"two", start_date=-7200.0)
+    first = served.fake.add_recording(room_name="/weekly", content=b"one")
+    served.fake.add_recording(room_name="/weekly", content=b"two", start_date=-7200.0)
     place = tmp_path / "new" / "place"
     assert main(["recordings", "sync", str(place)]) == 0
     *told, summary = _rows(capsys.readouterr().out)
@@ -40,20 +39,29 @@ def test_sync_downloads_what_is_missing(own: Served, tmp_path: Path, capsys: pyt
     assert named.name.startswith("weekly-")
     assert named.read_bytes() == b"one"
     assert main(["recordings", "sync", str(place)]) == 0
-    own.fake.add_recording(room_name="/weekly", content=b"three")
+    served.fake.add_recording(room_name="/weekly", content=b"three")
     assert main(["recordings", "sync", str(place)]) == 0
     again, *_, last = _rows(capsys.readouterr().out)
     assert (again["there"], again["downloaded"]) == (2, 0)
     assert (last["there"], last["downloaded"]) == (2, 1)
-    stored = [request for request in own.fake.requests if request.operation == "storage"]
+    stored = [request for request in served.fake.requests if request.operation == "storage"]
     assert len(stored) == 3
     assert not any("authorization" in request.headers for request in stored)
 
 
-def test_sync_takes_only_what_is_meant(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_on_a_terminal_prints_above_its_bar(served: Served, tmp_path: Path) -> None:
+    """A line for each file, and a summary, none of them behind the bar."""
+    for _ in range(2):
+        served.fake.add_recording(room_name="/weekly", content=b"one")
+    lines = on_terminal("recordings", "sync", str(tmp_path), **served.variables).lines()
+    assert len([line for line in lines if line.startswith(str(tmp_path)[:40])]) == 2
+    assert "2 downloaded, 0 there already." in lines
+
+
+def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A room, a time from, a time to; --dry-run downloads nothing and makes no directory."""
     for name, days in (("/a", 1), ("/a", 5), ("/a", 9), ("/b", 5)):
-        own.fake.add_recording(room_name=name, start_date=-days * DAY)
+        served.fake.add_recording(room_name=name, start_date=-days * DAY)
     place = tmp_path / "none"
     words = ["recordings", "sync", str(place), "--room-name", "/a", "--since=-6d", "--until=-2d"]
     assert main([*words, "--dry-run"]) == 0
@@ -65,12 +73,12 @@ def test_sync_takes_only_what_is_meant(own: Served, tmp_path: Path, capsys: pyte
     assert len(list(place.iterdir())) == 1
 
 
-def test_sync_tells_what_it_can_not_get(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_tells_what_it_can_not_get(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What others host is passed over; what fails is exit code 1, and the rest is there."""
-    own.fake.add_recording(room_name="/x", storage_type="SELF_HOSTED")
-    gone = own.fake.add_recording(room_name="/x")
-    own.fake.add_recording(room_name="/x")
-    own.fake.faults.add(Fault(status=404, operation="recordings.access_link", skip=1))
+    served.fake.add_recording(room_name="/x", storage_type="SELF_HOSTED")
+    gone = served.fake.add_recording(room_name="/x")
+    served.fake.add_recording(room_name="/x")
+    served.fake.faults.add(Fault(status=404, operation="recordings.access_link", skip=1))
     assert main(["recordings", "sync", str(tmp_path), "--concurrency", "1"]) == 1
     *rows, summary = _rows(capsys.readouterr().out)
     assert sorted(row["event"] for row in rows) == ["downloaded", "elsewhere", "failed"]
@@ -79,22 +87,24 @@ def test_sync_tells_what_it_can_not_get(own: Served, tmp_path: Path, capsys: pyt
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_sync_makes_safe_names(own: Served, tmp_path: Path) -> None:
+def test_sync_makes_safe_names(served: Served, tmp_path: Path) -> None:
     """Whatever a recording is called, its file is in the directory."""
-    recording = own.fake.add_recording(room_name="/x")
-    own.fake.recordings[recording["recordingId"]]["filename"] = "../../etc/passwd\x1b.mp4/../x"
+    recording = served.fake.add_recording(room_name="/x")
+    served.fake.recordings[recording["recordingId"]]["filename"] = "../../etc/passwd\x1b.mp4/../x"
     assert main(["recordings", "sync", str(tmp_path)]) == 0
     (file,) = tmp_path.iterdir()
     assert recording["recordingId"] in file.name
     assert "\x1b" not in file.name
 
 
-def test_sync_looks_at_each_recording_itself(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_looks_at_each_recording_itself(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A server that ignores the room, or does not say when a recording began."""
-    rows = [own.fake.add_recording(room_name=name) for name in ("/a", "/b", "/a")]
+    rows = [served.fake.add_recording(room_name=name) for name in ("/a", "/b", "/a")]
     del rows[2]["startDate"]
     listed = json.dumps({"results": rows, "cursor": None}).encode()
-    own.fake.faults.add(Fault(status=200, body=listed, operation="recordings.list", times=2))
+    served.fake.faults.add(Fault(status=200, body=listed, operation="recordings.list", times=2))
     words = ["recordings", "sync", str(tmp_path), "--dry-run", "--room-name", "/a"]
     assert main(words) == 0
     assert main([*words, "--since=-1d"]) == 0
@@ -103,12 +113,12 @@ def test_sync_looks_at_each_recording_itself(own: Served, tmp_path: Path, capsys
     assert [row["missing"] for row in told if row["event"] == "summary"] == [2, 1]
 
 
-def test_sync_into_a_file_is_wrong_usage(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_into_a_file_is_wrong_usage(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is asked of the server."""
     (tmp_path / "x").write_text("")
     assert main(["recordings", "sync", str(tmp_path / "x")]) == 2
     assert "name a directory" in capsys.readouterr().err
-    assert own.fake.requests == []
+    assert served.fake.requests == []
 
 
 def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
@@ -121,8 +131,7 @@ def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
         with OnTerminal(*words, columns=100, variables=served.variables) as terminal:
             terminal.until("MB of 40.0 MB")
             served.until(lambda: [request.operation for request in served.fake.requests].count("storage") == 2)
-            terminal.type(b"\x03")
-            ended = terminal.end()
+            ended = terminal.interrupt()
         assert ended.code == 130
         assert "what has arrived is kept. Go on with:" in ended.out
         assert "whereby recordings sync" in ended.out
@@ -137,10 +146,10 @@ def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
         assert file.stat().st_size == 40 * MEGABYTE
 
 
-def test_download_gets_one_file(own: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_download_gets_one_file(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Under the name that is given, or that the API tells; a file that is there is kept unless told otherwise."""
-    recording = own.fake.add_recording(room_name="/x", content=b"video")["recordingId"]
-    transcription = own.fake.add_transcription(room_name="/x", content=b"# Hello")["transcriptionId"]
+    recording = served.fake.add_recording(room_name="/x", content=b"video")["recordingId"]
+    transcription = served.fake.add_transcription(room_name="/x", content=b"# Hello")["transcriptionId"]
     assert main(["recordings", "download", recording, str(tmp_path / "x.mp4")]) == 0
     (row,) = _rows(capsys.readouterr().out)
     assert (row["event"], row["id"], row["size"]) == ("downloaded", recording, 5)
@@ -156,23 +165,3 @@ def test_download_gets_one_file(own: Served, tmp_path: Path, capsys: pytest.Capt
     assert main(["recordings", "download", "a/b", str(tmp_path / "y.mp4")]) == 2
     assert main(["recordings", "download", recording, str(tmp_path / "no" / "where.mp4")]) == 2
     assert main(["recordings", "download", "unknown", str(tmp_path / "z.mp4")]) == 1
-
-
-def test_waits_end_when_the_job_is_done(own: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """The transcription is printed; a failed one is exit code 1, one that takes too long exit code 4."""
-    own.fake.processing_time = None
-    ready = own.fake.add_transcription(room_name="/x")["transcriptionId"]
-    failed = own.fake.add_transcription(room_name="/x", state="failed")["transcriptionId"]
-    slow = own.fake.add_transcription(room_name="/x", state="in_progress")["transcriptionId"]
-    summary = own.fake.add_summary(ready)["summaryId"]
-    assert main(["transcriptions", "wait", ready]) == 0
-    assert main(["summaries", "wait", summary]) == 0
-    first, second = _rows(capsys.readouterr().out)
-    assert (first["transcriptionId"], first["state"]) == (ready, "ready")
-    assert second["summaryId"] == summary
-    assert main(["transcriptions", "wait", failed]) == 1
-    assert failed in capsys.readouterr().err
-    began_at = monotonic()
-    assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
-    assert monotonic() - began_at < 3.0
-    assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err

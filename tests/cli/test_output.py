@@ -1,0 +1,256 @@
+"""What is printed: JSON lines in a pipe, words, tables and records on a terminal, and numbers in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from whereby_async import APITimeoutError, NotFoundError
+from whereby_async.cli.demo import CallLog, CallRow
+from whereby_async.cli.output import Output, counted, duration, size
+from whereby_async.cli.sandbox import show_request
+from whereby_async.cli.terminal import Table, Terminal
+from whereby_async.hooks import ResponseDetails
+from whereby_async.rate_limit import RateLimit
+from whereby_async.testing import FakeWhereby
+
+if TYPE_CHECKING:
+    from whereby_async.testing import RecordedRequest
+
+ROW = {
+    "recordingId": "b1f0c1a2-6f6c-4c55-9f0e-0a9d7c3f5e21",
+    "roomName": "/a-room-with-a-rather-long-name-indeed",
+    "startDate": "2026-11-20T10:57:25.767Z",
+    "sizeInMegaBytes": 120.0,
+    "endDate": None,
+}
+COLUMNS = "recordingId roomName startDate sizeInMegaBytes endDate"
+
+
+@pytest.fixture(autouse=True)
+def _width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Output:
+    """An output on a terminal without colours."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("LINES", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    return Output(as_json=False)
+
+
+def _call(*, status: int = 200, remaining: int | None = 97, waited: float = 0.0, note: str = "") -> CallRow:
+    return CallRow(
+        operation="meetings.get", status=status, points=1, remaining=remaining, ms=12.34, waited=waited, note=note
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "end"),
+    [
+        (_call(note="3 rows"), " 97  12.3  3 rows"),
+        (_call(remaining=None), " -  12.3"),
+        (_call(waited=1.25, note="3 rows"), "waited 1.2 s; 3 rows"),
+        (_call(waited=1.25), "waited 1.2 s"),
+        (_call(waited=0.01, note="x"), "12.3  x"),
+        (_call(status=404, note="n" * 100), "nnn…"),
+    ],
+)
+def test_calls_are_lines_of_a_table(
+    call: CallRow, end: str, output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One head, then points left if the answer said, a wait that one noticed, and as much of the note as fits."""
+    call.show(output)
+    call.show(output)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["operation", "status", "points", "left", "ms", "result"]
+    assert len(lines) == 2
+    assert all(line.rstrip().endswith(end) and len(line) <= 80 for line in lines)
+
+
+@pytest.mark.anyio
+async def test_request_without_headers_has_no_points_left_to_show(
+    output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a sandbox answered, as a line of a table and as JSON."""
+    records: list[RecordedRequest] = []
+    fake = FakeWhereby(costs={"meetings.list": 0})
+    fake.subscribe(records.append)
+    async with fake, fake.client() as client:
+        await client.meetings.list()
+    show_request(output, records[0])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["GET", "200", "0", "-", "/v1/meetings"]
+    show_request(Output(as_json=True), records[0])
+    assert json.loads(capsys.readouterr().out)["remaining"] is None
+
+
+def test_answer_without_an_attempt_counts_nothing() -> None:
+    """A log that was hooked in too late to see the attempt still shows the answer."""
+    log = CallLog(Output(as_json=True))
+    limits = RateLimit(throttled=True)
+    log.on_response(ResponseDetails(operation="x", attempt=1, status=429, elapsed=0.002, size=0, rate_limit=limits))
+    (row,) = log.take()
+    assert (row.points, row.waited, row.ms, log.counts["throttled"], log.take()) == (0, 0.0, 2.0, 1, [])
+
+
+def test_sentences_are_wrapped(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    """Between words, also those that look like markup."""
+    output.say("notice", "[bold]word " * 30)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert all(len(line) <= 80 and line.endswith("word") for line in lines)
+
+
+def test_json_has_one_object_a_line_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe gets it unasked: any pipe can carry it, and line breaks inside are escaped."""
+    output = Output(as_json=False)
+    output.say("notice", "Grüße\nzwei Zeilen", limit=3)
+    output.wrapped("for terminals only")
+    _call(note="…").show(output)
+    out = capsys.readouterr().out
+    assert out.isascii()
+    first, second = map(json.loads, out.splitlines())
+    assert first == {"event": "notice", "text": "Grüße\nzwei Zeilen", "limit": 3}
+    assert (second["event"], second["note"], second["ms"]) == ("call", "…", 12.34)
+
+
+def test_exit_code_is_what_all_failures_share() -> None:
+    """Else that the API said no; 0 without any."""
+    output = Output(as_json=True)
+    assert output.code == 0
+    output.failed(APITimeoutError("slow"))
+    assert output.code == 4
+    output.failed(ValueError("odd"))
+    assert output.code == 1
+    other = Output(as_json=True)
+    other.failed(NotFoundError("no", status=404))
+    assert other.code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (duration(0.4), "0 s"),
+        (duration(59.4), "59 s"),
+        (duration(61), "1 min"),
+        (duration(3599), "60 min"),
+        (duration(3900), "1 h 05 min"),
+        (size(0), "0 B"),
+        (size(999), "999 B"),
+        (size(25e6), "25.0 MB"),
+        (size(2.5e15), "2500.0 TB"),
+        (counted(1, "room"), "1 room"),
+        (counted(0, "room"), "0 rooms"),
+        (counted(1200, "room"), "1,200 rooms"),
+    ],
+)
+def test_numbers_have_units_and_plurals(words: str, expected: str) -> None:
+    """Seconds, minutes and hours; bytes in thousands; counts with thousands apart."""
+    assert words == expected
+
+
+def _table(capsys: pytest.CaptureFixture[str], *rows: dict[str, Any], columns: str = COLUMNS) -> list[str]:
+    table = Table(columns)
+    table.rows(rows)
+    table.end("the end")
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (120, ["recordingId", "roomName", "startDate", "MB"]),
+        (81, ["recordingId", "roomName", "MB"]),
+        (80, ["recordingId", "roomName"]),
+        (60, ["recordingId", "roomName"]),
+        (40, ["recordingId"]),
+        (20, ["roomName"]),
+    ],
+)
+def test_columns_that_do_not_fit_are_left_out(
+    width: int, heads: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names are cut, dates and ids never; an empty column is left out; the end says where the other fields are."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    head, line, end = _table(capsys, ROW)
+    assert head.split() == heads
+    assert max(len(head), len(line)) <= width
+    assert ("…" in line) == (width in {20, 60})
+    assert (end == "the end; all fields with --json") == (width < 120)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "lines"),
+    [
+        (COLUMNS, [], []),
+        (
+            "sizeInMegaBytes roomName",
+            [ROW | {"roomName": "x"}, {"sizeInMegaBytes": 7.25, "roomName": "y"}],
+            ["  MB  roomName", " 120  x", "7.25  y"],
+        ),
+        (
+            "state",
+            [{"state": "ready"}, {"state": "failed"}, {"state": "novel"}],
+            ["state", "ready", "failed", "novel"],
+        ),
+    ],
+)
+def test_cells_are_aligned(
+    columns: str, rows: list[dict[str, Any]], lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No head without rows, numbers on the right without a useless fraction, states as they are."""
+    assert _table(capsys, *rows, columns=columns)[:-1] == lines
+
+
+def test_widths_are_decided_by_the_first_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """A later page goes on below the same heads."""
+    table = Table("roomName rating")
+    table.rows([{"roomName": "/a", "rating": 5}])
+    table.rows([{"roomName": "/much-longer-than-before", "rating": None}])
+    table.rows([])
+    table.end("2 rows")
+    assert capsys.readouterr().out.splitlines() == ["roomName  rating", "/a             5", "/much-l…", "2 rows"]
+
+
+def test_record_shows_what_it_holds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nested fields under dotted names, texts of several lines below each other, long words wrapped, links never."""
+    monkeypatch.setenv("COLUMNS", "60")
+    link = "https://example.whereby.com/x?roomKey=" + "k" * 80
+    row: dict[str, Any] = {
+        "none": None,
+        "nothing": [],
+        "summary": {"summary": "First.\nSecond " + "word " * 12, "SOAP": {}},
+        "phones": [{"countryCode": "NO"}],
+        "hostRoomUrl": link,
+    }
+    Terminal().rows([row])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "summary.summary  First."
+    assert lines[1].startswith(" " * 17 + "Second word")
+    assert lines[-2] == 'phones           [{"countryCode": "NO"}]'
+    assert lines[-1] == f"hostRoomUrl      {link}"
+    assert max(map(len, lines[:-1])) <= 60
+
+
+def test_records_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty line between two, and one above their number."""
+    terminal = Terminal()
+    terminal.rows([{"a": 1}, {"a": 2}])
+    terminal.rows([{"a": 3}])
+    terminal.end("3 rows")
+    assert capsys.readouterr().out.split("\n") == ["a  1", "", "a  2", "", "a  3", "", "3 rows", ""]
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Guests choose their names."""
+    bad = "\x1b]0;title\x07\x1b[2JMallory\r\u202e"
+    terminal = Terminal()
+    terminal.rows([{"displayName": bad}])
+    terminal.line(bad)
+    lines = _table(capsys, {"displayName": bad}, columns="displayName")
+    assert all(character.isprintable() for line in lines for character in line)
+    assert len([line for line in lines if "Mallory" in line]) == 3
