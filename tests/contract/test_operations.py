@@ -48,7 +48,7 @@ REQUIRED_BUT_NOT_TOGETHER = {"GET /insights/participants": {"roomSessionId"}}
 """The reference calls it required, but its words say: either this or `externalId`."""
 
 
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "results": [],
     "cursor": None,
     "meetingId": "1",
