@@ -84,7 +84,8 @@ def test_what_is_public_is_what_is_written_down(surface: dict[str, list[str]]) -
     diff = list(
         difflib.unified_diff(stored.splitlines(), text.splitlines(), "public_surface.txt", "the code", lineterm="", n=2)
     )
-    assert not diff, "the public surface has changed:\n" + "\n".join(diff)
+    if diff:
+        pytest.fail("the public surface has changed:\n" + "\n".join(diff), pytrace=False)
 
 
 @pytest.fixture
