@@ -53,18 +53,8 @@ STORED = HERE / "public_surface.txt"
 JOURNAL = HERE / "journal_v1.jsonl"
 UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 PACKAGES = (
-    "",
-    "batch",
-    "cli",
-    "errors",
-    "hooks",
-    "limiter",
-    "models",
-    "otel",
-    "resources",
-    "room_links",
-    "testing",
-    "webhooks",
+    *("", "batch", "cli", "errors", "hooks", "limiter"),
+    *("models", "otel", "resources", "room_links", "testing", "webhooks"),
 )
 NAMES_ONLY = ("downloads", "polling", "transport")
 """They have an `__all__` for other rooms of the package; users meet the types in the packages above."""
@@ -81,10 +71,7 @@ def test_what_is_public_is_what_is_written_down(surface: dict[str, list[str]]) -
     if os.environ.get("WHEREBY_WRITE_SURFACE"):
         STORED.write_text(text, encoding="utf-8")
     stored = STORED.read_text(encoding="utf-8")
-    diff = list(
-        difflib.unified_diff(stored.splitlines(), text.splitlines(), "public_surface.txt", "the code", lineterm="", n=2)
-    )
-    if diff:
+    if diff := list(difflib.unified_diff(stored.splitlines(), text.splitlines(), STORED.name, "the code", lineterm="")):
         pytest.fail("the public surface has changed:\n" + "\n".join(diff), pytrace=False)
 
 
@@ -98,6 +85,7 @@ def surface(
         sections["OpenTelemetry"] = asyncio.run(telemetry())
         sections["journal"] = asyncio.run(journal_lines(tmp_path))
         monkeypatch.setenv("WHEREBY_WEBHOOK_SECRET", SECRET)
+        monkeypatch.setenv("HOME", str(tmp_path))  # where completions are installed
         sections["exit codes"] = exit_codes(tmp_path, monkeypatch, capsys)
         sections["JSON keys of the command line"] = [
             *json_keys(tmp_path, monkeypatch, capsys),
@@ -363,17 +351,15 @@ async def telemetry() -> list[str]:
             found |= {f"{name}, event {event.name}: {each}" for event in span.events for each in event.attributes or ()}
         data = reader.get_metrics_data()
         assert data is not None
-        for metric in (
-            metric for each in data.resource_metrics for scope in each.scope_metrics for metric in scope.metrics
-        ):
+        scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics]
+        for metric in (metric for scope in scopes for metric in scope.metrics):
             name = f"metric {metric.name} [{metric.unit}] {type(metric.data).__name__}"
             found |= {f"{name}: {each}" for point in metric.data.data_points for each in point.attributes or ()}
-    scopes = {f"scope {scope.scope.name}" for each in data.resource_metrics for scope in each.scope_metrics}
-    return sorted(found | scopes)
+    return sorted({*found, *(f"scope {scope.scope.name}" for scope in scopes)})
 
 
 async def journal_lines(place: Path) -> list[str]:
-    """What is written to a new journal, and how a recorded one is read and gone on with."""
+    """What is written to a new journal, and how a recorded one is read and continued."""
     new, recorded = place / "new.journal", place / "recorded.journal"
     requests = [{"end_date": UNTIL, "room_name_prefix": f"{name}-"} for name in ("made", "refused", "lost", "new")]
     lines: list[str] = []
@@ -466,13 +452,8 @@ def json_keys(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         lines = served.do(lambda: command_lines(served.fake, place))
         imported = lines["meetings import"]
         lines["meetings import --dry-run"] = [*imported, "--dry-run"]
-        lines["meetings import --output"] = [
-            *imported,
-            "--output",
-            str(place / "rooms.out"),
-            "--journal",
-            str(place / "j"),
-        ]
+        files = ("--output", str(place / "rooms.out"), "--journal", str(place / "more.journal"))
+        lines["meetings import --output"] = [*imported, *files]
         lines["insights export, no directory"] = ["insights", "export"]
         for name, words in lines.items():
             code = main(words)
