@@ -147,12 +147,15 @@ class Public:
                 yield f"{name}: {type(value).__name__}"
             elif inspect.isclass(value):
                 bases = [base.__name__ for base in value.__mro__[1:-1] if self._is_public(base)]
+                if not getattr(value, "__parameters__", ()):  # of a private base
+                    bases = [base for base in bases if base != "Generic"]
                 yield f"class {name}" if value in self._seen else f"class {name}({', '.join(bases)})"
                 if value not in self._seen:
                     self._seen.add(value)
-                    yield from (f"    {line}" for line in self._members(value))
+                    for line in self._members(value):
+                        yield "    " + re.sub(r"\b[A-Z]\b", functools.partial(argument_of, value), line)
             elif inspect.isroutine(value):
-                yield from functions(name, value)
+                yield function_line(name, value)
             else:
                 yield f"{name} = {shape(value)}"
 
@@ -190,14 +193,25 @@ class Public:
             getter: Any = value.fget if isinstance(value, property) else value.func
             yield f"property {name}: {annotation(inspect.signature(getter).return_annotation)}"
         elif type(value) in {classmethod, staticmethod}:
-            yield from (f"{type(value).__name__} {line}" for line in functions(name, value.__func__))
+            yield f"{type(value).__name__} {function_line(name, value.__func__)}"
         elif inspect.isroutine(value):
             # What takes a type that has no public name is called by the package alone.
             takes = " ".join(str(each.annotation) for each in inspect.signature(value).parameters.values())
             if not self._private & set(re.findall(r"\w+", takes)):
-                yield from functions(name, value)
+                yield function_line(name, value)
         else:
             yield f"{name} = {shape(value)}"
+
+
+def argument_of(cls: type, found: re.Match[str]) -> str:
+    """What stands for a type variable of the classes that it inherits from; else the variable."""
+    for base in (base for each in cls.__mro__ for base in vars(each).get("__orig_bases__", ())):
+        for variable, kind in zip(
+            getattr(typing.get_origin(base), "__parameters__", ()), typing.get_args(base), strict=False
+        ):
+            if variable.__name__ == found[0] and not isinstance(kind, typing.TypeVar):
+                return shape(kind)
+    return found[0]
 
 
 def is_ours(value: object) -> bool:
@@ -241,12 +255,10 @@ def attributes_in(doc: str) -> list[str]:
     return re.findall(r"^    (\w+):", block[1], re.MULTILINE) if block else []
 
 
-def functions(name: str, function: Any) -> Iterator[str]:
-    """A function, or each of its overloads."""
-    each: Any
-    for each in [*typing.get_overloads(function), function] if inspect.isfunction(function) else [function]:
-        kind = "async def" if inspect.iscoroutinefunction(each) else "def"
-        yield f"{kind} {name}{signature(each)}"
+def function_line(name: str, function: Any) -> str:
+    """A function; what its overloads are is the matter of `typing/test_surface.py`."""
+    kind = "async def" if inspect.iscoroutinefunction(function) else "def"
+    return f"{kind} {name}{signature(function)}"
 
 
 def signature(function: Callable[..., Any]) -> str:
@@ -316,7 +328,9 @@ def fixtures() -> list[str]:
     """What the pytest plugin offers."""
     module = importlib.import_module("whereby_async.testing.pytest_plugin")
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
-    return sorted(f"fixture or hook {name}" for name in own if not name.startswith("_"))
+    return sorted(
+        f"fixture or hook {name}" for name in own if name[0] != "_" and not inspect.isclass(vars(module)[name])
+    )
 
 
 def variables() -> list[str]:
