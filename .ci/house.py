@@ -1,8 +1,8 @@
 """Measures how the code is laid out, beside its goals, worst first: `python .ci/house.py`.
 
-`--check` fails, naming each finding, for import circles, names that stand twice, long lines, imports that bring in too much, and
-whatever else is above the ratchet, `.ci/house.toml`. A number there is raised by hand only, with the reason in a comment behind
-it; `--lower` brings all numbers down to today's and takes out the faults that are gone.
+`--check` fails, naming each finding, for import circles, names that stand twice, long lines, imports that load too much, and
+whatever else is above the ratchet, `.ci/house.toml`. A number there is raised by hand only, with the reason in a comment
+behind it; `--lower` brings all numbers down to today's and takes out the faults that are gone.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def imported(source: Source, modules: set[str], *, lazily: bool) -> set[str]:
     Args:
         source: The file.
         modules: All modules of the package.
-        lazily: Whether lazy faces count: what a package with `__getattr__` offers, and `client.batch` and `client.estimate`.
+        lazily: Whether lazy faces count: what a package with `__getattr__` offers, `client.batch` and `client.estimate`.
     """
     functions = {node.name for node in source.tree.body if isinstance(node, ast.FunctionDef)}
     is_face = source.path.stem == "__init__"

@@ -37,7 +37,7 @@ def cells(printed: str, *names: str) -> list[str]:
 
 
 def test_call_bench_measures_us_against_the_floor() -> None:
-    """Contestants make their calls in turns, and each gets processor time, a ratio to the floor, rate, percentiles and memory."""
+    """Each contestant gets processor time, a ratio to the floor, calls per second, percentiles and memory."""
     names = ("aiohttp + json", "whereby_async", "aiohttp + msgspec")
     quick = shlex.split("--quick --pairs 2 --others 2 --calls 60 --concurrency 50 --transports plain")
     done = run("call.py", "--contestants", *names, "--operations", "get", "create", "--loops", "asyncio", *quick)

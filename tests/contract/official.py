@@ -20,7 +20,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class Spec:
-    """The specification, with its references followed. An operation goes by method and path, such as `POST /meetings`."""
+    """The specification, with its references followed. Operations are named by method and path: `POST /meetings`."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content

@@ -1,6 +1,7 @@
 """The fake server against the official specification, so that the two cannot drift apart.
 
-The specification is wrong in places. `test_known_faults.py` says where; a comment here names the fault that a test allows for.
+The specification is wrong in places, and `test_known_faults.py` says where. A comment here names the fault that a test
+allows for.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ async def played() -> AsyncIterator[Played]:
 
 
 async def test_no_other_operation_is_there(spec: Spec, played: Played) -> None:
-    """The paths of the specification take no method that it does not list; the tests below ask for those that it does."""
+    """The paths of the specification take no method that it does not list. The tests below ask for the others."""
     assert {each.key for each in SPECIMENS} == spec.operations.keys()
     paths = [path for path in spec.content["paths"] if not path.endswith("/bulk-delete")]  # that would be an id, too
     keys = {f"{method} {path}" for path in paths for method in ("GET", "POST", "PUT", "PATCH", "DELETE")}

@@ -1,4 +1,4 @@
-"""`.ci/house.py`, which measures how the code is laid out: each of its rules fails once, on a package of a few lines."""
+"""`.ci/house.py` measures how the code is laid out: each of its rules fails once, on a package of a few lines."""
 
 from __future__ import annotations
 

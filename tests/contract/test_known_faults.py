@@ -1,4 +1,4 @@
-"""The faults of the official specification, by name: when one of these fails, it was mended there and the code may follow.
+"""The faults of the official specification, by name. When a test fails, its fault was mended and the code may follow.
 
 The tests beside this file read the specification as these say.
 """

@@ -133,7 +133,7 @@ async def test_query_names_are_the_references(each: Specimen, spec: Spec) -> Non
 @pytest.mark.anyio
 @each_specimen
 async def test_body_names_are_the_references(each: Specimen, spec: Spec) -> None:
-    """Every name in a JSON body of the reference is reached by a keyword, and no other is sent but those of the docs."""
+    """Every name in a JSON body of the reference is reached by a keyword, and no other but those of the docs."""
     names = {name for request in await sent(each) for name in sent_names(request.json)}
     extra = ONLY_IN_THE_DOCS.get(each.key, set()) if each.key.startswith("POST") else set[str]()
     assert names == body_names(each, spec) | extra

@@ -1,8 +1,8 @@
 """Everything public, written down as text and compared with `public_surface.txt`, which is the contract in one file.
 
-`WHEREBY_WRITE_SURFACE=1 python -m pytest tests/contract/test_public_surface.py` writes the file anew; `CHANGELOG.md` then has to
-say what has changed. Annotations are written as in the source, but without module paths, so that private modules may move. The
-text is the same on every Python. It does not hold what a limiter keeps in a file or in Redis.
+`WHEREBY_WRITE_SURFACE=1 python -m pytest tests/contract/test_public_surface.py` writes the file anew, and `CHANGELOG.md`
+then has to say what has changed. Annotations are written as in the source, but without module paths, so that private modules
+may move. The text is the same on every Python. It does not hold what a limiter keeps in a file or in Redis.
 """
 
 from __future__ import annotations
