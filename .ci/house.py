@@ -11,6 +11,7 @@ import argparse
 import ast
 import functools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -234,8 +235,9 @@ def findings(root: Path, files: list[Source], ratchet: dict[str, dict[str, Any]]
         most = ratchet["folders"].get(folder, {"files": 0, "lines": 0})
         if count > most["files"] or lines > most["lines"]:
             yield f"{folder}: {count} files and {lines} lines, {most['files']} and {most['lines']} at most"
-    for face, (count, libraries) in brought(root, ratchet["imports"]).items():
-        most = ratchet["imports"][face]
+    loads = brought(root, ratchet["imports"])
+    for face, most in ratchet["imports"].items():
+        count, libraries = loads.get(face, (math.inf, []))  # an import that failed has said so on stderr
         if count > most["modules"] or set(libraries) - set(most["libraries"]):
             yield f"import {face}: {count} modules and {libraries}, {most['modules']} and {most['libraries']} at most"
 

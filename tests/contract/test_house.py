@@ -80,6 +80,7 @@ def tree(tmp_path: Path) -> Path:
         ("otel/span.py", "", "otel: 1 files and 0 lines, 0 and 0 at most"),
         ("__init__.py", "import msgspec\n", "import whereby_async: 1 modules and ['msgspec'], 2 and [] at most"),
         ("__init__.py", "from . import client, errors\n", "import whereby_async: 3 modules"),
+        ("__init__.py", "from . import nothing\n", "import whereby_async: inf modules"),
     ],
 )
 def test_each_rule_fails_by_name(
