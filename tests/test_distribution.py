@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+INFO = f"whereby_async-{__version__}.dist-info/"
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory that holds a wheel and an sdist of this checkout."""
@@ -41,39 +44,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
-    """The wheel."""
-    (path,) = built.glob("*.whl")
-    return path
-
-
-def test_wheel_is_pure_and_carries_the_version(wheel: Path) -> None:
-    """One wheel for every platform, named after the version in the code."""
-    assert wheel.name == f"whereby_async-{__version__}-py3-none-any.whl"
+    """The one wheel, which is for every platform and carries the version of the code."""
+    return built / f"whereby_async-{__version__}-py3-none-any.whl"
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     """Every module of the checkout is in it, with `py.typed`; no tests, no compiled or stray files."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    info = f"whereby_async-{__version__}.dist-info/"
-    code = {name for name in names if not name.startswith(info)}
+    code = {name for name in names if not name.startswith(INFO)}
     assert code == {name for name in checkout.files() if name.startswith("whereby_async/")}
     assert "whereby_async/py.typed" in code
-    assert {name.removeprefix(info) for name in names - code} == {
-        "METADATA",
-        "RECORD",
-        "WHEEL",
-        "entry_points.txt",
-        "licenses/LICENSE",
-    }
+    more = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+    assert {name.removeprefix(INFO) for name in names - code} == more
 
 
 def test_metadata_says_what_is_needed(wheel: Path) -> None:
     """Three run-time dependencies, Python 3.11 or newer, the README as the description, and the `whereby` script."""
-    info = f"whereby_async-{__version__}.dist-info/"
     with zipfile.ZipFile(wheel) as archive:
-        metadata = Parser().parsestr(archive.read(info + "METADATA").decode())
-        scripts = archive.read(info + "entry_points.txt").decode()
+        metadata = Parser().parsestr(archive.read(INFO + "METADATA").decode())
+        scripts = archive.read(INFO + "entry_points.txt").decode()
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(line.partition(">")[0] for line in needed) == ["aiohttp", "anyio", "msgspec"]
     assert metadata["Requires-Python"] == ">=3.11"
@@ -105,14 +95,11 @@ def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> Non
 
     installed = run(scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     assert installed.returncode == 0, installed.stderr
-    used = run(
-        scripts / "python",
-        "-W",
-        "error",
-        "-c",
-        "import whereby_async; from whereby_async import WherebyClient; import whereby_async.testing;"
-        " print(whereby_async.__version__, WherebyClient('key'))",
+    program = (
+        "import whereby_async, whereby_async.testing;"
+        "print(whereby_async.__version__, whereby_async.WherebyClient('key'))"
     )
+    used = run(scripts / "python", "-W", "error", "-c", program)
     assert (used.returncode, used.stderr) == (0, "")
     assert used.stdout.startswith(f"{__version__} <WherebyClient")
     told = run(scripts / "whereby", "demo")

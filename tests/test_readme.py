@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import checkout
 import pytest
+from contract.specimens import PNG, SPECIMENS
 from recipes.running import Program
 
 from whereby_async.testing import FakeWhereby
@@ -36,11 +37,6 @@ SHELL = [code for _, language, code in BLOCKS if language == "sh"]
 DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest -n 4"
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
-    "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
-)
-
 # A snippet awaits at its top level, as in `python -m asyncio`; `whereby` is a client, as the README says.
 RUNNER = """
 import ast, asyncio, inspect, sys
@@ -58,7 +54,7 @@ else:
     exec(code, {"__name__": "__main__"})
 """
 
-# A block of tests is a file for pytest, with the plugin as if installed.
+# A block of tests is run as a file, with the plugin as if it was installed and no configuration.
 PYTEST = """
 import pathlib, sys
 import pytest
@@ -66,11 +62,11 @@ import pytest
 pathlib.Path("test_readme.py").write_text(sys.stdin.read())
 sys.exit(pytest.main([
     *("-q", "-p", "whereby_async.testing.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers"),
-    *("-o", "asyncio_default_fixture_loop_scope=function"),
+    *("-c", "/dev/null", "--rootdir", ".", "-o", "asyncio_default_fixture_loop_scope=function"),
 ]))
 """
 
-# What a snippet prints against the little world below, where that is worth a look.
+# What each snippet prints against the fake server below.
 PRINTS = {
     "First call, and lists": (
         r"https://example\.whereby\.com/[0-9a-f-]{36}\?displayName=Zo%C3%AB%20%26%20Bo&lang=nb&audio=off&minimal\n"
@@ -92,17 +88,18 @@ CALLS_NOTHING = {"Webhooks", "Web apps", "Testing"}
 """Snippets that need no server, or have one of their own; the web app is served below."""
 
 SHORT = 340
-"""Lines. It is for people who skim: what goes beyond stands in docstrings."""
+"""Lines, since people skim it. Docstrings say the rest."""
 
 
 def test_only_known_kinds_of_blocks_are_there() -> None:
-    """Each block is Python or a command, so that none is left unrun."""
+    """Each block is Python or a command, so that none is left unrun; one command is the demo, one runs the tests."""
     assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH) + len(SHELL))
     assert PYTHON.keys() == PRINTS.keys()
+    assert BASH == [DEMO, TESTS]
 
 
 def test_it_is_short() -> None:
-    """Who skims it gets to its end."""
+    """A reader who skims gets to its end."""
     assert README.count("\n") <= SHORT
 
 
@@ -138,11 +135,6 @@ async def test_web_app_serves(tmp_path: Path) -> None:
             assert program.complaints() == []
 
 
-def test_commands_are_the_two_that_need_nothing_but_python() -> None:
-    """One command shows the client at work, one runs the tests."""
-    assert BASH == [DEMO, TESTS]
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("title", list(PRINTS))
 async def test_snippet_runs(title: str, tmp_path: Path) -> None:
@@ -168,16 +160,11 @@ async def test_snippet_runs(title: str, tmp_path: Path) -> None:
         assert title in CALLS_NOTHING or fake.requests
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    """A copy of the checkout with nothing installed or cached."""
-    return checkout.copy_to(tmp_path / "checkout")
-
-
-def _bash(command: str, place: Path, **variables: str) -> str:
+def _in_a_fresh_checkout(command: str, place: Path, **variables: str) -> str:
+    """What a command prints in a copy of the checkout with nothing installed or cached."""
     done = subprocess.run(
         ["bash", "-c", command],
-        cwd=place,
+        cwd=checkout.copy_to(place / "checkout"),
         env=checkout.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -189,16 +176,16 @@ def _bash(command: str, place: Path, **variables: str) -> str:
 
 
 @pytest.mark.install
-def test_demo_command_works_in_a_fresh_checkout(fresh: Path) -> None:
+def test_demo_command_works_in_a_fresh_checkout(tmp_path: Path) -> None:
     """With nothing but Python: all operations, no 429, and both sides count the same."""
-    lines = _bash(DEMO, fresh).splitlines()
+    lines = _in_a_fresh_checkout(DEMO, tmp_path).splitlines()
     (summary,) = [json.loads(line) for line in lines if line.startswith('{"event": "summary"')]
-    assert (summary["operations"], summary["throttled"], summary["server"]["throttled"]) == (27, 0, 0)
+    assert (summary["operations"], summary["throttled"], summary["server"]["throttled"]) == (len(SPECIMENS), 0, 0)
     assert summary["points"] == summary["server"]["points"]
 
 
 @pytest.mark.install
-def test_test_command_works_in_a_fresh_checkout(fresh: Path) -> None:
-    """With nothing but Python the tests are found and run; here one file of them, or this one would run itself again."""
-    out = _bash(TESTS, fresh, PYTEST_ADDOPTS="tests/test_rate_limit.py --verbosity=0")
+def test_test_command_works_in_a_fresh_checkout(tmp_path: Path) -> None:
+    """With nothing but Python the tests are found and run: one file of them, since this one would run itself again."""
+    out = _in_a_fresh_checkout(TESTS, tmp_path, PYTEST_ADDOPTS="tests/test_rate_limit.py --verbosity=0")
     assert re.search(r"^=+ \d+ passed", out, re.MULTILINE), out[-2000:]

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whereby_async.testing.world import Route
-
 TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -22,10 +20,16 @@ TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 class Spec:
-    """The specification, with its references followed."""
+    """The specification, with its references followed. Operations are named by method and path: `POST /meetings`."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content
+        self.operations: dict[str, dict[str, Any]] = {
+            f"{method.upper()} {path}": operation
+            for path, methods in content["paths"].items()
+            for method, operation in methods.items()
+            if method != "parameters"
+        }
 
     def follow(self, node: dict[str, Any]) -> dict[str, Any]:
         """What a node says, or what the node that it refers to says."""
@@ -36,24 +40,45 @@ class Spec:
             node = found
         return node
 
-    def operation(self, route: Route) -> dict[str, Any]:
-        """What it says of a route."""
-        found: dict[str, Any] = self.content["paths"][route.template][route.method.lower()]
-        return found
+    def parameters(self, key: str, where: str = "query") -> list[dict[str, Any]]:
+        """The parameters of an operation in its query or its path."""
+        found = map(self.follow, self.operations[key].get("parameters", []))
+        return [parameter for parameter in found if parameter["in"] == where]
 
-    def queries(self, route: Route) -> Iterator[str]:
-        """The names in the query, those of deep objects with their brackets."""
-        for parameter in map(self.follow, self.operation(route).get("parameters", [])):
-            if parameter["in"] != "query":
-                continue
+    def queries(self, key: str) -> Iterator[str]:
+        """The names in the query, those of an object with their brackets."""
+        for parameter in self.parameters(key):
             inner = self.follow(parameter.get("schema", {})).get("properties")
             yield from [f"{parameter['name']}[{name}]" for name in inner] if inner else [parameter["name"]]
 
-    def success(self, route: Route) -> tuple[int, dict[str, Any] | None]:
+    def bodies(self, key: str) -> dict[str, dict[str, Any]]:
+        """The schemas of the bodies that an operation takes, by content type."""
+        media = self.operations[key].get("requestBody", {}).get("content", {})
+        return {content_type: content["schema"] for content_type, content in media.items()}
+
+    def success(self, key: str) -> tuple[int, dict[str, Any] | None]:
         """The status of success, and the schema of its body."""
-        (status,) = [status for status in self.operation(route)["responses"] if status.startswith("2")]
-        media = self.operation(route)["responses"][status].get("content", {})
-        return int(status), media.get("application/json", {}).get("schema")
+        ((status, answer),) = [found for found in self.operations[key]["responses"].items() if found[0].startswith("2")]
+        return int(status), answer.get("content", {}).get("application/json", {}).get("schema")
+
+    def names(self, schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        """The names in a schema and in what it holds, with dots."""
+        for name, part in self.follow(schema).get("properties", {}).items():
+            yield prefix + name
+            yield from self.names(part, f"{prefix}{name}.")
+
+    def example(self, node: dict[str, Any]) -> Any:
+        """A schema's own example, else one put together from those of its parts."""
+        schema = self.follow(node)
+        if "example" in schema:
+            return schema["example"]
+        if schema.get("type") == "array":
+            return [self.example(schema["items"])]
+        parts: dict[str, Any] | None = schema.get("properties") if "type" in schema else schema
+        if parts:
+            return {name: self.example(part) for name, part in parts.items()}
+        plain: dict[str, object] = {"string": "2025-01-01T00:00:00.000Z", "object": {}, "number": 1}
+        return plain[schema["type"]]
 
 
 def check(spec: Spec, node: dict[str, Any], value: Any, place: str) -> None:
@@ -61,7 +86,7 @@ def check(spec: Spec, node: dict[str, Any], value: Any, place: str) -> None:
     schema: dict[str, Any] = spec.follow(node)
     if "type" not in schema:  # bare 201 schema
         schema = {"type": "object", "properties": schema, "required": list(schema)}
-    kinds = kinds_of(schema)
+    kinds: list[str] = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     if place.endswith(".cursor"):  # cursor is a string
         kinds = [*kinds, "null"]
     assert any(is_a(kind, value) for kind in kinds), f"{place} is {value!r}, not {kinds}"
@@ -73,13 +98,6 @@ def check(spec: Spec, node: dict[str, Any], value: Any, place: str) -> None:
         check_list(spec, schema, value, place)  # pyright: ignore[reportUnknownArgumentType] - JSON
     if isinstance(value, dict):
         check_object(spec, schema, value, place)  # pyright: ignore[reportUnknownArgumentType] - JSON
-
-
-def kinds_of(schema: dict[str, Any]) -> list[str]:
-    """The types that a schema allows."""
-    one = isinstance(schema["type"], str)
-    kinds: list[str] = [schema["type"]] if one else schema["type"]
-    return kinds
 
 
 def check_list(spec: Spec, schema: dict[str, Any], value: list[Any], place: str) -> None:

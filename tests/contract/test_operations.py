@@ -11,30 +11,20 @@ import re
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from contract.reference import (
-    SPEC,
-    body_names,
-    example_of,
-    operations_of,
-    parameters_of,
-    query_names,
-    resolved,
-    sent_names,
-)
 from contract.specimens import BY_OPERATION, SPECIMENS, Specimen
 
 from whereby_async import WherebyClient, operations
 from whereby_async.limiter import Unlimited
-from whereby_async.models import (
-    Model,
-    Page,
-)
+from whereby_async.models import Model, Page
 from whereby_async.operation import Operation
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from whereby_async.testing import RecordedRequest
+    from collections.abc import Iterator
 
+    from contract.official import Spec
+
+    from whereby_async.testing import RecordedRequest
 
 ONLY_IN_THE_DOCS = {
     "POST /meetings": {
@@ -58,41 +48,44 @@ REQUIRED_BUT_NOT_TOGETHER = {"GET /insights/participants": {"roomSessionId"}}
 """The reference calls it required, but its words say: either this or `externalId`."""
 
 
-@pytest.fixture(scope="module")
-def spec() -> dict[str, Any]:
-    """The official reference."""
-    if not SPEC.exists():
-        pytest.skip("the official reference (openapi.json) is not beside this repository")
-    found: dict[str, Any] = json.loads(SPEC.read_text())
-    return found
+ANSWER: dict[str, Any] = {
+    "results": [],
+    "cursor": None,
+    "meetingId": "1",
+    "roomUrl": "https://x.whereby.com/y",
+    "recordingId": "1",
+    "transcriptionId": "1",
+    "summaryId": "1",
+    "accessLink": "https://x/y",
+    "expires": "2099-01-01T00:00:00Z",
+}
+"""It is the answer to every operation but one: what a result does not know of it, it leaves out."""
 
 
 async def sent(each: Specimen) -> list[RecordedRequest]:
-    """What the calls of a specimen put on the wire; the server answers them with an empty page or object."""
+    """What the calls of a specimen put on the wire."""
     async with FakeWhereby() as fake, fake.client(limiter=Unlimited()) as client:
-        fake.faults.add(
-            Fault(times=None, body=ANSWERS.get(each.operation, b'{"results": [], "cursor": null}'), act=False)
-        )
+        body = b"[]" if each.operation == "insights.participant" else json.dumps(ANSWER).encode()
+        fake.faults.add(Fault(times=None, body=body, act=False))
         for call in each.calls:
             await call(client)
         return fake.requests
 
 
-ANSWERS = {
-    "meetings.create": b'{"meetingId": "1", "roomUrl": "https://x.whereby.com/y", "endDate": "2099-01-01T00:00:00Z"}',
-    "meetings.get": b'{"meetingId": "1", "roomUrl": "https://x.whereby.com/y", "endDate": "2099-01-01T00:00:00Z"}',
-    "recordings.get": b'{"recordingId": "1"}',
-    "recordings.access_link": b'{"accessLink": "https://x/y", "expires": 1740819600000}',
-    "transcriptions.create": b'{"transcriptionId": "1"}',
-    "transcriptions.get": b'{"transcriptionId": "1"}',
-    "transcriptions.access_link": b'{"accessLink": "https://x/y", "expires": 1740819600000}',
-    "summaries.create": b'{"summaryId": "1"}',
-    "summaries.get": b'{"summaryId": "1"}',
-    "insights.participant": b"[]",
-}
+each_specimen = pytest.mark.parametrize("each", SPECIMENS, ids=lambda each: each.operation)
 
 
-each_specimen = pytest.mark.parametrize("each", SPECIMENS, ids=[each.operation for each in SPECIMENS])
+def sent_names(body: object, prefix: str = "") -> Iterator[str]:
+    """The names in a body that was sent, and in what it holds, with dots."""
+    if isinstance(body, dict):
+        for name, value in cast("dict[str, object]", body).items():
+            yield prefix + name
+            yield from sent_names(value, f"{prefix}{name}.")
+
+
+def body_names(each: Specimen, spec: Spec, content_type: str = "application/json") -> set[str]:
+    """The names in a body of that type; none if the operation takes no such body."""
+    return set(spec.names(spec.bodies(each.key).get(content_type, {})))
 
 
 def declared() -> dict[str, Operation[Any]]:
@@ -101,22 +94,21 @@ def declared() -> dict[str, Operation[Any]]:
     return {row.name: row for row in rows}
 
 
-def test_the_table_has_the_27_operations_of_the_reference(spec: dict[str, Any]) -> None:
+def test_the_table_has_the_operations_of_the_reference(spec: Spec) -> None:
     """Method and path of each row are those of one operation of the reference, none is missing and none is twice."""
 
     def without_names(key: str) -> str:
         return re.sub(r"\{\w+\}", "{}", key)
 
     ours = [without_names(f"{row.method} {row.path}") for row in declared().values()]
-    assert sorted(ours) == sorted(map(without_names, operations_of(spec)))
-    assert len(ours) == len(set(ours)) == 27
-    assert {each.key for each in SPECIMENS} == operations_of(spec).keys()
+    assert sorted(ours) == sorted(map(without_names, spec.operations))
+    assert {each.key for each in SPECIMENS} == spec.operations.keys()
     assert BY_OPERATION.keys() == declared().keys()
 
 
 @pytest.mark.anyio
 @each_specimen
-async def test_method_and_path_are_the_references(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_method_and_path_are_the_references(each: Specimen, spec: Spec) -> None:
     """What arrives has the method and the path of the reference, each parameter one segment."""
     method, _, path = each.key.partition(" ")
     pattern = re.sub(r"\{\w+\}", "[^/]+", path)
@@ -131,55 +123,54 @@ async def test_method_and_path_are_the_references(each: Specimen, spec: dict[str
 
 @pytest.mark.anyio
 @each_specimen
-async def test_query_names_are_the_references(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_query_names_are_the_references(each: Specimen, spec: Spec) -> None:
     """Every query name of the reference is reached by a keyword, and no other is sent but those that the docs have."""
     names = {name for request in await sent(each) for name, _ in request.query}
     extra = ONLY_IN_THE_DOCS.get(each.key, set()) if each.key.startswith("GET") else set[str]()
-    assert names == query_names(each.key, spec) | extra
+    assert names == set(spec.queries(each.key)) | extra
 
 
 @pytest.mark.anyio
 @each_specimen
-async def test_body_names_are_the_references(each: Specimen, spec: dict[str, Any]) -> None:
-    """Every name in a JSON body of the reference is reached by a keyword, and no other is sent but those of the docs."""
+async def test_body_names_are_the_references(each: Specimen, spec: Spec) -> None:
+    """Every name in a JSON body of the reference is reached by a keyword, and no other but those of the docs."""
     names = {name for request in await sent(each) for name in sent_names(request.json)}
     extra = ONLY_IN_THE_DOCS.get(each.key, set()) if each.key.startswith("POST") else set[str]()
-    assert names == body_names(each.key, spec) | extra
+    assert names == body_names(each, spec) | extra
 
 
 @pytest.mark.anyio
 @each_specimen
-async def test_form_names_are_the_references(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_form_names_are_the_references(each: Specimen, spec: Spec) -> None:
     """Every name in a multipart body of the reference is sent, as a file."""
     requests = await sent(each)
     files = {part.field for request in requests for part in request.files}
-    assert files == body_names(each.key, spec, "multipart/form-data")
+    assert files == body_names(each, spec, "multipart/form-data")
     assert not any(request.form for request in requests)
 
 
 @pytest.mark.anyio
 @each_specimen
-async def test_content_types_are_the_references(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_content_types_are_the_references(each: Specimen, spec: Spec) -> None:
     """Bodies come in each of the content types of the reference, and only where it has a body."""
     kinds = {request.headers.get("content-type", "").partition(";")[0] for request in await sent(each)} - {""}
-    assert kinds == set(operations_of(spec)[each.key].get("requestBody", {}).get("content", {}))
+    assert kinds == spec.bodies(each.key).keys()
 
 
 @pytest.mark.anyio
 @each_specimen
-async def test_required_names_are_in_every_request(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_required_names_are_in_every_request(each: Specimen, spec: Spec) -> None:
     """What the reference requires is always there, but for the one that it requires by mistake."""
-    queries = {p["name"] for p in parameters_of(each.key, spec) if p["in"] == "query" and p.get("required")}
+    queries = {parameter["name"] for parameter in spec.parameters(each.key) if parameter.get("required")}
     queries -= REQUIRED_BUT_NOT_TOGETHER.get(each.key, set())
-    content = operations_of(spec)[each.key].get("requestBody", {}).get("content", {})
-    bodies = set(content.get("application/json", {}).get("schema", {}).get("required", []))
+    bodies = set(spec.bodies(each.key).get("application/json", {}).get("required", []))
     for request in await sent(each):
         assert queries <= dict(request.query).keys()
         assert bodies <= set(sent_names(request.json))
 
 
 @pytest.mark.anyio
-async def test_query_values_have_the_form_of_the_reference(spec: dict[str, Any]) -> None:
+async def test_query_values_have_the_form_of_the_reference(spec: Spec) -> None:
     """Brackets are written by hand, `fields` is one comma list, numbers are plain, a room name keeps its slash."""
     (rooms,) = await sent(BY_OPERATION["insights.rooms"])
     assert dict(rooms.query)["roomName[exact]"] == "/x"
@@ -189,7 +180,7 @@ async def test_query_values_have_the_form_of_the_reference(spec: dict[str, Any])
     (meetings,) = await sent(BY_OPERATION["meetings.list"])
     assert dict(meetings.query)["fields"] == "hostRoomUrl"
     assert dict(meetings.query)["limit"] == "7"
-    documented = resolved(spec["components"]["schemas"]["Fields"], spec)
+    documented = spec.content["components"]["schemas"]["Fields"]
     allowed = set(re.findall(r"\w+RoomUrl", json.dumps(documented)))
     assert set(meeting.json["fields"]) - allowed == FIELDS_ONLY_IN_THE_DOCS
 
@@ -204,19 +195,13 @@ async def test_participants_sends_the_one_id_that_was_given() -> None:
 
 @pytest.mark.anyio
 @each_specimen
-async def test_the_examples_of_the_reference_come_back_as_results(each: Specimen, spec: dict[str, Any]) -> None:
+async def test_the_examples_of_the_reference_come_back_as_results(each: Specimen, spec: Spec) -> None:
     """The method returns the example answer of its operation, over a socket; a 204 is `None`."""
-    status, answer = next(
-        (status, answer)
-        for status, answer in operations_of(spec)[each.key]["responses"].items()
-        if status.startswith("2")
-    )
-    example = None
-    if "content" in answer:
-        example = example_of(answer["content"]["application/json"]["schema"], spec)
+    status, schema = spec.success(each.key)
+    example = None if schema is None else spec.example(schema)
     async with FakeWhereby() as fake, fake.client(limiter=Unlimited()) as client:
         body = b"" if example is None else json.dumps(example).encode()
-        fake.faults.add(Fault(times=None, status=int(status), body=body, act=False))
+        fake.faults.add(Fault(times=None, status=status, body=body, act=False))
         result = await each.calls[0](client)
     if example is None:
         assert result is None
@@ -255,17 +240,16 @@ def test_every_keyword_is_used_by_a_specimen() -> None:
         assert keywords <= flat, (each.operation, keywords - flat)
 
 
-def test_bounds_are_the_references(spec: dict[str, Any]) -> None:
+def test_bounds_are_the_references(spec: Spec) -> None:
     """Page sizes, link lives and the prefix's length are bounded as the reference bounds them."""
-    for key in operations_of(spec):
-        for parameter in parameters_of(key, spec):
-            schema = resolved(parameter.get("schema", {}), spec)
+    for key in spec.operations:
+        for parameter in spec.parameters(key):
+            schema = spec.follow(parameter.get("schema", {}))
             if parameter["name"] == "limit":
                 assert (schema["minimum"], schema["maximum"]) == (1, 100)
             if parameter["name"] == "validForSeconds":
                 assert (schema["minimum"], schema["maximum"], schema["default"]) == (1, 43_200, 3600)
-    schema = operations_of(spec)["POST /meetings"]["requestBody"]["content"]["application/json"]["schema"]
-    assert schema["properties"]["roomNamePrefix"]["maxLength"] == 39
+    assert spec.bodies("POST /meetings")["application/json"]["properties"]["roomNamePrefix"]["maxLength"] == 39
 
 
 def test_seed_prices_follow_the_method() -> None:
