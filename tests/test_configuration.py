@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import ConfigurationError, Priority, RetryPolicy, SessionPool, WherebyClient, use_priority
 from whereby_async.configuration import read_base_url, read_key, request_headers

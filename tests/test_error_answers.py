@@ -7,7 +7,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import (
     APIStatusError,

@@ -15,7 +15,7 @@ import pytest
 from otel.telemetry import Telemetry
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
-from transport.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering
 
 from whereby_async import (
     ResponseDecodeError,

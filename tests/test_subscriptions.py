@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 import pytest
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import WherebyClient
 from whereby_async.hooks import CostChangeDetails

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from recording_limiter import RecordingLimiter
 from sender.calls import AT_ONCE, UNTIL
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import (
     APIConnectionError,

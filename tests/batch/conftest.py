@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from batch.jobs import TIMEOUT
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import RetryPolicy
 from whereby_async.limiter import Unlimited

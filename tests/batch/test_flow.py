@@ -28,7 +28,7 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async import WherebyClient
     from whereby_async.batch import Outcome

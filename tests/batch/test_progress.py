@@ -16,7 +16,7 @@ from whereby_async.testing import FakeWhereby, Fault, run_simulated
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async.batch import Progress
 

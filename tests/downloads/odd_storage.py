@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Self
 
-from transport.wire_server import WireServer, read_request
+from support.wire_server import WireServer, read_request
 
 from whereby_async.testing import Fault
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from downloads.odd_storage import STALL, OddStorage, always, answer, serving
-from transport.wire_server import OK, WireServer, answering
+from support.wire_server import OK, WireServer, answering
 
 from whereby_async import (
     APIConnectionError,

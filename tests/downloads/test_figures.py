@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import checkout
 import pytest
+from support import checkout
 
 from whereby_async.testing import FakeWhereby, Fault
 from whereby_async.testing.storage import PatternBlob

@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import checkout
 import pytest
 from downloads.odd_storage import STALL, OddStorage, always, answer, serving
 from msgspec import structs
+from support import checkout
 
 from whereby_async import (
     APIConnectionError,

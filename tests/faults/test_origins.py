@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from transport.wire_server import WireServer, answer_each, answering
+from support.wire_server import WireServer, answer_each, answering
 
 from whereby_async import (
     APIConnectionError,

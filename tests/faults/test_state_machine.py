@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from faults.meddling import Meddling, awaiting
-from faults.remains import assert_idle, open_descriptors
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from msgspec import structs
+from support.cancellation import Meddling, assert_idle, awaiting, open_descriptors
 
 from whereby_async import Priority, SessionPool, WherebyError
 from whereby_async.limiter import PointBudget
@@ -30,7 +29,7 @@ from whereby_async.testing.clock import SimulatedLoop
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from faults.meddling import Moment
+    from support.cancellation import Moment
 
     from whereby_async import WherebyClient
     from whereby_async.testing import Algorithm, HeaderStyle

@@ -12,8 +12,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recording_limiter import RecordingLimiter
-from transport.wire_server import WireServer, answering
+from support.recording_limiter import RecordingLimiter
+from support.wire_server import WireServer, answering
 
 from whereby_async import (
     APIConnectionError,

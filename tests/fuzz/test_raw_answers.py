@@ -15,7 +15,7 @@ import pytest
 from fuzz.effort import effort
 from fuzz.mutations import spoilt
 from hypothesis import given, strategies as st
-from transport.wire_server import WireServer
+from support.wire_server import WireServer
 
 from whereby_async import RetryPolicy, SessionPool, WherebyClient, WherebyError
 from whereby_async.limiter import Unlimited

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from otel.telemetry import Telemetry
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import RetryPolicy, WherebyClient
 from whereby_async.testing import FakeWhereby

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from otel.telemetry import Telemetry, Turnstile
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import Priority, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from otel.telemetry import Telemetry, Turnstile
 from sender.calls import UNTIL
-from transport.wire_server import WireServer
+from support.wire_server import WireServer
 
 from whereby_async import APIConnectionError, BudgetTimeoutError, NotFoundError, Priority, RetryPolicy, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited

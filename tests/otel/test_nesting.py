@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from otel.telemetry import Telemetry, Turnstile, attributes
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import RetryPolicy, SessionPool, WherebyClient
 from whereby_async.limiter import Unlimited

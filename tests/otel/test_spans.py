@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from otel.telemetry import Telemetry, Turnstile, attributes, events
 from sender.calls import CREATES, EVERY, UNTIL, answer
-from transport.wire_server import WireServer
+from support.wire_server import WireServer
 
 from whereby_async import (
     APIConnectionError,

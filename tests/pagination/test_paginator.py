@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pagination.reading import answer, ids_of, limits, read_in_block, readers, round_trips
-from transport.wire_server import WireServer
+from support.wire_server import WireServer
 
 from whereby_async import NotFoundError, Page, Paginator, Priority, ResponseDecodeError, WherebyClient, use_priority
 from whereby_async.limiter import PointBudget, Unlimited
@@ -15,7 +15,7 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     import asyncio
 
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async.models import Recording
 

@@ -12,7 +12,7 @@ from whereby_async import NotFoundError
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async import WherebyClient
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from recipes.chat import Chat
-from recipes.running import Program
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby, Fault
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from recipes.running import Program
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby
 

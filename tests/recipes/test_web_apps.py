@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 import pytest
-from recipes.running import SECRET, Program
+from support.programs import SECRET, Program
 
 from whereby_async.testing import FakeWhereby, Fault
 

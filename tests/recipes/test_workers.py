@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 import redis
 import rq
-from recipes.running import Program
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby, Fault
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from recording_limiter import RecordingLimiter
 from sender.calls import AT_ONCE
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async.testing import FakeWhereby
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from recording_limiter import RecordingLimiter
 from sender.calls import AT_ONCE
+from support.recording_limiter import RecordingLimiter
 
 import whereby_async.hooks
 from whereby_async import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from recording_limiter import RecordingLimiter
+from support.recording_limiter import RecordingLimiter
 
 from whereby_async import (
     APIStatusError,

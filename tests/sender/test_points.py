@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sender.calls import AT_ONCE, PERHAPS_DONE, UNTIL, statuses
-from transport.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering
 
 from whereby_async import (
     BudgetError,
@@ -27,7 +27,7 @@ from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async.hooks import RetryDetails
 

@@ -19,7 +19,7 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
 
 pytestmark = pytest.mark.anyio

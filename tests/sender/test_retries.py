@@ -21,7 +21,7 @@ from whereby_async import (
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from recording_limiter import RecordingLimiter
+    from support.recording_limiter import RecordingLimiter
 
     from whereby_async.hooks import RetryDetails
 

@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from transport.wire_server import OK, WireServer, answer_each
+from support.wire_server import OK, WireServer, answer_each
 
 from whereby_async.testing import FakeWhereby, TcpFault, TcpFaultPlan, TcpProxy
 from whereby_async.testing.clock import run_simulated

@@ -8,8 +8,8 @@ import gzip
 from typing import TYPE_CHECKING
 
 import pytest
+from support.wire_server import WireServer, answering
 from transport.attempts import attempt
-from transport.wire_server import WireServer, answering
 
 from whereby_async.errors import APIConnectionError, ResponseDecodeError
 from whereby_async.transport import SessionPool

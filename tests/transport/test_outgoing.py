@@ -8,8 +8,8 @@ from email.parser import BytesParser
 from typing import TYPE_CHECKING
 
 import pytest
+from support.wire_server import OK, WireServer, answer_each, read_request
 from transport.attempts import attempt, fields, headers_of
-from transport.wire_server import OK, WireServer, answer_each, read_request
 
 from whereby_async import WherebyClient
 from whereby_async.limiter import Unlimited

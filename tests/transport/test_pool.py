@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from transport.wire_server import OK, WireServer, answer_each, answering
+from support.wire_server import OK, WireServer, answer_each, answering
 
 from whereby_async.errors import (
     APIConnectionError,

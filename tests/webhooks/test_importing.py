@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import checkout
+from support import checkout
 
 HEAVY = ("aiohttp", "yarl", "multidict", "anyio", "asyncio", "ssl", "redis", "rich", "opentelemetry", "logging")
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
-import checkout
+from support import checkout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROGRAMS = Path(__file__).parent / "programs"
+TESTS = Path(__file__).parents[1]
+PROGRAMS = TESTS / "recipes" / "programs"
 SECRET = "from the dashboard"
 PATIENCE = 30.0
 """Seconds until a program that says or does nothing fails its test."""
@@ -51,7 +52,7 @@ class Program:
             [sys.executable, "-W", "always::ResourceWarning", "-W", "always::RuntimeWarning", *command],
             cwd=place,
             env=checkout.clean_environment(
-                PYTHONPATH=os.pathsep.join(map(str, (PROGRAMS, PROGRAMS.parents[1], checkout.ROOT))),
+                PYTHONPATH=os.pathsep.join(map(str, (PROGRAMS, TESTS, checkout.ROOT))),
                 PYTHONUNBUFFERED="1",
                 HOME=str(place),
                 WHEREBY_WEBHOOK_SECRET=SECRET,
