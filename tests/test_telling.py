@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from sender.calls import AT_ONCE, UNTIL
+from support.calls import AT_ONCE, UNTIL
 from support.recording_limiter import RecordingLimiter
 
 from whereby_async import (

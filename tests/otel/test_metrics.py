@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from otel.telemetry import Telemetry, Turnstile
-from sender.calls import UNTIL
+from support.calls import UNTIL
 from support.wire_server import WireServer
 
 from whereby_async import APIConnectionError, BudgetTimeoutError, NotFoundError, Priority, RetryPolicy, WherebyClient

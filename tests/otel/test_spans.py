@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 from otel.telemetry import Telemetry, Turnstile, attributes, events
-from sender.calls import CREATES, EVERY, UNTIL, answer
+from support.calls import CREATES, EVERY, UNTIL, answer
 from support.wire_server import WireServer
 
 from whereby_async import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from sender.calls import AT_ONCE
+from support.calls import AT_ONCE
 from support.recording_limiter import RecordingLimiter
 
 import whereby_async.hooks

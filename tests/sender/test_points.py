@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from sender.calls import AT_ONCE, PERHAPS_DONE, UNTIL, statuses
+from support.calls import AT_ONCE, PERHAPS_DONE, UNTIL, statuses
 from support.wire_server import WireServer, answering
 
 from whereby_async import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sender.calls import PNG, UNTIL
+from support.calls import PNG, UNTIL
 
 from whereby_async import (
     InternalServerError,
