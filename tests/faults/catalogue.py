@@ -299,7 +299,7 @@ def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
 
 
 HTML = b"<html><head><title>Bad gateway</title></head><body>nginx</body></html>"
-PAGE = {"body": HTML, "content_type": "text/html"}
+PAGE: dict[str, Any] = {"body": HTML, "content_type": "text/html"}
 BOMB = gzip.compress(bytes(32 << 20))
 GZIPPED = {"Content-Encoding": "gzip"}
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
 from whereby_async.testing.clock import run_simulated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from whereby_async import SessionPool
     from whereby_async.limiter import PointBudget
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 Moment: TypeAlias = Literal["early", "late"]
@@ -65,7 +67,7 @@ class Meddling(Generic[T]):
 
 
 async def awaiting(meddling: Meddling[T]) -> T:
-    """A coroutine to make a task of."""
+    """The same as a coroutine, to make a task of."""
     return await meddling
 
 
@@ -77,7 +79,7 @@ def assert_idle(budget: PointBudget, pool: SessionPool) -> None:
 
 
 def run_cleanly(main: Coroutine[Any, Any, T]) -> T:
-    """Run on a simulated clock; no task, no descriptor and no word to the loop's exception handler may be left of it."""
+    """Run on a simulated clock, and check that it leaves no task, no descriptor and no word to the loop's exception handler."""
     before = open_descriptors()
     complaints: list[dict[str, Any]] = []
 
@@ -97,6 +99,16 @@ def run_cleanly(main: Coroutine[Any, Any, T]) -> T:
     assert not complaints, complaints
     assert open_descriptors() <= before
     return result
+
+
+def cleanly(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make an async test a plain one that goes through `run_cleanly`."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_cleanly(test(*args, **kwargs))
+
+    return run
 
 
 def open_descriptors() -> int:
