@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
 
 KEY = "planted.api-key"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 32
