@@ -8,16 +8,14 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from simulation.callers import Callers
-from simulation.policies import FixedWindow, SlidingLog
-from simulation.rows import Bound, Row
-from simulation.world import World
 from whereby_async.limiter import Priority
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .figures import Bound, Row
+from .server import FixedWindow, SlidingLog
+from .world import Callers, World
 
-    from simulation.rows import Maker
+if TYPE_CHECKING:
+    from .figures import Figures, Maker
 
 PERIOD: Final = 60.0
 MIXES: Final = {"thin": 1, "thick": 3}
@@ -83,7 +81,7 @@ class Scene:
         return {"429": len(self.world.throttled), "p99": waits[int(len(waits) * 0.99)], "longest": waits[-1]}
 
 
-def steady(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+def steady(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Figures:
     """Both run from the start; the first period does not count for the waits."""
     scene = Scene(make, seed, server, limit, cost)
     world = scene.world
@@ -107,7 +105,7 @@ def steady(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Map
     return {**scene.figures(), "share": share}
 
 
-def turning(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+def turning(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Figures:
     """Interactive use is quiet; several times a batch begins just after the first call of a window."""
     scene = Scene(make, seed, server, limit, cost)
     dice = scene.world.dice
@@ -128,7 +126,7 @@ def turning(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Ma
     return scene.figures()
 
 
-def after_lull(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Mapping[str, float]:
+def after_lull(make: Maker, seed: int, *, server: str, limit: int, cost: int) -> Figures:
     """The batch runs; interactive calls come, pause for three to ten minutes, and come again."""
     scene = Scene(make, seed, server, limit, cost)
     dice = scene.world.dice
