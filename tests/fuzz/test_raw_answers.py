@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fuzz.effort import effort
-from fuzz.mutations import spoilt
+from fuzz.inputs import effort, spoilt
 from hypothesis import given, strategies as st
 from support.wire_server import WireServer
 
