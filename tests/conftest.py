@@ -33,7 +33,7 @@ _UNTRACED = (
     "models/test_decoding_anything.py",
     "simulation",
 )
-"""They keep the processor busy, and what they run is measured by the tests beside each module; traced they take three times as long."""
+"""They keep the processor busy, and the tests beside each module measure the same code; traced they take longer."""
 
 _VARIABLES = (
     "WHEREBY_API_KEY",

@@ -1,4 +1,4 @@
-"""Retries: what the policy decides, what is sent again and what is not, and when; what is awaited takes simulated time."""
+"""Retries: what the policy decides, what is sent again and what is not, and when. Time is simulated."""
 
 from __future__ import annotations
 
@@ -370,7 +370,7 @@ async def test_retry_after_of_an_hour_ends_the_call(fake: FakeWhereby, whereby: 
 
 
 async def test_a_broken_server_is_not_hammered(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """All retries of a client together are bounded: 200 calls bring 100 more requests, not 600; a view shares the bound."""
+    """The retries of a client and its views are bounded together: 200 calls bring 100 more requests, not 600."""
     fake.faults.add(Fault(status=500, times=None))
     view = whereby.with_options(timeout=5)
     for _ in range(100):
@@ -412,7 +412,7 @@ def gaps(fake: FakeWhereby) -> list[float]:
 
 @pytest.mark.parametrize("fault", [Fault(status=503, times=None), Fault(drop="after", times=None)], ids=["503", "drop"])
 async def test_delays_are_drawn_from_a_doubling_range(fault: Fault, fake: FakeWhereby) -> None:
-    """After a 5xx and after a dropped connection: each delay lies below its bound, and they differ from call to call."""
+    """After a 5xx and after a drop: each delay lies below its bound, and they differ from call to call."""
     fake.faults.add(fault)
     calls: list[list[float]] = []
     async with fake.client(limiter=Unlimited(), retry=RetryPolicy(attempts=7, cap=4.0)) as whereby:

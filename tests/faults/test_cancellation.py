@@ -1,4 +1,4 @@
-"""A call that is cancelled, timed out or closed on, at any of its awaits, leaves nothing behind and acts at most once."""
+"""A call that is cancelled, timed out or closed on at any of its awaits leaves nothing behind and acts at most once."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_cancel_at_any_await_leaves_nothing_behind(kind: Kind, queue: Queue, m
 def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
     kind: Kind, queue: Queue, moment: Moment
 ) -> None:
-    """Client and pool closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
+    """Closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
     for nth in range(MOST_AWAITS):
         reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=True))
         if not reached:
@@ -284,7 +284,7 @@ async def test_a_failure_in_a_task_group_ends_its_siblings_calls(library: str) -
 
 @cleanly
 async def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> None:
-    """Of twenty calls: those in a queue get `ClientClosedError` and were not sent; those on the wire end in a result or an error."""
+    """Of twenty calls: those that wait get `ClientClosedError` and were not sent; those on the wire end in an error."""
     async with World() as world:
         own = SessionPool(connections=3)
         client = world.fake.client(limiter=world.budget, pool=own)
@@ -359,7 +359,7 @@ async def cancelled_when_refused(world: World, client: WherebyClient, ending: st
 @pytest.mark.parametrize("ending", ["max_wait", "pool", "limiter"])
 @cleanly
 async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: Moment) -> None:
-    """The refusal stands and the task is cancelled before it hears of it: it is cancelled, and no future complains of its error."""
+    """A task that is cancelled before it hears of its refusal is cancelled, and no future complains of its error."""
     async with World() as world:
         await world.crowd("slots" if ending == "pool" else "points")
         client = world.client

@@ -1,8 +1,8 @@
 """Every fault, once and for good, against every kind of operation; and calls that meet several faults in a row.
 
-Each cell says which error comes out or that none does, how many requests reached the server and how many it acted on, what the
-budget counts as spent, and that neither a connection nor a permit nor a task is left. All of it over real sockets, in
-simulated time.
+Each cell says which error comes out or that none does, how many requests reached the server and how many it acted on,
+what the budget counts as spent, and that neither a connection nor a permit nor a task is left. All of it over real
+sockets, in simulated time.
 """
 
 from __future__ import annotations
@@ -230,5 +230,5 @@ async def run_sequence(kind: Kind, steps: list[str]) -> None:
 @example(KINDS[0], ["429", "429", "502", "429", "reset unread", "429", "502", "429"])
 @example(KINDS[6], ["429", "429", "429", "429", "429", "500 after acting"])
 def test_faults_in_a_row_come_to_what_the_rules_say(kind: Kind, steps: list[str]) -> None:
-    """429s are no attempts, failures are; an act that may have happened stays so; a create ends with its first failure."""
+    """A 429 is no attempt, a failure is one; what may have happened stays so; a create ends with its first failure."""
     run_simulated(run_sequence(kind, steps))

@@ -91,7 +91,8 @@ async def test_no_redirect_takes_anything_along(status: int, where: str) -> None
             "same origin": "/v1/elsewhere",
             "protocol-relative": f"//127.0.0.1:{other.port}/",
         }[where]
-        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nRefresh: 0; url={location}\r\nContent-Length: 0\r\n\r\n"
+        targets = f"Location: {location}\r\nRefresh: 0; url={location}"
+        moved = f"HTTP/1.1 {status} Moved\r\n{targets}\r\nContent-Length: 0\r\n\r\n"
         async with WireServer(answering(moved.encode())) as server, client_of(server.url) as whereby:
             for call in (
                 whereby.meetings.get("1"),
@@ -162,7 +163,7 @@ async def test_a_server_cannot_plant_a_cookie_or_a_challenge() -> None:
     ],
 )
 def test_a_base_url_that_could_mislead_is_refused(base_url: str) -> None:
-    """User-info, clear text beyond loopback, queries, line breaks, look-alikes: refused, and no password is repeated."""
+    """User-info, clear text beyond loopback, queries, look-alikes: refused, and no password is repeated."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         WherebyClient(KEY, base_url=base_url)
     assert "secret-word" not in str(caught.value)
@@ -367,7 +368,7 @@ async def try_all(values: list[str]) -> tuple[int, int]:
 
 
 async def test_nothing_that_is_passed_becomes_a_header() -> None:
-    """Ids, names, filters, cursors, extras, fields and file names: refused, or carried where they belong and nowhere else."""
+    """Ids, names, filters, cursors, extras, fields, file names: refused, or carried where they belong only."""
     sent, refused = await try_all(list(EVIL))
     assert sent + refused == len(CALLS) * len(EVIL)
     assert min(sent, refused) > 100

@@ -33,7 +33,8 @@ async def call():
     await client.meetings.list()
 
 async def begin(count):
-    # Four are answered, so that as many may be in flight; four are on the wire, some wait for a slot, the rest for points.
+    # Four are answered, so that as many may be in flight; then four are on the wire,
+    # some wait for a slot, and the rest wait for points.
     for _ in range(4):
         await call()
     tasks = [asyncio.create_task(call()) for _ in range(count)]
@@ -72,7 +73,7 @@ def run(program: str, url: str, *, uvloop: bool = False) -> tuple[int, str, str]
 
 @pytest.mark.parametrize("uvloop", [False, True])
 def test_a_loop_that_ends_with_calls_in_flight_ends_quietly(url: str, uvloop: bool) -> None:
-    """`asyncio.run` cancels them: no noise, every permit and slot is back, and the client works in the next loop's time."""
+    """`asyncio.run` cancels them: nothing is printed, and every permit and slot is back."""
     program = """
         async def main():
             return await begin(40)
@@ -96,8 +97,9 @@ def test_a_program_that_fails_with_calls_in_flight_shows_its_own_error_only(url:
 
 
 def test_a_loop_that_is_dropped_with_calls_in_flight_keeps_no_permit(url: str) -> None:
-    """A loop is closed without cancelling anything: once its tasks are collected, after the next loop's first call, their
-    points count as lost.
+    """A loop is closed without cancelling anything: once its tasks are collected, their points count as lost.
+
+    That is seen after the next loop's first call.
     """
     program = """
         import gc, logging

@@ -1,7 +1,7 @@
-"""Anything may happen in any order: calls begin, are cancelled, time out, meet faults; nothing is lost, doubled or stuck.
+"""Calls begin, are cancelled, time out and meet faults in any order; nothing is lost, doubled or stuck.
 
-A state machine of hypothesis over a client, its budget and its pool against a `FakeWhereby`, client and server in one loop
-on a simulated clock, over real sockets. A few hundred examples run with the tests; the long command is
+A state machine of hypothesis over a client, its budget and its pool against a `FakeWhereby`. Client and server live in
+one loop on a simulated clock and talk over real sockets. 150 examples run with the tests; the long command is
 
     WHEREBY_EXAMPLES=5000 python -m pytest tests/faults/test_state_machine.py -m long
 """
@@ -147,16 +147,16 @@ class ClientUnderFire(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from(KINDS),
         count=st.sampled_from((1, 1, 2, 6)),
-        lane=st.sampled_from(tuple(Priority)),
+        priority=st.sampled_from(tuple(Priority)),
         max_wait=st.sampled_from((None, None, None, None, 0.0, 5.0, 100.0)),
         bound=st.sampled_from(BOUNDS),
         seconds=st.sampled_from((0.0, 0.01, 1.0, 45.0)),
     )
     def begin(
-        self, *, kind: str, count: int, lane: Priority, max_wait: float | None, bound: str, seconds: float
+        self, *, kind: str, count: int, priority: Priority, max_wait: float | None, bound: str, seconds: float
     ) -> None:
         async def beginning() -> None:
-            view = self.client.with_options(priority=lane, max_wait=max_wait)
+            view = self.client.with_options(priority=priority, max_wait=max_wait)
             for _ in range(count):
                 call = Call(kind, len(self.calls), bound)
                 self.calls.append(call)
@@ -166,7 +166,7 @@ class ClientUnderFire(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS), count=st.sampled_from((1, 3, 12)))
     def begin_plainly(self, kind: str, count: int) -> None:
-        self.begin(kind=kind, count=count, lane=Priority.NORMAL, max_wait=None, bound="none", seconds=0.0)
+        self.begin(kind=kind, count=count, priority=Priority.NORMAL, max_wait=None, bound="none", seconds=0.0)
 
     @rule(
         kind=st.sampled_from(KINDS),

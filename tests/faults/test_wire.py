@@ -1,4 +1,4 @@
-"""Broken servers byte by byte: what memory and time they can take, whose answer is whose, and what the budget hears of them."""
+"""Broken servers byte by byte: the memory and time they can take, whose answer is whose, what the budget hears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a server sends as an answer, the call ends in a result or a `WherebyError`, in time, and the next is served.
+"""Whatever bytes a server answers with, the call ends in a result or a `WherebyError`, in time; the next is served.
 
 Over a real socket, against a server below HTTP; on a simulated clock, so that a stalled answer takes no time.
 The long command: `WHEREBY_EXAMPLES=100000 python -m pytest tests/fuzz --timeout=0`.

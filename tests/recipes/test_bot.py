@@ -172,7 +172,7 @@ async def connected(place: Path, **variables: str) -> AsyncGenerator[Setup]:
 
 
 async def test_room_is_made_and_links_go_to_whom_they_are_for(tmp_path: Path) -> None:
-    """The channel's message becomes the room's link, without a key; the host's link goes to who asked and to nobody else."""
+    """The channel's message becomes the room's link, without a key; the host's link goes to who asked only."""
     async with connected(tmp_path) as setup:
         bot, chat, fake = setup
         await asyncio.gather(chat.command("general", "ada"), chat.command("support", "bo"))
@@ -195,7 +195,7 @@ async def test_heartbeats_say_what_was_taken(tmp_path: Path) -> None:
 
 
 async def test_gateway_that_drops_the_bot_loses_no_command_and_doubles_none(tmp_path: Path) -> None:
-    """Dropped in mid-call, the bot ends that call and comes back; what it missed it does, and what comes again it does not."""
+    """Dropped in mid-call, the bot ends that call and comes back; it does what it missed, and nothing twice."""
     async with connected(tmp_path) as setup:
         bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=0.4))
@@ -225,7 +225,7 @@ async def test_without_points_the_channel_is_told_when_to_ask_again(tmp_path: Pa
 
 
 async def test_told_to_stop_in_mid_call_the_bot_ends_the_call_first(tmp_path: Path) -> None:
-    """SIGTERM while a room is being made: the bot leaves the gateway, gives out the link, and then ends, with code 0."""
+    """SIGTERM while a room is being made: the bot leaves the gateway, gives out the link, and ends with code 0."""
     async with connected(tmp_path) as setup:
         bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=0.5))
@@ -241,7 +241,7 @@ async def test_told_to_stop_in_mid_call_the_bot_ends_the_call_first(tmp_path: Pa
 
 
 async def test_call_that_outlasts_the_grace_is_told_as_unknown(tmp_path: Path) -> None:
-    """SIGTERM while Whereby takes too long: the call is given up, the channel hears that nobody knows, and the bot ends with 0."""
+    """SIGTERM while Whereby takes too long: the call is given up, the channel is told so, and the bot ends with 0."""
     async with connected(tmp_path, BOT_GRACE="0.2") as setup:
         bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=30))

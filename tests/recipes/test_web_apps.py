@@ -1,4 +1,4 @@
-"""The web apps among the recipes: each serves over sockets, in a process of its own, and does all that its text promises."""
+"""The web apps among the recipes, each in a process of its own: they do over sockets all that their texts promise."""
 
 from __future__ import annotations
 

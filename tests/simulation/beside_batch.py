@@ -23,7 +23,7 @@ SERVERS: Final = ("fixed", "sliding_log", "silent")
 
 
 class Scene:
-    """A server, a batch that can be started and stopped, and interactive calls, six for each hundred points of a window."""
+    """A server, a batch that can be started and stopped, and six interactive calls for a hundred points of a window."""
 
     def __init__(self, make: Maker, seed: int, server: str, limit: int, cost: int) -> None:
         policy = SlidingLog(limit) if server == "sliding_log" else FixedWindow(limit)
@@ -46,8 +46,8 @@ class Scene:
     async def interactive(self, seconds: float = math.inf) -> None:
         """Calls of one point for so long.
 
-        A reserve of 100 points takes the peaks of calls that come at random; one of 10 points does not, so there they come
-        more evenly.
+        A reserve of 100 points takes the peaks of calls that come at random. One of 10 points does not, so there the
+        calls come more evenly.
         """
         dice = self.world.dice
         gap = 1000 / self.limit

@@ -2,10 +2,10 @@
 
 A scenario is a function of a maker of budgets and a seed, so that any limiter can be put through it.
 
-Shares are read from the list of what the server served. The server's capacity is counted over an interval in which no client
-whatsoever could have got more: whole windows where windows are fixed, whole periods where they slide, and for a bucket what
-it held at the beginning besides what flowed in. What other consumers were served in the interval is subtracted. A share above
-1 is therefore impossible, and raises.
+Shares are read from the list of what the server served. The server's capacity is counted over an interval in which no
+client whatsoever could have got more: whole windows where windows are fixed, whole periods where they slide, and for a
+bucket what it held at the beginning besides what flowed in. What other consumers were served in the interval is
+subtracted. A share above 1 is therefore impossible, and raises.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def share_of_the_rest(world: World, start: float, periods: int = 10) -> float:
 
 
 def share_of_the_time(world: World, start: float, periods: int = 10) -> float:
-    """The same for a sole consumer of windows that open with the first call: a window that opens late counts as a loss."""
+    """The same for a sole consumer of windows that open with a call: a window that opens late counts as a loss."""
     rate = world.policy.limit / world.policy.period
     found = intervals(world, start, periods)
     return _mean(world, [one._replace(capacity=max(one.capacity, rate * (one.end - one.begin))) for one in found])

@@ -1,7 +1,7 @@
 """The named scenarios: each makes a world and a budget in it, lets callers live there, and returns its figures.
 
-`throttled` counts 429s, `seconds` is how long it took, `thru` the share of what others left that we got, `fill` the used share
-of full windows.
+`throttled` counts 429s, `seconds` is how long it took, `thru` the share of what others left that we got, and `fill` the
+used share of full windows.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _overtaken(numbers: list[int]) -> int:
 
 
 def backlog(make: Maker, seed: int, *, name: str, limit: int = 1000, windows: int = 10, style: str = "iso") -> Figures:
-    """One who spends alone has all his calls waiting; `learned` counts prices that were thought to differ from the seeds."""
+    """A sole consumer has all calls waiting; `learned` counts prices that are believed to differ from the seeds."""
     world = World(policy=policy_of(name, limit, seed=seed), seed=seed, style=style)
     budget = make(limit)
     learned = 0
@@ -76,7 +76,7 @@ def backlog(make: Maker, seed: int, *, name: str, limit: int = 1000, windows: in
 
 
 def long_run(make: Maker, seed: int, *, windows: int = 30, rtt: float = 0.125) -> Figures:
-    """`share` is a fixed window's rate in the long run as a share of the limit's, without the first window's head start."""
+    """`share` is the rate in the long run as a share of the limit's, without the first window's head start."""
     world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(rtt, rtt)))
     budget = make(1000)
     world.run(lambda: world.backlog(budget, 1000 * windows))
@@ -346,7 +346,7 @@ class NaiveClient(RecordingLimiter):
 
 
 def copies(make: Maker, seed: int, *, count: int, windows: int = 10) -> Figures:
-    """So many budgets share a limit and do not know of one another; `ratio` is the fastest's points by the slowest's."""
+    """Budgets share a limit and do not know of one another; `ratio` is the fastest's points by the slowest's."""
     world, crews = _copies(make, seed, count, windows)
     late = 1000 + (windows - 3) * 60
     points = [sum(cost for at, cost in crew.points if at >= late) for crew in crews]
@@ -403,7 +403,7 @@ def prices(
     network: Network | None = None,
     windows: int = 10,
 ) -> Figures:
-    """The server charges other prices than the seeds; `learned` is the share of operations whose price is known at the end."""
+    """The server charges other prices than the seeds; `learned` is the share of prices that are known at the end."""
     world = World(policy=FixedWindow(1000), seed=seed, prices=charged, network=network or Network())
     budget = make(1000)
     names = list(SEED_PRICES)
@@ -476,7 +476,7 @@ def small_bursts(make: Maker, seed: int) -> Figures:
 
 
 def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures:
-    """A batch saturates the budget while somebody at a screen reads once a second: `share` is what both got of all points."""
+    """A batch saturates the budget while somebody reads once a second: `share` is what both got of all points."""
     world = World(policy=policy_of("fixed"), seed=seed)
     budget = make(1000, reserve=0.1)
     throttled = 0
@@ -504,7 +504,7 @@ def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures
 
 
 def half_cancelled(make: Maker, seed: int, *, count: int = 1000) -> Figures:
-    """Of a thousand waiting calls half are cancelled, each at a random moment; the rest must be served in order and time.
+    """Of a thousand waiting calls half are cancelled at random; the rest must be served in order and in time.
 
     `late` are seconds beyond what the rest takes; `points_back` is the share of points that are there a period later.
     """

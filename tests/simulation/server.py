@@ -1,7 +1,7 @@
 """The simulated server: how it may meter points, as arithmetic, and how it spells what it says in headers.
 
-Like the likely engine, a refused call is counted before it is compared, so it may burn the last points; `burns=False` is the
-other kind of server.
+Like the likely engine, a refused call is counted before it is compared, so it may burn the last points; `burns=False`
+is the other kind of server.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def test_row_of_trouble_holds(row: Row, seed: int) -> None:
 
 @pytest.mark.parametrize("policy", WINDOWS)
 def test_ten_thousand_points_take_ten_windows_and_no_429(policy: str) -> None:
-    """10,000 points at 1,000 a minute take at most 544 seconds where a fixed window needs 540.2; on a log some points need another."""
+    """10,000 points at 1,000 a minute take at most 544 seconds where a fixed window needs 540.2."""
     figures = figures_of(scenarios.backlog, 1, name=policy)
     assert figures["throttled"] == 0
     # A sliding log gives each point back by itself, so a call of three at a period's end may find two.
@@ -99,7 +99,7 @@ def test_wrong_plan_is_corrected_by_the_first_answer(policy: str) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.6])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_others_leave_us_the_rest(policy: str, share: float) -> None:
-    """Five minutes beside others cost at most fifteen 429s, and we get .95 of what they leave; the benchmark lasts ten."""
+    """Five minutes beside others cost at most fifteen 429s, and we get .95 of what they leave."""
     figures = figures_of(scenarios.among_others, 1, name=policy, share=share, periods=5)
     assert figures["throttled"] <= 15
     assert figures["thru"] >= (0.95 if policy != "sliding_counter" else 0.93)
@@ -132,7 +132,7 @@ def test_wrong_prices_are_learned_within_a_window(seed: int) -> None:
 
 @pytest.mark.parametrize("policy", WINDOWS)
 def test_dear_call_is_not_overtaken_for_ever(policy: str) -> None:
-    """Under an endless stream of cheap calls it waits for those before it, but for what it could not have used anyway."""
+    """Under an endless stream of cheap calls it waits for those before it, and for hardly any behind it."""
     figures = figures_of(scenarios.endless_cheap_calls, 1, name=policy)
     assert figures["throttled"] == 0
     assert figures["inversions"] <= 3

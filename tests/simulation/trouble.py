@@ -1,4 +1,4 @@
-"""Sole consumers in trouble: hung calls, idleness, starvation, odd servers, gateways, garbled headers, a batch beside a screen."""
+"""Sole consumers in trouble: hung calls, idleness, starvation, odd servers, gateways, garbled headers, batches."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def starved(make: Maker, seed: int) -> Figures:
     dice = world.dice
 
     async def main() -> None:
-        # Of 80 callers no more than 58 have a permit, since their calls cost 1.75 points in the mean and the limit is 100.
+        # Of 80 callers at most 58 have a permit: their calls cost 1.75 points in the mean, and the limit is 100.
         for cost in (1, 1, 2, 3):
             callers.loops(20, cost, f"screen{cost}", priority=Priority.INTERACTIVE, group="screen")
         await asyncio.sleep(dice.uniform(1, 3) * PERIOD)
@@ -216,7 +216,7 @@ def gateway_bucket(make: Maker, seed: int) -> Figures:
 
 
 def silent(make: Maker, seed: int, *, known: bool) -> Figures:
-    """The server has no headers; the limit is known, or the one that is assumed is right. Odd seeds: an aligned window."""
+    """The server has no headers; the limit is known, or assumed rightly. Odd seeds have an aligned window."""
     limit = 1000 if known else 100
     phase = random.Random(seed).uniform(0, PERIOD)
     world = World(AlignedWindow(limit, phase=phase) if seed % 2 else FixedWindow(limit), "none", seed=seed)
@@ -267,7 +267,7 @@ GUESSES: Final = (59, 47, 13, 6)
 
 
 def limit_of_one(make: Maker, seed: int) -> Figures:
-    """Two answers in a row say `X-RateLimit-Limit: 1` while creates wait; with odd seeds they are the first two ever."""
+    """Two answers in a row say `X-RateLimit-Limit: 1` while creates wait; with odd seeds the first two ever do."""
     dice = random.Random(seed)
     first = 1 if seed % 2 else dice.randint(5, 30)
 
@@ -292,7 +292,7 @@ def limit_of_one(make: Maker, seed: int) -> Figures:
 
 
 def limit_of_one_at_rest(make: Maker, seed: int) -> Figures:
-    """The only two calls in flight are answered with `X-RateLimit-Limit: 1`; after that creates come, and reads behind them."""
+    """The only two calls in flight are answered with `X-RateLimit-Limit: 1`; then creates come, and reads behind."""
     dice = random.Random(seed)
     garbled = False
 

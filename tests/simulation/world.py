@@ -36,8 +36,8 @@ class Network:
 class World:
     """A server behind a network.
 
-    `skew` is the error of the server's wall clock in seconds, `drift` that of its rate against ours. `served` lists what the
-    server took: when by its clock, how many points, and whether the call was ours.
+    `skew` is the error of the server's wall clock in seconds, `drift` that of its rate against ours. `served` lists
+    what the server took: when by its clock, how many points, and whether the call was ours.
     """
 
     policy: Policy = field(default_factory=lambda: FixedWindow(1000))

@@ -1,4 +1,4 @@
-"""Cancelling a call at any of its awaits, and checking that it leaves nothing behind: no permit, slot, task or descriptor."""
+"""Cancelling a call at any of its awaits, and checking that it leaves no permit, slot, task or descriptor behind."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def assert_idle(budget: PointBudget, pool: SessionPool) -> None:
 
 
 def run_cleanly(main: Coroutine[Any, Any, T]) -> T:
-    """Run on a simulated clock, and check that it leaves no task, no descriptor and no word to the loop's exception handler."""
+    """Run on a simulated clock; it may leave no task, no descriptor and no word to the loop's exception handler."""
     before = open_descriptors()
     complaints: list[dict[str, Any]] = []
 

@@ -24,9 +24,10 @@ SECRET = "from the dashboard"
 PATIENCE = 30.0
 """Seconds until a program that says or does nothing fails its test."""
 
-# The hint behind a ResourceWarning has no news, and Django logs each answer of 5xx as an error: those are asked for here.
+# The hint behind a ResourceWarning says nothing new, and Django logs each answer of 5xx as an error.
 _COMPLAINTS = re.compile(
-    r"Warning(?!: Enable tracemalloc)|Traceback|Exception ignored|never (awaited|retrieved)|was destroyed|Unclosed|ERROR(?!:django\.request)|CRITICAL"
+    r"Warning(?!: Enable tracemalloc)|Traceback|Exception ignored|never (awaited|retrieved)|was destroyed|Unclosed"
+    r"|ERROR(?!:django\.request)|CRITICAL"
 )
 
 

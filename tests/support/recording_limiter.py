@@ -45,7 +45,7 @@ class RecordedPermit:
 
 
 class RecordingLimiter:
-    """Grants at once. A call whose last attempt was throttled is refused if it has a `max_wait`, as a real budget would.
+    """Grants at once. A call whose last attempt was throttled is refused if it has a `max_wait`, as by a real budget.
 
     Attributes:
         permits: Every permit, in the order of the grants.
