@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import pytest
-from support.cancellation import Meddling, Moment, assert_idle, awaiting, cleanly, run_cleanly
+from support.cancellation import (
+    BOUNDS,
+    Meddling,
+    Moment,
+    assert_acted_as_told,
+    assert_idle,
+    awaiting,
+    bounded,
+    cleanly,
+    run_cleanly,
+)
 
 from whereby_async import (
     APIConnectionError,
@@ -34,7 +44,6 @@ QUEUES: tuple[Queue, ...] = ("cold", "none", "points", "slots", "both")
 FEWEST_AWAITS = {"cold": 3, "none": 1, "points": 2, "slots": 2, "both": 3}
 """By queue: a connection is made, an answer awaited; points and a slot are awaited each."""
 MOMENTS: tuple[Moment, ...] = ("early", "late")
-BOUNDS = ("asyncio.timeout", "fail_after", "move_on_after")
 
 LIMIT = 10
 MEETINGS = 3
@@ -123,16 +132,8 @@ async def meddled(kind: Kind, queue: Queue, nth: int, moment: Moment, *, close: 
         await asyncio.gather(*closing)
         await world.settle()
         if kind == "create":
-            assert_acted(outcome, world.acted("meetings.create"))
+            assert_acted_as_told(outcome, world.acted("meetings.create"))
         return meddling.reached, outcome
-
-
-def assert_acted(outcome: object, acted: int) -> None:
-    """The server acted on a create as its outcome says."""
-    if not isinstance(outcome, BaseException):
-        assert acted == 1
-    elif isinstance(outcome, WherebyError) and not outcome.may_have_happened:
-        assert acted == 0
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -167,21 +168,6 @@ def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
         if nth == 0 and moment == "early" and queue != "none":
             assert isinstance(outcome, ClientClosedError)
     pytest.fail("the call never finished")
-
-
-async def bounded(how: str, seconds: float, call: Coroutine[Any, Any, object]) -> None:
-    """Await a call within one of the ways to bound a block."""
-    if how == "asyncio.timeout":
-        async with asyncio.timeout(seconds):
-            await call
-    elif how == "fail_after":
-        with anyio.fail_after(seconds):
-            await call
-    else:
-        with anyio.move_on_after(seconds) as scope:
-            await call
-        if scope.cancelled_caught:
-            raise TimeoutError
 
 
 @pytest.mark.parametrize("how", BOUNDS)

@@ -285,7 +285,8 @@ IN_FLIGHT = 10
 class NaivePermit:
     """Leave to send, until it is given back."""
 
-    def __init__(self, client: NaiveClient) -> None:
+    def __init__(self, client: NaiveClient, cost: int) -> None:
+        self.cost = cost
         self._client = client
         self._open = True
 
@@ -342,7 +343,7 @@ class NaiveClient(RecordingLimiter):
         except BaseException:
             self.slots.release()
             raise
-        return NaivePermit(self)
+        return NaivePermit(self, cost)
 
 
 def copies(make: Maker, seed: int, *, count: int, windows: int = 10) -> Figures:

@@ -9,7 +9,10 @@ import gc
 import os
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar
 
-from whereby_async.testing.clock import run_simulated
+import anyio
+
+from whereby_async import WherebyError
+from whereby_async.testing import run_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+BOUNDS = ("asyncio.timeout", "fail_after", "move_on_after")
+"""The ways to bound a block."""
 Moment: TypeAlias = Literal["early", "late"]
 """`late` is the narrow one: the outcome stands (points, a slot, an answer), and the task has not heard of it yet."""
 
@@ -69,6 +74,30 @@ class Meddling(Generic[T]):
 async def awaiting(meddling: Meddling[T]) -> T:
     """The same as a coroutine, to make a task of."""
     return await meddling
+
+
+async def bounded(how: str, seconds: float, call: Coroutine[Any, Any, T]) -> T:
+    """Await a call within one of the ways to bound a block, or `none`; `TimeoutError` says that it ended the call."""
+    if how == "none":
+        return await call
+    if how == "asyncio.timeout":
+        async with asyncio.timeout(seconds):
+            return await call
+    if how == "fail_after":
+        with anyio.fail_after(seconds):
+            return await call
+    with anyio.move_on_after(seconds):
+        return await call
+    raise TimeoutError
+
+
+def assert_acted_as_told(outcome: object, acted: int) -> None:
+    """The server acted on a create as often as its outcome says, and at most once."""
+    assert acted <= 1
+    if not isinstance(outcome, BaseException):
+        assert acted == 1
+    elif isinstance(outcome, WherebyError) and not outcome.may_have_happened:
+        assert acted == 0
 
 
 def assert_idle(budget: PointBudget, pool: SessionPool) -> None:
