@@ -115,7 +115,9 @@ async def trial_of(kind: Kind) -> AsyncGenerator[Trial]:
         await budget.aclose()
 
 
-def _create(name: str, call: Any, changes: Any, well: bytes) -> Kind:
+def _create(
+    name: str, call: Callable[[WherebyClient, Trial], Awaitable[object]], changes: Callable[[Trial], int], well: bytes
+) -> Kind:
     """A create: its answer is decoded, and it must not be acted on twice."""
     return Kind(name=name, call=call, price=3, again=False, well=well, changes=changes, repeats=True)
 
