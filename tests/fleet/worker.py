@@ -246,8 +246,8 @@ class Worker(Program):
         await asyncio.gather(*[caller() for _ in range(callers)])
         return {"count": count, "cpu": (time.process_time() - cpu) / count, "rate": count / (time.monotonic() - began)}
 
-    async def stalls(self, seconds: float) -> dict[str, float]:
-        """For so long: the median processor time of a change of the file, and how long the slowest but one in a thousand held the loop."""
+    async def stalls(self, seconds: float) -> dict[str, list[float]]:
+        """For so long: the milliseconds of processor time of each change of the file, and how long it held up the loop."""
         took: list[float] = []
         cpu: list[float] = []
         plain = StateFile.try_change
@@ -262,12 +262,7 @@ class Worker(Program):
 
         with mock.patch.object(StateFile, "try_change", timed):
             await asyncio.sleep(seconds)
-        took.sort()
-        return {
-            "cpu_ms": round(1000 * statistics.median(cpu), 3),
-            "stall_ms": round(1000 * took[int(0.999 * (len(took) - 1))], 3),
-            "count": len(took),
-        }
+        return {"cpu": [round(1000 * each, 3) for each in cpu], "held": [round(1000 * each, 3) for each in took]}
 
     async def fork(self, callers: int, seconds: float) -> list[int]:
         """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""

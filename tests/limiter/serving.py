@@ -11,6 +11,7 @@ from limiter.driving import refuses, says
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from whereby_async.hooks import OutageDetails, WaitDetails
     from whereby_async.limiter import Limiter, RateLimit
 
 PERIOD = 2.0
@@ -53,3 +54,35 @@ async def until(condition: Callable[[], object], patience: float = 10.0) -> None
     while not condition():
         assert time.monotonic() < ends, "it did not come true"
         await asyncio.sleep(0.005)
+
+
+class Waits:
+    """Hears of calls that wait; a shared budget tells of each once the store has said that it has to."""
+
+    def __init__(self, budget: Limiter) -> None:
+        self.told: list[WaitDetails] = []
+        budget.subscribe(self)
+
+    def on_wait(self, details: WaitDetails) -> None:
+        self.told.append(details)
+
+    async def are(self, count: int) -> None:
+        """Until so many have begun to wait."""
+        await until(lambda: len(self.told) >= count)
+
+
+class Outages:
+    """Hears of outages of the store."""
+
+    def __init__(self, *budgets: Limiter) -> None:
+        self.heard: list[OutageDetails] = []
+        for budget in budgets:
+            budget.subscribe(self)
+
+    def on_outage(self, details: OutageDetails) -> None:
+        self.heard.append(details)
+
+    @property
+    def away(self) -> list[bool]:
+        """Has it gone, or come?"""
+        return [details.away for details in self.heard]

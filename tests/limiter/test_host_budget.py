@@ -9,12 +9,11 @@ import contextlib
 import errno
 import fcntl
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from limiter.serving import Server, call, until
+from limiter.serving import Outages, Server, call, until
 from whereby_async import WherebyClient
 from whereby_async.errors import BudgetTimeoutError, ConfigurationError
 from whereby_async.limiter import HostPointBudget
@@ -24,29 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
-    from whereby_async.hooks import OutageDetails
 
 PERIOD = 1.0
 LIMIT = 40
 
 pytestmark = pytest.mark.anyio
-
-
-class Listener:
-    """Hears of outages."""
-
-    def __init__(self, *budgets: HostPointBudget) -> None:
-        self.heard: list[OutageDetails] = []
-        for budget in budgets:
-            budget.subscribe(self)
-
-    def on_outage(self, details: OutageDetails) -> None:
-        self.heard.append(details)
-
-    @property
-    def away(self) -> list[bool]:
-        """Has it gone, or come?"""
-        return [details.away for details in self.heard]
 
 
 @pytest.fixture
@@ -141,7 +122,7 @@ async def test_a_file_that_is_lost_is_written_anew(
 @pytest.mark.parametrize("how", ["no folder", "a folder", "locked"])
 async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, two: list[HostPointBudget]) -> None:
     """Each goes by half the limit, is told so once, and returns by itself."""
-    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
+    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
     gone = path.parent.with_name("gone")
     async with callers(two, server) as done, contextlib.AsyncExitStack() as stack:
         await asyncio.sleep(1.2 * PERIOD)
@@ -179,7 +160,7 @@ async def test_a_file_system_without_locks_is_told_once(
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
+    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
     for _ in range(3):
         await call(two[0], server)
     assert listener.away == [True]
@@ -196,12 +177,11 @@ async def test_a_locked_file_does_not_hold_up_the_loop(path: Path, two: list[Hos
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         waiting = asyncio.create_task(two[0].acquire(1, max_wait=0.2))
-        slowest, before = 0.0, time.perf_counter()
+        turns = 0
         while not waiting.done():
             await asyncio.sleep(0.001)
-            now = time.perf_counter()
-            slowest, before = max(slowest, now - before), now
-    assert slowest < 0.1
+            turns += 1
+    assert turns > 5
     with pytest.raises(BudgetTimeoutError):
         await waiting
 
@@ -226,7 +206,7 @@ async def test_a_call_that_may_not_wait_is_served_by_the_share(path: Path) -> No
     """The file cannot be used: there are points, so nobody need wait for them."""
     path.mkdir()
     budget = HostPointBudget(path, limit=LIMIT, period=PERIOD)
-    listener = Listener(budget)
+    listener = Outages(budget)
     (await budget.acquire(1, max_wait=0)).release()
     await budget.aclose()
     assert listener.away == [True]  # closing is no return

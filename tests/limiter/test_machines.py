@@ -367,13 +367,13 @@ class WholeLimiter(RuleBasedStateMachine):
         self.loop.close()
 
 
-_QUICK = settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_QUICK = settings(max_examples=100, stateful_step_count=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CoreAloneTest = CoreAlone.TestCase
 CoreAloneTest.settings = _QUICK
 SilentServerTest = SilentServer.TestCase
 SilentServerTest.settings = _QUICK
 QueueAloneTest = QueueAlone.TestCase
-QueueAloneTest.settings = settings(_QUICK, max_examples=100, stateful_step_count=40)
+QueueAloneTest.settings = settings(_QUICK, max_examples=60, stateful_step_count=40)
 WholeLimiterTest = WholeLimiter.TestCase
 WholeLimiterTest.settings = settings(
     max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from limiter.driving import refuses
-from limiter.serving import LIMIT, PERIOD, Server, call, until
+from limiter.serving import LIMIT, PERIOD, Outages, Server, call, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.testing.tcp_faults import TcpFault
@@ -23,29 +23,12 @@ if TYPE_CHECKING:
 
     from fleet.stores import Store
 
-    from whereby_async.hooks import OutageDetails
     from whereby_async.limiter import RedisPointBudget
 
 pytestmark = pytest.mark.anyio
 
 NOWHERE = "redis://127.0.0.1:1/0"
 SECRET = "not-a-real-password"
-
-
-class Listener:
-    """Hears of outages."""
-
-    def __init__(self, *budgets: RedisPointBudget) -> None:
-        self.heard: list[OutageDetails] = []
-        for budget in budgets:
-            budget.subscribe(self)
-
-    def on_outage(self, details: OutageDetails) -> None:
-        self.heard.append(details)
-
-    @property
-    def away(self) -> list[bool]:
-        return [details.away for details in self.heard]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -55,7 +38,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Refused from the start: a tenth of the limit, told once, and everything works by it."""
     budget, server = make(NOWHERE, limit=200), Server(200)
-    listener = Listener(budget)
+    listener = Outages(budget)
     began = time.monotonic()
     await asyncio.gather(*[call(budget, server) for _ in range(30)])
     assert PERIOD <= time.monotonic() - began < 2 * PERIOD + 1
@@ -72,7 +55,7 @@ async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.Log
 async def test_a_share_can_be_chosen(make: Any) -> None:
     """`share=` is the part of the limit that goes on."""
     budget, server = make(NOWHERE, limit=200, share=0.5), Server(200)
-    listener = Listener(budget)
+    listener = Outages(budget)
     await asyncio.gather(*[call(budget, server) for _ in range(90)])
     assert listener.heard[0].limit == 100
 
@@ -80,7 +63,7 @@ async def test_a_share_can_be_chosen(make: Any) -> None:
 async def test_without_a_store_calls_can_be_refused(make: Any) -> None:
     """`on_unavailable="raise"`: an error that says why, and that nothing was sent."""
     budget = make(NOWHERE, on_unavailable="raise")
-    listener = Listener(budget)
+    listener = Outages(budget)
     for _ in range(3):
         with pytest.raises(BudgetError, match="cannot be reached") as refusal:
             await budget.acquire(1)
@@ -95,7 +78,7 @@ async def test_a_store_that_dies_and_comes_back(make: Any, own_store: Store, cap
     """Two processes go on by half the limit each, return by themselves, and overspend neither then nor later."""
     url, server = own_store.url, Server(40)
     budgets = [make(url, limit=40), make(url, limit=40)]
-    listener = Listener(budgets[0])
+    listener = Outages(budgets[0])
     done = [0]
 
     async def caller(budget: RedisPointBudget) -> None:
@@ -126,7 +109,7 @@ async def test_a_store_that_dies_and_comes_back(make: Any, own_store: Store, cap
 async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_store: Store) -> None:
     """Who waits while the store dies is not stuck, and who waits for his share goes back to the store."""
     budget, server = make(own_store.url, limit=40, share=0.5), Server(40)
-    listener = Listener(budget)
+    listener = Outages(budget)
     for _ in range(40):
         await call(budget, server)
     tasks = [asyncio.create_task(call(budget, server)) for _ in range(60)]
@@ -190,7 +173,7 @@ async def test_a_dropped_connection_is_no_outage(make: Any, own_store: Store) ->
     """A connection that the store, or a box between, has closed is made anew, and nobody notices."""
     async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
         budget, server = make(wire.url.replace("http", "redis")), Server()
-        listener = Listener(budget)
+        listener = Outages(budget)
         for abruptly in (True, False, True):
             await call(budget, server)
             await asyncio.sleep(0.05)
@@ -224,7 +207,7 @@ async def test_points_granted_into_the_void_come_back(make: Any, own_store: Stor
 async def test_a_forgotten_script_is_sent_again(make: Any, client: Any) -> None:
     """`SCRIPT FLUSH` and a restart make no difference."""
     budget, server = make(), Server()
-    listener = Listener(budget)
+    listener = Outages(budget)
     await call(budget, server)
     client.script_flush()
     await call(budget, server)
@@ -276,7 +259,7 @@ async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: Any,
 async def test_a_read_only_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
     """A replica is of no use, until it is the primary again."""
     budget, server = make(own_store.url, limit=200), Server(200)
-    listener = Listener(budget)
+    listener = Outages(budget)
     await call(budget, server)
     plain.replicaof("127.0.0.1", "1")
     await call(budget, server)
@@ -291,7 +274,7 @@ async def test_a_read_only_store_is_away(make: Any, own_store: Store, plain: Any
 async def test_a_full_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
     """Out of memory: what to do is said, and it goes on as soon as there is room."""
     budget, server = make(own_store.url, limit=200), Server(200)
-    listener = Listener(budget)
+    listener = Outages(budget)
     await call(budget, server)
     plain.config_set("maxmemory", "1")
     await call(budget, server)
@@ -304,7 +287,7 @@ async def test_a_key_of_another_kind_is_told(make: Any, client: Any, name: str) 
     """Something else has taken the name."""
     client.set(f"whereby:{{{name}}}:2", "mine")
     budget, server = make(), Server()
-    listener = Listener(budget)
+    listener = Outages(budget)
     await call(budget, server)
     assert listener.heard[0].reason == "the key is used by something else: choose another name="
 
@@ -334,7 +317,7 @@ async def test_a_wrong_password_is_an_outage_that_says_what_to_do(
     """Calls go on by the share; nothing of the URL's secret shows anywhere."""
     url = f"redis://{user}127.0.0.1:{guarded.port}/0"
     budget: RedisPointBudget = make(url)
-    server, listener = Server(), Listener(budget)
+    server, listener = Server(), Outages(budget)
     with caplog.at_level(logging.DEBUG):
         await call(budget, server)
     assert reason in listener.heard[0].reason
@@ -351,7 +334,7 @@ async def test_a_wrong_password_is_an_outage_that_says_what_to_do(
 async def test_a_user_with_its_password_is_let_in(make: Any, guarded: Store) -> None:
     """An ACL user needs scripts and the key, nothing else."""
     budget, server = make(f"redis://worker:{SECRET}@127.0.0.1:{guarded.port}/0"), Server()
-    listener = Listener(budget)
+    listener = Outages(budget)
     await call(budget, server)
     await call(budget, server)
     assert listener.away == []
@@ -410,7 +393,7 @@ async def test_tls_works_with_a_trusted_certificate(
     async with TlsFront(own_store.port, certificate) as front:
         url = f"rediss://localhost:{front.port}/0?ssl_ca_certs={tmp_path / 'certificate.pem'}"
         budget, server = make(url), Server()
-        listener = Listener(budget)
+        listener = Outages(budget)
         await call(budget, server)
         await call(budget, server)
         assert listener.away == []
@@ -421,7 +404,7 @@ async def test_an_untrusted_certificate_is_an_outage(make: Any, own_store: Store
     """Its points are not asked for from a stranger."""
     async with TlsFront(own_store.port, certificate) as front:
         budget, server = make(f"rediss://localhost:{front.port}/0"), Server()
-        listener = Listener(budget)
+        listener = Outages(budget)
         await call(budget, server)
         assert listener.heard[0].reason == "TLS failed: check the certificates and that rediss:// meets a TLS port"
 

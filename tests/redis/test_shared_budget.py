@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from limiter.driving import refuses, says, turns
-from limiter.serving import LIMIT, PERIOD, Server, call, until
+from limiter.serving import LIMIT, PERIOD, Server, Waits, call, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from whereby_async.limiter import Priority
@@ -19,21 +19,6 @@ if TYPE_CHECKING:
     from whereby_async.limiter import Permit, RedisPointBudget
 
 pytestmark = pytest.mark.anyio
-
-
-class Waits:
-    """Hears of calls that wait; it is told of each once the store has said that it has to."""
-
-    def __init__(self, budget: RedisPointBudget) -> None:
-        self.told: list[WaitDetails] = []
-        budget.subscribe(self)
-
-    def on_wait(self, details: WaitDetails) -> None:
-        self.told.append(details)
-
-    async def are(self, count: int) -> None:
-        """Until so many have begun to wait."""
-        await until(lambda: len(self.told) >= count)
 
 
 async def _until_nothing_is_in_flight(budget: RedisPointBudget) -> None:
@@ -101,7 +86,10 @@ async def test_two_processes_spend_one_budget(share: Any) -> None:
 
 
 async def test_lanes_hold_across_processes(share: Any) -> None:
-    """When points come, an interactive call of one process goes before the batch of another."""
+    """When points come, an interactive call of one process goes before the batch of another.
+
+    One point of the new window may go to a call of the batch that has waited for a whole period.
+    """
     batch, people, server = share(reserve=0.0), share(reserve=0.0), Server()
     await call(batch, server)
     await asyncio.gather(*[call(batch, server, priority=Priority.BATCH) for _ in range(19)])
@@ -109,11 +97,13 @@ async def test_lanes_hold_across_processes(share: Any) -> None:
     waiting = [asyncio.create_task(call(batch, server, priority=Priority.BATCH)) for _ in range(40)]
     await waits.are(40)
     urgent = [asyncio.create_task(call(people, server, priority=Priority.INTERACTIVE)) for _ in range(10)]
-    done = await asyncio.wait_for(asyncio.gather(*urgent), 2 * PERIOD)
+    await until(lambda: sum(task.done() for task in urgent) >= 9, 2 * PERIOD)
     served = sum(task.done() for task in waiting)
     assert server.refused == 0
-    assert served <= 10
+    assert served <= 11
+    done = [task.result() for task in urgent if task.done()]
     assert max(done) - min(done) < PERIOD / 2
+    waiting += urgent
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -534,3 +524,58 @@ async def test_the_state_is_told(share: Any) -> None:
     states.append(budget.snapshot().state)
     assert states == ["unknown", "open", "empty", "frozen"]
     assert 0 <= (budget.snapshot().reset_in or 0.0) <= 1.5
+
+
+# What a server does for it
+
+
+async def test_an_idle_budget_makes_no_call(make: Any, client: Any) -> None:
+    """Nobody waits, nothing is in flight: nothing happens."""
+
+    def calls() -> int:
+        stats: Any = client.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+    budget, server = make(), Server()
+    await call(budget, server)
+    await asyncio.sleep(0.2)
+    before = calls()
+    await asyncio.sleep(1.5)
+    assert calls() == before
+
+
+async def test_group_commit_carries_many_calls(make: Any, client: Any) -> None:
+    """A thousand calls at once take a few dozen calls of the store, not two thousand."""
+
+    def calls() -> int:
+        stats: Any = client.info("commandstats")
+        return int(stats["cmdstat_evalsha"]["calls"])
+
+    budget, server = make(limit=5000), Server(5000)
+    await call(budget, server)
+    before = calls()
+    await asyncio.gather(*[call(budget, server, flight=0.01) for _ in range(1000)])
+    assert calls() - before < 60
+    assert server.refused == 0
+
+
+async def test_a_lease_outlives_a_long_attempt(make: Any, client: Any) -> None:
+    """While a call is in flight its process gives signs of life, so its points are not given up."""
+    budget, other, server = make(), make(), Server()
+    await call(budget, server)
+    permit = await budget.acquire(3)
+    await asyncio.sleep(3.2)
+    look = await other.acquire(1)
+    assert other.snapshot().in_flight == 4
+    look.release()
+    permit.settle(server.serve(3))
+    await _until_nothing_is_in_flight(budget)
+    assert server.refused == 0
+
+
+async def test_the_books_expire(make: Any, client: Any, name: str) -> None:
+    """Nothing is left in the store for ever, and nothing goes before it must."""
+    budget, server = make(), Server()
+    await call(budget, server)
+    key = f"whereby:{{{name}}}:2"
+    assert 10 * PERIOD * 1000 < client.pttl(key) <= (86_400 + 10 * PERIOD) * 1000

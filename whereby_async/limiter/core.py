@@ -116,6 +116,8 @@ SAMPLES: Final = 4
 """Samples in a row that raise a price: the least of four is one without what others spent, as a rule."""
 SILENT_ANSWERS: Final = 3
 """Answers in a row that say nothing, from which on a server that never said anything is taken to be silent."""
+OWED_SHARE: Final = 0.05
+"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
 MOST_PRICES: Final = 256
 """Operations whose prices are learned."""
 
@@ -257,6 +259,8 @@ class Core:
     _unsaid: bool = False
     _quiet_left: int = -1
     _quiet_at: int = 0
+    _owed_since: float = -math.inf
+    _owed_paid: int = 0
     _due_at: float = -math.inf
     noted: bool = False
 
@@ -872,7 +876,7 @@ class Core:
     def _windows(self, points: int, left: float, spare: int) -> float:
         return max(0, math.ceil((points - left) / self._limit) - spare) * self._period
 
-    # The reserve
+    # Shares
 
     def kept(self, now: float, cost: int) -> int:
         """Points that a call of `BATCH` leaves to the priorities before it now; never what it needs of the whole limit.
@@ -887,6 +891,16 @@ class Core:
             return 0
         need = share * wait / self._period
         return int(max(0.0, min(share, 3 + need + 2 * math.sqrt(need), self._limit - cost)))
+
+    def owes(self, now: float) -> bool:
+        """Is something left of the share of those that have waited too long behind higher priorities?"""
+        if now - self._owed_since >= self._period:
+            self._owed_since, self._owed_paid = now, 0
+        return self._owed_paid < OWED_SHARE * self._limit
+
+    def pay_owed(self, cost: int) -> None:
+        """One of those goes."""
+        self._owed_paid += cost
 
     def _back_at(self, points: float) -> float:
         """When so many points have come back, or all that are out."""

@@ -109,8 +109,8 @@ def _checked_path(path: object) -> Path:
     if isinstance(path, str | Path) and str(path) and str(path).isprintable() and "://" not in str(path):
         return Path(path).expanduser()
     raise ConfigurationError(
-        f"HostPointBudget got {'a URL' if '://' in str(path) else repr(path)}: give the path of a file that its processes may "
-        "write, or None"
+        f"HostPointBudget got {'a URL' if '://' in str(path) else repr(path)}: "
+        "give the path of a file that its processes may write, or None"
     )
 
 
@@ -118,7 +118,7 @@ class _FileStore:
     """A state in a file."""
 
     same_clock: bool = True
-    spacing: float = 0.02
+    spacing: float = 0.01
 
     def __init__(self, find: Callable[[], StateFile]) -> None:
         self._find = find

@@ -92,14 +92,7 @@ class ProcessLimiter:
         max_wait: float | None = None,
         after: Permit | None = None,
     ) -> Permit:
-        """Wait for `cost` points.
-
-        Args:
-            cost: The operation's seed price in points; a pinned or learned price of `operation` wins.
-            operation: The operation's name, such as `meetings.create`.
-            priority: The priority.
-            max_wait: Longest wait in seconds, summed with the waits of `after`; `0` refuses instead of waiting.
-            after: The permit of the same call's last attempt: it keeps its place in its priority.
+        """Wait for `cost` points; see `Limiter.acquire`.
 
         Raises:
             BudgetTimeoutError: It would take longer than `max_wait`, or did.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Priority(enum.IntEnum):
-    """The lanes, first served first. Strictly in this order, but who has waited a period gets at least 5 % of each."""
+    """Who is served first. Strictly in this order, but calls that have waited a period get at least 5 % of each."""
 
     INTERACTIVE = 0
     """Somebody is looking at a screen."""
@@ -67,7 +67,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         windows: Windows of the budget that it takes, the present one included.
-        seconds: Seconds from now until the last of the points is granted, in a lane that nothing is kept from.
+        seconds: Seconds from now until the last of the points is granted, in a priority that nothing is kept from.
     """
 
     windows: int
@@ -116,9 +116,9 @@ class Limiter(Protocol):
         Args:
             cost: The operation's seed price in points; a pinned or learned price of `operation` wins.
             operation: The operation's name, such as `meetings.create`.
-            priority: The lane.
+            priority: The priority.
             max_wait: Longest wait in seconds, summed with the waits of `after`; `0` refuses instead of waiting.
-            after: The permit of the same call's last attempt: it keeps its place in its lane.
+            after: The permit of the same call's last attempt: it keeps its place in its priority.
 
         Raises:
             BudgetTimeoutError: It would take longer than `max_wait`, or did.

@@ -6,7 +6,7 @@ fits?" looks at a few heads. Counts are kept for each price, so that what waits 
 look at those who wait.
 
 A call that was cancelled stays in its queue, marked, until it comes to the head or until such calls are the majority. A
-call that has waited for two periods is owed a share of each period, whatever the higher priorities bring.
+call that has waited for a period is owed a share of each period, whatever the higher priorities bring.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import heapq
 import itertools
 import math
 from collections import defaultdict, deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from .core import NO
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
 OLD: Final = 1.0
 """Periods after which a call is owed a share; so none waits for more than two periods."""
-OLD_SHARE: Final = 0.05
-"""Part of each period's points that such calls get at least."""
 BACKFILL_WITHIN: Final = 0.25
 """Seconds that a call which does not fit may wait longer because a cheaper one passes it."""
 _FEW: Final = 64
+_order: Final = attrgetter("order")
 
 
 class PriorityQueue:
@@ -119,10 +119,6 @@ class PriorityQueue:
         return (call for call in heapq.merge(*self._queues.values(), key=_order) if call.queued)
 
 
-def _order(call: WaitingCall) -> int:
-    return call.order
-
-
 class Queue:
     """All calls that wait for the points of one `Core`.
 
@@ -130,13 +126,11 @@ class Queue:
         count: Calls that wait.
     """
 
-    __slots__ = ("_core", "_owed_paid", "_owed_since", "_priorities", "count")
+    __slots__ = ("_core", "_priorities", "count")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._priorities = tuple(PriorityQueue() for _ in Priority)
-        self._owed_since = -math.inf
-        self._owed_paid = 0
         self.count: int = 0
 
     def push(self, call: WaitingCall) -> None:
@@ -204,19 +198,16 @@ class Queue:
             verdict = self.decide(head, now)
             if verdict > NO:
                 if head is owed:
-                    self._owed_paid += head.price.points
+                    self._core.pay_owed(head.price.points)
                 return head, verdict
         return self._backfill(heads[0], now)
 
     def _owed(self, heads: list[WaitingCall], now: float) -> WaitingCall | None:
         """The oldest head that has waited too long behind a higher priority, and is owed some of this period."""
-        core = self._core
-        if not heads or (now - self._owed_since < core.period and self._owed_paid >= OLD_SHARE * core.limit):
+        old = [head for head in heads if now - head.asked_at + head.waited >= OLD * self._core.period]
+        if not old or not self._core.owes(now):
             return None
-        old = [head for head in heads if now - head.asked_at + head.waited >= OLD * core.period]
-        if old and now - self._owed_since >= core.period:
-            self._owed_since, self._owed_paid = now, 0
-        return min(old, key=lambda head: head.asked_at - head.waited, default=None)
+        return min(old, key=lambda head: head.asked_at - head.waited)
 
     def _backfill(self, head: WaitingCall, now: float) -> tuple[WaitingCall, int] | None:
         """A cheaper call, if the head can use what is left only with points that come back, and more come right after.

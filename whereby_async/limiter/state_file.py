@@ -82,8 +82,7 @@ class StateFile:
         """Lock the file without waiting, read the state, and write what `change` makes of it.
 
         `change` is given `None` if there is no usable state: the file is new, or has another content, which is
-        overwritten. What
-        it raises is raised again, and the state stays as it is.
+        overwritten. What it raises is raised again, and the state stays as it is.
 
         Returns:
             Whether it was done; `False` if somebody else has the lock.
@@ -227,8 +226,7 @@ def default_path(digest: str) -> Path:
     """Where the state of that name is, for a `StateFile` with a private folder. Makes nothing.
 
     It is in the user's runtime folder, else in the cache folder, else in a folder of the user among the temporary
-    files. A folder of
-    another user is passed over: programs that run by `sudo` can find one in their environment.
+    files. A folder of another user is passed over: programs that run by `sudo` can find one in their environment.
 
     Raises:
         StoreAwayError: There is not even a folder for temporary files.

@@ -38,7 +38,7 @@ def world(yard: Yard, store: Store) -> Any:
 def run(program: str, plan: dict[str, Any]) -> Any:
     """Run a program of the fleet to its end; what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", f"fleet.{program}", json.dumps(plan)],
+        [sys.executable, "-m", "fleet.homes", program, json.dumps(plan)],
         capture_output=True,
         check=False,
         encoding="utf-8",

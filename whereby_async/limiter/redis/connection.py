@@ -39,16 +39,7 @@ _decode: Final = msgspec.msgpack.Decoder(Reply).decode
 _SHOWN: Final = 200
 _KEPT: Final = 86_400
 """Seconds that a state is kept after its last transaction, and ten periods more."""
-
-
-_translating: Final = threading.Lock()
-
-
-@functools.cache
-def script() -> str:
-    """What the store runs: the rules, translated, and one transaction by them. One thread at a time translates."""
-    with _translating:
-        return _script()
+_translating: Final = threading.RLock()
 
 
 @functools.cache
@@ -57,15 +48,21 @@ def _script() -> str:
     return rules + resources.files(__package__ or "").joinpath("transaction.lua").read_text(encoding="utf-8")
 
 
+def script() -> str:
+    """What the store runs: the rules, translated, and one transaction by them. One thread at a time translates."""
+    with _translating:
+        return _script()
+
+
 class Link:
     """One event loop's connection to the store."""
 
     same_clock: bool = False
     spacing: float = 0.1
 
-    def __init__(self, client: Any, *, owned: bool, keys: tuple[str, str], period: float, timeout: float) -> None:
-        self._client = client
-        self._owned = owned
+    def __init__(self, url_or_client: Secret | Any, keys: tuple[str, str], period: float, timeout: float) -> None:
+        self._owned = isinstance(url_or_client, str)
+        self._client = _client(url_or_client, max(1.0, 4 * timeout)) if self._owned else url_or_client
         self._keys = keys
         self._expiry = int(1000 * (_KEPT + 10 * period))
         self._timeout = timeout
@@ -121,10 +118,9 @@ class Link:
                 await self._client.aclose()
 
 
-def open_link(url: Secret, *, keys: tuple[str, str], period: float, timeout: float) -> Link:
-    """A link with a client of its own, for the running loop."""
-    patience = max(1.0, 4 * timeout)
-    client = redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
+def _client(url: Secret, patience: float) -> Any:
+    """A client of our own."""
+    return redis.asyncio.Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
         _plain(url),
         socket_timeout=patience,
         socket_connect_timeout=patience,
@@ -132,7 +128,6 @@ def open_link(url: Secret, *, keys: tuple[str, str], period: float, timeout: flo
         retry_on_error=[],
         health_check_interval=0,
     )
-    return Link(client, owned=True, keys=keys, period=period, timeout=timeout)
 
 
 def usable(url: Secret) -> bool:

@@ -2,7 +2,7 @@
 -- KEYS[2] holds the books of the version before, while processes of that version still run: what they spend counts
 -- here.
 
--- What lies under the key begins with a checksum, as in a file: a state that was damaged may be readable, and stop everybody.
+-- What lies under the key begins with a checksum, as in a file: a damaged state may be readable, and stop everybody.
 local function checksum(blob)
   return string.sub(redis.sha1hex(blob), 1, 8)
 end

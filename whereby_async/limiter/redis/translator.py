@@ -1,9 +1,8 @@
 """Translates the rules from Python to Lua 5.1, so that a store runs the very rules that a process runs.
 
 `translated("transact", core, shared_core)` reads the modules, base module first, and returns Lua text that defines the
-local table `M`: the
-named methods and all that they reach, as `M.transact(self, said, now)`. A subclass's method replaces its parent's;
-`super()` is unknown.
+local table `M`: the named methods and all that they reach, as `M.transact(self, said, now)`. A subclass's method
+replaces its parent's; `super()` is unknown.
 
 **The subset.** Anything else is refused with file, line and construct.
 
@@ -271,7 +270,9 @@ class _Body:
         self.wanted.append(name)
         return f"M.{name}"
 
-    def call(self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> str:  # noqa: C901, PLR0911
+    def call(  # noqa: C901, PLR0911 - one case for each construct
+        self, node: ast.Call, func: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]
+    ) -> str:
         """A call."""
         given, functions = [self.value(each) for each in args], self.program.functions
         match func:
@@ -329,7 +330,8 @@ def _source(module: ModuleType) -> str:
     except (OSError, TypeError) as error:
         raise ConfigurationError(
             f"RedisPointBudget needs the source of {module.__name__}, which is not there: ship the .py files of "
-            "whereby_async.limiter beside the compiled ones (PyInstaller: module_collection_mode={'whereby_async': 'py'})"
+            "whereby_async.limiter beside the compiled ones "
+            "(PyInstaller: module_collection_mode={'whereby_async': 'py'})"
         ) from error
 
 

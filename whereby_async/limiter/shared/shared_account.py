@@ -334,8 +334,10 @@ class SharedAccount(Account):
     def _due(self, now: float) -> float:
         """When to go to the store; never if there is nothing to say."""
         due = self._visit_at
-        if self._flight or self.queue.count:
+        if self._flight:
             due = min(due, self._last_at + self._terms.lease / 3)
+        elif self.queue.count:
+            due = min(due, self._last_at + self._terms.lease)
         if self._retry_at > -math.inf:
             wanted = due < math.inf or now < self._used_at + self._terms.period
             return self._retry_at if wanted else math.inf
@@ -451,7 +453,7 @@ class SharedAccount(Account):
         return old[:1]
 
     async def _carry(self, said: Request) -> tuple[Reply, bytes, SharedCore | None]:
-        """Have a request answered; the reply and the state after it, which is `None` if the request counted for nothing.
+        """Have a request answered; the reply, and the state after it: `None` if the request counted for nothing.
 
         A store that has lost its state is offered the last that is known here, else a cold one.
 

@@ -15,7 +15,7 @@ Whatever it says of those calls later moves no points.
 is kept from the lower ones. Within a priority the members that wait share what is available evenly, by points: one may
 take what makes it equal to the others, counting what each was granted of late (`had`, which fades with the period), or
 if none of the others has had less. A member leaves something to another only until the moment at which that one was to
-come, and `LATE` longer.
+come, and `LATE` longer; and not once nobody has taken anything for twice as long, since it may suit nobody else.
 
 **A store may forget**: a file is deleted, a server is flushed, a replica that lags takes over. Each member keeps the
 last state that it was told. One that knows more than the store does offers its own, and the store takes it over
@@ -41,16 +41,12 @@ LATE: Final = 0.5
 PAUSE: Final = 0.3
 MOST_PAUSE: Final = 2.5
 """A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store
-was away or has lost
-its state."""
+was away or has lost its state."""
 UNSEEN: Final = 0.05
 """Part of its share that a process leaves unused in the period in which the store goes away: others were granted it
 meanwhile, unseen."""
 COARSE_GRAIN: Final = 1 / 128
 """Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
-OWED_SHARE: Final = 0.05
-"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
-
 DEAREST_CALL: Final = 10
 """Points that the dearest call costs that is documented."""
 BATCH: Final = 2
@@ -237,9 +233,8 @@ class SharedCore(Core):
     _now: float = -math.inf
     _leases: int = 0
     _members: list[Member] = field(default_factory=list[Member])
-    _owed_since: float = -math.inf
-    _owed_paid: int = 0
     _adopted: int = -1
+    _served_at: float = -math.inf
     _alone: str = ""
     _alone_by: float = -math.inf
 
@@ -305,7 +300,7 @@ class SharedCore(Core):
         now = max(now, self._now)
         self._base_epoch, self._base_version = self._epoch, self._version
         if other is not None:
-            # What it has granted beyond this one; all of that may be known, but what counts no longer surely is not missed.
+            # What it has granted beyond this one. All of that may be known; what counts no longer surely is not missed.
             missed = other._granted - max(other._base_granted, other._released)  # noqa: SLF001 - of its own class
             self._spend(missed, now)
             self._version = max(self._version, other._version)  # noqa: SLF001
@@ -406,7 +401,9 @@ class SharedCore(Core):
 
     # Sharing
 
-    def _serve(self, member: Member, asks: list[Ask], now: float, grants: list[Granted]) -> bool:  # noqa: C901, PLR0912
+    def _serve(  # noqa: C901, PLR0912, PLR0915 - one story, told in a row
+        self, member: Member, asks: list[Ask], now: float, grants: list[Granted]
+    ) -> bool:
         """Grant what can be granted; was something left to others?"""
         if self._alone and self._alone != member.id and now < self._alone_by:
             return True
@@ -430,14 +427,15 @@ class SharedCore(Core):
             while count < ask.count:
                 price = self.price(ask.operation, ask.seed)
                 cost = price.points
-                if member.had > least and member.had + cost > fair:
+                others_come = now <= self._served_at + 2 * LATE
+                if member.had > least and member.had + cost > fair and others_come and self.available(now) >= cost:
                     return True
                 kept = higher
                 if ask.owed:
                     # It stands before what waits here in higher priorities.
                     kept += member.waits[0] if priority > 0 else 0
                     kept += member.waits[1] if priority > 1 else 0
-                owed = ask.owed and kept > 0 and self._owes(now)
+                owed = ask.owed and kept > 0 and self.owes(now)
                 if owed:
                     kept = 0
                 if priority == BATCH:
@@ -450,8 +448,9 @@ class SharedCore(Core):
                         return True
                     if ask.owed:
                         break
-                    return higher > 0
+                    return higher > 0 and self.available(now) >= cost
                 self._alone = ""
+                self._served_at = now
                 booked = self.book(booked_grant, index, price, now, verdict, 0)
                 member.flight += cost
                 member.had += cost
@@ -462,16 +461,10 @@ class SharedCore(Core):
                 if booked.kind & UNKNOWN:
                     member.unknown += 1
                 if owed:
-                    self._owed_paid += cost
+                    self.pay_owed(cost)
                 grants.append(Granted(index, cost, now, booked.before, booked.upto, booked.top, booked.kind))
                 count += 1
         return False
-
-    def _owes(self, now: float) -> bool:
-        """Is something left of the share of those that have waited too long?"""
-        if now - self._owed_since >= self._period:
-            self._owed_since, self._owed_paid = now, 0
-        return self._owed_paid < OWED_SHARE * self._limit
 
     # What only a member needs
 
@@ -567,7 +560,7 @@ _LEARNED: Final = [each.name for each in fields(Price) if each.name not in {"ope
 _TIMES: Final = frozenset((
     "_released_at", "_fresh_since", "_recent_since", "_turned_at", "_refilled_at", "_end", "_heard_at",
     "_frozen_until", "_frozen_at", "_named_until", "_doubt_until", "_probed_at", "_lowered_at", "_alone_until",
-    "_due_at", "_held_until", "_now", "_owed_since", "_alone_by",
+    "_due_at", "_held_until", "_now", "_owed_since", "_served_at", "_alone_by",
 ))  # fmt: skip
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(SharedCore).decode
