@@ -243,20 +243,6 @@ async def test_a_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         await pool.aclose()
 
 
-async def test_a_proxy_tunnel_gets_no_key() -> None:
-    """To an https API the proxy is told the host and its own user, never the API key."""
-    async with WireServer(answering(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
-        pool = SessionPool(proxy=f"http://me:proxy-word@127.0.0.1:{proxy.port}")
-        async with client_of("https://api.example/v1", pool=pool) as whereby:
-            with pytest.raises(APIConnectionError, match="nothing was sent"):
-                await whereby.meetings.create(end_date=END)
-        await pool.aclose()
-    (request,) = proxy.requests
-    assert request.startswith(b"CONNECT api.example:443 HTTP/1.1\r\n")
-    assert b"planted" not in request
-    assert request.lower().count(b"authorization:") == 1
-
-
 # Injection
 
 EVIL = (
