@@ -330,33 +330,33 @@ async def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_
         await wide.aclose()
 
 
-async def cancelled_when_refused(world: World, client: WherebyClient, ending: str, moment: Moment) -> None:
+async def cancelled_when_refused(world: World, client: WherebyClient, refused_by: str, moment: Moment) -> None:
     """A call that waits is refused, and cancelled as the refusal stands."""
     meddling = Meddling(client.meetings.get(world.ids[0]), 0, moment, lambda: task.cancel("as it is refused"))
     task = asyncio.ensure_future(awaiting(meddling))
     await asyncio.sleep(0)
-    if ending != "max_wait":
-        await (world.pool if ending == "pool" else world.budget).aclose()
+    if refused_by != "max_wait":
+        await (world.pool if refused_by == "pool" else world.budget).aclose()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("ending", ["max_wait", "pool", "limiter"])
+@pytest.mark.parametrize("refused_by", ["max_wait", "pool", "limiter"])
 @cleanly
-async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: Moment) -> None:
+async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(refused_by: str, moment: Moment) -> None:
     """A task that is cancelled before it hears of its refusal is cancelled, and no future complains of its error."""
     async with World() as world:
-        await world.crowd("slots" if ending == "pool" else "points")
+        await world.crowd("slots" if refused_by == "pool" else "points")
         client = world.client
-        if ending == "max_wait":
+        if refused_by == "max_wait":
             await asyncio.sleep(60)
             # The server will take nothing for longer than the call wants to wait, as another call is about to hear.
             world.fake.faults.add(Fault(status=429, headers={"Retry-After": "100"}, body=b"{}", delay=1))
             world.queue.append(asyncio.ensure_future(client.meetings.get(world.ids[0])))
             await asyncio.sleep(0.5)
             client = client.with_options(max_wait=65)
-        await cancelled_when_refused(world, client, ending, moment)
+        await cancelled_when_refused(world, client, refused_by, moment)
         gc.collect()
         await asyncio.gather(*world.queue, return_exceptions=True)
         await asyncio.sleep(1)

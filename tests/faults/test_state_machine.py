@@ -30,8 +30,7 @@ from support.cancellation import (
 
 from whereby_async import Priority, SessionPool, WherebyError
 from whereby_async.limiter import PointBudget
-from whereby_async.testing import FakeWhereby, Fault
-from whereby_async.testing.clock import SimulatedLoop
+from whereby_async.testing import FakeWhereby, Fault, SimulatedLoop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -111,7 +110,7 @@ class ClientMachine(RuleBasedStateMachine):
         self.client: WherebyClient
         self.ids: list[str]
         self.connections: int
-        self.ending: str
+        self.at_the_end: str
         self.alone = True
         """Nobody else spends, and no answer lies about the budget: then nothing may be refused."""
         self.opened = False
@@ -126,7 +125,7 @@ class ClientMachine(RuleBasedStateMachine):
         connections=st.integers(1, 4),
         latency=st.sampled_from((0.0, 0.02, 0.5)),
         skew=st.sampled_from((0.0, -300.0, 2.5)),
-        ending=st.sampled_from(("drain", "close", "close")),
+        at_the_end=st.sampled_from(("drain", "close", "close")),
     )
     def open(
         self,
@@ -137,7 +136,7 @@ class ClientMachine(RuleBasedStateMachine):
         connections: int,
         latency: float,
         skew: float,
-        ending: str,
+        at_the_end: str,
     ) -> None:
         async def opening() -> None:
             self.fake = FakeWhereby(
@@ -148,7 +147,7 @@ class ClientMachine(RuleBasedStateMachine):
             self.budget = PointBudget(limit)
             self.pool = SessionPool(connections=connections)
             self.client = self.fake.client(limiter=self.budget, pool=self.pool)
-            self.connections, self.ending = connections, ending
+            self.connections, self.at_the_end = connections, at_the_end
 
         self.run(opening())
         self.opened = True
@@ -298,16 +297,16 @@ class ClientMachine(RuleBasedStateMachine):
 
     async def end(self) -> None:
         """Drain or close; then everybody has come to an end, and nothing is left."""
-        if self.ending == "close":
+        if self.at_the_end == "close":
             await asyncio.gather(self.client.aclose(), self.pool.aclose())
         tasks = [call.task for call in self.calls]
         if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=10 if self.ending == "close" else STUCK)
+            _, stuck = await asyncio.wait(tasks, timeout=10 if self.at_the_end == "close" else STUCK)
             assert not stuck, stuck
         self.fake.faults.clear()
         await asyncio.sleep(100)
         assert_idle(self.budget, self.pool)
-        if self.ending == "drain":
+        if self.at_the_end == "drain":
             async with asyncio.timeout(STUCK):
                 await self.client.meetings.list()
             assert_idle(self.budget, self.pool)

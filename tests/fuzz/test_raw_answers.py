@@ -18,7 +18,7 @@ from support.wire_server import WireServer
 
 from whereby_async import RetryPolicy, SessionPool, WherebyClient, WherebyError
 from whereby_async.limiter import Unlimited
-from whereby_async.testing.clock import SimulatedLoop
+from whereby_async.testing import SimulatedLoop
 
 if TYPE_CHECKING:
     import asyncio

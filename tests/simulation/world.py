@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from whereby_async.errors import BudgetError
 from whereby_async.limiter import Priority, RateLimit
-from whereby_async.testing.clock import run_simulated
+from whereby_async.testing import run_simulated
 
 from .server import EPOCH, FixedWindow, Policy, headers_of, spoil
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from whereby_async.limiter import Limiter, Permit
 
@@ -134,26 +134,20 @@ class World:
             await asyncio.sleep(self.dice.expovariate(rate))
             self.serve(1, ours=False)
 
-    async def backlog(
-        self,
-        budget: Limiter,
-        points: int,
-        *,
-        costs: Sequence[int] = MIXED,
-        priority: Priority = Priority.NORMAL,
-    ) -> None:
+    async def backlog(self, budget: Limiter, points: int, *, priority: Priority = Priority.NORMAL) -> None:
         """Calls for so many points, all at once."""
-        calls: list[asyncio.Task[None]] = []
-        left = points
-        while left:
-            cost = min(self.dice.choice(costs), left)
-            left -= cost
-            calls.append(
-                asyncio.create_task(
-                    self.call(budget, cost, operation=f"cost{cost}", priority=priority, number=len(calls))
-                )
-            )
+        calls = [
+            asyncio.create_task(self.call(budget, cost, operation=f"cost{cost}", priority=priority, number=number))
+            for number, cost in enumerate(self.costs_of(points))
+        ]
         await asyncio.gather(*calls)
+
+    def costs_of(self, points: int, costs: Sequence[int] = MIXED) -> Iterator[int]:
+        """The costs of calls that take so many points together."""
+        while points > 0:
+            cost = min(self.dice.choice(costs), points)
+            points -= cost
+            yield cost
 
     def run(self, main: Callable[[], Awaitable[None]], *, start: float = 1000.0) -> World:
         """Run `main` on a simulated clock."""
@@ -231,9 +225,7 @@ class Callers:
 
     def backlog(self, points: int, costs: Sequence[int] = MIXED, *, group: str = "") -> None:
         """Start calls for so many points, all at once."""
-        while points > 0:
-            cost = min(self.world.dice.choice(costs), points)
-            points -= cost
+        for cost in self.world.costs_of(points, costs):
             self.call(cost, group=group)
 
     def loops(
