@@ -62,7 +62,7 @@ class Link:
 
     def __init__(self, url_or_client: Secret | Any, keys: tuple[str, str], period: float, timeout: float) -> None:
         self._owned = isinstance(url_or_client, str)
-        self._client = _client(url_or_client, max(1.0, 4 * timeout)) if self._owned else url_or_client
+        self._client: Any = _client(url_or_client, max(1.0, 4 * timeout)) if self._owned else url_or_client
         self._keys = keys
         self._expiry = int(1000 * (_KEPT + 10 * period))
         self._timeout = timeout

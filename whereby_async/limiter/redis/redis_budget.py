@@ -167,7 +167,7 @@ def _check_url(url: Secret) -> None:
         raise ConfigurationError(
             f"RedisPointBudget got a URL with the database {shown(database)}: give its number, such as redis://host/0"
         )
-    if not _connection.usable(url):
+    if _connection is not None and not _connection.usable(url):
         raise ConfigurationError(
             "RedisPointBudget got a URL that cannot be read, or has an option that redis-py does not know: "
             "give one such as 'redis://user:password@host:6379/0', "
