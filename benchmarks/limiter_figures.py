@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from simulation.rows import Bound, Maker, Row
+    from simulation.figures import Bound, Maker, Row
 
 MODULES: Final = ("simulation.table", "simulation.trouble")
 LIMITER: Final = "whereby_async.limiter:PointBudget"

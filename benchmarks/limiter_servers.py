@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from servers import catalogue, load
 from servers.load import Outcome, Rate
 from servers.processes import ServerError, Unavailable
-from simulation.rows import Bound
+from simulation.figures import Bound
 
 from benchmarks.kit.reports import Report, Table, Target
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from servers.catalogue import Server
     from servers.load import Send
-    from simulation.rows import Maker
+    from simulation.figures import Maker
 
 NAIVE = "aiolimiter, naive"
 PATIENCE = 5.0

@@ -11,7 +11,12 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from support.recording_limiter import RecordingLimiter
+
+    from whereby_async import WherebyClient
+    from whereby_async.testing import FakeWhereby
 
 _TESTS = Path(__file__).parent
 
@@ -28,7 +33,7 @@ _UNTRACED = (
     "models/test_decoding_anything.py",
     "simulation",
 )
-"""They would take three times as long if traced; the tests beside each module measure the same code."""
+"""They keep the processor busy, and the tests beside each module measure the same code; traced they take longer."""
 
 _VARIABLES = (
     "WHEREBY_API_KEY",
@@ -43,9 +48,41 @@ _VARIABLES = (
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The tests that await run on asyncio."""
-    return "asyncio"
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Callable[[], object]]]:
+    """The tests that await run on asyncio, with a simulated clock where they are marked so."""
+    from whereby_async.testing import SimulatedLoop
+
+    simulated = request.node.get_closest_marker("simulated_clock")
+    return "asyncio", {"loop_factory": SimulatedLoop} if simulated else {}
+
+
+# The package is imported by the fixtures that need it, so that coverage has begun by then.
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeWhereby]:
+    """A server with points for everything."""
+    from whereby_async.testing import FakeWhereby
+
+    async with FakeWhereby(limit=1_000_000) as server:
+        yield server
+
+
+@pytest.fixture
+def limiter() -> RecordingLimiter:
+    """A limiter that grants at once and writes down what it granted."""
+    from support.recording_limiter import RecordingLimiter
+
+    return RecordingLimiter()
+
+
+@pytest.fixture
+async def whereby(fake: FakeWhereby, limiter: RecordingLimiter) -> AsyncIterator[WherebyClient]:
+    """A client that does not wait between attempts."""
+    from whereby_async import RetryPolicy
+
+    async with fake.client(limiter=limiter, retry=RetryPolicy(base=0)) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import zipfile
 from email.parser import Parser
 from typing import TYPE_CHECKING
 
-import checkout
 import pytest
+from support import checkout
 
 from whereby_async import __version__
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from faults.meddling import Meddling, Moment, awaiting
-from faults.remains import assert_idle, run_cleanly
 from hypothesis import given, strategies as st
+from support.cancellation import Meddling, Moment, assert_idle, awaiting, run_cleanly
 
 from whereby_async import (
     AuthenticationError,

@@ -12,10 +12,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import aiohttp
-import checkout
 import pytest
 from contract.specimens import PNG, SPECIMENS
-from recipes.running import Program
+from support import checkout
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby
 

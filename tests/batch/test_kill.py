@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 
-import checkout
 import pytest
+from support import checkout
 
 
 def killed(kills: int, items: int) -> dict[str, int]:

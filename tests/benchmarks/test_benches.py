@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-import checkout
 import pytest
+from support import checkout
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import statistics
 import sys
 from typing import Any
 
-import checkout
 import pytest
+from support import checkout
 
 
 @pytest.fixture

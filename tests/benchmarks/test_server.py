@@ -8,8 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import checkout
 import pytest
+from support import checkout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from checkout import ROOT
+from support.checkout import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Any
 import cyclopts
 import msgspec
 import pytest
-from cli.commands import SECRET, command_lines
-from cli.serving import Served
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.command_lines import SECRET, command_lines
+from support.serving import Served
 
 import whereby_async
 from whereby_async import RetryPolicy, WherebyError, operations

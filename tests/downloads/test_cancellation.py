@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from faults.meddling import Meddling, Moment, awaiting
-from faults.remains import assert_idle, run_cleanly
+from support.cancellation import Meddling, Moment, assert_idle, awaiting, run_cleanly
 
 from whereby_async import Download, RetryPolicy, SessionPool, WherebyError
 from whereby_async.downloads.sinks import in_thread

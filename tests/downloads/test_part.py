@@ -10,8 +10,8 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
-import checkout
 import pytest
+from support import checkout
 
 from whereby_async.downloads.part import PartFile
 from whereby_async.downloads.verdict import Version

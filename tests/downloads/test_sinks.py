@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import checkout
 import pytest
 from hypothesis import given, strategies as st
+from support import checkout
 from support.downloads import OddStorage, serving
 
 from whereby_async import APIConnectionError, NotFoundError

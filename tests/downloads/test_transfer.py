@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import checkout
 import pytest
+from support import checkout
 from support.downloads import CONTENT, STALL, OddStorage, always, answer, serving
 
 from whereby_async import (

@@ -1,26 +1,186 @@
-"""What can go wrong, and what is to come of it: the rows of the matrix."""
+"""The two sides of the matrix: what can go wrong, with what is to come of it, and the operations that meet it."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import enum
 import gzip
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from whereby_async.testing import Fault, TcpFault
+from whereby_async import SessionPool, WherebyClient
+from whereby_async.limiter import PointBudget
+from whereby_async.testing import FakeWhereby, Fault, TcpFault, TcpProxy
 
 if TYPE_CHECKING:
-    from faults.scene import Scene
+    from collections.abc import AsyncGenerator
+
+    from whereby_async.hooks import RetryDetails
 
 TIMEOUT = 5.0
 """Seconds of simulated time for one attempt."""
 MAX_BODY = 1 << 20
 """Bytes that an answer may have."""
+LIMIT = 100
+"""Points per minute: what the budget assumes of a server that says nothing."""
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 3000
+ROOM = "/standup"
+UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 
 
-class Fate(enum.Enum):
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation of one kind.
+
+    Attributes:
+        name: The kind.
+        call: The call.
+        price: Points.
+        again: The server may act on it twice, so it is retried.
+        well: The body of a good answer, if the answer is decoded.
+        changes: How often the server's state shows that it acted; `None` if the operation changes nothing.
+        repeats: Acting twice shows twice.
+    """
+
+    name: str
+    call: Callable[[WherebyClient, Trial], Awaitable[object]]
+    price: int
+    again: bool = True
+    well: bytes | None = None
+    changes: Callable[[Trial], int] | None = None
+    repeats: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """What a good answer may hold."""
+        return self.well or b'{"anything": true}'
+
+
+class Trial:
+    """A client with a real budget, a connection whose faults are scripted, and a server, for one operation.
+
+    Attributes:
+        kind: The operation.
+        fake: The server.
+        wire: The connection to it.
+        pool: The client's connections.
+        whereby: The client.
+        accept_before_retry: Let the wire accept connections before the next attempt.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.accept_before_retry = False
+        self.fake = FakeWhereby(limit=1_000_000, header_style="none", processing_time=None)
+        self.wire: TcpProxy
+        self.whereby: WherebyClient
+        self.pool = SessionPool(max_body=MAX_BODY, keepalive=60.0)
+        self.meeting: str = self.fake.add_meeting(room_name=ROOM, end_date=UNTIL)["meetingId"]
+        self.recording: str = self.fake.add_recording(content=b"film")["recordingId"]
+        self.transcription: str = self.fake.add_transcription()["transcriptionId"]
+
+    def on_retry(self, details: RetryDetails) -> None:
+        """The client is about to try again."""
+        if self.accept_before_retry:
+            self._accepting = asyncio.ensure_future(self.wire.accept())
+
+    async def forget_connections(self) -> None:
+        """Close the connections that are kept alive, and let the client notice."""
+        await self.wire.drop_connections()
+        await asyncio.sleep(0.01)
+
+    @property
+    def spent(self) -> int:
+        """Points that the client's budget counts as spent."""
+        snapshot = self.whereby.limiter.snapshot()
+        return snapshot.limit - snapshot.available
+
+
+@contextlib.asynccontextmanager
+async def trial_of(kind: Kind) -> AsyncGenerator[Trial]:
+    """A trial whose client is warm: one connection is kept alive, one point is spent."""
+    trial = Trial(kind)
+    async with trial.fake, TcpProxy(trial.fake.url) as trial.wire:
+        budget = PointBudget(limit=LIMIT)
+        async with trial.fake.client(
+            base_url=trial.wire.url, limiter=budget, pool=trial.pool, timeout=TIMEOUT, hooks=[trial]
+        ) as trial.whereby:
+            await trial.whereby.meetings.list()
+            trial.fake.clear()
+            yield trial
+        await trial.pool.aclose()
+        await budget.aclose()
+
+
+def _create(
+    name: str, call: Callable[[WherebyClient, Trial], Awaitable[object]], changes: Callable[[Trial], int], well: bytes
+) -> Kind:
+    """A create: its answer is decoded, and it must not be acted on twice."""
+    return Kind(name=name, call=call, price=3, again=False, well=well, changes=changes, repeats=True)
+
+
+KINDS = (
+    Kind(
+        name="read",
+        call=lambda whereby, trial: whereby.meetings.get(trial.meeting),
+        price=1,
+        well=b'{"meetingId": "1", "roomName": "/standup"}',
+    ),
+    Kind(
+        name="list page",
+        call=lambda whereby, _: whereby.recordings.list(page_size=10).collect(),
+        price=1,
+        well=b'{"results": [], "cursor": null}',
+    ),
+    Kind(
+        name="delete",
+        call=lambda whereby, trial: whereby.meetings.delete(trial.meeting),
+        price=2,
+        changes=lambda trial: int(trial.meeting not in trial.fake.meetings),
+    ),
+    Kind(
+        name="write",
+        call=lambda whereby, _: whereby.rooms.set_theme_tokens(ROOM, primary="#00FF00"),
+        price=3,
+        changes=lambda trial: int(trial.fake.theme(ROOM).primary is not None),
+    ),
+    Kind(
+        name="upload",
+        call=lambda whereby, _: whereby.rooms.set_logo(ROOM, PNG),
+        price=3,
+        changes=lambda trial: int(trial.fake.theme(ROOM).logo == PNG),
+    ),
+    Kind(
+        name="bulk delete",
+        call=lambda whereby, trial: whereby.recordings.bulk_delete([trial.recording]),
+        price=3,
+        changes=lambda trial: int(trial.recording not in trial.fake.recordings),
+    ),
+    _create(
+        "create meeting",
+        lambda whereby, _: whereby.meetings.create(end_date=UNTIL),
+        lambda trial: len(trial.fake.meetings) - 1,
+        b'{"meetingId": "1", "roomName": "/new"}',
+    ),
+    _create(
+        "create transcription",
+        lambda whereby, trial: whereby.transcriptions.create(trial.recording),
+        lambda trial: len(trial.fake.transcriptions) - 1,
+        b'{"transcriptionId": "1"}',
+    ),
+    _create(
+        "create summary",
+        lambda whereby, trial: whereby.summaries.create(trial.transcription),
+        lambda trial: len(trial.fake.summaries),
+        b'{"summaryId": "1"}',
+    ),
+)
+
+
+class Effect(enum.Enum):
     """What a fault comes to."""
 
     HARMLESS = "the caller sees nothing of it"
@@ -36,45 +196,42 @@ class Fate(enum.Enum):
     MISSING = "a 404: final"
 
 
-Script: TypeAlias = Callable[["Scene", int | None], Coroutine[Any, Any, None]]
+class Reach(enum.IntEnum):
+    """How far the request of an attempt comes."""
+
+    UNREAD = 0
+    READ = 1
+    ACTED = 2
+
+
+Script: TypeAlias = Callable[[Trial, int | None], Coroutine[Any, Any, None]]
 """Sets the fault up, for so many times, `None` for good."""
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True):
     """A fault.
 
     Attributes:
         name: In words.
-        fate: What it comes to.
+        effect: What it comes to.
         script: Sets it up.
-        reached: Requests that reach the server when it strikes.
-        acted: How many of them the server acts on.
+        reach: How far the requests come that it strikes.
         least_wait: Seconds that pass at least before the next attempt.
     """
 
     name: str
-    fate: Fate
+    effect: Effect
     script: Script
-    reached: int = 1
-    acted: int = 1
+    reach: Reach = Reach.ACTED
     least_wait: float = 0.0
 
 
-def http(*, well: bool = False, **fault: Any) -> Script:
-    """A fault of the server; `well` gives it the body that the operation should have, if it names none."""
+def http(alter: Callable[[bytes], bytes] | None = None, **fault: Any) -> Script:
+    """A fault of the server; `alter` makes its body of the one that the operation should have."""
 
-    async def script(scene: Scene, times: int | None) -> None:
-        given: dict[str, Any] = {"body": scene.kind.well, **fault} if well else fault
-        scene.fake.faults.add(Fault(times=times, **given))
-
-    return script
-
-
-def altered(alter: Callable[[bytes], bytes], **fault: Any) -> Script:
-    """A fault of the server whose body is made from the one that the operation should have."""
-
-    async def script(scene: Scene, times: int | None) -> None:
-        scene.fake.faults.add(Fault(times=times, body=alter(scene.kind.well), **fault))
+    async def script(trial: Trial, times: int | None) -> None:
+        given: dict[str, Any] = {"body": alter(trial.kind.body), **fault} if alter else fault
+        trial.fake.faults.add(Fault(times=times, **given))
 
     return script
 
@@ -82,47 +239,21 @@ def altered(alter: Callable[[bytes], bytes], **fault: Any) -> Script:
 def raw(alter: Callable[[bytes], bytes]) -> Script:
     """Bytes in place of an answer, made from the body that the operation should have; the server acts."""
 
-    async def script(scene: Scene, times: int | None) -> None:
-        scene.fake.faults.add(Fault(times=times, raw=alter(scene.kind.well)))
+    async def script(trial: Trial, times: int | None) -> None:
+        trial.fake.faults.add(Fault(times=times, raw=alter(trial.kind.body)))
 
     return script
 
 
-def tcp(*, well: bool = False, **fault: Any) -> Script:
+def tcp(at: Any, do: Any = "reset", *, well: bool = False, **fault: Any) -> Script:
     """A fault below HTTP; `well` gives every answer a body, so that there is one for it to strike in."""
 
-    async def script(scene: Scene, times: int | None) -> None:
-        scene.wire.faults.add(TcpFault(times=times, **fault))
+    async def script(trial: Trial, times: int | None) -> None:
+        trial.wire.faults.add(TcpFault(at=at, do=do, times=times, **fault))
         if well:
-            scene.fake.faults.add(Fault(times=times, body=scene.kind.well))
-        if fault.get("at") == "connect":
-            await scene.forget_connections()
-
-    return script
-
-
-async def refused(scene: Scene, times: int | None) -> None:
-    """Nobody listens; if not for good, somebody does before the second attempt."""
-    await scene.wire.refuse()
-    await scene.forget_connections()
-    scene.accept_before_retry = times is not None
-
-
-async def idle_closed(scene: Scene, times: int | None) -> None:
-    """The server closes the connection that it had kept."""
-    await scene.forget_connections()
-
-
-async def key_revoked(scene: Scene, times: int | None) -> None:
-    """The key is good no more."""
-    scene.fake.api_key = "another-key"
-
-
-def clock(seconds: float) -> Script:
-    """The server's wall clock jumps."""
-
-    async def script(scene: Scene, times: int | None) -> None:
-        scene.fake.clock_skew += seconds
+            trial.fake.faults.add(Fault(times=times, body=trial.kind.body))
+        if at == "connect":
+            await trial.forget_connections()
 
     return script
 
@@ -132,278 +263,182 @@ def throttled(headers: Mapping[str, str], body: bytes = b"", **fault: Any) -> Sc
     return http(status=429, headers=headers, body=body, points=0, **fault)
 
 
-def answer(body: bytes, *headers: str, length: int | None = None, status: str = "200 OK") -> bytes:
+async def refused(trial: Trial, times: int | None) -> None:
+    """Nobody listens; if not for good, somebody does before the second attempt."""
+    await trial.wire.refuse()
+    await trial.forget_connections()
+    trial.accept_before_retry = times is not None
+
+
+async def idle_closed(trial: Trial, times: int | None) -> None:
+    """The server closes the connection that it had kept."""
+    await trial.forget_connections()
+
+
+async def key_revoked(trial: Trial, times: int | None) -> None:
+    """The key is good no more."""
+    trial.fake.api_key = "another-key"
+
+
+def clock(seconds: float) -> Script:
+    """The server's wall clock jumps."""
+
+    async def script(trial: Trial, times: int | None) -> None:
+        trial.fake.clock_skew += seconds
+
+    return script
+
+
+def same(well: bytes) -> bytes:
+    """The body as it should be."""
+    return well
+
+
+def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
     """A whole answer, byte for byte."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 HTML = b"<html><head><title>Bad gateway</title></head><body>nginx</body></html>"
+PAGE: dict[str, Any] = {"body": HTML, "content_type": "text/html"}
 BOMB = gzip.compress(bytes(32 << 20))
 GZIPPED = {"Content-Encoding": "gzip"}
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-AMZ = "Mon, 23 Nov 2026 08:00:00 GMT"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
+DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
+BEYOND = "https://elsewhere.example/v1/meetings"
+
+
+def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, str]:
+    """The headers of a 429."""
+    return {
+        "Retry-After": retry_after,
+        "X-RateLimit-Limit": limit,
+        "X-RateLimit-Remaining": remaining,
+        "X-RateLimit-Reset": reset,
+    }
+
+
+HARMLESS, UNSENT, DROPPED, LATE, FAILED, THROTTLED, UNREADABLE, TOO_LARGE, MOVED, FORBIDDEN, MISSING = Effect
+UNREAD, READ, ACTED = Reach
 
 _BELOW_HTTP = (
-    Row(name="connection refused", fate=Fate.UNSENT, script=refused, reached=0, acted=0),
-    Row(name="accepted and stalled", fate=Fate.LATE, script=tcp(at="connect", do="stall"), reached=0, acted=0),
-    Row(name="accepted and reset", fate=Fate.DROPPED, script=tcp(at="connect"), reached=0, acted=0),
-    Row(name="accepted and closed", fate=Fate.DROPPED, script=tcp(at="connect", do="close"), reached=0, acted=0),
-    Row(name="idle connection closed", fate=Fate.HARMLESS, script=idle_closed),
-    Row(
-        name="kept connection reset under the request", fate=Fate.DROPPED, script=tcp(at="request"), reached=0, acted=0
-    ),
-    Row(
-        name="kept connection closed under the request",
-        fate=Fate.DROPPED,
-        script=tcp(at="request", do="close"),
-        reached=0,
-        acted=0,
-    ),
-    Row(name="reset in mid-request", fate=Fate.DROPPED, script=tcp(at="request", after=60), reached=0, acted=0),
-    Row(
-        name="stalled in mid-request",
-        fate=Fate.LATE,
-        script=tcp(at="request", after=60, do="stall"),
-        reached=0,
-        acted=0,
-    ),
-    Row(name="reset after reading, before acting", fate=Fate.DROPPED, script=http(drop="before"), acted=0),
-    Row(name="reset after acting, before answering", fate=Fate.DROPPED, script=http(drop="after")),
-    Row(name="reset in mid-header", fate=Fate.DROPPED, script=tcp(at="answer", after=20)),
-    Row(name="closed in mid-header", fate=Fate.DROPPED, script=tcp(at="answer", after=20, do="close")),
-    Row(name="stalled in mid-header", fate=Fate.LATE, script=tcp(at="answer", after=20, do="stall")),
-    Row(name="reset in mid-body", fate=Fate.DROPPED, script=tcp(at="body", after=5, well=True)),
-    Row(name="closed in mid-body", fate=Fate.DROPPED, script=http(truncate=5, well=True)),
-    Row(name="stalled in mid-body", fate=Fate.LATE, script=tcp(at="body", after=5, do="stall", well=True)),
-    Row(name="header byte by byte, too slow", fate=Fate.LATE, script=tcp(at="answer", after=80, drip=0.5)),
-    Row(name="header byte by byte, in time", fate=Fate.HARMLESS, script=tcp(at="answer", after=150, drip=0.001)),
+    Row("connection refused", UNSENT, refused, UNREAD),
+    Row("accepted and stalled", LATE, tcp("connect", "stall"), UNREAD),
+    Row("accepted and reset", DROPPED, tcp("connect"), UNREAD),
+    Row("accepted and closed", DROPPED, tcp("connect", "close"), UNREAD),
+    Row("idle connection closed", HARMLESS, idle_closed),
+    Row("kept connection reset under the request", DROPPED, tcp("request"), UNREAD),
+    Row("kept connection closed under the request", DROPPED, tcp("request", "close"), UNREAD),
+    Row("reset in mid-request", DROPPED, tcp("request", after=60), UNREAD),
+    Row("stalled in mid-request", LATE, tcp("request", "stall", after=60), UNREAD),
+    Row("reset after reading, before acting", DROPPED, http(drop="before"), READ),
+    Row("reset after acting, before answering", DROPPED, http(drop="after")),
+    Row("reset in mid-header", DROPPED, tcp("answer", after=20)),
+    Row("closed in mid-header", DROPPED, tcp("answer", "close", after=20)),
+    Row("stalled in mid-header", LATE, tcp("answer", "stall", after=20)),
+    Row("reset in mid-body", DROPPED, tcp("body", after=5, well=True)),
+    Row("closed in mid-body", DROPPED, http(same, truncate=5)),
+    Row("stalled in mid-body", LATE, tcp("body", "stall", after=5, well=True)),
+    Row("header byte by byte, too slow", LATE, tcp("answer", after=80, drip=0.5)),
+    Row("header byte by byte, in time", HARMLESS, tcp("answer", after=150, drip=0.001)),
 )
 
 _TIME = (
-    Row(name="acts too late", fate=Fate.LATE, script=http(delay=30.0)),
-    Row(name="answers too late", fate=Fate.LATE, script=http(answer_delay=30.0)),
-    Row(name="body byte by byte, too slow", fate=Fate.LATE, script=http(drip=1.0, well=True)),
-    Row(name="body byte by byte, in time", fate=Fate.HARMLESS, script=http(drip=0.01, well=True)),
-    Row(name="clock leaps a day ahead", fate=Fate.HARMLESS, script=clock(86400.0)),
-    Row(name="clock falls a day behind", fate=Fate.HARMLESS, script=clock(-86400.0)),
+    Row("acts too late", LATE, http(delay=30.0)),
+    Row("answers too late", LATE, http(answer_delay=30.0)),
+    Row("body byte by byte, too slow", LATE, http(same, drip=1.0)),
+    Row("body byte by byte, in time", HARMLESS, http(same, drip=0.01)),
+    Row("clock leaps a day ahead", HARMLESS, clock(86400.0)),
+    Row("clock falls a day behind", HARMLESS, clock(-86400.0)),
 )
 
 _BODIES = (
-    Row(
-        name="gzip, as it should be",
-        fate=Fate.HARMLESS,
-        script=altered(gzip.compress, headers=GZIPPED),
-    ),
-    Row(
-        name="gzip cut short",
-        fate=Fate.DROPPED,
-        script=altered(lambda well: gzip.compress(well)[:-9], headers=GZIPPED),
-    ),
-    Row(
-        name="gzip with a wrong sum",
-        fate=Fate.DROPPED,
-        script=altered(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED),
-    ),
-    Row(name="gzip that is none", fate=Fate.DROPPED, script=http(headers=GZIPPED, well=True)),
-    Row(
-        name="gzip with more behind its end",
-        fate=Fate.DROPPED,
-        script=altered(lambda well: gzip.compress(well) * 2, headers=GZIPPED),
-    ),
-    Row(name="gzip bomb", fate=Fate.TOO_LARGE, script=http(headers=GZIPPED, body=BOMB)),
-    Row(name="unknown encoding", fate=Fate.DROPPED, script=http(headers={"Content-Encoding": "br"}, well=True)),
-    Row(name="endless body", fate=Fate.TOO_LARGE, script=http(body=b" " * 65536, endless=True)),
-    Row(
-        name="endless body without length",
-        fate=Fate.TOO_LARGE,
-        script=raw(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAX_BODY + 1)),
-    ),
-    Row(name="chunks without end", fate=Fate.LATE, script=http(body=b" ", endless=True, drip=0.5)),
-    Row(name="chunks broken off", fate=Fate.DROPPED, script=raw(lambda well: CHUNKED + b"5\r\n" + well[:3])),
-    Row(name="chunks of no size", fate=Fate.DROPPED, script=raw(lambda well: CHUNKED + b"zz\r\n" + well)),
-    Row(
-        name="content length too long",
-        fate=Fate.DROPPED,
-        script=raw(lambda well: answer(well, length=len(well) + 7)),
-    ),
-    Row(name="content length too short", fate=Fate.DROPPED, script=raw(lambda well: answer(well, length=2))),
-    Row(name="content length negative", fate=Fate.DROPPED, script=raw(lambda well: answer(well, length=-1))),
-    Row(
-        name="two content lengths",
-        fate=Fate.DROPPED,
-        script=raw(lambda well: answer(well, "Content-Length: 1")),
-    ),
-    Row(name="no HTTP at all", fate=Fate.DROPPED, script=raw(lambda _: b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
-    Row(name="empty answer", fate=Fate.DROPPED, script=raw(lambda _: b"")),
-    Row(
-        name="header of 100 kB",
-        fate=Fate.DROPPED,
-        script=raw(lambda well: answer(well, "X-Long: " + "y" * 100_000)),
-    ),
-    Row(
-        name="1000 headers",
-        fate=Fate.DROPPED,
-        script=raw(lambda well: answer(well, *[f"X-{n}: y" for n in range(1000)])),
-    ),
-    Row(
-        name="interim answers first",
-        fate=Fate.HARMLESS,
-        script=raw(
-            lambda well: b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + answer(well)
-        ),
-    ),
-    Row(name="200 with HTML", fate=Fate.UNREADABLE, script=http(body=HTML, content_type="text/html")),
-    Row(name="200 with nothing", fate=Fate.UNREADABLE, script=http(body=b"")),
-    Row(name="200 with cut-off JSON", fate=Fate.UNREADABLE, script=altered(lambda well: well[:-1])),
-    Row(name="200 with JSON of another shape", fate=Fate.UNREADABLE, script=http(body=b'[[{"meetingId": 1}]]')),
-    Row(name="200 with invalid UTF-8", fate=Fate.UNREADABLE, script=http(body=b"\xff\xfe{\x00}")),
-    Row(name="200 with a BOM", fate=Fate.HARMLESS, script=altered(lambda well: b"\xef\xbb\xbf" + well)),
-    Row(
-        name="200 with invalid UTF-8 in a text",
-        fate=Fate.HARMLESS,
-        script=altered(lambda well: well.replace(b"{", b'{"x": "\xc3\x28", ', 1)),
-    ),
+    Row("gzip, as it should be", HARMLESS, http(gzip.compress, headers=GZIPPED)),
+    Row("gzip cut short", DROPPED, http(lambda well: gzip.compress(well)[:-9], headers=GZIPPED)),
+    Row("gzip with a wrong sum", DROPPED, http(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED)),
+    Row("gzip that is none", DROPPED, http(same, headers=GZIPPED)),
+    Row("gzip with more behind its end", DROPPED, http(lambda well: gzip.compress(well) * 2, headers=GZIPPED)),
+    Row("gzip bomb", TOO_LARGE, http(headers=GZIPPED, body=BOMB)),
+    Row("unknown encoding", DROPPED, http(same, headers={"Content-Encoding": "br"})),
+    Row("endless body", TOO_LARGE, http(body=b" " * 65536, endless=True)),
+    Row("endless body without length", TOO_LARGE, raw(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAX_BODY + 1))),
+    Row("chunks without end", LATE, http(body=b" ", endless=True, drip=0.5)),
+    Row("chunks broken off", DROPPED, raw(lambda well: CHUNKED + b"5\r\n" + well[:3])),
+    Row("chunks of no size", DROPPED, raw(lambda well: CHUNKED + b"zz\r\n" + well)),
+    Row("content length too long", DROPPED, raw(lambda well: answer(well, length=len(well) + 7))),
+    Row("content length too short", DROPPED, raw(lambda well: answer(well, length=2))),
+    Row("content length negative", DROPPED, raw(lambda well: answer(well, length=-1))),
+    Row("two content lengths", DROPPED, raw(lambda well: answer(well, "Content-Length: 1"))),
+    Row("no HTTP at all", DROPPED, raw(lambda _: b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
+    Row("empty answer", DROPPED, raw(lambda _: b"")),
+    Row("header of 100 kB", DROPPED, raw(lambda well: answer(well, "X-Long: " + "y" * 100_000))),
+    Row("1000 headers", DROPPED, raw(lambda well: answer(well, *[f"X-{n}: y" for n in range(1000)]))),
+    Row("interim answers first", HARMLESS, raw(lambda well: INTERIM + answer(well))),
+    Row("200 with HTML", UNREADABLE, http(**PAGE)),
+    Row("200 with nothing", UNREADABLE, http(body=b"")),
+    Row("200 with cut-off JSON", UNREADABLE, http(lambda well: well[:-1])),
+    Row("200 with JSON of another shape", UNREADABLE, http(body=b'[[{"meetingId": 1}]]')),
+    Row("200 with invalid UTF-8", UNREADABLE, http(body=b"\xff\xfe{\x00}")),
+    Row("200 with a BOM", HARMLESS, http(lambda well: b"\xef\xbb\xbf" + well)),
+    Row("200 with invalid UTF-8 in a text", HARMLESS, http(lambda well: well.replace(b"{", b'{"x": "\xc3\x28", ', 1))),
 )
 
 _REFUSALS = (
-    *[
-        Row(
-            name=f"{status} with HTML from a proxy",
-            fate=Fate.FAILED,
-            script=http(status=status, body=HTML, content_type="text/html", points=0),
-            acted=0,
-        )
-        for status in (502, 503, 504)
-    ],
-    Row(name="500 after acting", fate=Fate.FAILED, script=http(status=500, act=True)),
-    Row(
-        name="503 whose body stalls",
-        fate=Fate.FAILED,
-        script=http(status=503, body=HTML, drip=1.0),
-        acted=0,
-        least_wait=TIMEOUT,
-    ),
-    Row(name="503 whose body breaks off", fate=Fate.FAILED, script=http(status=503, body=HTML, truncate=5), acted=0),
-    Row(name="503 without end", fate=Fate.FAILED, script=http(status=503, body=b" " * 65536, endless=True), acted=0),
-    Row(
-        name="503 that is no gzip",
-        fate=Fate.FAILED,
-        script=http(status=503, body=HTML, headers=GZIPPED),
-        acted=0,
-    ),
-    Row(name="404 whose body stalls", fate=Fate.MISSING, script=http(status=404, body=HTML, drip=1.0), acted=0),
-    Row(name="404 as a gzip bomb", fate=Fate.MISSING, script=http(status=404, body=BOMB, headers=GZIPPED), acted=0),
-    Row(name="401 in the middle of a job", fate=Fate.FORBIDDEN, script=key_revoked, acted=0),
-    Row(
-        name="redirect to another host",
-        fate=Fate.MOVED,
-        script=http(redirect="https://elsewhere.example/v1/meetings"),
-        acted=0,
-    ),
-    Row(name="redirect to itself", fate=Fate.MOVED, script=http(redirect="", status=307), acted=0),
-    Row(name="redirect to http", fate=Fate.MOVED, script=http(redirect="http://api.whereby.dev/", status=301), acted=0),
-    Row(name="redirect to nowhere", fate=Fate.MOVED, script=http(redirect="http://[::1", status=308), acted=0),
+    Row("502 with HTML from a proxy", FAILED, http(status=502, points=0, **PAGE), READ),
+    Row("503 with HTML from a proxy", FAILED, http(status=503, points=0, **PAGE), READ),
+    Row("504 with HTML from a proxy", FAILED, http(status=504, points=0, **PAGE), READ),
+    Row("500 after acting", FAILED, http(status=500, act=True)),
+    Row("503 whose body stalls", FAILED, http(status=503, body=HTML, drip=1.0), READ, least_wait=TIMEOUT),
+    Row("503 whose body breaks off", FAILED, http(status=503, body=HTML, truncate=5), READ),
+    Row("503 without end", FAILED, http(status=503, body=b" " * 65536, endless=True), READ),
+    Row("503 that is no gzip", FAILED, http(status=503, body=HTML, headers=GZIPPED), READ),
+    Row("404 whose body stalls", MISSING, http(status=404, body=HTML, drip=1.0), READ),
+    Row("404 as a gzip bomb", MISSING, http(status=404, body=BOMB, headers=GZIPPED), READ),
+    Row("401 in the middle of a job", FORBIDDEN, key_revoked, READ),
+    Row("redirect to another host", MOVED, http(redirect=BEYOND), READ),
+    Row("redirect to itself", MOVED, http(redirect="", status=307), READ),
+    Row("redirect to http", MOVED, http(redirect="http://api.whereby.dev/", status=301), READ),
+    Row("redirect to nowhere", MOVED, http(redirect="http://[::1", status=308), READ),
 )
 
-_THROTTLED = (
-    Row(
-        name="429 with Retry-After",
-        fate=Fate.THROTTLED,
-        script=throttled({"Retry-After": "2.5"}),
-        acted=0,
-        least_wait=2.5,
-    ),
-    Row(
-        name="429 with msLeft",
-        fate=Fate.THROTTLED,
-        script=throttled({}, b'{"error": "Slow down", "data": {"msLeft": 2500}}'),
-        acted=0,
-        least_wait=2.5,
-    ),
-    Row(name="429 without headers", fate=Fate.THROTTLED, script=throttled({}), acted=0, least_wait=0.5),
-    Row(
-        name="429 with contradicting headers",
-        fate=Fate.THROTTLED,
-        script=throttled(
-            {
-                "Retry-After": "1",
-                "X-RateLimit-Limit": "100",
-                "X-RateLimit-Remaining": "99",
-                "X-RateLimit-Reset": "Mon, 23 Nov 2026 08:00:09 GMT",
-                "Date": AMZ,
-            },
-            b'{"data": {"msLeft": 3000}}',
+_THROTTLED = tuple(
+    Row(f"429 {name}", THROTTLED, script, READ, least_wait)
+    for name, least_wait, script in (
+        ("with Retry-After", 2.5, throttled({"Retry-After": "2.5"})),
+        ("with msLeft", 2.5, throttled({}, b'{"error": "Slow down", "data": {"msLeft": 2500}}')),
+        ("without headers", 0.5, throttled({})),
+        (
+            "with contradicting headers",
+            3.0,
+            throttled(
+                said("1", "100", "99", "Mon, 23 Nov 2026 08:00:09 GMT") | {"Date": DATE},
+                b'{"data": {"msLeft": 3000}}',
+            ),
         ),
-        acted=0,
-        least_wait=3.0,
-    ),
-    Row(
-        name="429 with absurd headers",
-        fate=Fate.THROTTLED,
-        script=throttled(
-            {
-                "Retry-After": "9" * 15,
-                "X-RateLimit-Limit": "9" * 300,
-                "X-RateLimit-Remaining": "1e400",
-                "X-RateLimit-Reset": "Fri, 31 Dec 9999 23:59:59 GMT",
-            },
-            b'{"data": {"msLeft": 1' + b"0" * 400 + b"}}",
+        (
+            "with absurd headers",
+            0.5,
+            throttled(
+                said("9" * 15, "9" * 300, "1e400", "Fri, 31 Dec 9999 23:59:59 GMT"),
+                b'{"data": {"msLeft": 1' + b"0" * 400 + b"}}",
+            ),
         ),
-        acted=0,
-        least_wait=0.5,
-    ),
-    Row(
-        name="429 with negative headers",
-        fate=Fate.THROTTLED,
-        script=throttled(
-            {
-                "Retry-After": "-7",
-                "X-RateLimit-Limit": "-100",
-                "X-RateLimit-Remaining": "-1",
-                "X-RateLimit-Reset": "-5",
-            },
-            b'{"data": {"msLeft": -38689}}',
+        ("with negative headers", 0.5, throttled(said("-7", "-100", "-1", "-5"), b'{"data": {"msLeft": -38689}}')),
+        (
+            "with malformed headers",
+            0.5,
+            throttled(said("soon", "a lot", "1000, 1000", "tomorrow"), b'{"data": {"msLeft": "NaN"}}'),
         ),
-        acted=0,
-        least_wait=0.5,
-    ),
-    Row(
-        name="429 with malformed headers",
-        fate=Fate.THROTTLED,
-        script=throttled(
-            {
-                "Retry-After": "soon",
-                "X-RateLimit-Limit": "a lot",
-                "X-RateLimit-Remaining": "1000, 1000",
-                "X-RateLimit-Reset": "tomorrow",
-            },
-            b'{"data": {"msLeft": "NaN"}}',
+        (
+            "across a jump of its clock",
+            0.5,
+            throttled({"X-RateLimit-Reset": "Tue, 24 Nov 2026 08:00:09 GMT", "Date": DATE}),
         ),
-        acted=0,
-        least_wait=0.5,
-    ),
-    Row(
-        name="429 across a jump of its clock",
-        fate=Fate.THROTTLED,
-        script=throttled({"X-RateLimit-Reset": "Tue, 24 Nov 2026 08:00:09 GMT", "Date": AMZ}),
-        acted=0,
-        least_wait=0.5,
-    ),
-    Row(
-        name="429 whose body breaks off",
-        fate=Fate.THROTTLED,
-        script=throttled({"Retry-After": "2"}, b'{"data": {"msLeft": 38689}}', truncate=12),
-        acted=0,
-        least_wait=2.0,
-    ),
-    Row(
-        name="429 as a gzip bomb",
-        fate=Fate.THROTTLED,
-        script=throttled({"Retry-After": "2", **GZIPPED}, BOMB),
-        acted=0,
-        least_wait=2.0,
-    ),
+        ("whose body breaks off", 2.0, throttled({"Retry-After": "2"}, b'{"data": {"msLeft": 38689}}', truncate=12)),
+        ("as a gzip bomb", 2.0, throttled({"Retry-After": "2", **GZIPPED}, BOMB)),
+    )
 )
 
 ROWS = (*_BELOW_HTTP, *_TIME, *_BODIES, *_REFUSALS, *_THROTTLED)

@@ -1,17 +1,25 @@
-"""A call that is cancelled, timed out or closed on, at any of its awaits, leaves nothing behind and acts at most once."""
+"""A call that is cancelled, timed out or closed on at any of its awaits leaves nothing behind and acts at most once."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 import pytest
-from faults.meddling import Meddling, Moment, awaiting
-from faults.remains import assert_idle, run_cleanly
+from support.cancellation import (
+    BOUNDS,
+    Meddling,
+    Moment,
+    assert_acted_as_told,
+    assert_idle,
+    awaiting,
+    bounded,
+    cleanly,
+    run_cleanly,
+)
 
 from whereby_async import (
     APIConnectionError,
@@ -26,7 +34,7 @@ from whereby_async.limiter import PointBudget
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import Coroutine
 
 Kind = Literal["read", "create", "walk"]
 Queue = Literal["cold", "none", "points", "slots", "both"]
@@ -80,17 +88,13 @@ class World:
         """
         if queue == "cold":
             return
-        await self.client.meetings.list()
-        if queue in {"points", "both"}:
-            for _ in range(LIMIT - 2):
-                await self.client.meetings.list()
+        for _ in range({"points": LIMIT, "both": LIMIT - 1}.get(queue, 1)):
+            await self.client.meetings.list()
         if queue in {"slots", "both"}:
             self.fake.faults.add(Fault(operation="recordings.list", delay=100))
             self.queue.append(asyncio.ensure_future(self.client.recordings.list().collect()))
             while not self.pool.in_use:
                 await asyncio.sleep(0)
-        elif queue == "points":
-            await self.client.meetings.list()
 
     def acted(self, operation: str) -> int:
         """How often the server did what was asked."""
@@ -128,16 +132,8 @@ async def meddled(kind: Kind, queue: Queue, nth: int, moment: Moment, *, close: 
         await asyncio.gather(*closing)
         await world.settle()
         if kind == "create":
-            assert_told(outcome, world.acted("meetings.create"))
+            assert_acted_as_told(outcome, world.acted("meetings.create"))
         return meddling.reached, outcome
-
-
-def assert_told(outcome: object, acted: int) -> None:
-    """What the caller is told of a create is true."""
-    if not isinstance(outcome, BaseException):
-        assert acted == 1
-    elif isinstance(outcome, WherebyError) and not outcome.may_have_happened:
-        assert acted == 0
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -161,7 +157,7 @@ def test_a_cancel_at_any_await_leaves_nothing_behind(kind: Kind, queue: Queue, m
 def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
     kind: Kind, queue: Queue, moment: Moment
 ) -> None:
-    """Client and pool closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
+    """Closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
     for nth in range(MOST_AWAITS):
         reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=True))
         if not reached:
@@ -174,246 +170,194 @@ def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
     pytest.fail("the call never finished")
 
 
-def scope_of(how: str, seconds: float) -> contextlib.AbstractAsyncContextManager[object]:
-    """One of the ways to bound a block."""
-    if how == "asyncio.timeout":
-        return asyncio.timeout(seconds)
-
-    @contextlib.asynccontextmanager
-    async def scope() -> AsyncGenerator[anyio.CancelScope, None]:
-        with (anyio.fail_after if how == "fail_after" else anyio.move_on_after)(seconds) as inner:
-            yield inner
-
-    return scope()
-
-
-@pytest.mark.parametrize("how", ["asyncio.timeout", "fail_after", "move_on_after"])
+@pytest.mark.parametrize("how", BOUNDS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("queue", QUEUES)
-def test_a_deadline_of_the_callers_ends_the_wait_and_nothing_else(how: str, kind: Kind, queue: Queue) -> None:
+@cleanly
+async def test_a_deadline_of_the_callers_ends_the_wait_and_nothing_else(how: str, kind: Kind, queue: Queue) -> None:
     """In the queue for points, for a slot, on the wire: the caller's own timeout comes out, and nothing is left."""
-
-    async def main() -> None:
-        async with World() as world:
-            await world.crowd(queue)
-            world.fake.latency = 2.0
-            if how == "move_on_after":
-                async with scope_of(how, 1.0) as scope:
-                    await world.call(kind)
-                assert isinstance(scope, anyio.CancelScope)
-                assert scope.cancelled_caught
-            else:
-                with pytest.raises(TimeoutError) as caught:
-                    async with scope_of(how, 1.0):
-                        await world.call(kind)
-                assert not isinstance(caught.value, WherebyError)
-            current = asyncio.current_task()
-            assert current is not None
-            assert current.cancelling() == 0
-            await asyncio.sleep(3)
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        await world.crowd(queue)
+        world.fake.latency = 2.0
+        with pytest.raises(TimeoutError) as caught:
+            await bounded(how, 1.0, world.call(kind))
+        assert not isinstance(caught.value, WherebyError)
+        current = asyncio.current_task()
+        assert current is not None
+        assert current.cancelling() == 0
+        await asyncio.sleep(3)
+        await world.settle()
 
 
-@pytest.mark.parametrize("how", ["asyncio.timeout", "fail_after"])
-def test_a_deadline_ends_the_pause_before_a_retry(how: str) -> None:
+@pytest.mark.parametrize("how", BOUNDS)
+@cleanly
+async def test_a_deadline_ends_the_pause_before_a_retry(how: str) -> None:
     """The pause before the second attempt is the caller's to end; the points of the first are accounted for."""
-
-    async def main() -> None:
-        async with World() as world:
-            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "30"}, times=None))
-            with pytest.raises(TimeoutError):
-                async with scope_of(how, 5.0):
-                    await world.call("read")
-            assert_idle(world.budget, world.pool)
-            assert len(world.fake.requests) == 1
-            world.fake.faults.clear()
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        world.fake.faults.add(Fault(status=503, headers={"Retry-After": "30"}, times=None))
+        with pytest.raises(TimeoutError):
+            await bounded(how, 5.0, world.call("read"))
+        assert_idle(world.budget, world.pool)
+        assert len(world.fake.requests) == 1
+        world.fake.faults.clear()
+        await world.settle()
 
 
 @pytest.mark.parametrize("kind", ["read", "put"])
-def test_closing_ends_the_pause_before_a_retry(kind: str) -> None:
+@cleanly
+async def test_closing_ends_the_pause_before_a_retry(kind: str) -> None:
     """A call that pauses for the server's `Retry-After` raises its last error as soon as the client is closed."""
-
-    async def main() -> None:
-        async with World() as world:
-            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
-            call = world.call("read") if kind == "read" else world.client.rooms.reset_theme_tokens("/room")
-            task = asyncio.ensure_future(call)
-            await asyncio.sleep(5)
-            began = asyncio.get_running_loop().time()
-            await world.client.aclose()
-            with pytest.raises(InternalServerError):
-                await task
-            assert asyncio.get_running_loop().time() - began < 0.1
-            assert (len(world.fake.requests), task.cancelling()) == (1, 0)
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
+        call = world.call("read") if kind == "read" else world.client.rooms.reset_theme_tokens("/room")
+        task = asyncio.ensure_future(call)
+        await asyncio.sleep(5)
+        began = asyncio.get_running_loop().time()
+        await world.client.aclose()
+        with pytest.raises(InternalServerError):
+            await task
+        assert asyncio.get_running_loop().time() - began < 0.1
+        assert (len(world.fake.requests), task.cancelling()) == (1, 0)
+        await world.settle()
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Moment) -> None:
+@cleanly
+async def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Moment) -> None:
     """The caller's own cancel at the moment of closing comes out as one."""
-
-    async def main() -> None:
-        async with World() as world:
-            world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
-            task = asyncio.ensure_future(world.call("read"))
-            await asyncio.sleep(5)
-            if moment == "early":
-                task.cancel()
-            await world.client.aclose()
-            asyncio.get_running_loop().call_soon(task.cancel)
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        world.fake.faults.add(Fault(status=503, headers={"Retry-After": "50"}, times=None))
+        task = asyncio.ensure_future(world.call("read"))
+        await asyncio.sleep(5)
+        if moment == "early":
+            task.cancel()
+        await world.client.aclose()
+        asyncio.get_running_loop().call_soon(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await world.settle()
 
 
-async def together(*work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """In a task group of asyncio's."""
-    async with asyncio.TaskGroup() as group:
-        for each in work:
-            group.create_task(each())
+async def in_a_task_group(library: str, work: list[Coroutine[Any, Any, object]]) -> None:
+    """Await all of it in a task group of asyncio's or of anyio's."""
+    if library == "asyncio":
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    else:
+        async with anyio.create_task_group() as tasks:
+            for each in work:
+                tasks.start_soon(asyncio.wait_for, each, None)
 
 
-async def together_in_anyio(*work: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """In one of anyio's."""
-    async with anyio.create_task_group() as group:
-        for each in work:
-            group.start_soon(each)
-
-
-@pytest.mark.parametrize("kind", ["asyncio", "anyio"])
-def test_a_failure_in_a_task_group_ends_its_siblings_calls(kind: str) -> None:
-    """One task raises: calls on the wire, at the gate and in the queue for points are cancelled, and nothing is left."""
+@pytest.mark.parametrize("library", ["asyncio", "anyio"])
+@cleanly
+async def test_a_failure_in_a_task_group_ends_its_siblings_calls(library: str) -> None:
+    """One task raises: calls on the wire, waiting for a slot and for points are cancelled, and nothing is left."""
 
     async def fail() -> None:
         await asyncio.sleep(0.03)
         raise LookupError
 
-    def work(world: World) -> list[Callable[[], Coroutine[Any, Any, object]]]:
-        calls = [lambda: world.call("read"), lambda: world.call("walk"), lambda: world.call("create")]
-        return [*calls[:2] * 8, calls[2]]
-
-    async def main() -> None:
-        async with World() as world:
-            await world.crowd("none")
-            with pytest.raises(BaseExceptionGroup) as caught:
-                await (together if kind == "asyncio" else together_in_anyio)(*work(world), fail)
-            assert [type(error) for error in caught.value.exceptions] == [LookupError]
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        await world.crowd("none")
+        kinds: list[Kind] = ["read", "walk"]
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await in_a_task_group(library, [*map(world.call, kinds * 8), world.call("create"), fail()])
+        assert [type(error) for error in caught.value.exceptions] == [LookupError]
+        await world.settle()
 
 
-def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> None:
-    """Of twenty calls: those in a queue get `ClientClosedError` and were not sent; those on the wire end in a result or an error."""
-
-    async def main() -> None:
-        async with World() as world:
-            own = SessionPool(connections=3)
-            client = world.fake.client(limiter=world.budget, pool=own)
-            for _ in range(3):  # as many may be in flight then, and what they cost is known
-                await client.meetings.get(world.ids[0])
-            sent = len(world.fake.requests)
-            calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
-            while len(world.fake.requests) < sent + 3:
-                await asyncio.sleep(0.001)
-            await asyncio.gather(client.aclose(), own.aclose())
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            kinds = [type(outcome) for outcome in outcomes]
-            assert kinds.count(APIConnectionError) == 3
-            assert kinds.count(ClientClosedError) == 17
-            assert len(world.fake.requests) == sent + 3
-            await world.settle()
-
-    run_cleanly(main())
+@cleanly
+async def test_closing_sends_the_queued_away_and_lets_the_granted_end_cleanly() -> None:
+    """Of twenty calls: those that wait get `ClientClosedError` and were not sent; those on the wire end in an error."""
+    async with World() as world:
+        own = SessionPool(connections=3)
+        client = world.fake.client(limiter=world.budget, pool=own)
+        for _ in range(3):  # as many may be in flight then, and what they cost is known
+            await client.meetings.get(world.ids[0])
+        sent = len(world.fake.requests)
+        calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
+        while len(world.fake.requests) < sent + 3:
+            await asyncio.sleep(0.001)
+        await asyncio.gather(client.aclose(), own.aclose())
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        kinds = [type(outcome) for outcome in outcomes]
+        assert kinds.count(APIConnectionError) == 3
+        assert kinds.count(ClientClosedError) == 17
+        assert len(world.fake.requests) == sent + 3
+        await world.settle()
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_closing_ends_calls_that_read_a_body(status: int) -> None:
+@cleanly
+async def test_closing_ends_calls_that_read_a_body(status: int) -> None:
     """A body that stalls after its first byte: the call ends with the closing, not with its timeout."""
-
-    async def main() -> None:
-        async with World() as world:
-            body = b'{"error":"no such meeting"}' + b" " * 100
-            world.fake.faults.add(Fault(status=status, body=body, drip=5))
-            call = asyncio.ensure_future(world.call("read"))
-            await asyncio.sleep(1)
-            began = asyncio.get_running_loop().time()
-            await asyncio.gather(world.client.aclose(), world.pool.aclose())
-            with pytest.raises(APIConnectionError if status == 200 else NotFoundError):
-                await call
-            assert asyncio.get_running_loop().time() - began < 0.1
-            await world.settle()
-
-    run_cleanly(main())
+    async with World() as world:
+        body = b'{"error":"no such meeting"}' + b" " * 100
+        world.fake.faults.add(Fault(status=status, body=body, drip=5))
+        call = asyncio.ensure_future(world.call("read"))
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(world.client.aclose(), world.pool.aclose())
+        with pytest.raises(APIConnectionError if status == 200 else NotFoundError):
+            await call
+        assert asyncio.get_running_loop().time() - began < 0.1
+        await world.settle()
 
 
-def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_finish() -> None:
+@cleanly
+async def test_a_client_that_closes_while_its_pool_stays_lets_calls_on_the_wire_finish() -> None:
     """The pool is the caller's: three calls that have left are answered, the queue for points is sent away."""
-
-    async def main() -> None:
-        async with World() as world:
-            await world.crowd("points")
-            await asyncio.sleep(61)
-            wide = SessionPool(connections=20)
-            client = world.fake.client(limiter=world.budget, pool=wide)
-            for _ in range(LIMIT):  # as many may be in flight then, and what they cost is known
-                await client.meetings.get(world.ids[0])
-            await asyncio.sleep(61)
-            await client.meetings.list()
-            calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
-            while wide.in_use < LIMIT - 1:
-                await asyncio.sleep(0.001)
-            await client.aclose()
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            kinds = [type(outcome) for outcome in outcomes]
-            assert kinds.count(ClientClosedError) == 20 - (LIMIT - 1)
-            assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == LIMIT - 1
-            assert_idle(world.budget, wide)
-            await wide.aclose()
-
-    run_cleanly(main())
+    async with World() as world:
+        await world.crowd("points")
+        await asyncio.sleep(61)
+        wide = SessionPool(connections=20)
+        client = world.fake.client(limiter=world.budget, pool=wide)
+        for _ in range(LIMIT):  # as many may be in flight then, and what they cost is known
+            await client.meetings.get(world.ids[0])
+        await asyncio.sleep(61)
+        await client.meetings.list()
+        calls = [asyncio.ensure_future(client.meetings.get(world.ids[0])) for _ in range(20)]
+        while wide.in_use < LIMIT - 1:
+            await asyncio.sleep(0.001)
+        await client.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        kinds = [type(outcome) for outcome in outcomes]
+        assert kinds.count(ClientClosedError) == 20 - (LIMIT - 1)
+        assert sum(not isinstance(outcome, BaseException) for outcome in outcomes) == LIMIT - 1
+        assert_idle(world.budget, wide)
+        await wide.aclose()
 
 
-async def cancelled_when_refused(world: World, client: WherebyClient, ending: str, moment: Moment) -> None:
+async def cancelled_when_refused(world: World, client: WherebyClient, refused_by: str, moment: Moment) -> None:
     """A call that waits is refused, and cancelled as the refusal stands."""
     meddling = Meddling(client.meetings.get(world.ids[0]), 0, moment, lambda: task.cancel("as it is refused"))
     task = asyncio.ensure_future(awaiting(meddling))
     await asyncio.sleep(0)
-    if ending != "max_wait":
-        await (world.pool if ending == "pool" else world.budget).aclose()
+    if refused_by != "max_wait":
+        await (world.pool if refused_by == "pool" else world.budget).aclose()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("ending", ["max_wait", "pool", "limiter"])
-def test_a_cancel_that_meets_a_refusal_wins_without_a_word(ending: str, moment: Moment) -> None:
-    """The refusal stands and the task is cancelled before it hears of it: it is cancelled, and no future complains of its error."""
-
-    async def main() -> None:
-        async with World() as world:
-            await world.crowd("slots" if ending == "pool" else "points")
-            client = world.client
-            if ending == "max_wait":
-                await asyncio.sleep(60)
-                # The server will take nothing for longer than the call wants to wait, as another call is about to hear.
-                world.fake.faults.add(Fault(status=429, headers={"Retry-After": "100"}, body=b"{}", delay=1))
-                world.queue.append(asyncio.ensure_future(client.meetings.get(world.ids[0])))
-                await asyncio.sleep(0.5)
-                client = client.with_options(max_wait=65)
-            await cancelled_when_refused(world, client, ending, moment)
-            gc.collect()
-            await asyncio.gather(*world.queue, return_exceptions=True)
-            await asyncio.sleep(1)
-            assert_idle(world.budget, world.pool)
-
-    run_cleanly(main())
+@pytest.mark.parametrize("refused_by", ["max_wait", "pool", "limiter"])
+@cleanly
+async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(refused_by: str, moment: Moment) -> None:
+    """A task that is cancelled before it hears of its refusal is cancelled, and no future complains of its error."""
+    async with World() as world:
+        await world.crowd("slots" if refused_by == "pool" else "points")
+        client = world.client
+        if refused_by == "max_wait":
+            await asyncio.sleep(60)
+            # The server will take nothing for longer than the call wants to wait, as another call is about to hear.
+            world.fake.faults.add(Fault(status=429, headers={"Retry-After": "100"}, body=b"{}", delay=1))
+            world.queue.append(asyncio.ensure_future(client.meetings.get(world.ids[0])))
+            await asyncio.sleep(0.5)
+            client = client.with_options(max_wait=65)
+        await cancelled_when_refused(world, client, refused_by, moment)
+        gc.collect()
+        await asyncio.gather(*world.queue, return_exceptions=True)
+        await asyncio.sleep(1)
+        assert_idle(world.budget, world.pool)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
 
 KEY = "planted.api-key"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 32
@@ -91,7 +91,8 @@ async def test_no_redirect_takes_anything_along(status: int, where: str) -> None
             "same origin": "/v1/elsewhere",
             "protocol-relative": f"//127.0.0.1:{other.port}/",
         }[where]
-        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nRefresh: 0; url={location}\r\nContent-Length: 0\r\n\r\n"
+        targets = f"Location: {location}\r\nRefresh: 0; url={location}"
+        moved = f"HTTP/1.1 {status} Moved\r\n{targets}\r\nContent-Length: 0\r\n\r\n"
         async with WireServer(answering(moved.encode())) as server, client_of(server.url) as whereby:
             for call in (
                 whereby.meetings.get("1"),
@@ -100,6 +101,7 @@ async def test_no_redirect_takes_anything_along(status: int, where: str) -> None
             ):
                 with pytest.raises(APIStatusError) as caught:
                     await call
+                assert ("Redirects are not followed" in str(caught.value)) == (status not in {300, 305})
                 assert caught.value.status == status
                 assert caught.value.may_have_happened is True
             assert len(server.requests) == 3
@@ -161,7 +163,7 @@ async def test_a_server_cannot_plant_a_cookie_or_a_challenge() -> None:
     ],
 )
 def test_a_base_url_that_could_mislead_is_refused(base_url: str) -> None:
-    """User-info, clear text beyond loopback, queries, line breaks, look-alikes: refused, and no password is repeated."""
+    """User-info, clear text beyond loopback, queries, look-alikes: refused, and no password is repeated."""
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         WherebyClient(KEY, base_url=base_url)
     assert "secret-word" not in str(caught.value)
@@ -239,20 +241,6 @@ async def test_a_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
                 await whereby.request("GET", "/x")
             assert re.findall(rb"(?im)^authorization: (.*)\r$", server.requests[0]) == [b"Bearer planted.api-key"]
         await pool.aclose()
-
-
-async def test_a_proxy_tunnel_gets_no_key() -> None:
-    """To an https API the proxy is told the host and its own user, never the API key."""
-    async with WireServer(answering(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
-        pool = SessionPool(proxy=f"http://me:proxy-word@127.0.0.1:{proxy.port}")
-        async with client_of("https://api.example/v1", pool=pool) as whereby:
-            with pytest.raises(APIConnectionError, match="nothing was sent"):
-                await whereby.meetings.create(end_date=END)
-        await pool.aclose()
-    (request,) = proxy.requests
-    assert request.startswith(b"CONNECT api.example:443 HTTP/1.1\r\n")
-    assert b"planted" not in request
-    assert request.lower().count(b"authorization:") == 1
 
 
 # Injection
@@ -366,7 +354,7 @@ async def try_all(values: list[str]) -> tuple[int, int]:
 
 
 async def test_nothing_that_is_passed_becomes_a_header() -> None:
-    """Ids, names, filters, cursors, extras, fields and file names: refused, or carried where they belong and nowhere else."""
+    """Ids, names, filters, cursors, extras, fields, file names: refused, or carried where they belong only."""
     sent, refused = await try_all(list(EVIL))
     assert sent + refused == len(CALLS) * len(EVIL)
     assert min(sent, refused) > 100

@@ -1,4 +1,4 @@
-"""Broken servers byte by byte: what memory and time they can take, whose answer is whose, and what the budget hears of them."""
+"""Broken servers byte by byte: the memory and time they can take, whose answer is whose, what the budget hears."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import ssl
 import subprocess
-import time
 import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -26,14 +25,14 @@ from whereby_async import (
     WherebyClient,
     capture_responses,
 )
-from whereby_async.testing import FakeWhereby, Fault, TcpFault, TcpProxy
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, TcpFault, TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from typing import Self
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
 
 PAGE = b'{"results": [], "cursor": null}'
 ONCE = RetryPolicy(attempts=1)
@@ -62,7 +61,7 @@ class Wired:
         self.limiter = RecordingLimiter()
         self.pool = SessionPool(max_body=max_body)
         given: dict[str, Any] = {"retry": ONCE, "limiter": self.limiter, "pool": self.pool, **options}
-        self.whereby = WherebyClient("planted-key", base_url=url, **given)
+        self.whereby = WherebyClient(FAKE_API_KEY, base_url=url, **given)
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,7 +152,7 @@ def bomb(mebibytes: int) -> bytes:
 
 @pytest.mark.parametrize("status", ["200 OK", "503 Away"])
 async def test_a_gzip_bomb_takes_no_more_memory_than_the_bound(status: str) -> None:
-    """128 MiB in 128 kB of gzip: the call ends in good time, with a few times `max_body` at the most."""
+    """128 MiB in 128 kB of gzip: a few times `max_body` at the most."""
     packed = bomb(128)
     async with (
         WireServer(answering(whole(packed, "Content-Encoding: gzip", status=status))) as server,
@@ -161,17 +160,14 @@ async def test_a_gzip_bomb_takes_no_more_memory_than_the_bound(status: str) -> N
     ):
         tracemalloc.start()
         try:
-            began = time.monotonic()
             with pytest.raises((ResponseDecodeError, InternalServerError)) as caught:
                 await wired.whereby.meetings.list()
-            took = time.monotonic() - began
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
         assert isinstance(caught.value, ResponseDecodeError | InternalServerError)
         assert len(caught.value.body) <= 4096
         assert peak < 6 * MEBIBYTE
-        assert took < 5
         assert wired.limiter.ends == [["settle"]]
 
 
@@ -212,10 +208,9 @@ async def test_interim_answers_without_end_are_a_timeout(endless: bytes) -> None
             await asyncio.sleep(0.001)
 
     async with WireServer(script) as server, Wired(server.url, timeout=0.3) as wired:
-        began = time.monotonic()
         with pytest.raises(APITimeoutError):
             await wired.whereby.meetings.list()
-        assert time.monotonic() - began < 3
+        assert asyncio.get_running_loop().time() < 0.4
 
 
 @pytest.mark.parametrize("line", [b"X-Filler: y\r\n", b"y" * 1000], ids=["lines", "one line"])
@@ -304,7 +299,6 @@ async def test_known_encodings_are_undone(coding: str) -> None:
 async def test_a_head_without_a_usable_body_settles_its_permit(fault: Fault) -> None:
     """What the headers said of the budget is true, whatever became of the body."""
     async with FakeWhereby(limit=500) as fake, Wired(fake.url, max_body=4096, timeout=0.3) as wired:
-        wired.whereby = fake.client(limiter=wired.limiter, pool=wired.pool, retry=ONCE, timeout=0.3)
         fake.faults.add(fault)
         with pytest.raises((APIConnectionError, ResponseDecodeError)) as caught:
             await wired.whereby.meetings.list()
@@ -319,7 +313,6 @@ async def test_a_head_without_a_usable_body_settles_its_permit(fault: Fault) -> 
 async def test_a_cancel_in_mid_body_settles_its_permit() -> None:
     """The head is known by then."""
     async with FakeWhereby(limit=500) as fake, Wired(fake.url) as wired:
-        wired.whereby = fake.client(limiter=wired.limiter, pool=wired.pool)
         fake.faults.add(Fault(body=PAGE, drip=0.01))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(wired.whereby.meetings.list(), 0.1)
@@ -329,7 +322,6 @@ async def test_a_cancel_in_mid_body_settles_its_permit() -> None:
 async def test_a_head_that_breaks_off_loses_its_permit() -> None:
     """Half a head says nothing."""
     async with FakeWhereby() as fake, TcpProxy(fake.url) as wire, Wired(wire.url) as wired:
-        wired.whereby = fake.client(base_url=wire.url, limiter=wired.limiter, pool=wired.pool, retry=ONCE)
         wire.faults.add(TcpFault(at="answer", after=60))
         with pytest.raises(APIConnectionError):
             await wired.whereby.meetings.list()

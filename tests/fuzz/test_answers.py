@@ -1,4 +1,4 @@
-"""Whatever a 2xx body holds, each of the 27 operations makes its result of it or raises `ResponseDecodeError`; no list walks for ever.
+"""Whatever an answer holds, it becomes a result, an error of the tree, or a rate limit that is no nonsense.
 
 The long command: `WHEREBY_EXAMPLES=100000 python -m pytest tests/fuzz --timeout=0`.
 """
@@ -6,20 +6,32 @@ The long command: `WHEREBY_EXAMPLES=100000 python -m pytest tests/fuzz --timeout
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import json
+import pickle
+import traceback
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from fuzz.effort import effort
-from fuzz.mutations import altered, spoilt, words
-from hypothesis import given, strategies as st
+import pytest
+from fuzz.inputs import altered, attempted, effort, encoded, spoilt, words
+from hypothesis import example, given, strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from whereby_async import operations
-from whereby_async.errors import ResponseDecodeError
+from whereby_async import capture_responses, operations
+from whereby_async.errors import (
+    APIStatusError,
+    InternalServerError,
+    RateLimitError,
+    status_error_class,
+)
 from whereby_async.operation import Operation
 from whereby_async.pagination import Paginator
+from whereby_async.rate_limit import LONGEST_WAIT, MOST_POINTS, RateLimit
+from whereby_async.status_errors import status_error
 from whereby_async.testing import FakeWhereby
+from whereby_async.transport import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +51,6 @@ def valid_bodies() -> dict[str, bytes]:
 
 
 async def _ask_everything() -> dict[str, bytes]:
-    from whereby_async import capture_responses
-
     bodies: dict[str, bytes] = {}
     async with FakeWhereby() as fake, fake.client() as client:
         meeting = fake.add_meeting(dial_in=True)
@@ -91,24 +101,14 @@ def answers(draw: st.DrawFn) -> tuple[Operation[Any], bytes]:
         case "spoilt":
             return operation, draw(spoilt(originals(operation)))
         case _:
-            body = draw(altered(json.loads(draw(st.sampled_from(originals(operation))))))
-            return operation, json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+            return operation, draw(encoded(altered(json.loads(draw(st.sampled_from(originals(operation)))))))
 
 
-def test_all_operations_are_tried() -> None:
-    """27 of them, and the originals are valid."""
-    assert len(ALL) == 27
-    for operation in ALL:
-        if operation.name in valid_bodies():
-            operation.decode(valid_bodies()[operation.name])
-
-
-def attempted(act: Callable[[], T]) -> tuple[T | None, ResponseDecodeError | None]:
-    """What came of it: the result, or the one error that is allowed."""
-    try:
-        return act(), None
-    except ResponseDecodeError as error:
-        return None, error
+def test_the_valid_bodies_are_valid() -> None:
+    """Each decodes, so that spoiling it is worth something."""
+    by_name = {operation.name: operation for operation in ALL}
+    for name, body in valid_bodies().items():
+        by_name[name].decode(body)
 
 
 @effort(1500)
@@ -203,3 +203,213 @@ def test_a_cursor_of_any_kind_is_one_more_page_or_none(odd: object) -> None:
     if found is not None:
         assert [meeting.meeting_id for meeting in found] == ["0"]
         assert len(sender.cursors) <= 2
+
+
+# Errors
+
+KEY = "eyJhbGciOiJub25lIn0.c2VjcmV0.a-planted-key"
+
+KNOWN = (
+    {"error": "Rate limit active for throttle key: organization:1", "data": {"msLeft": 38689}},
+    {"message": "no such meeting", "statusCode": 404},
+    {"error": {"code": "x", "reasons": ["a", {"b": None}]}},
+    f"the key {KEY} is wrong",
+    [f"Bearer {KEY}"],
+)
+ERROR_PAGES = (
+    *(json.dumps(known).encode() for known in KNOWN),
+    b"<html><head><style>a{}</style></head><body><h1>502 Bad Gateway</h1>nginx</body></html>",
+    b"<script>" * 700,
+    b"<" * 6000,
+    b'{"error":' + b"[" * 900 + b"]" * 900 + b"}",
+    b'{"error":' + b"9" * 4400 + b"}",
+)
+
+
+class Holder:
+    """Whose call it was."""
+
+    key = KEY
+    key_source = "the variable WHEREBY_API_KEY"
+
+
+def error_bodies() -> st.SearchStrategy[bytes]:
+    """Any bytes, any JSON, and bodies of known shapes, spoilt."""
+    shaped = st.sampled_from(KNOWN).flatmap(altered) | words().map(lambda value: {"error": value})
+    return (
+        st.binary()
+        | spoilt(ERROR_PAGES)
+        | st.sampled_from(ERROR_PAGES)
+        | shaped.map(lambda value: json.dumps(value).encode())
+    )
+
+
+@effort(600)
+@given(status=st.sampled_from((302, 400, 401, 404, 429, 500)) | st.integers(0, 999), body=error_bodies())
+def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> None:
+    """Its class, a line that can be printed, no key in any of its parts; it pickles."""
+    rate_limit = RateLimit.from_response(status, {}, body)
+    error = status_error("meetings.get", Answer(status, {}, body), rate_limit, Holder())
+    assert type(error) is status_error_class(status)
+    assert isinstance(error, InternalServerError) == (status >= 500)
+    assert isinstance(error, RateLimitError) == (status == 429)
+    assert str(error).isprintable()
+    assert len(error.message) <= 300
+    for told in (str(error), repr(error), error.message, "".join(traceback.format_exception(error))):
+        assert KEY not in told
+    assert KEY.encode() not in error.body
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, APIStatusError)
+    copy.deepcopy(error)
+    assert (again.status, again.message, again.body) == (error.status, error.message, error.body)
+
+
+@pytest.mark.parametrize("deep", [b"[" * 600 + b"]" * 600, b'{"a":' * 600 + b"1" + b"}" * 600])
+def test_data_nested_too_deeply_to_be_copied_is_left_out(deep: bytes) -> None:
+    """Its error pickles and copies like any other, and its body is kept whole; data of usual depth is kept."""
+    body = b'{"error":"no","data":' + deep + b"}"
+    error = status_error("meetings.get", Answer(400, {}, body), RateLimit(), Holder())
+    assert (error.message, error.data, error.body) == ("no", None, body)
+    assert copy.deepcopy(pickle.loads(pickle.dumps(error))).body == body
+    shallow = status_error("meetings.get", Answer(400, {}, b'{"data":[{"a":[1]}]}'), RateLimit(), Holder())
+    assert shallow.data == [{"a": [1]}]
+
+
+# Headers of the rate limit
+
+NAMES = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Retry-After", "Date")
+IETF_NAMES = ("RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+
+SPELLINGS = (
+    b"1000",
+    b"38.689",
+    b"1709632838",
+    b"1709632838689",
+    b"2024-03-05T10:00:38.689Z",
+    b"2024-03-05T11:00:38+01:00",
+    b"Tue, 05 Mar 2024 10:00:38 GMT",
+    b"Tuesday, 05-Mar-24 10:00:38 GMT",
+    b"Tue Mar  5 10:00:38 2024",
+    b"Tue Mar 05 2024 11:00:38 GMT+0100 (Central European Standard Time)",
+)
+IETF_SPELLINGS = (
+    b"50",
+    b"100, 100;w=60",
+    b'"default";r=50;t=30',
+    b'"default";q=100;w=60;pk=:MDZj:;qu="requests"',
+    b'"day";r=400;t=3000, "default";r=5;t=30',
+    b"limit=100, remaining=50, reset=30",
+    b'10;w=1, 100;w=60;comment="sliding \\"window\\""',
+)
+BITS = (
+    b"",
+    b"-",
+    b"+",
+    b".",
+    b":",
+    b"T",
+    b"Z",
+    b"9" * 20,
+    b"GMT",
+    b"+9999",
+    b"24:60:61",
+    b"(",
+    b"\xd9\xa3",
+    b"e9",
+    b"_",
+    b'"',
+    b"\\",
+    b";",
+    b",",
+    b"=",
+    b";w=1",
+    b";r=0",
+    b";q=9" * 200,
+    b"-1",
+)
+
+
+def header_values() -> st.SearchStrategy[str]:
+    """Times and counts, right or spoilt, and any text."""
+    return spoilt(SPELLINGS, BITS).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text()
+
+
+def ietf_values() -> st.SearchStrategy[str]:
+    """Lists and dictionaries, right or spoilt, and any text."""
+    return spoilt(IETF_SPELLINGS, BITS).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text()
+
+
+def refusals() -> st.SearchStrategy[bytes]:
+    """Any bytes, and bodies of a 429 with anything for `msLeft`."""
+    told = words().map(lambda left: json.dumps({"error": "Rate limit active", "data": {"msLeft": left}}).encode())
+    return st.binary() | told | spoilt([b'{"error":"Rate limit active","data":{"msLeft":38689}}'])
+
+
+def assert_sane(answer: RateLimit, status: int) -> None:
+    """Nothing in it that cannot be true."""
+    assert answer.limit is None or 1 <= answer.limit <= MOST_POINTS
+    assert answer.remaining is None or 0 <= answer.remaining <= MOST_POINTS
+    for seconds in (answer.reset_in, answer.retry_after, answer.period):
+        assert seconds is None or 0 <= seconds <= LONGEST_WAIT
+    assert answer.period != 0
+    assert answer.throttled == (status == 429)
+
+
+@effort(600)
+@example(status=429, headers={}, body=b'"\x80"', folded=False)
+@given(
+    status=st.sampled_from((200, 429, 503)) | st.integers(0, 999),
+    headers=st.dictionaries(st.sampled_from(NAMES), header_values()),
+    body=refusals(),
+    folded=st.booleans(),
+)
+def test_any_headers_and_body_are_read(status: int, headers: dict[str, str], body: bytes, folded: bool) -> None:
+    """In a plain dictionary and in aiohttp's own."""
+    given_headers = CIMultiDictProxy(CIMultiDict(headers)) if folded else headers
+    assert_sane(RateLimit.from_response(status, given_headers, body), status)
+
+
+@effort(600)
+@given(
+    status=st.sampled_from((200, 429)),
+    headers=st.dictionaries(st.sampled_from(IETF_NAMES), ietf_values(), min_size=1),
+    others=st.dictionaries(st.sampled_from(("Retry-After", "Date", "X-RateLimit-Reset")), header_values(), max_size=1),
+    folded=st.booleans(),
+)
+def test_any_ietf_fields_are_read(status: int, headers: dict[str, str], others: dict[str, str], folded: bool) -> None:
+    """Alone, and beside a header that overrules them."""
+    both = headers | others
+    answer = RateLimit.from_response(status, CIMultiDictProxy(CIMultiDict(both)) if folded else both)
+    assert_sane(answer, status)
+    if "X-RateLimit-Reset" in others:
+        assert answer == RateLimit.from_response(status, others)
+
+
+@effort(200)
+@given(
+    remaining=st.integers(0, MOST_POINTS),
+    reset=st.integers(0, 3600),
+    quota=st.integers(1, MOST_POINTS),
+    window=st.integers(1, 86_400),
+    name=st.from_regex(r"\A[ !#-\[\]-~]{0,40}\Z"),
+)
+def test_what_is_right_is_believed(remaining: int, reset: int, quota: int, window: int, name: str) -> None:
+    """The same numbers in the words of each draft."""
+    expected = RateLimit(limit=quota, remaining=remaining, reset_in=reset, period=window)
+    numbers = {"RateLimit-Limit": f"{quota}, {quota};w={window}", "RateLimit-Remaining": str(remaining)}
+    for headers in (
+        {"RateLimit": f'"{name}";r={remaining};t={reset}', "RateLimit-Policy": f'"{name}";q={quota};w={window}'},
+        {
+            "RateLimit": f"limit={quota}, remaining={remaining}, reset={reset}",
+            "RateLimit-Policy": f"{quota};w={window}",
+        },
+        numbers | {"RateLimit-Reset": str(reset)},
+    ):
+        assert RateLimit.from_response(200, headers) == expected
+
+
+@effort(200)
+@given(headers=st.dictionaries(st.text(), st.text()), body=st.binary())
+def test_any_names_are_read(headers: dict[str, str], body: bytes) -> None:
+    """Names that nobody has heard of make no difference."""
+    assert_sane(RateLimit.from_response(429, headers, body), 429)

@@ -1,4 +1,4 @@
-"""Whatever bytes a server sends as an answer, the call ends in a result or a `WherebyError`, in time, and the next is served.
+"""Whatever bytes a server answers with, the call ends in a result or a `WherebyError`, in time; the next is served.
 
 Over a real socket, against a server below HTTP; on a simulated clock, so that a stalled answer takes no time.
 The long command: `WHEREBY_EXAMPLES=100000 python -m pytest tests/fuzz --timeout=0`.
@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fuzz.effort import effort
-from fuzz.mutations import spoilt
+from fuzz.inputs import effort, spoilt
 from hypothesis import given, strategies as st
 from support.wire_server import WireServer
 
 from whereby_async import RetryPolicy, SessionPool, WherebyClient, WherebyError
 from whereby_async.limiter import Unlimited
-from whereby_async.testing.clock import SimulatedLoop
+from whereby_async.testing import SimulatedLoop
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import checkout
 import pytest
+from support import checkout
 
 from whereby_async.limiter import state_file
 from whereby_async.limiter.shared.store import StoreAwayError

@@ -4,24 +4,145 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from recipes.chat import Chat
-from recipes.running import Program
+from aiohttp import WSCloseCode, web
+from aiohttp.test_utils import TestServer
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
 pytestmark = pytest.mark.anyio
 
+TOKEN = "of the bot"
+INTERVAL = 0.05
+PATIENCE = 20.0
 MAKING = "Making a room …"
 
 
-class Scene(NamedTuple):
+class Chat:
+    """A small chat service for bots on a loopback port: commands over a websocket, messages over HTTP.
+
+    What bots said and did is kept.
+
+    Attributes:
+        events: The commands given so far; one that connects gets those that it missed.
+        again: A bot that connects gets so many more, from before: services do that after a disturbance.
+        identified: What each connection identified itself with.
+        beats: The heartbeats, as they came.
+        channels: Each channel's messages by id, as they read now.
+        private: Messages for one user alone, by user.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.again = 0
+        self.identified: list[dict[str, Any]] = []
+        self.beats: list[dict[str, Any]] = []
+        self.channels: dict[str, dict[str, str]] = {}
+        self.private: dict[str, list[str]] = {}
+        self._connections: set[web.WebSocketResponse] = set()
+        self._news = asyncio.Condition()
+        app = web.Application()
+        app.router.add_get("/gateway", self._gateway)
+        app.router.add_post("/channels/{channel}/messages", self._write)
+        app.router.add_patch("/channels/{channel}/messages/{message}", self._edit)
+        app.router.add_post("/users/{user}/messages", self._write_to)
+        self._server = TestServer(app)
+
+    async def __aenter__(self) -> Self:
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.drop()
+        await self._server.close()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What leads a bot to it."""
+        return {
+            "BOT_TOKEN": TOKEN,
+            "BOT_API_URL": str(self._server.make_url("/")),
+            "BOT_GATEWAY_URL": str(self._server.make_url("/gateway")),
+        }
+
+    @property
+    def connected(self) -> int:
+        """How many bots are there."""
+        return len(self._connections)
+
+    async def command(self, channel: str, user: str) -> None:
+        """Somebody asks for a room."""
+        event = {"op": "room", "number": len(self.events) + 1, "channel": channel, "user": user}
+        self.events.append(event)
+        for gateway in self._connections:
+            await gateway.send_json(event)
+
+    async def drop(self) -> None:
+        """End all connections."""
+        for gateway in list(self._connections):
+            await gateway.close(code=WSCloseCode.GOING_AWAY, drain=False)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: bool(condition()))
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        gateway = web.WebSocketResponse()
+        await gateway.prepare(request)
+        await gateway.send_json({"op": "hello", "interval": INTERVAL})
+        who = await gateway.receive_json(timeout=PATIENCE)
+        assert (who["op"], who["token"]) == ("identify", TOKEN)
+        self.identified.append(who)
+        for event in self.events[max(0, who["last"] - self.again) :]:
+            await gateway.send_json(event)
+        self._connections.add(gateway)
+        await self._tell()
+        try:
+            async for message in gateway:
+                self.beats.append(message.json())
+                await gateway.send_json({"op": "heard"})
+                await self._tell()
+        finally:
+            self._connections.discard(gateway)
+            await self._tell()
+        return gateway
+
+    async def _write(self, request: web.Request) -> web.Response:
+        messages = self.channels.setdefault(request.match_info["channel"], {})
+        message = str(len(messages) + 1)
+        return await self._keep(request, messages, message)
+
+    async def _edit(self, request: web.Request) -> web.Response:
+        return await self._keep(request, self.channels[request.match_info["channel"]], request.match_info["message"])
+
+    async def _write_to(self, request: web.Request) -> web.Response:
+        text = (await request.json())["text"]
+        self.private.setdefault(request.match_info["user"], []).append(text)
+        return web.json_response({"id": "1"})
+
+    async def _keep(self, request: web.Request, messages: dict[str, str], message: str) -> web.Response:
+        messages[message] = (await request.json())["text"]
+        await self._tell()
+        return web.json_response({"id": message})
+
+
+class Setup(NamedTuple):
     """A bot that is connected, its chat and its Whereby."""
 
     bot: Program
@@ -41,21 +162,21 @@ class Scene(NamedTuple):
 
 
 @asynccontextmanager
-async def connected(place: Path, **variables: str) -> AsyncGenerator[Scene]:
+async def connected(place: Path, **variables: str) -> AsyncGenerator[Setup]:
     """A bot that is connected."""
     async with FakeWhereby(limit=100) as fake, Chat() as chat:
         told = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, **chat.variables, **variables}
         with Program("-m", "bot", place=place, variables=told) as bot:
             await chat.until(lambda: chat.connected)
-            yield Scene(bot, chat, fake)
+            yield Setup(bot, chat, fake)
 
 
 async def test_room_is_made_and_links_go_to_whom_they_are_for(tmp_path: Path) -> None:
-    """The channel's message becomes the room's link, without a key; the host's link goes to who asked and to nobody else."""
-    async with connected(tmp_path) as scene:
-        bot, chat, fake = scene
+    """The channel's message becomes the room's link, without a key; the host's link goes to who asked only."""
+    async with connected(tmp_path) as setup:
+        bot, chat, fake = setup
         await asyncio.gather(chat.command("general", "ada"), chat.command("support", "bo"))
-        public = {await scene.answered("general"), await scene.answered("support")}
+        public = {await setup.answered("general"), await setup.answered("support")}
         assert public == {f"Come in: {meeting['roomUrl']}" for meeting in fake.meetings.values()}
         hosts = {user: texts[0].partition(": ")[2] for user, texts in chat.private.items()}
         assert hosts.keys() == {"ada", "bo"}
@@ -74,17 +195,17 @@ async def test_heartbeats_say_what_was_taken(tmp_path: Path) -> None:
 
 
 async def test_gateway_that_drops_the_bot_loses_no_command_and_doubles_none(tmp_path: Path) -> None:
-    """Dropped in mid-call, the bot ends that call and comes back; what it missed it does, and what comes again it does not."""
-    async with connected(tmp_path) as scene:
-        bot, chat, fake = scene
+    """Dropped in mid-call, the bot ends that call and comes back; it does what it missed, and nothing twice."""
+    async with connected(tmp_path) as setup:
+        bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=0.4))
         await chat.command("general", "ada")
-        await scene.in_call()
+        await setup.in_call()
         chat.again = 1
         await chat.drop()
         await chat.until(lambda: not chat.connected)
         await chat.command("support", "bo")
-        assert {(await scene.answered(channel))[:8] for channel in ("general", "support")} == {"Come in:"}
+        assert {(await setup.answered(channel))[:8] for channel in ("general", "support")} == {"Come in:"}
         assert [who["last"] for who in chat.identified] == [0, 1]
         assert (len(fake.meetings), fake.throttled) == (2, 0)
         assert await asyncio.to_thread(bot.end) == 0
@@ -93,40 +214,40 @@ async def test_gateway_that_drops_the_bot_loses_no_command_and_doubles_none(tmp_
 
 async def test_without_points_the_channel_is_told_when_to_ask_again(tmp_path: Path) -> None:
     """When the window's points are spent, the answer is a time, and no room is made."""
-    async with connected(tmp_path) as scene:
-        _, chat, fake = scene
+    async with connected(tmp_path) as setup:
+        _, chat, fake = setup
         fake.spend(100)
         await chat.command("general", "ada")
-        words, seconds = (await scene.answered("general")).removesuffix(" s").rsplit(" ", 1)
+        words, seconds = (await setup.answered("general")).removesuffix(" s").rsplit(" ", 1)
         assert words == "Too busy: ask again in"
         assert 30 < int(seconds) <= 61
         assert not fake.meetings
 
 
 async def test_told_to_stop_in_mid_call_the_bot_ends_the_call_first(tmp_path: Path) -> None:
-    """SIGTERM while a room is being made: the bot leaves the gateway, gives out the link, and then ends, with code 0."""
-    async with connected(tmp_path) as scene:
-        bot, chat, fake = scene
+    """SIGTERM while a room is being made: the bot leaves the gateway, gives out the link, and ends with code 0."""
+    async with connected(tmp_path) as setup:
+        bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=0.5))
         await chat.command("general", "ada")
-        await scene.in_call()
+        await setup.in_call()
         ended = asyncio.create_task(asyncio.to_thread(bot.end))
         await chat.until(lambda: not chat.connected)
         assert chat.channels == {"general": {"1": MAKING}}
-        (answer, code) = (await scene.answered("general"), await ended)
+        (answer, code) = (await setup.answered("general"), await ended)
         (meeting,) = fake.meetings.values()
         assert (answer, code) == (f"Come in: {meeting['roomUrl']}", 0)
         assert bot.complaints() == []
 
 
 async def test_call_that_outlasts_the_grace_is_told_as_unknown(tmp_path: Path) -> None:
-    """SIGTERM while Whereby takes too long: the call is given up, the channel hears that nobody knows, and the bot ends with 0."""
-    async with connected(tmp_path, BOT_GRACE="0.2") as scene:
-        bot, chat, fake = scene
+    """SIGTERM while Whereby takes too long: the call is given up, the channel is told so, and the bot ends with 0."""
+    async with connected(tmp_path, BOT_GRACE="0.2") as setup:
+        bot, chat, fake = setup
         fake.faults.add(Fault(operation="meetings.create", delay=30))
         await chat.command("general", "ada")
-        await scene.in_call()
+        await setup.in_call()
         code = await asyncio.to_thread(bot.end)
         assert code == 0
-        assert await scene.answered("general") == "I had to stop: perhaps the room was made, perhaps not"
+        assert await setup.answered("general") == "I had to stop: perhaps the room was made, perhaps not"
         assert bot.complaints() == []

@@ -1,7 +1,7 @@
 """The FastAPI recipe under load: people are served at once while a batch spends all the points that there are.
 
-The window has 6 s, so that three of them pass in a moment; `WHEREBY_RECIPE_PERIOD=60 python -m pytest -s tests/recipes/test_load.py`
-takes the real minute, and prints the figures.
+The window has 6 s. With the real minute, and with the figures printed:
+`WHEREBY_RECIPE_PERIOD=60 python -m pytest -s tests/recipes/test_load.py`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from recipes.running import Program
+from support.programs import Program
 
 from whereby_async.testing import FakeWhereby
 
@@ -29,9 +29,9 @@ HELD_UP = 230
 """Rooms after which the batch has had nearly all that it may have at once: 70 % of the window."""
 AT_ONCE = 200
 LATER = 100
-"""People, over two windows. What comes into a window is within the share of it that the recipe reserves for people: 300 points."""
+"""People, over two windows; a window's people stay within what the recipe reserves for them: 300 points."""
 SMALL = 1 / 3
-"""The part of a window that is a small one, even where a machine is busy with other tests: without lanes it would be several."""
+"""The part of a window that people may wait on a busy machine; without priorities it would be several windows."""
 
 
 def _waits(program: Program, operation: str) -> list[float]:
@@ -54,9 +54,9 @@ async def _put_event(program: Program, *, rooms: int) -> None:
 @pytest.mark.anyio
 @pytest.mark.timeout(90 + 5 * PERIOD)
 async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path) -> None:
-    """With a batch of 2,000 points at full speed, 200 people at once and 100 over two windows hardly wait for points."""
+    """Beside a batch of 2,000 points, 200 people at once and 100 over two windows hardly wait for points."""
     with FakeWhereby(limit=LIMIT, period=PERIOD).in_thread() as fake:
-        command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "recipes.short_minute:app")
+        command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "recipes.short_minute:batch")
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(PERIOD)}
         with Program(*command, place=tmp_path, variables=variables) as program:
             await asyncio.to_thread(program.serving)
@@ -74,7 +74,8 @@ async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path
         jobs = _waits(program, "meetings.create")
         p99 = waits[round(0.99 * len(waits)) - 1]
         print(  # noqa: T201 - the figure, for who runs it with -s
-            f"{len(waits)} people: p99 {p99:.3f} s, longest {waits[-1]:.3f} s; batch: longest {jobs[-1]:.3f} s; window {PERIOD:g} s"
+            f"{len(waits)} people: p99 {p99:.3f} s, longest {waits[-1]:.3f} s; "
+            f"batch: longest {jobs[-1]:.3f} s; window {PERIOD:g} s"
         )
         assert (Counter(at_once), Counter(over_time)) == ({200: AT_ONCE}, {200: LATER})
         assert (fake.throttled, len(fake.meetings), len(waits)) == (0, ROOMS, AT_ONCE + LATER)
@@ -85,7 +86,7 @@ async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path
 
 @pytest.mark.anyio
 async def test_job_that_was_cut_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    """SIGTERM while a batch waits for points ends it without complaint; asked for again, it makes what is missing, and no more."""
+    """SIGTERM while a batch waits ends it without complaint; asked for again, it makes what is missing and no more."""
     with FakeWhereby(limit=LIMIT).in_thread() as fake:
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url}
 

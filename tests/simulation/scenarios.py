@@ -1,147 +1,126 @@
-"""The named scenarios: each lives in one world and says what came of it, as figures."""
+"""The named scenarios: each makes a world and a budget in it, lets callers live there, and returns its figures.
+
+`throttled` counts 429s, `seconds` is how long it took, `thru` the share of what others left that we got, and `fill` the
+used share of full windows.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from whereby_async.limiter import PointBudget, Priority
+from support.recording_limiter import RecordingLimiter
 
-from .measure import share_of_the_rest
-from .policies import AlignedWindow, FixedWindow, Policy, SlidingCounter, SlidingLog, TokenBucket
-from .world import Network, World
+from whereby_async.limiter import Priority
+
+from .figures import bursts, share_of_all, share_of_the_rest, share_of_the_time
+from .server import FixedWindow, policy_of
+from .world import MIXED, Network, World
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from whereby_async.limiter import Limiter
+    from whereby_async.limiter import Limiter, Permit, RateLimit
 
-    from .rows import Maker
+    from .figures import Figures, Maker
 
-
-@dataclass
-class Outcome:
-    """What came of a scenario.
-
-    `fill` is the share of each full window that was used, `rate` points per second against the limit's.
-    """
-
-    throttled: int
-    seconds: float = 0.0
-    share: float = 0.0
-    fill: float = 0.0
-    inversions: int = 0
-    throttled_by_window: dict[int, int] = field(default_factory=dict[int, int])
-    costs: dict[str, int] = field(default_factory=dict[str, int])
-    p99: float = 0.0
-    worst: float = 0.0
+SEED_PRICES = {"meetings.get": 1, "meetings.list": 1, "meetings.delete": 2, "meetings.create": 3}
+WRITES_COST_TEN = {"meetings.delete": 10, "meetings.create": 10}
+READS_COST_FIVE = {"meetings.get": 5, "meetings.list": 5}
+ALL_COST_THRICE = {name: 3 * price for name, price in SEED_PRICES.items()}
 
 
-def policy_of(name: str, limit: int = 1000, *, seed: int = 0) -> Policy:
-    """A policy by its name; what turns with the clock turns at a random phase."""
-    phase = random.Random(seed).uniform(0, 60)
-    match name:
-        case "aligned":
-            return AlignedWindow(limit, phase=phase)
-        case "sliding_counter":
-            return SlidingCounter(limit, phase=phase)
-        case "sliding_log":
-            return SlidingLog(limit)
-        case "token_bucket":
-            return TokenBucket(limit)
-        case _:
-            return FixedWindow(limit)
+def rough_network() -> Network:
+    """Answers overtake one another, and four calls in a hundred are lost, half of them after they were served."""
+    return Network(rtt=(0.05, 0.5), lost_before=0.02, lost_after=0.02)
 
 
-def backlog(
-    name: str, *, limit: int = 1000, windows: float = 10, seed: int = 0, style: str = "iso", make: Maker = PointBudget
-) -> Outcome:
-    """One who spends alone has all his calls waiting."""
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _overtaken(numbers: list[int]) -> int:
+    """How often a call was served right after one that came later."""
+    return sum(one > other for one, other in pairwise(numbers))
+
+
+# Alone
+
+
+def backlog(make: Maker, seed: int, *, name: str, limit: int = 1000, windows: int = 10, style: str = "iso") -> Figures:
+    """A sole consumer has all calls waiting; `learned` counts prices that are believed to differ from the seeds."""
     world = World(policy=policy_of(name, limit, seed=seed), seed=seed, style=style)
     budget = make(limit)
-    costs: dict[str, int] = {}
+    learned = 0
 
     async def main() -> None:
-        await world.backlog(budget, int(limit * windows))
-        costs.update(budget.snapshot().costs)
+        nonlocal learned
+        await world.backlog(budget, limit * windows)
+        learned = len(budget.snapshot().costs)
 
     world.run(main)
-    numbers = [number for _, number in world.grants]
-    seconds = world.done_at - 1000
-    rounds = bursts(world)
+    rounds = [points for _, points in bursts(world)]
     full = rounds[1:-1] or rounds
-    return Outcome(
-        throttled=len(world.throttled),
-        seconds=seconds,
-        fill=sum(full) / len(full) / limit,
-        inversions=sum(one > other for one, other in pairwise(numbers)),
-        costs=dict(costs),
-    )
+    return {
+        "throttled": len(world.throttled),
+        "fill": sum(full) / len(full) / limit,
+        "seconds": world.done_at - 1000,
+        "learned": learned,
+    }
 
 
-def bursts(world: World) -> list[int]:
-    """Points served in each round: rounds lie more than half a period apart."""
-    rounds: list[int] = []
-    last = float("-inf")
-    for at, cost, _ in world.arrivals:
-        if at - last > world.policy.period / 2:
-            rounds.append(0)
-        rounds[-1] += cost
-        last = at
-    return rounds
-
-
-def long_run(seed: int = 0, *, windows: int = 30, rtt: float = 0.125, make: Maker = PointBudget) -> Outcome:
-    """How close a fixed window's rate comes to the limit in the long run, beyond the first window's head start."""
+def long_run(make: Maker, seed: int, *, windows: int = 30, rtt: float = 0.125) -> Figures:
+    """`share` is the rate in the long run as a share of the limit's, without the first window's head start."""
     world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(rtt, rtt)))
     budget = make(1000)
     world.run(lambda: world.backlog(budget, 1000 * windows))
-    first = next(at for at, _, _ in world.arrivals)
-    last = max(at for at, _, _ in world.arrivals)
-    return Outcome(throttled=len(world.throttled), share=(windows - 1) * 60 / (last - first))
+    first, last = world.arrivals[0][0], world.arrivals[-1][0]
+    return {"throttled": len(world.throttled), "share": (windows - 1) * 60 / (last - first)}
 
 
-def restart(name: str, seed: int = 0, *, spent: int = 950, style: str = "iso", make: Maker = PointBudget) -> Outcome:
+def restart(make: Maker, seed: int, *, name: str, style: str = "iso") -> Figures:
     """A process starts into a window that others have nearly spent."""
     world = World(policy=policy_of(name, seed=seed), seed=seed, style=style)
     budget = make(1000)
 
     async def main() -> None:
-        for _ in range(spent):
+        for _ in range(950):
             world.serve(1, ours=False)
         await asyncio.sleep(20)
         await world.backlog(budget, 2000)
 
     world.run(main)
-    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1020)
+    return {"throttled": len(world.throttled), "seconds": world.done_at - 1020}
 
 
-def lowered(name: str, seed: int = 0, *, at: float = 90.0, limit: int = 500, make: Maker = PointBudget) -> Outcome:
+def lowered(make: Maker, seed: int, *, name: str, at: float) -> Figures:
     """The limit is lowered while a backlog runs."""
     world = World(policy=policy_of(name, seed=seed), seed=seed)
     budget = make(1000)
 
     async def lower() -> None:
         await asyncio.sleep(at)
-        world.policy.limit = limit
+        world.policy.limit = 500
 
     async def main() -> None:
         await asyncio.gather(lower(), world.backlog(budget, 4000))
 
     world.run(main)
-    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
+    return {"throttled": len(world.throttled), "seconds": world.done_at - 1000}
 
 
-def wrong_plan(name: str, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
+def wrong_plan(make: Maker, seed: int, *, name: str) -> Figures:
     """Configured for 1,000 points on a plan of 100."""
     world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
     budget = make(1000)
     world.run(lambda: world.backlog(budget, 500))
-    return Outcome(throttled=len(world.throttled), seconds=world.done_at - 1000)
+    return {"throttled": len(world.throttled), "seconds": world.done_at - 1000}
 
 
 def saturated(
@@ -151,7 +130,7 @@ def saturated(
     *,
     periods: int = 10,
     warm: float = 0.5,
-) -> Outcome:
+) -> Figures:
     """A backlog that never ends, beside rivals who began half a period before it.
 
     After `warm` periods more our share is measured, over so many periods.
@@ -159,42 +138,47 @@ def saturated(
     period = world.policy.period
     start = 1000 + (period / 2 if rivals else 0.0)
 
+    async def run(work: Callable[[], Awaitable[None]]) -> None:
+        await work()
+
     async def main() -> None:
-        tasks = [asyncio.create_task(_awaited(rivals))] if rivals else []
+        tasks = [asyncio.create_task(run(rivals))] if rivals else []
         await asyncio.sleep(start - world.now())
         tasks.append(asyncio.create_task(world.backlog(budget, world.policy.limit * (periods + 3))))
         await asyncio.sleep((periods + warm + 1.5) * period)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(*tasks)
 
     world.run(main)
-    return Outcome(
-        throttled=sum(at < start + (periods + warm) * period for at in world.throttled),
-        share=share_of_the_rest(world, start + warm * period, periods),
-    )
+    return {
+        "throttled": sum(at < start + (periods + warm) * period for at in world.throttled),
+        "thru": share_of_the_rest(world, start + warm * period, periods),
+    }
 
 
-async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+def alone(make: Maker, seed: int, *, name: str, warm: float = 1.0) -> Figures:
+    """The sole consumer of a server whose points flow back evenly, or of one that punishes bursts."""
+    return saturated(World(policy=policy_of(name, seed=seed), seed=seed), make(1000), warm=warm)
 
 
-def among_others(
-    name: str,
-    share: float,
-    seed: int = 0,
-    *,
-    periods: int = 10,
-    network: Network | None = None,
-    skew: float = 0.0,
-    make: Maker = PointBudget,
-) -> Outcome:
-    """Others want a share of the budget, evenly; how much of what they leave do we get?"""
-    world = World(policy=policy_of(name, seed=seed), seed=seed, network=network or Network(), skew=skew)
+def silent(make: Maker, seed: int, *, limit: int) -> Figures:
+    """A server that says nothing about the budget; its sole consumer knows the limit."""
+    world = World(policy=policy_of("fixed", limit, seed=seed), seed=seed, style="none")
+    throttled = saturated(world, make(limit))["throttled"]
+    return {"throttled": throttled, "eff": share_of_the_time(world, 1000 + world.policy.period / 2)}
+
+
+# Beside others
+
+
+def among_others(make: Maker, seed: int, *, name: str, share: float, periods: int = 10, rough: bool = False) -> Figures:
+    """Others want a share of the budget, evenly; `rough` is a rough network, and a server whose clock is wrong."""
+    skew = random.Random(seed).uniform(-30, 30) if rough else 0.0
+    network = rough_network() if rough else Network()
+    world = World(policy=policy_of(name, seed=seed), seed=seed, network=network, skew=skew)
     return saturated(world, make(1000), lambda: world.others(share * 1000 / 60), periods=periods)
 
 
-def bursty_others(share: float, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
+def bursty_others(make: Maker, seed: int, *, share: float) -> Figures:
     """Others take their share of each minute in a few bursts, and their calls are always served first."""
     world = World(policy=policy_of("fixed"), seed=seed)
 
@@ -207,17 +191,251 @@ def bursty_others(share: float, seed: int = 0, *, make: Maker = PointBudget) -> 
     return saturated(world, make(1000), burst)
 
 
-def punished_bursts(seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
-    """A sliding counter, which does not honour the ledger's proof."""
-    return saturated(World(policy=policy_of("sliding_counter", seed=seed), seed=seed), make(1000))
+class ToldWindow(FixedWindow):
+    """A fixed window that tells when it opens."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.opened = asyncio.Event()
+
+    def _turn(self, t: float) -> None:
+        if t >= self.end:
+            self.opened.set()
+        super()._turn(t)
 
 
-def wrong_prices(seed: int = 0, *, windows: int = 5, make: Maker = PointBudget) -> Outcome:
-    """The server charges other prices than the old documents say."""
-    world = World(policy=policy_of("fixed"), seed=seed, prices={"insights.rooms": 10, "meetings.list": 5})
+def window_starts_taken(make: Maker, seed: int, *, points: int = 600, within: float = 1.5) -> Figures:
+    """Others spend most of each window soon after it has opened; our share is that of all points."""
+    policy = ToldWindow(1000)
+    world = World(policy=policy, seed=seed)
+
+    async def rivals() -> None:
+        while True:
+            await policy.opened.wait()
+            policy.opened.clear()
+            for _ in range(points):
+                await asyncio.sleep(within / points)
+                world.serve(1, ours=False)
+
+    throttled = saturated(world, make(1000), rivals)["throttled"]
+    return {"throttled": throttled, "thru": share_of_all(world, 1060)}
+
+
+def on_and_off(make: Maker, seed: int, *, share: float = 0.6, seconds: float = 600.0) -> Figures:
+    """Beside others we have a backlog for 5 to 40 s, then nothing for 5 to 40 s, and so on."""
+    world = World(policy=FixedWindow(1000), seed=seed)
+    budget = make(1000)
+
+    async def call_until_cancelled() -> None:
+        """Calls, one after the other; a call that has left is not cut off."""
+        while True:
+            cost = world.dice.choice(MIXED)
+            permit = await budget.acquire(cost, operation=f"cost{cost}")
+            await asyncio.shield(world.attempt(permit, cost, f"cost{cost}"))
+
+    async def ours() -> None:
+        while True:
+            calls = [asyncio.create_task(call_until_cancelled()) for _ in range(400)]
+            await asyncio.sleep(world.dice.uniform(5, 40))
+            await _cancel(*calls)
+            await asyncio.sleep(world.dice.uniform(5, 40))
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(world.others(share * 1000 / 60)), asyncio.create_task(ours())]
+        await asyncio.sleep(seconds)
+        await _cancel(*tasks)
+
+    world.run(main)
+    return {"throttled": len(world.throttled), "points": world.points}
+
+
+# Copies that do not know of one another
+
+
+@dataclass
+class Workers:
+    """Callers that make one call after the other; `points` is what they got, by time."""
+
+    world: World
+    budget: Limiter
+    count: int = 100
+
+    def __post_init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+        self.points: list[tuple[float, int]] = []
+
+    def start(self) -> None:
+        """They begin."""
+        self.tasks = [asyncio.create_task(self._work()) for _ in range(self.count)]
+
+    async def _work(self) -> None:
+        while True:
+            cost = self.world.dice.choice(MIXED)
+            await self.world.call(self.budget, cost, operation=f"cost{cost}")
+            self.points.append((self.world.now(), cost))
+
+    async def stop(self) -> None:
+        """They stop at once, and what is in flight is lost."""
+        await _cancel(*self.tasks)
+
+
+IN_FLIGHT = 10
+
+
+class NaivePermit:
+    """Leave to send, until it is given back."""
+
+    def __init__(self, client: NaiveClient, cost: int) -> None:
+        self.cost = cost
+        self._client = client
+        self._open = True
+
+    def settle(self, answer: RateLimit | None) -> None:
+        """An answer came."""
+        if answer is not None and answer.throttled:
+            self._client.freeze(answer.retry_after or 1.0)
+        self.release()
+
+    def release(self) -> None:
+        """The next may go."""
+        if self._open:
+            self._open = False
+            self._client.slots.release()
+
+    def lost(self) -> None:
+        """No answer came."""
+        self.release()
+
+
+class NaiveClient(RecordingLimiter):
+    """A client to compare with: ten calls in flight at most, and after a 429 none for as long as `Retry-After` says."""
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        *,
+        period: float = 60.0,
+        costs: Mapping[str, int] | None = None,
+        reserve: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.slots = asyncio.Semaphore(IN_FLIGHT)
+        self._frozen_until = 0.0
+
+    def freeze(self, seconds: float) -> None:
+        """Nobody goes for so long."""
+        self._frozen_until = max(self._frozen_until, asyncio.get_running_loop().time() + seconds)
+
+    async def acquire(
+        self,
+        cost: int,
+        *,
+        operation: str = "",
+        priority: Priority = Priority.NORMAL,
+        max_wait: float | None = None,
+        after: Permit | None = None,
+    ) -> NaivePermit:
+        """Wait for a slot, and for the end of a freeze."""
+        await self.slots.acquire()
+        try:
+            while (wait := self._frozen_until - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(wait)
+        except BaseException:
+            self.slots.release()
+            raise
+        return NaivePermit(self, cost)
+
+
+def copies(make: Maker, seed: int, *, count: int, windows: int = 10) -> Figures:
+    """Budgets share a limit and do not know of one another; `ratio` is the fastest's points by the slowest's."""
+    world, crews = _copies(make, seed, count, windows)
+    late = 1000 + (windows - 3) * 60
+    points = [sum(cost for at, cost in crew.points if at >= late) for crew in crews]
+    return {
+        "throttled": len(world.throttled),
+        "points": world.points,
+        "ratio": max(points) / max(1, min(points)),
+        "naive": len(_copies(NaiveClient, seed, count, windows)[0].throttled),
+    }
+
+
+def _copies(make: Maker, seed: int, count: int, windows: int) -> tuple[World, list[Workers]]:
+    world = World(policy=FixedWindow(1000), seed=seed, network=Network(rtt=(0.05, 0.15)))
+    crews: list[Workers] = []
+
+    async def main() -> None:
+        crews.extend(Workers(world, make(1000)) for _ in range(count))
+        for crew in crews:
+            crew.start()
+        await asyncio.sleep(windows * 60)
+        for crew in crews:
+            await crew.stop()
+
+    world.run(main)
+    return world, crews
+
+
+def silent_restart(make: Maker, seed: int) -> Figures:
+    """Two callers start thirty seconds into a window of which 950 points are spent, and no answer says anything."""
+    world = World(policy=FixedWindow(1000), seed=seed, style="none", body=False)
+
+    async def main() -> None:
+        for _ in range(950):
+            world.serve(1, ours=False)
+        await asyncio.sleep(30)
+        crew = Workers(world, make(1000), 2)
+        crew.start()
+        await asyncio.sleep(60)
+        await crew.stop()
+
+    world.run(main)
+    return {"throttled": len(world.throttled), "points": world.points}
+
+
+# Prices
+
+
+def prices(
+    make: Maker,
+    seed: int,
+    *,
+    charged: Mapping[str, int],
+    share: float = 0.0,
+    network: Network | None = None,
+    windows: int = 10,
+) -> Figures:
+    """The server charges other prices than the seeds; `learned` is the share of prices that are known at the end."""
+    world = World(policy=FixedWindow(1000), seed=seed, prices=charged, network=network or Network())
+    budget = make(1000)
+    names = list(SEED_PRICES)
+    costs: dict[str, int] = {}
+
+    async def main() -> None:
+        rivals = [asyncio.create_task(world.others(share * 1000 / 60))] if share else []
+        await asyncio.sleep(30 if share else 0)
+        calls = [
+            asyncio.create_task(world.call(budget, SEED_PRICES[name], operation=name, number=number))
+            for number, name in enumerate(world.dice.choice(names) for _ in range(windows * 1000 // 2))
+        ]
+        await asyncio.sleep(windows * 60)
+        costs.update(budget.snapshot().costs)
+        await _cancel(*rivals, *calls)
+
+    world.run(main)
+    right = [costs.get(name, seed_price) == charged.get(name, seed_price) for name, seed_price in SEED_PRICES.items()]
+    return {"throttled": len(world.throttled), "points": world.points, "learned": sum(right) / len(right)}
+
+
+def wrong_prices(make: Maker, seed: int, *, windows: int = 5) -> Figures:
+    """The server charges other prices than the old documents say.
+
+    `later` is the most 429s in a window but the first; `wrong` counts prices that were learned wrongly or not at all.
+    """
+    charged = {"insights.rooms": 10, "meetings.list": 5}
+    world = World(policy=policy_of("fixed"), seed=seed, prices=charged)
     budget = make(1000)
     seeds = {"insights.rooms": 1, "meetings.list": 1, "meetings.get": 1, "meetings.delete": 2, "meetings.create": 3}
-    outcome = Outcome(throttled=0)
+    figures: dict[str, float] = {}
 
     async def main() -> None:
         names = list(seeds)
@@ -226,25 +444,46 @@ def wrong_prices(seed: int = 0, *, windows: int = 5, make: Maker = PointBudget) 
             for number, name in enumerate(world.dice.choice(names) for _ in range(3000))
         ]
         await asyncio.sleep(windows * 60 + 30)
-        outcome.throttled = len(world.throttled)
-        outcome.throttled_by_window = dict(Counter(int((at - 1000) // 60) for at in world.throttled))
-        outcome.costs = dict(budget.snapshot().costs)
-        outcome.fill = min(bursts(world)[1:]) / 1000
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        by_window = Counter(int((at - 1000) // 60) for at in world.throttled)
+        figures["later"] = max((count for window, count in by_window.items() if window), default=0)
+        figures["wrong"] = len(budget.snapshot().costs.items() ^ charged.items())
+        figures["fill"] = min(points for _, points in bursts(world)[1:]) / 1000
+        await _cancel(*calls)
 
     world.run(main)
-    return outcome
+    return figures
 
 
-def two_lanes(seed: int = 0, *, seconds: float = 900.0, make: Maker = PointBudget) -> Outcome:
-    """A batch saturates the budget while somebody at a screen reads once a second: `share` is what both got of all points."""
-    world = World(policy=policy_of("fixed"), seed=seed)
-    budget = make(1000, reserve=0.1)
-    outcome = Outcome(throttled=0)
+# Waits
+
+
+def small_bursts(make: Maker, seed: int) -> Figures:
+    """Twelve reads every three seconds for a minute, with nearly all of a known window left."""
+    world = World(policy=FixedWindow(1000), seed=seed, network=Network(rtt=(0.2, 0.2)))
+    budget = make(1000)
 
     async def main() -> None:
+        await world.backlog(budget, 60)
+        await asyncio.sleep(61)
+        world.waits.clear()
+        for _ in range(20):
+            await asyncio.gather(
+                asyncio.sleep(3), *(world.call(budget, 1, operation="meetings.get") for _ in range(12))
+            )
+
+    world.run(main)
+    waits = [wait for _, wait in world.waits]
+    return {"mean": sum(waits) / len(waits), "longest": max(waits), "throttled": len(world.throttled)}
+
+
+def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures:
+    """A batch saturates the budget while somebody reads once a second: `share` is what both got of all points."""
+    world = World(policy=policy_of("fixed"), seed=seed)
+    budget = make(1000, reserve=0.1)
+    throttled = 0
+
+    async def main() -> None:
+        nonlocal throttled
         batch = asyncio.create_task(world.backlog(budget, int(seconds * 25), priority=Priority.BATCH))
         reads: list[asyncio.Task[None]] = []
         end = world.now() + seconds
@@ -252,23 +491,28 @@ def two_lanes(seed: int = 0, *, seconds: float = 900.0, make: Maker = PointBudge
             await asyncio.sleep(world.dice.expovariate(1))
             reads.append(asyncio.create_task(world.call(budget, 1, priority=Priority.INTERACTIVE)))
         await asyncio.gather(*reads)
-        outcome.throttled = len(world.throttled)
-        batch.cancel()
-        await asyncio.gather(batch, return_exceptions=True)
+        throttled = len(world.throttled)
+        await _cancel(batch)
 
     world.run(main)
-    waits = sorted(wait for lane, wait in world.waits if lane is Priority.INTERACTIVE)
-    outcome.p99, outcome.worst = waits[int(len(waits) * 0.99)], waits[-1]
-    outcome.share = share_of_the_rest(world, 1000, int(seconds / 60) - 2)
-    return outcome
+    waits = sorted(wait for priority, wait in world.waits if priority is Priority.INTERACTIVE)
+    return {
+        "throttled": throttled,
+        "p99": waits[int(len(waits) * 0.99)],
+        "worst": waits[-1],
+        "share": share_of_the_rest(world, 1000, int(seconds / 60) - 2),
+    }
 
 
-def half_cancelled(seed: int = 0, *, count: int = 1000, make: Maker = PointBudget) -> Outcome:
-    """Of a thousand waiting calls half are cancelled, each at a random moment; the rest must be served in order and time."""
+def half_cancelled(make: Maker, seed: int, *, count: int = 1000) -> Figures:
+    """Of a thousand waiting calls half are cancelled at random; the rest must be served in order and in time.
+
+    `late` are seconds beyond what the rest takes; `points_back` is the share of points that are there a period later.
+    """
     world = World(policy=policy_of("fixed", 100), seed=seed)
     budget = make(100)
     dice = random.Random(seed)
-    outcome = Outcome(throttled=0)
+    figures: dict[str, float] = {}
 
     async def main() -> None:
         tasks = [asyncio.create_task(world.call(budget, 1, number=number)) for number in range(count)]
@@ -277,42 +521,38 @@ def half_cancelled(seed: int = 0, *, count: int = 1000, make: Maker = PointBudge
         await asyncio.wait(tasks)
         snapshot = budget.snapshot()
         assert snapshot.waiting_points == snapshot.in_flight == 0
-        outcome.seconds = world.done_at - 1000
-        served = [number for _, number in world.grants]
-        outcome.inversions = sum(one > other for one, other in pairwise(served))
-        outcome.share = sum(not task.cancelled() for task in tasks)
-        outcome.throttled = len(world.throttled)
-        # Nothing was lost on the way: a period later all points are there again.
+        served = sum(not task.cancelled() for task in tasks)
+        figures["throttled"] = len(world.throttled)
+        figures["served"] = served
+        figures["inversions"] = _overtaken([number for _, number in world.grants])
         await asyncio.sleep(63)
-        outcome.fill = budget.snapshot().available / 100
+        figures["points_back"] = budget.snapshot().available / 100
+        figures["late"] = world.done_at - 1000 - (served // 100) * 60.2 - 1
 
     world.run(main)
-    return outcome
+    return figures
 
 
-def endless_cheap_calls(name: str, seed: int = 0, *, make: Maker = PointBudget) -> Outcome:
+def endless_cheap_calls(make: Maker, seed: int, *, name: str) -> Figures:
     """One-point calls come faster than the limit allows, for ever; now and then a call comes that costs three.
 
     `inversions` is the most calls that came later than such a one and went before it.
     """
     world = World(policy=policy_of(name, 100, seed=seed), seed=seed)
     budget = make(100)
-    outcome = Outcome(throttled=0)
+    dear = range(30, 1200, 60)
 
     async def main() -> None:
         calls: list[asyncio.Task[None]] = []
-        dear: list[int] = []
         for number in range(1200):
-            cost = 3 if number % 60 == 30 else 1
-            if cost > 1:
-                dear.append(number)
-            calls.append(asyncio.create_task(world.call(budget, cost, number=number)))
+            calls.append(asyncio.create_task(world.call(budget, 3 if number in dear else 1, number=number)))
             await asyncio.sleep(world.dice.expovariate(4))
         await asyncio.gather(*calls)
-        served = [number for _, number in world.grants]
-        place = {number: at for at, number in enumerate(served)}
-        outcome.inversions = max(sum(later > number for later in served[: place[number]]) for number in dear)
-        outcome.throttled = len(world.throttled)
 
     world.run(main)
-    return outcome
+    served = [number for _, number in world.grants]
+    place = {number: at for at, number in enumerate(served)}
+    return {
+        "throttled": len(world.throttled),
+        "inversions": max(sum(later > number for later in served[: place[number]]) for number in dear),
+    }

@@ -1,62 +1,57 @@
-"""Sole consumers in trouble: hung calls, idleness, starvation, odd servers, gateways, garbled headers, a batch beside a screen."""
+"""Sole consumers in trouble: hung calls, idleness, starvation, odd servers, gateways, garbled headers, batches."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from simulation.beside_batch import ROWS as BESIDE_BATCH
-from simulation.callers import MIXED, Callers, ChangedWorld, efficiency, fill
-from simulation.garbled import ROWS as GARBLED
-from simulation.policies import AlignedWindow, FixedWindow, Policy, SlidingLog, TokenBucket
-from simulation.rows import Bound, Row
-from simulation.world import Network, World
+from msgspec.structs import replace
+
 from whereby_async.limiter import Priority, RateLimit
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from .beside_batch import ROWS as BESIDE_BATCH
+from .figures import Bound, Row, efficiency, fill
+from .server import AlignedWindow, FixedWindow, Policy, SlidingLog, TokenBucket
+from .world import MIXED, Callers, ChangedWorld, Network, World
 
-    from simulation.rows import Maker
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .figures import Figures, Maker
 
 PERIOD: Final = 60.0
 HANG: Final = 30.0
 
 
-def first_call_hangs(make: Maker, seed: int) -> Mapping[str, float]:
-    """The very first answer takes 30 s; ten calls come right behind it, ten more in the meantime."""
+def call_hangs(make: Maker, seed: int, *, warm: bool) -> Figures:
+    """An answer takes 30 s; ten calls come right behind it, ten more in the meantime.
+
+    It is the very first one; or the budget is `warm`: it knows its server, and has been idle for 10 s.
+    """
     world = World(FixedWindow(1000), seed=seed)
     callers = Callers(world, make(1000))
 
     async def main() -> None:
-        callers.call(1, "slow", group="hung", hang=HANG)
+        if warm:
+            await _warm_up(callers)
+            await asyncio.sleep(10)
+        callers.call(1, "" if warm else "slow", group="hung", hang=HANG)
         await asyncio.sleep(world.dice.uniform(0, 0.2))
-        await _come(callers, 10, 10)
+        for _ in range(10):
+            callers.call(world.dice.choice(MIXED))
+        for _ in range(10):
+            await asyncio.sleep(world.dice.uniform(0, 5))
+            callers.call(world.dice.choice(MIXED))
         await callers.finish(5 * PERIOD)
 
     world.run(main)
-    return {"429": len(world.throttled), "longest": callers.longest("")}
+    return callers.figures("")
 
 
-def warm_call_hangs(make: Maker, seed: int) -> Mapping[str, float]:
-    """The budget knows its server and has been idle for 10 s; then the same."""
-    world = World(FixedWindow(1000), seed=seed)
-    callers = Callers(world, make(1000))
-
-    async def main() -> None:
-        await _warm_up(callers)
-        await asyncio.sleep(10)
-        callers.call(1, group="hung", hang=HANG)
-        await asyncio.sleep(world.dice.uniform(0, 0.2))
-        await _come(callers, 10, 10)
-        await callers.finish(5 * PERIOD)
-
-    world.run(main)
-    return {"429": len(world.throttled), "longest": callers.longest("")}
-
-
-def lost_in_doubt(make: Maker, seed: int) -> Mapping[str, float]:
+def lost_in_doubt(make: Maker, seed: int) -> Figures:
     """Somebody else has spent a few hundred points, which we notice; then a call is out for 30 s and lost.
 
     At least half of the window is left, so nobody has to wait for points. The others come one by one, since in doubt
@@ -79,7 +74,7 @@ def lost_in_doubt(make: Maker, seed: int) -> Mapping[str, float]:
         await callers.finish(5 * PERIOD)
 
     world.run(main)
-    return {"429": len(world.throttled), "longest": callers.longest("")}
+    return callers.figures("")
 
 
 async def _warm_up(callers: Callers) -> None:
@@ -89,17 +84,7 @@ async def _warm_up(callers: Callers) -> None:
     await asyncio.gather(*(callers.call(cost, group="before") for cost in MIXED * 4))
 
 
-async def _come(callers: Callers, at_once: int, later: int) -> None:
-    """Some calls come at once, some later, within 25 s."""
-    dice = callers.world.dice
-    for _ in range(at_once):
-        callers.call(dice.choice(MIXED))
-    for _ in range(later):
-        await asyncio.sleep(dice.uniform(0, 5))
-        callers.call(dice.choice(MIXED))
-
-
-def idleness(make: Maker, seed: int) -> Mapping[str, float]:
+def idleness(make: Maker, seed: int) -> Figures:
     """After 5 to 300 s of nothing come 100 calls at once, on any kind of window, and there are points for them all."""
     dice = random.Random(seed)
     policies: list[Policy] = [
@@ -119,17 +104,17 @@ def idleness(make: Maker, seed: int) -> Mapping[str, float]:
         await callers.finish(5 * PERIOD)
 
     world.run(main)
-    return {"429": len(world.throttled), "longest": callers.longest("")}
+    return callers.figures("")
 
 
-def starved(make: Maker, seed: int) -> Mapping[str, float]:
+def starved(make: Maker, seed: int) -> Figures:
     """There are always twenty interactive calls or more that wait; one `NORMAL` call of a new operation comes."""
     world = World(FixedWindow(100), seed=seed)
     callers = Callers(world, make(100))
     dice = world.dice
 
     async def main() -> None:
-        # Of 80 callers no more than 58 have a permit, since their calls cost 1.75 points in the mean and the limit is 100.
+        # Of 80 callers at most 58 have a permit: their calls cost 1.75 points in the mean, and the limit is 100.
         for cost in (1, 1, 2, 3):
             callers.loops(20, cost, f"screen{cost}", priority=Priority.INTERACTIVE, group="screen")
         await asyncio.sleep(dice.uniform(1, 3) * PERIOD)
@@ -141,7 +126,7 @@ def starved(make: Maker, seed: int) -> Mapping[str, float]:
     return {"429": len(world.throttled), "periods": callers.longest("") / PERIOD}
 
 
-def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Mapping[str, float]:
+def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Figures:
     """For a minute the server refuses everything and says `Retry-After: 0`; there are twenty callers."""
     refusal = RateLimit(throttled=True, retry_after=0.0)
     if headers:
@@ -159,7 +144,7 @@ def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Mapping[str, floa
     return {"429": len(world.throttled)}
 
 
-def nodes(make: Maker, seed: int, *, style: str) -> Mapping[str, float]:
+def nodes(make: Maker, seed: int, *, style: str) -> Figures:
     """Two nodes share the counter; their clocks differ by up to 5 s, and each tells `Date` and the reset by its own."""
     dice = random.Random(seed)
     skews = (0.0, dice.uniform(-5, 5))
@@ -180,7 +165,7 @@ def nodes(make: Maker, seed: int, *, style: str) -> Mapping[str, float]:
     return {"429": len(world.throttled), "fill": fill(world), "eff": efficiency(world)}
 
 
-def bare_refusal(make: Maker, seed: int) -> Mapping[str, float]:
+def bare_refusal(make: Maker, seed: int) -> Figures:
     """A gateway refuses a single call, without headers or body, while 990 points of 1,000 are left."""
     refuse = False
 
@@ -210,7 +195,7 @@ def bare_refusal(make: Maker, seed: int) -> Mapping[str, float]:
     return {"429": len(world.throttled), "refused call": callers.longest("refused"), "others": callers.longest("")}
 
 
-def gateway_bucket(make: Maker, seed: int) -> Mapping[str, float]:
+def gateway_bucket(make: Maker, seed: int) -> Figures:
     """A gateway in front of the server takes 50 calls a second and 20 at once, and refuses the rest without a word."""
     bucket = TokenBucket(20, 20 / 50)
 
@@ -230,8 +215,8 @@ def gateway_bucket(make: Maker, seed: int) -> Mapping[str, float]:
     return {"429": len(world.throttled), "seconds": world.done_at - 1000 if done else 20 * PERIOD}
 
 
-def silent(make: Maker, seed: int, *, known: bool) -> Mapping[str, float]:
-    """The server has no headers; the limit is known, or the one that is assumed is right. Odd seeds: an aligned window."""
+def silent(make: Maker, seed: int, *, known: bool) -> Figures:
+    """The server has no headers; the limit is known, or assumed rightly. Odd seeds have an aligned window."""
     limit = 1000 if known else 100
     phase = random.Random(seed).uniform(0, PERIOD)
     world = World(AlignedWindow(limit, phase=phase) if seed % 2 else FixedWindow(limit), "none", seed=seed)
@@ -245,7 +230,7 @@ def silent(make: Maker, seed: int, *, known: bool) -> Mapping[str, float]:
     return {"429": len(world.throttled), "eff": efficiency(world)}
 
 
-def short_windows(make: Maker, seed: int, *, aligned: bool) -> Mapping[str, float]:
+def short_windows(make: Maker, seed: int, *, aligned: bool) -> Figures:
     """350 reads with default options, while the server's windows of 100 points last 4 s."""
     phase = random.Random(seed).uniform(0, 4)
     world = World(AlignedWindow(100, 4.0, phase=phase) if aligned else FixedWindow(100, 4.0), seed=seed)
@@ -259,7 +244,7 @@ def short_windows(make: Maker, seed: int, *, aligned: bool) -> Mapping[str, floa
     return {"429": len(world.throttled), "seconds": world.done_at - 1000}
 
 
-def lost_answers(make: Maker, seed: int) -> Mapping[str, float]:
+def lost_answers(make: Maker, seed: int) -> Figures:
     """Of all calls 5 % never arrive and 5 % are served without an answer."""
     world = World(FixedWindow(1000), network=Network(lost_before=0.05, lost_after=0.05), seed=seed)
     callers = Callers(world, make(1000))
@@ -276,18 +261,226 @@ def lost_answers(make: Maker, seed: int) -> Mapping[str, float]:
     return {"429": len(world.throttled), "thru": through}
 
 
+# Headers that say what is not true: once, always, or at random
+
+GUESSES: Final = (59, 47, 13, 6)
+
+
+def limit_of_one(make: Maker, seed: int) -> Figures:
+    """Two answers in a row say `X-RateLimit-Limit: 1` while creates wait; with odd seeds the first two ever do."""
+    dice = random.Random(seed)
+    first = 1 if seed % 2 else dice.randint(5, 30)
+
+    def change(answer: RateLimit, number: int) -> RateLimit:
+        return replace(answer, limit=1) if first <= number < first + 2 else answer
+
+    world = ChangedWorld(FixedWindow(100), seed=seed, change=change)
+    callers = Callers(world, make(100))
+
+    async def main() -> None:
+        callers.backlog(90, group="before")
+        for _ in range(5):
+            callers.call(3, "create")
+            callers.call(1, "read")
+        for _ in range(10):
+            await asyncio.sleep(dice.expovariate(1 / 3))
+            callers.call(dice.choice((1, 3)))
+        await callers.finish(10 * PERIOD)
+
+    world.run(main)
+    return {"refused": callers.refused, **callers.figures()}
+
+
+def limit_of_one_at_rest(make: Maker, seed: int) -> Figures:
+    """The only two calls in flight are answered with `X-RateLimit-Limit: 1`; then creates come, and reads behind."""
+    dice = random.Random(seed)
+    garbled = False
+
+    def change(answer: RateLimit, _: int) -> RateLimit:
+        return replace(answer, limit=1) if garbled else answer
+
+    world = ChangedWorld(FixedWindow(100), seed=seed, change=change)
+    callers = Callers(world, make(100))
+
+    async def main() -> None:
+        nonlocal garbled
+        for _ in range(dice.randint(0, 20)):
+            await callers.call(1, "read", group="before")
+        garbled = True
+        await asyncio.gather(*(callers.call(1, "read", group="before") for _ in range(2)))
+        garbled = False
+        for _ in range(10):
+            callers.call(3, "create")
+            await asyncio.sleep(dice.expovariate(1))
+        for _ in range(10):
+            callers.call(1, "read")
+        await callers.finish(10 * PERIOD)
+
+    world.run(main)
+    return {"refused": callers.refused, **callers.figures()}
+
+
+def garbled_prices(make: Maker, seed: int) -> Figures:
+    """Four answers in a row of a backlog say that 59, 47, 13 and 6 points are left."""
+    limit = 100 if seed % 2 else 1000
+    first = random.Random(seed).randint(limit // 20, limit // 3)
+
+    def change(answer: RateLimit, number: int) -> RateLimit:
+        said = number - first
+        return replace(answer, remaining=GUESSES[said]) if 0 <= said < len(GUESSES) else answer
+
+    world = ChangedWorld(FixedWindow(limit), seed=seed, change=change)
+    budget = make(limit)
+    callers = Callers(world, budget)
+    wrong = 0
+
+    async def main() -> None:
+        nonlocal wrong
+        callers.backlog(5 * limit)
+        await callers.finish(12 * PERIOD)
+        wrong = sum(operation != f"cost{cost}" for operation, cost in budget.snapshot().costs.items())
+
+    world.run(main)
+    return {"429": len(world.throttled), "wrong prices": wrong, "seconds": world.done_at - 1000}
+
+
+def remaining_never_moves(make: Maker, seed: int) -> Figures:
+    """`X-RateLimit-Remaining` is always 990; the ledger alone has to keep the limit."""
+    world = ChangedWorld(FixedWindow(1000), seed=seed, change=lambda answer, _: replace(answer, remaining=990))
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        callers.backlog(10_000)
+        await callers.finish(20 * PERIOD)
+
+    world.run(main)
+    return {"429": len(world.throttled), "eff": efficiency(world), "fill": fill(world)}
+
+
+def one_zero(make: Maker, seed: int) -> Figures:
+    """In a trickle of calls one answer says that nothing is left."""
+    dice = random.Random(seed)
+    at = dice.randint(3, 40)
+    world = ChangedWorld(FixedWindow(1000), seed=seed)
+    world.change = lambda answer, number: replace(answer, remaining=0) if number == at else answer
+    callers = Callers(world, make(1000))
+
+    async def main() -> None:
+        for _ in range(100):
+            await asyncio.sleep(dice.expovariate(1))
+            callers.call(dice.choice((1, 2, 3)))
+        await callers.finish(5 * PERIOD)
+
+    world.run(main)
+    return callers.figures()
+
+
+def garbler(dice: random.Random, limit: int, share: float, *, agree: bool) -> Callable[[RateLimit, int], RateLimit]:
+    """Replaces some of what such a share of the answers say by numbers that could be true.
+
+    Limits above the true one differ from each other, unless they `agree`.
+    """
+
+    def said_limit() -> int:
+        if agree:
+            return dice.choice((1, limit // 10, limit // 2, limit - 1, limit * 2, limit * 5))
+        return dice.choice((1, 2, limit // 10, dice.randint(1, limit), dice.randint(limit, 1_000_000)))
+
+    def change(answer: RateLimit, _: int) -> RateLimit:
+        if dice.random() >= share:
+            return answer
+        if dice.random() < 0.5:
+            answer = replace(answer, limit=said_limit())
+        if dice.random() < 0.5:
+            answer = replace(answer, remaining=dice.choice((0, 1, limit - 1, dice.randint(0, limit))))
+        if dice.random() < 0.5:
+            answer = replace(answer, reset_in=dice.choice((0.0, 1.0, PERIOD, dice.uniform(0, 2 * PERIOD))))
+        return answer
+
+    return change
+
+
+def random_garbage(make: Maker, seed: int, *, agree: bool) -> Figures:
+    """A backlog of five windows, while 5 to 50 % of the answers are garbled."""
+    dice = random.Random(seed)
+    limit = dice.choice((100, 1000))
+    world = ChangedWorld(
+        FixedWindow(limit), seed=seed, change=garbler(dice, limit, dice.uniform(0.05, 0.5), agree=agree)
+    )
+    callers = Callers(world, make(limit))
+    ended = 0.0
+
+    async def main() -> None:
+        nonlocal ended
+        callers.backlog(5 * limit)
+        await callers.finish(25 * PERIOD)
+        ended = world.now()
+
+    world.run(main)
+    moments = [1000.0, *(at for at, _, _ in world.arrivals), ended]
+    return {
+        "429": len(world.throttled),
+        "refused": callers.refused,
+        "silent": max(after - before for before, after in pairwise(moments)),
+        "seconds": ended - 1000,
+    }
+
+
 _NONE = Bound(most=0)
 
 ROWS: list[Row] = [
     *BESIDE_BATCH,
-    Row("the first call hangs", first_call_hangs, {"429": _NONE, "longest": Bound(most=4.1)}),
-    Row("a warm call hangs after idleness", warm_call_hangs, {"429": _NONE, "longest": Bound(most=2.1)}),
+    Row("the first call hangs", partial(call_hangs, warm=False), {"429": _NONE, "longest": Bound(most=4.1)}),
+    Row("a warm call hangs after idleness", partial(call_hangs, warm=True), {"429": _NONE, "longest": Bound(most=2.1)}),
     Row("a call is lost in doubt", lost_in_doubt, {"429": _NONE, "longest": Bound(most=2.1)}),
     Row("100 calls after idleness", idleness, {"429": _NONE, "longest": Bound(most=1.5)}, seeds=20),
     Row("a new operation behind interactive calls", starved, {"429": _NONE, "periods": Bound(most=2.1)}, seeds=10),
     Row("Retry-After: 0 for a minute, Remaining 0", partial(retry_at_once, headers=True), {"429": Bound(most=10)}),
     Row("Retry-After: 0 for a minute, nothing else", partial(retry_at_once, headers=False), {"429": Bound(most=10)}),
-    *GARBLED,
+    Row(
+        "garbled: two answers say Limit 1 while a create waits",
+        limit_of_one,
+        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
+        seeds=10,
+    ),
+    Row(
+        "garbled: two answers say Limit 1, then creates come",
+        limit_of_one_at_rest,
+        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
+        seeds=10,
+    ),
+    Row(
+        "garbled: Remaining 59, 47, 13, 6 within a backlog",
+        garbled_prices,
+        {"429": _NONE, "wrong prices": _NONE, "seconds": Bound(most=7 * PERIOD)},
+        seeds=10,
+    ),
+    Row(
+        "garbled: Remaining is always 990",
+        remaining_never_moves,
+        {"429": _NONE},
+        {"eff": Bound(least=0.99)},
+    ),
+    Row(
+        "garbled: one answer of a trickle says Remaining 0",
+        one_zero,
+        {"429": _NONE, "longest": Bound(most=2.1)},
+        seeds=10,
+    ),
+    Row(
+        "garbled: 5 to 50 % of the answers of a backlog",
+        partial(random_garbage, agree=False),
+        {"429": Bound(most=100), "refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        {"429": Bound(most=5)},
+        seeds=20,
+    ),
+    Row(
+        "garbled: the same, with higher limits that agree",
+        partial(random_garbage, agree=True),
+        {"refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        {"429": Bound(most=5)},
+        seeds=20,
+    ),
     *(
         Row(
             f"two nodes with clocks of their own, {style}",

@@ -9,8 +9,8 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
-import checkout
 import pytest
+from support import checkout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

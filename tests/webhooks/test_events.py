@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, assert_type, get_args
 
-import checkout
 import msgspec
 import pytest
 from rich.console import Console
+from support import checkout
 from support.webhook_samples import DATA, PRESENCE, ROOM, TRANSCRIPTION, WHO, event
 
 from whereby_async import ResponseDecodeError, webhooks

@@ -1,7 +1,7 @@
 """A chat bot behind a gateway: `/room` in a channel becomes a meeting, whose link is edited into the bot's answer.
 
-The gateway is a websocket of the usual kind: hello, identify, heartbeats, numbered events, and those that were missed come again
-after a reconnect. Messages go by HTTP. The channel gets the room's link; who asked gets the host's, alone.
+The gateway is a websocket of the usual kind: hello, identify, heartbeats, numbered events; events that were missed come
+again after a reconnect. Messages go by HTTP. The channel gets the room's link; who asked gets the host's, alone.
 Run it with WHEREBY_API_KEY, BOT_TOKEN, BOT_GATEWAY_URL and BOT_API_URL set: `python bot.py`.
 """
 

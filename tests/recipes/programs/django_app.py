@@ -1,7 +1,7 @@
 """Django under ASGI: one client for the process, a webhook view that needs no CSRF token, a middleware for the errors.
 
-Django has no lifespan, so the client is made with the module: it is bound to no event loop, and its connections close with
-the loop that opened them. Run it with WHEREBY_API_KEY, WHEREBY_WEBHOOK_SECRET and DJANGO_SECRET_KEY set:
+Django has no lifespan, so the client is made with the module: it is bound to no event loop, and its connections close
+with the loop that opened them. Run it with WHEREBY_API_KEY, WHEREBY_WEBHOOK_SECRET and DJANGO_SECRET_KEY set:
 `uvicorn django_app:application`. In a project of yours the settings, urls and views are files of their own.
 """
 # Django has no types of its own; with django-stubs in your project these lines can go.

@@ -1,7 +1,8 @@
 """Jobs of a forking worker: each runs in a process of its own, and all of them share one budget of points.
 
-Run workers with WHEREBY_API_KEY and REDIS_URL set, as many as you like, on as many machines: `rq worker --config rq_jobs
---with-scheduler`. As the worker's settings this module is imported once, before the forks: what it makes serves every job.
+Run workers with WHEREBY_API_KEY and REDIS_URL set, as many as you like, on as many machines:
+`rq worker --config rq_jobs --with-scheduler`. The worker imports this module as its settings, once, before the forks:
+what the module makes serves every job.
 """
 
 import asyncio

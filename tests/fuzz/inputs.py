@@ -1,13 +1,33 @@
-"""Spoiling what was valid: bytes cut, swapped, doubled and spliced in; JSON with anything in any place."""
+"""What the fuzz tests try: valid bytes and JSON, spoilt in any place; and how hard they try."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import json
+import os
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
+
+from whereby_async.errors import ResponseDecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+_WANTED = os.environ.get("WHEREBY_EXAMPLES")
+
+
+def effort(examples: int) -> Callable[[Any], Any]:
+    """So many examples, the same ones each time; or as many as the variable says, new ones each time."""
+    return settings(
+        max_examples=int(_WANTED) if _WANTED else examples,
+        deadline=None,
+        database=None,
+        derandomize=not _WANTED,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
+
 
 _SPLICES = (
     b"",
@@ -85,6 +105,12 @@ def spoilt(draw: st.DrawFn, originals: Sequence[bytes], splices: Sequence[bytes]
 
 
 @st.composite
+def encoded(draw: st.DrawFn, values: st.SearchStrategy[Any]) -> bytes:
+    """A value as JSON, escaped or not."""
+    return json.dumps(draw(values), ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+
+
+@st.composite
 def altered(draw: st.DrawFn, original: Any) -> Any:
     """The same JSON with anything in one or several of its places."""
     value = original
@@ -112,3 +138,11 @@ def keys_of(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(cast("dict[str, Any]", value))
     return [*range(len(value))] if isinstance(value, list) else []  # pyright: ignore[reportUnknownArgumentType] - JSON
+
+
+def attempted(act: Callable[[], T]) -> tuple[T | None, ResponseDecodeError | None]:
+    """What came of it: the result, or the one error that is allowed."""
+    try:
+        return act(), None
+    except ResponseDecodeError as error:
+        return None, error

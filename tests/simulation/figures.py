@@ -1,24 +1,88 @@
-"""How much of the points that a client could have had it got, read from the list of what the server served.
+"""The figures of a scenario: a row with its bounds, and how much of the points that a client could have had it got.
 
-The server's capacity is counted over an interval in which no client whatsoever could have got more: whole windows where
-windows are fixed, whole periods where they slide, and for a bucket what it held at the beginning besides what flowed in.
-What other consumers were served in the interval is subtracted. A share above 1 is therefore impossible, and raises.
+A scenario is a function of a maker of budgets and a seed, so that any limiter can be put through it.
+
+Shares are read from the list of what the server served. The server's capacity is counted over an interval in which no
+client whatsoever could have got more: whole windows where windows are fixed, whole periods where they slide, and for a
+bucket what it held at the beginning besides what flowed in. What other consumers were served in the interval is
+subtracted. A share above 1 is therefore impossible, and raises.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from .policies import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
+from .server import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from .policies import Policy
+    from whereby_async.limiter import Limiter
+
+    from .server import Policy
     from .world import World
+
+Figures: TypeAlias = "Mapping[str, float]"
+
+
+class Maker(Protocol):
+    """Makes a budget; `PointBudget` is one."""
+
+    def __call__(
+        self,
+        limit: int | None = None,
+        *,
+        period: float = 60.0,
+        costs: Mapping[str, int] | None = None,
+        reserve: float = 0.1,
+    ) -> Limiter:
+        """A new budget."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a figure has to be: at most `most`, or at least `least`."""
+
+    most: float = float("inf")
+    least: float = float("-inf")
+
+    def holds(self, value: float) -> bool:
+        """Is it reached?"""
+        return self.least <= value <= self.most
+
+    def worst(self, values: list[float]) -> float:
+        """The worst of several seeds."""
+        return max(values) if self.least == float("-inf") else min(values)
+
+    def __str__(self) -> str:
+        return f"<= {self.most:g}" if self.least == float("-inf") else f">= {self.least:g}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: What it is called.
+        run: The scenario: its figures for one seed.
+        must: Bounds of figures that have to hold, worst seed counted.
+        aim: Bounds that are aimed at.
+        seeds: How many seeds it takes at least.
+    """
+
+    name: str
+    run: Callable[[Maker, int], Figures]
+    must: Mapping[str, Bound]
+    aim: Mapping[str, Bound] = field(default_factory=dict[str, Bound])
+    seeds: int = 5
+
+
+# Shares of what there was
 
 PHASES = 60
 ROUNDING = 1e-9
@@ -84,7 +148,7 @@ def share_of_the_rest(world: World, start: float, periods: int = 10) -> float:
 
 
 def share_of_the_time(world: World, start: float, periods: int = 10) -> float:
-    """The same for a sole consumer of windows that open with the first call: a window that opens late counts as a loss."""
+    """The same for a sole consumer of windows that open with a call: a window that opens late counts as a loss."""
     rate = world.policy.limit / world.policy.period
     found = intervals(world, start, periods)
     return _mean(world, [one._replace(capacity=max(one.capacity, rate * (one.end - one.begin))) for one in found])
@@ -109,3 +173,33 @@ def _mean(world: World, measured: list[Interval], *, others_first: bool = True) 
         if rest <= 0 or shares[-1] > 1 + ROUNDING:
             raise BrokenYardstickError(f"{ours[last] - ours[first]} of {rest:g} points from {begin:g} to {end:g}")
     return sum(shares) / len(shares)
+
+
+# Rounds of a backlog
+
+
+def bursts(world: World) -> list[tuple[float, int]]:
+    """When each burst began and the points it took: bursts lie more than half a period apart."""
+    found: list[tuple[float, int]] = []
+    last = float("-inf")
+    for at, cost, _ in world.arrivals:
+        if at - last > world.policy.period / 2:
+            found.append((at, 0))
+        found[-1] = (found[-1][0], found[-1][1] + cost)
+        last = at
+    return found
+
+
+def fill(world: World) -> float:
+    """The least full of a backlog's bursts but the first and the last, as a share of the limit."""
+    points = [points for _, points in bursts(world)]
+    return min(points[1:-1] or points, default=0) / world.policy.limit
+
+
+def efficiency(world: World) -> float:
+    """Points per second that a backlog got between its first burst and its last, as a share of the limit's."""
+    found = bursts(world)
+    if len(found) < 3:
+        return world.points / (world.done_at - found[0][0]) * world.policy.period / world.policy.limit
+    points = sum(points for _, points in found[:-1])
+    return points / (found[-1][0] - found[0][0]) * world.policy.period / world.policy.limit

@@ -13,19 +13,21 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
-import checkout
+from support import checkout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROGRAMS = Path(__file__).parent / "programs"
+TESTS = Path(__file__).parents[1]
+PROGRAMS = TESTS / "recipes" / "programs"
 SECRET = "from the dashboard"
 PATIENCE = 30.0
 """Seconds until a program that says or does nothing fails its test."""
 
-# The hint behind a ResourceWarning has no news, and Django logs each answer of 5xx as an error: those are asked for here.
+# The hint behind a ResourceWarning says nothing new, and Django logs each answer of 5xx as an error.
 _COMPLAINTS = re.compile(
-    r"Warning(?!: Enable tracemalloc)|Traceback|Exception ignored|never (awaited|retrieved)|was destroyed|Unclosed|ERROR(?!:django\.request)|CRITICAL"
+    r"Warning(?!: Enable tracemalloc)|Traceback|Exception ignored|never (awaited|retrieved)|was destroyed|Unclosed"
+    r"|ERROR(?!:django\.request)|CRITICAL"
 )
 
 
@@ -51,7 +53,7 @@ class Program:
             [sys.executable, "-W", "always::ResourceWarning", "-W", "always::RuntimeWarning", *command],
             cwd=place,
             env=checkout.clean_environment(
-                PYTHONPATH=os.pathsep.join(map(str, (PROGRAMS, PROGRAMS.parents[1], checkout.ROOT))),
+                PYTHONPATH=os.pathsep.join(map(str, (PROGRAMS, TESTS, checkout.ROOT))),
                 PYTHONUNBUFFERED="1",
                 HOME=str(place),
                 WHEREBY_WEBHOOK_SECRET=SECRET,

@@ -1,14 +1,17 @@
-"""The ways in which a server may meter points, as arithmetic: each tells at time `t` whether a call of `cost` is taken.
+"""The simulated server: how it may meter points, as arithmetic, and how it spells what it says in headers.
 
-Like the likely engine, a refused call is counted before it is compared, so it may burn the last points; `burns=False` is the
-other kind of server.
+Like the likely engine, a refused call is counted before it is compared, so it may burn the last points; `burns=False`
+is the other kind of server.
 """
 
 from __future__ import annotations
 
+import email.utils
 import math
+import random
 from abc import ABC, abstractmethod
 from collections import deque
+from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 
@@ -132,3 +135,118 @@ class SlidingCounter(Policy):
         if self.last and used + cost > self.limit:
             wait = min(left, (used + cost - self.limit) * self.period / self.last)
         return Verdict(taken, max(0, int(self.limit - used)), left, wait)
+
+
+def policy_of(name: str, limit: int = 1000, *, seed: int = 0) -> Policy:
+    """A policy by its name; what turns with the clock turns at a random phase."""
+    phase = random.Random(seed).uniform(0, 60)
+    match name:
+        case "aligned":
+            return AlignedWindow(limit, phase=phase)
+        case "sliding_counter":
+            return SlidingCounter(limit, phase=phase)
+        case "sliding_log":
+            return SlidingLog(limit)
+        case "token_bucket":
+            return TokenBucket(limit)
+        case _:
+            return FixedWindow(limit)
+
+
+# Headers
+
+STYLES = (
+    "iso",
+    "http_date",
+    "epoch",
+    "epoch_ceil",
+    "epoch_ms",
+    "js",
+    "js_offset",
+    "delta",
+    "draft_6",
+    "draft_7",
+    "draft_10",
+    "none",
+)
+GARBAGE = (
+    "0",
+    "1e999",
+    "-1",
+    "NaN",
+    "1000, 1000",
+    "Invalid Date",
+    "",
+    "null",
+    "undefined",
+    "99999999999999999999",
+    "[object Object]",
+    "\u0663",
+)
+EPOCH = 1_780_000_000.0
+
+
+def reset_text(style: str, at: float, left: float) -> str:
+    """`X-RateLimit-Reset` of a window that ends at epoch time `at`, in `left` seconds."""
+    date = datetime.fromtimestamp(at, UTC)
+    eastern = date.astimezone(timezone(timedelta(hours=2)))
+    spellings = {
+        "iso": date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "http_date": email.utils.format_datetime(date, usegmt=True),
+        "epoch": str(int(at)),
+        "epoch_ceil": str(math.ceil(at)),
+        "epoch_ms": str(int(at * 1000)),
+        "js": date.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
+        "js_offset": eastern.strftime("%a %b %d %Y %H:%M:%S GMT+0200 (EET)"),
+        "delta": f"{left:.3f}",
+    }
+    return spellings[style]
+
+
+def draft_fields(style: str, limit: int, period: float, verdict: Verdict) -> dict[str, str]:
+    """The fields of an IETF draft: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/."""
+    left, window, remaining = math.ceil(verdict.reset_in), math.ceil(period), verdict.remaining
+    spellings = {
+        "draft_6": {
+            "RateLimit-Limit": f"{limit}, {limit};w={window}",
+            "RateLimit-Remaining": str(remaining),
+            "RateLimit-Reset": str(left),
+        },
+        "draft_7": {
+            "RateLimit": f"limit={limit}, remaining={remaining}, reset={left}",
+            "RateLimit-Policy": f"{limit};w={window}",
+        },
+        "draft_10": {
+            "RateLimit": f'"default";r={remaining};t={left}',
+            "RateLimit-Policy": f'"default";q={limit};w={window}',
+        },
+    }
+    return spellings[style]
+
+
+def headers_of(style: str, limit: int, period: float, verdict: Verdict, clock: float) -> dict[str, str]:
+    """What an answer's headers say at server time `clock`."""
+    date = email.utils.format_datetime(datetime.fromtimestamp(clock, UTC), usegmt=True)
+    if style == "none":
+        return {"Date": date}
+    headers = {"Date": date}
+    if style.startswith("draft"):
+        headers |= draft_fields(style, limit, period, verdict)
+    else:
+        headers |= {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(verdict.remaining),
+            "X-RateLimit-Reset": reset_text(style, clock + verdict.reset_in, verdict.reset_in),
+        }
+    if not verdict.taken:
+        headers["Retry-After"] = f"{verdict.retry_after:.3f}"
+    return headers
+
+
+def spoil(headers: dict[str, str], dice: random.Random) -> dict[str, str]:
+    """Headers lost or garbled on their way."""
+    if dice.random() < 0.5:
+        return {}
+    spoilt = {name: dice.choice(GARBAGE) if dice.random() < 0.6 else value for name, value in headers.items()}
+    # In the fields of the IETF drafts a list of two equal numbers is no garbage.
+    return {name: value for name, value in spoilt.items() if name[:2] == "X-" or value != "1000, 1000"}

@@ -1,24 +1,25 @@
-"""A program may end while calls are under way: it ends at once, and nothing is printed.
-
-Each test is a program of its own, with warnings as errors and in asyncio's debug mode; its server runs in this process.
-"""
+"""Programs of their own, with warnings as errors: those that end while calls are under way, and the soak in small."""
 
 from __future__ import annotations
 
-import asyncio
 import os
+import runpy
 import subprocess
 import sys
 import textwrap
-import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import checkout
 
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SOAK = checkout.ROOT / "benchmarks" / "soak.py"
+needs_soak = pytest.mark.skipif(not SOAK.exists(), reason="the benchmarks are not here")
 
 PREAMBLE = """
 import asyncio, sys
@@ -32,8 +33,10 @@ async def call():
     await client.meetings.list()
 
 async def begin(count):
-    # One is answered; four are on the wire, some wait for a slot, the rest for points.
-    await call()
+    # Four are answered, so that as many may be in flight; then four are on the wire,
+    # some wait for a slot, and the rest wait for points.
+    for _ in range(4):
+        await call()
     tasks = [asyncio.create_task(call()) for _ in range(count)]
     while pool.in_use < 4 or not sum(budget.snapshot().waiting.values()):
         await asyncio.sleep(0.001)
@@ -47,30 +50,14 @@ def idle():
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A server that answers the first call and stalls on all others."""
-    started, loops = threading.Event(), list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
-    urls: list[str] = []
-
-    async def serve() -> None:
-        async with FakeWhereby(limit=20) as fake:
-            fake.faults.add(Fault(skip=1, times=None, delay=300))
-            urls.append(fake.url)
-            stop = asyncio.Event()
-            loops.append((asyncio.get_running_loop(), stop))
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    started.wait()
-    yield urls[0]
-    loop, stop = loops[0]
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
+    """A server that answers the first four calls and stalls on all others."""
+    with FakeWhereby(limit=20).in_thread() as fake:
+        fake.faults.add(Fault(skip=4, times=None, delay=300))
+        yield fake.url
 
 
 def run(program: str, url: str, *, uvloop: bool = False) -> tuple[int, str, str]:
-    """Its exit code, what it printed, and what it complained of."""
+    """Run the program in asyncio's debug mode: its exit code, what it printed, and what it complained of."""
     preamble = ("import uvloop; uvloop.install()" if uvloop else "") + PREAMBLE
     strict = ["-W", "error", *(["-W", "ignore::DeprecationWarning"] if uvloop else ["-X", "dev"])]
     ran = subprocess.run(
@@ -86,7 +73,7 @@ def run(program: str, url: str, *, uvloop: bool = False) -> tuple[int, str, str]
 
 @pytest.mark.parametrize("uvloop", [False, True])
 def test_a_loop_that_ends_with_calls_in_flight_ends_quietly(url: str, uvloop: bool) -> None:
-    """`asyncio.run` cancels them: no noise, every permit and slot is back, and the client works in the next loop's time."""
+    """`asyncio.run` cancels them: nothing is printed, and every permit and slot is back."""
     program = """
         async def main():
             return await begin(40)
@@ -110,8 +97,9 @@ def test_a_program_that_fails_with_calls_in_flight_shows_its_own_error_only(url:
 
 
 def test_a_loop_that_is_dropped_with_calls_in_flight_keeps_no_permit(url: str) -> None:
-    """A loop is closed without cancelling anything: once its tasks are collected, after the next loop's first call, their
-    points count as lost.
+    """A loop is closed without cancelling anything: once its tasks are collected, their points count as lost.
+
+    That is seen after the next loop's first call.
     """
     program = """
         import gc, logging
@@ -134,3 +122,30 @@ def test_a_loop_that_is_dropped_with_calls_in_flight_keeps_no_permit(url: str) -
     """
     code, printed, _ = run(program, url)
     assert (code, printed) == (0, "(0, 0, 0, 0)\n")
+
+
+@needs_soak
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_thousands_of_calls_with_faults_and_cancels_reconcile() -> None:
+    """Every create is accounted for, and nothing is left over."""
+    ran = subprocess.run(
+        [sys.executable, str(SOAK), "--calls", "3000", "--seconds-limit", "60"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert "reconciles" in ran.stdout
+    assert "Error" in ran.stdout
+
+
+@needs_soak
+def test_what_does_not_reconcile_is_told() -> None:
+    """Twice acted, succeeded without an act, acted in spite of the error's word that it did not, never called."""
+    soak = runpy.run_path(str(SOAK))
+    outcomes = ("SUCCEEDED", "MAY_HAVE", "MAY_HAVE", "HAS_NOT", "CANCELLED", "CANCELLED")
+    ended, complaints = bytes([*(soak[outcome] for outcome in outcomes), 0]), soak["complaints"]
+    assert complaints(ended, bytes([1, 0, 1, 0, 0, 1, 0])) == []
+    for acted in ([0, 0, 1, 0, 0, 1, 0], [1, 2, 1, 0, 0, 1, 0], [1, 0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 0, 1, 1]):
+        assert len(complaints(ended, bytes(acted))) == 1
