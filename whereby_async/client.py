@@ -249,10 +249,9 @@ class WherebyClient(ApiRoot):
         Raises:
             ConfigurationError: An option can not be used.
         """
-        from .batch.job import Batch
-        from .batch.options import checked_options
+        from .batch.job import Batch, BatchOptions
 
-        options = checked_options(
+        options = BatchOptions(
             concurrency=concurrency,
             journal=journal,
             ordered=ordered,

@@ -31,7 +31,6 @@ from whereby_async.pagination import Paginator
 from whereby_async.rate_limit import LONGEST_WAIT, MOST_POINTS, RateLimit
 from whereby_async.status_errors import status_error
 from whereby_async.testing import FakeWhereby
-from whereby_async.transport import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,11 +225,10 @@ ERROR_PAGES = (
 )
 
 
-class Holder:
-    """Whose call it was."""
-
-    key = KEY
-    key_source = "the variable WHEREBY_API_KEY"
+def refusal(status: int, body: bytes, rate_limit: RateLimit | None = None) -> APIStatusError:
+    """The error that an answer becomes."""
+    source = "the variable WHEREBY_API_KEY"
+    return status_error("meetings.get", status, body, rate_limit=rate_limit or RateLimit(), key=KEY, key_source=source)
 
 
 def error_bodies() -> st.SearchStrategy[bytes]:
@@ -249,7 +247,7 @@ def error_bodies() -> st.SearchStrategy[bytes]:
 def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> None:
     """Its class, a line that can be printed, no key in any of its parts; it pickles."""
     rate_limit = RateLimit.from_response(status, {}, body)
-    error = status_error("meetings.get", Answer(status, {}, body), rate_limit, Holder())
+    error = refusal(status, body, rate_limit)
     assert type(error) is status_error_class(status)
     assert isinstance(error, InternalServerError) == (status >= 500)
     assert isinstance(error, RateLimitError) == (status == 429)
@@ -268,10 +266,10 @@ def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> N
 def test_data_nested_too_deeply_to_be_copied_is_left_out(deep: bytes) -> None:
     """Its error pickles and copies like any other, and its body is kept whole; data of usual depth is kept."""
     body = b'{"error":"no","data":' + deep + b"}"
-    error = status_error("meetings.get", Answer(400, {}, body), RateLimit(), Holder())
+    error = refusal(400, body)
     assert (error.message, error.data, error.body) == ("no", None, body)
     assert copy.deepcopy(pickle.loads(pickle.dumps(error))).body == body
-    shallow = status_error("meetings.get", Answer(400, {}, b'{"data":[{"a":[1]}]}'), RateLimit(), Holder())
+    shallow = refusal(400, b'{"data":[{"a":[1]}]}')
     assert shallow.data == [{"a": [1]}]
 
 
