@@ -54,5 +54,9 @@ def verify(
 
 
 def _secret() -> Secret:
-    """The webhooks' secret, from the environment or typed in."""
+    """The webhooks' secret, from the environment or typed in.
+
+    Raises:
+        UsageError: It is not in the environment, and there is no terminal to ask on.
+    """
     return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
