@@ -188,7 +188,7 @@ frontend api
 
 @contextlib.contextmanager
 def haproxy(rate: Rate, home: Path) -> Generator[list[str]]:
-    """HAProxy: a sliding counter of the calls that it lets through. It refuses without headers. It has a rate of its own."""
+    """HAProxy: a sliding counter of the calls that it lets through, with a rate of its own and without headers."""
     program, port = path_of("haproxy"), free_port()
     config = home / "haproxy.cfg"
     config.write_text(_HAPROXY.format(port=port, seconds=COUNTER.seconds, points=COUNTER.points))

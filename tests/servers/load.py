@@ -110,7 +110,7 @@ def naively(acquire: Callable[[int], Awaitable[None]]) -> Send:
 
 
 async def run(send: Send, urls: Sequence[str], calls: Sequence[str], patience: float) -> Outcome:
-    """Make all calls at once, in turns to each of the nodes; those that last longer than `patience` seconds have failed."""
+    """Make all calls at once, in turns to each node; those that last longer than `patience` seconds have failed."""
     outcome = Outcome()
     nodes: Iterator[str] = cycle(urls)
     began = time.perf_counter()

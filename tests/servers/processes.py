@@ -71,7 +71,7 @@ def _die_with_parent() -> None:
 
 @contextlib.contextmanager
 def running(command: list[str], log: Path, env: Mapping[str, str] | None = None) -> Generator[subprocess.Popen[bytes]]:
-    """A process; it is killed at the end. Its standard output can be read; what it says on standard error goes to `log`."""
+    """A process that is killed at the end. Its standard output can be read; its standard error goes to `log`."""
     with log.open("ab") as errors:
         process = subprocess.Popen(
             command,

@@ -200,7 +200,7 @@ async def test_there_is_one_summary_per_transcription(call: Bare, fake: FakeWher
 
 
 async def test_summary_wants_a_finished_transcription(call: Bare, fake: FakeWhereby) -> None:
-    """400 without an id, with an unknown template or before it is ready; 404 for an unknown one; 403 if hosted elsewhere."""
+    """400 without an id, with an unknown template or before it is ready; 404 if unknown; 403 if hosted elsewhere."""
     fake.processing_time = None
     running = fake.add_transcription(state="in_progress")["transcriptionId"]
     own = fake.add_transcription(storage_type="SELF_HOSTED")["transcriptionId"]

@@ -26,7 +26,7 @@ def soon(**body: Any) -> dict[str, Any]:
 
 
 async def test_created_meeting_looks_like_the_real_one(call: Bare) -> None:
-    """A numeric id in a string, a room named by a UUID, dates in UTC with milliseconds, and no keys unless asked for."""
+    """It has a numeric id in a string, a room named by a UUID, dates in UTC with milliseconds, and no room keys."""
     status, _, meeting = await call("POST", "/meetings", json=soon())
     assert status == 201
     assert set(meeting) == {"meetingId", "roomName", "roomUrl", "startDate", "endDate"}

@@ -223,7 +223,7 @@ def test_reset_is_written_in_the_style(style: HeaderStyle, reset: str) -> None:
     ],
 )
 def test_drafts_have_fields_of_their_own(style: HeaderStyle, headers: dict[str, str]) -> None:
-    """None begins with `X-`; seconds are whole, and rounded up so that nobody comes too early. A refusal has `Retry-After` too."""
+    """No field begins with `X-`; seconds are whole and rounded up. A refusal has `Retry-After` too."""
     assert rate_limit_headers(style, OPEN, WALL, 59.5) == headers
     assert rate_limit_headers(style, SHUT, WALL, 60.0)["Retry-After"] == "38.689"
 

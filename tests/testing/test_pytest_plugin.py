@@ -1,4 +1,4 @@
-"""The pytest plugin, in pytest runs of its own: under anyio, under pytest-asyncio in either mode, and without any of them."""
+"""The pytest plugin, in pytest runs of its own: under anyio, under pytest-asyncio in either mode, without either."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ async def test_minutes_pass_at_once(fake_whereby, whereby_client):
 
 
 def test_without_any_async_plugin(run: Callable[..., Run]) -> None:
-    """Tests that do not await have a server in a thread, simulated ones have it in their loop; no async plugin is needed."""
+    """Tests that do not await have a server in a thread, simulated ones have it in their loop."""
     for options in (("-p", "no:asyncio", "-p", "no:anyio"), ("--asyncio-mode=auto",)):
         done = run(SYNC, *options)
         assert done.counts == {"passed": 4}, done.out

@@ -1,4 +1,4 @@
-"""`@simulated`: async tests whose minutes pass in milliseconds, with client and server on loopback sockets in one loop."""
+"""`@simulated`: async tests whose minutes pass in milliseconds, client and server on sockets in one loop."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_event_has_the_documented_keys(event_type: str) -> None:
 
 
 def test_event_fits_the_world() -> None:
-    """The room's meeting and newest session are in it; a recording and a transcription are told as the API lists them."""
+    """It has the room's meeting and newest session; recordings and transcriptions are as the API lists them."""
     fake = FakeWhereby(subdomain="acme")
     meeting = fake.add_meeting(room_name="/standup")
     fake.add_session("/standup", started_at=-9000.0)
@@ -286,7 +286,7 @@ def test_rules_that_are_none_are_refused(options: dict[str, Any]) -> None:
 
 
 def deliver(*statuses: int | None, **options: Any) -> tuple[Any, list[float], list[str | None]]:
-    """Deliver one event on a simulated clock to a receiver that answers so: the delivery, when each try came, its signature."""
+    """Deliver one event on a simulated clock to a receiver that answers so: delivery, times of the tries, signatures."""
 
     async def main() -> tuple[Any, list[float], list[str | None]]:
         async with FakeWhereby() as fake, Receiver(*statuses) as receiver:
