@@ -71,7 +71,7 @@ class SessionPool:
         max_body: int = 64 * 1024 * 1024,
     ) -> None:
         proxy = as_secret(proxy)
-        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}  # first, since `__repr__` reads it
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._connections = connections
         self._closed = False
         if session is not None and not hasattr(session, "request"):
@@ -103,6 +103,8 @@ class SessionPool:
         _pools.add(self)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_closed"):
+            return "<SessionPool, not made>"
         closed = " closed" if self._closed else ""
         return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{closed}>"
 
