@@ -906,7 +906,8 @@ class Core:
         """When so many points have come back, or all that are out."""
         at = math.inf
         for release_at, come, _ in self._log:
-            if points > 0:
-                at = release_at
-                points -= come
+            if points <= 0:
+                break
+            at = release_at
+            points -= come
         return at
