@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from .core import Core, Price
     from .protocol import Permit
 
-CHUNK: Final = 256
-"""Calls granted in one turn of a loop."""
-HEARTBEAT: Final = 5.0
-"""Seconds after which waiting calls are looked at in any case."""
-MELTING: Final = 1.0
-"""Seconds after which the reserve is looked at again."""
+CHUNK: Final = 256  # calls granted in one turn of a loop
+HEARTBEAT: Final = 5.0  # seconds after which waiting calls are looked at in any case
+MELTING: Final = 1.0  # seconds after which the reserve is looked at again
 _FEW: Final = 64
 
 _SETTLED: Final = 0

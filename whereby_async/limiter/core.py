@@ -92,96 +92,59 @@ if TYPE_CHECKING:
 
     from ..rate_limit import RateLimit
 
-SMALLEST_PLAN: Final = 100
-"""Points per period that are assumed until a limit is known."""
-GUARD: Final = 0.02
-"""Seconds added to each period: clocks differ by 333 ppm at most."""
-PATIENCE: Final = 2.0
-"""Seconds that others wait at most for somebody else's answer."""
-GRAIN: Final = 1 / 1024
-"""Part of a period within which answers share an entry of the spend log; the first after a pause has its own."""
-IDLE_WINDOW: Final = 16
-"""Points that may be in flight at once after idleness: a screen's calls."""
-DEAREST: Final = 16
-"""Points; a drop beyond that is no single call's. The dearest call that is documented costs 10."""
-MARGIN: Final = 6
-"""Points that each refusal adds to what is left unused, since others spend a few while a call is on its way."""
-CAUTION: Final = 0.5
-"""Part of the rest that may be in flight in doubt: two copies that see the same `Remaining` must not spend it twice."""
-SPREAD: Final = 1.5
-"""Seconds by which a window may end after the server's word: a `Reset` in whole seconds, and a round trip."""
-LONG: Final = 5.0
-"""Seconds; points that the ledger brings sooner are worth waiting for."""
-SAMPLES: Final = 4
-"""Samples in a row that raise a price: the least of four is one without what others spent, as a rule."""
-SILENT_ANSWERS: Final = 3
-"""Answers in a row that say nothing, from which on a server that never said anything is taken to be silent."""
-OWED_SHARE: Final = 0.05
-"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
-MOST_PRICES: Final = 256
-"""Operations whose prices are learned."""
+SMALLEST_PLAN: Final = 100  # points per period that are assumed until a limit is known
+GUARD: Final = 0.02  # seconds added to each period: clocks differ by 333 ppm at most
+PATIENCE: Final = 2.0  # seconds that others wait at most for somebody else's answer
+GRAIN: Final = 1 / 1024  # part of a period within which answers share an entry of the spend log
+IDLE_WINDOW: Final = 16  # points that may be in flight at once after idleness: a screen's calls
+DEAREST: Final = 16  # points; a drop beyond that is no single call's. The dearest call that is documented costs 10
+MARGIN: Final = 6  # points that each refusal adds to what is left unused: others spend a few while a call travels
+CAUTION: Final = 0.5  # part of the rest that may be in flight in doubt: two copies may see the same `Remaining`
+SPREAD: Final = 1.5  # seconds that a window may end after the server's word: a `Reset` in whole ones, a round trip
+LONG: Final = 5.0  # seconds; points that the ledger brings sooner are worth waiting for
+SAMPLES: Final = 4  # samples in a row that raise a price: the least of four is one without what others spent, as a rule
+SILENT_ANSWERS: Final = 3  # answers in a row that say nothing, from which on a server counts as silent
+OWED_SHARE: Final = 0.05  # part of each period's points for calls that have waited for a period
+MOST_PRICES: Final = 256  # operations whose prices are learned
 
+# What `decide` says.
 NO: Final = 0
-ADVERTISED: Final = 1
-PROBE: Final = 2
-ASK: Final = 3
-"""What `decide` says: no; yes, the server has advertised it; yes, by the ledger; yes, to ask although nothing says that
-there is anything left."""
+ADVERTISED: Final = 1  # yes: the server has advertised it
+PROBE: Final = 2  # yes, by the ledger
+ASK: Final = 3  # yes, to ask, although nothing says that there is anything left
 
-LIVE: Final = 1
-BEYOND: Final = 2
-UNPAID: Final = 4
-UNKNOWN: Final = 8
-ALONE: Final = 16
-"""Of a grant: it has not ended; it goes beyond what the server has advertised; it asks although nothing says that
-anything is left; its price is not known; it goes alone, so that its price can be seen."""
+# What is true of a grant.
+LIVE: Final = 1  # it has not ended
+BEYOND: Final = 2  # it goes beyond what the server has advertised
+UNPAID: Final = 4  # it asks, although nothing says that there is anything left
+UNKNOWN: Final = 8  # its price is not known
+ALONE: Final = 16  # it goes alone, so that its price can be seen
 
 
 @dataclass(slots=True, eq=False)
 class Price:
-    """What one operation costs, as far as it is known.
+    """What one operation costs, as far as it is known."""
 
-    Attributes:
-        operation: Its name; empty for calls whose price is never learned.
-        seed: Points that the caller named.
-        points: Points that are charged.
-        pinned: It is never learned.
-        known: It is pinned, or was confirmed by samples.
-        above: Samples above its points since the last that was not.
-        least: The least of them.
-        tries: Calls that went alone to be sampled.
-    """
-
-    operation: str
-    seed: int
-    points: int
-    pinned: bool = False
-    known: bool = False
-    above: int = 0
-    least: int = 0
-    tries: int = 0
+    operation: str  # its name; empty for calls whose price is never learned
+    seed: int  # points that the caller named
+    points: int  # points that are charged
+    pinned: bool = False  # it is never learned
+    known: bool = False  # it is pinned, or was confirmed by samples
+    above: int = 0  # samples above its points since the last that was not
+    least: int = 0  # the least of them
+    tries: int = 0  # calls that went alone to be sampled
 
 
 class Grant(msgspec.Struct, eq=False, gc=False):
-    """What the core keeps of one granted call.
+    """What the core keeps of one granted call."""
 
-    Attributes:
-        cost: Points that it was charged.
-        price: What its operation costs.
-        at: When it was granted.
-        before: Points in flight before it.
-        upto: Points granted ever, up to and with it.
-        top: Points granted ever that the core believed it could reach when it granted this call.
-        kind: How it was granted: the sum of `LIVE`, until it ends, and what else is true of it.
-    """
-
-    cost: int
-    price: Price
-    at: float
-    before: int
-    upto: int
-    top: float
-    kind: int
+    cost: int  # points that it was charged
+    price: Price  # what its operation costs
+    at: float  # when it was granted
+    before: int  # points in flight before it
+    upto: int  # points granted ever, up to and with it
+    top: float  # points granted ever that the core believed it could reach when it granted this call
+    kind: int  # how it was granted: the sum of `LIVE`, until it ends, and what else is true of it
 
 
 G = TypeVar("G", bound=Grant)

@@ -37,16 +37,12 @@ if TYPE_CHECKING:
     from ..loops import WaitingCall
     from ..protocol import Permit, Priority
 
-LINGER: Final = 0.01
-"""Seconds that the end of a call waits for others to go along, while nobody waits for its points."""
-MANY: Final = 32
-"""Points out in one loop from which on transactions keep a distance."""
+LINGER: Final = 0.01  # seconds that the end of a call waits for others to go along, while nobody waits for its points
+MANY: Final = 32  # points out in one loop from which on transactions keep a distance
 POLL: Final = (0.02, 0.5)
 """Seconds after which a loop that waits for what others are doing asks again: at first, and at most."""
-RETRY: Final = 0.1
-"""Seconds after which a store that is away is tried again, at first."""
-UNKNOWN_SHARE: Final = 0.1
-"""Part of the limit for a process that does not know how many others there are."""
+RETRY: Final = 0.1  # seconds after which a store that is away is tried again, at first
+UNKNOWN_SHARE: Final = 0.1  # part of the limit for a process that does not know how many others there are
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
