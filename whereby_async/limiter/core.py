@@ -1,4 +1,5 @@
 """`Core`: how many points may be spent, and when. Pure arithmetic on plain numbers; every method takes `now`, seconds.
+`RedisPointBudget` runs these very rules: `redis/translator.py` makes Lua of them, so a change here is a change there.
 
 **The server** lets an organisation spend `limit` points per `period`, and answers 429 beyond. Which window it runs is
 not told: fixed from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Its answers
@@ -23,29 +24,31 @@ counter); the rules below keep what that costs small. The other rules only say n
 neither fact lets it go.
 
 **Granting** (`decide`). Not before `frozen until`. A call that the advertised window covers goes, if the congestion
-window allows it. Else it may go as a *probe*, by the ledger: one at a time, and the first of each window goes for all
-priorities, since its answer opens the window. Where windows are shorter than believed, and the ledger is long in
-coming, one call asks `SPREAD` after the server's own end, beyond the ledger. Whoever waits for a call that is out waits
+window allows it. Else it may go as a *probe*, by the ledger. One probe is out at a time (more where answers say
+nothing, see below). The first of a window goes whatever is kept for other priorities, since its answer opens the window
+for all. Windows may be shorter than believed: if the server's window has been over for `SPREAD` by its own word, and
+the ledger brings nothing for `LONG`, one call *asks*, beyond the ledger. Whoever waits for a call that is out waits
 `PATIENCE` at most: a call that is out for longer, or lost, no longer counts as in flight here (only two *generations*
 of calls, each of a second, do), while the ledger goes on counting it. A lost call may still arrive for as long as the
 slowest round trip (`1 … 10` s), and counts a period from then.
 
-**The congestion window** (`cwnd`) is the number of points that may be in flight. It is 0 at a cold start and in doubt,
-which allows one call, and grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE`
-of idleness it is `IDLE_WINDOW`, and again what it was before as soon as an answer shows no surprise. Within five
-periods after doubt it only grows from `IDLE_WINDOW`; in doubt it is 0 after idleness.
+**The congestion window** (`cwnd`) is the number of points that may be in flight; where nothing is in flight one call
+may always go. It is 0 at a cold start and in doubt, so calls then go one at a time (as probes do in any case, see
+above), and it grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE` of idleness
+it is `IDLE_WINDOW`, and again what it was before as soon as an answer shows no surprise. Within five periods after
+doubt it only grows from `IDLE_WINDOW`; in doubt it is 0 after idleness.
 
 **Doubt.** A grant remembers `top`, the position that we believed we could reach then, by the better of the two facts.
 An answer shows a *surprise* if its `Remaining` and all that is granted by now, in flight or not, reach less far. Two in
 a row mean that others spend or that a price is wrong. For one and a half periods, so that it does not end in the burst
-of the next window, calls then go by the latest `Remaining`, less what is in flight, and no more than `CAUTION` of what
-that leaves may be in flight, which is a third of it; or as probes, by the ledger less `foreign`. `foreign` is what
-others hold, and is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the
-server's own window, or after `gap` where that end is not known, or where the server was seen to refill as it goes.
-`gap` is a fortieth of a period at first and at least. A refusal that names no time makes it a period, one that names a
-time makes it four times as long, and an answer two thirds of what it was. In doubt an asking call takes no more than
-the ledger has, but for the first after the time that a 429 has named. Each refusal also leaves `MARGIN` points more
-unused, a 64th of the limit at most, for some periods.
+of the next window, calls then go by the latest `Remaining`, less what is in flight, and so that what is in flight is at
+most `CAUTION` of what is left beside it; or as probes, by the ledger less `foreign`. `foreign` is what others hold, and
+is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the server's own window,
+or after `gap` where that end is not known, or where the server was seen to refill as it goes. `gap` is a fortieth of a
+period at first and at least. A refusal that names no time makes it a period, one that names a time makes it four times
+as long, and an answer two thirds of what it was. In doubt an asking call takes no more than the ledger has, but for the
+first after the time that a 429 has named. Each refusal also leaves `MARGIN` points more unused, a 64th of the limit at
+most, for some periods.
 
 **A 429** freezes everybody until the time that it names (body, `Retry-After`, `Reset`; a `Reset` in whole seconds gets
 one more), and means doubt. If it names none, or if calls sent after the freeze are refused again, the freeze is 1, 2, 4
@@ -155,8 +158,8 @@ class Core:
     """The budget of one organisation by one clock, as arithmetic: plain numbers, two short lists and a dict.
 
     Attributes:
-        noted: Until `take_changes`: an answer was a refusal, has named a limit, has changed a price, or was one too
-            many that says nothing.
+        noted: An answer since `take_changes` was a refusal, named a limit, changed a price, or showed that the server is
+            silent.
     """
 
     _limit: int = SMALLEST_PLAN
@@ -267,7 +270,7 @@ class Core:
 
     @property
     def dearest(self) -> int:
-        """Points that a call may cost to be ever granted: the limit, or what a lowered limit allowed before."""
+        """Points that the dearest call may cost that can be granted: the limit, or the higher one before it."""
         return max(self._limit, self._limit_before)
 
     @property
@@ -441,8 +444,8 @@ class Core:
     def _window_over(self, now: float) -> bool:
         """The server's window is over by its own word, nothing was heard since, and the ledger is long in coming.
 
-        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points have
-        come back at that end, it was a log's, and there is no more.
+        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points came
+        back at that very end, the server keeps a sliding log, and nothing more is left.
         """
         if self._refills() or not self._log or self._log[0][0] <= now + LONG or self._released_at >= self._end - SPREAD:
             return False

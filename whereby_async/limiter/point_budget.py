@@ -194,9 +194,9 @@ def never(cost: int, operation: str, priority: Priority) -> BudgetPermit | None:
 def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], BudgetPermit | None]:
     """A function that gives a permit at once if there are points and nobody waits, without a coroutine.
 
-    It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has
-    to be asked, as always for a limiter of another kind, and for a batch's calls, which are announced after their
-    points and before they leave.
+    It takes what `acquire` takes first (cost, operation, priority) and awaits nothing. It returns `None` if `acquire`
+    has to be asked. That is always so for a limiter of another kind, and for the calls of a batch, which writes into
+    its journal between the points and the call.
     """
     if not isinstance(limiter, ProcessLimiter) or "acquire" in vars(limiter):
         return never

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ...errors import BudgetError, BudgetTimeoutError, ConfigurationError
-from ...notify import OutageDetails, ThrottleDetails, logger
+from ...notify import OutageDetails, logger
 from ...operation import unicode_text
 from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
 from ..budget_checks import check_cost
@@ -289,12 +289,7 @@ class SharedAccount(Account):
         else:
             self.core.lost(permit, now)
         if answer is not None and answer.throttled and self.away:
-            self._tell_throttle(answer, now)
-
-    def _tell_throttle(self, answer: RateLimit, now: float) -> None:
-        if self._listeners:
-            delay = max(0.0, self.core.frozen_until - now)
-            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            self._note_throttle(self.core, now, answer)
 
     # When to go to the store
 
@@ -502,7 +497,7 @@ class SharedAccount(Account):
             self._ends = [end for end in self._ends if not 0 < end.seq <= said.seq]
             for end in said.ends:
                 if end.said is not None and end.said.throttled:
-                    self._tell_throttle(end.said, now)
+                    self._note_throttle(self.core, now, end.said)
             self._events.extend(("on_cost_change", change) for change in changes)
             self._take(asked, reply, now)
             self._sort_out(now)
