@@ -76,7 +76,7 @@ nothing is in flight, and others wait for it.
 
 **The reserve** (`kept`). The priorities before `BATCH` have a share of the limit, a tenth, and may ask for it at an
 even rate. The ledger says when as many points will have come back. What they may ask for until then, and a little more,
-is kept from `BATCH`: nothing if that is within a second, the whole share at most.
+is kept from `BATCH`: nothing if that is within `SOON`, the whole share at most.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ MARGIN: Final = 6  # points that each refusal adds to what is left unused: other
 CAUTION: Final = 0.5  # part of the rest that may be in flight in doubt: two copies may see the same `Remaining`
 SPREAD: Final = 1.5  # seconds that a window may end after the server's word: a `Reset` in whole ones, a round trip
 LONG: Final = 5.0  # seconds; points that the ledger brings sooner are worth waiting for
+SOON: Final = 0.9  # seconds; points that come back sooner are waited for: none are kept until then
 SAMPLES: Final = 4  # samples in a row that raise a price: the least of four is one without what others spent, as a rule
 SILENT_ANSWERS: Final = 3  # answers in a row that say nothing, from which on a server counts as silent
 OWED_SHARE: Final = 0.05  # part of each period's points for calls that have waited for a period
@@ -848,12 +849,12 @@ class Core:
         """Points that a call of `BATCH` leaves to the priorities before it now; never what it needs of the whole limit.
 
         Those may ask for their share of the limit evenly. What they can ask for until as much has come back to us is
-        kept for them, and a little more for calls that come at once; nothing if that is within a second.
+        kept for them, and a little more for calls that come at once; nothing if that is within `SOON`.
         """
         share = self._share * self._limit
         # What was granted beyond the ledger comes back to nobody.
         wait = self._back_at(share + max(0, self._left() - self._own())) - now
-        if wait <= 1.0:
+        if wait <= SOON:
             return 0
         need = share * wait / self._period
         return int(max(0.0, min(share, 3 + need + 2 * math.sqrt(need), self._limit - cost)))
