@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import Protocol
+from abc import ABC, abstractmethod
 from urllib.parse import parse_qsl, quote
 
 _KEY_ID = "AKIAFAKEFAKEFAKE0001"
@@ -18,47 +18,39 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _BLOCK = 64
 
 
-class Blob(Protocol):
-    """A file's bytes."""
+class Blob(ABC):
+    """A file of `size` bytes; `identity` is what its entity tag is the hash of."""
 
-    @property
-    def size(self) -> int:
-        """How many bytes there are."""
-        ...
+    def __init__(self, size: int, identity: bytes) -> None:
+        self.size = size
+        self._identity = identity
 
     @property
     def etag(self) -> str:
         """The entity tag, quoted."""
-        ...
+        return f'"{hashlib.md5(self._identity, usedforsecurity=False).hexdigest()}"'
 
+    @abstractmethod
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
-        ...
 
 
-class BytesBlob:
+class BytesBlob(Blob):
     """A file that is kept in memory."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.size: int = len(content)
-
-    @property
-    def etag(self) -> str:
-        """The entity tag, quoted."""
-        return f'"{hashlib.md5(self._content, usedforsecurity=False).hexdigest()}"'
+        super().__init__(len(content), content)
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
-        return self._content[start:stop]
+        return self._identity[start:stop]
 
 
-class PatternBlob:
+class PatternBlob(Blob):
     """A file of any size that is made up as it is read: blocks of 64 bytes, each with its own number."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self.etag: str = f'"{hashlib.md5(str(size).encode(), usedforsecurity=False).hexdigest()}"'
+        super().__init__(size, str(size).encode())
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
