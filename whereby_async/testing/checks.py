@@ -1,4 +1,4 @@
-"""Checks of a fake server's options: each refuses what no server can have, and names the option. Pure."""
+"""Checks of a fake server's options. Each refuses values that no server can have, and names the option. Pure."""
 
 from __future__ import annotations
 
@@ -11,37 +11,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
-"""Seconds that requests take: a number; the least and the most, between which chance draws (the same draws for the same
-seed); or a function that is asked for each request. Where requests differ, their answers overtake one another."""
+"""Seconds that requests take: a number; the least and the most, between which seconds are drawn at random (the same ones
+for the same seed); or a function that is called for each request. Answers of different latency overtake one another."""
 
 
 def require_text(name: str, text: object) -> None:
-    """Check that an option is text that is not blank.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is text that is not blank."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{name}={text!r}: pass text")
 
 
 def require_count(name: str, number: object, *, least: int = 0, most: float = math.inf) -> None:
-    """Check that an option is a whole number within bounds.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is a whole number within bounds."""
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         bounds = ("above 0" if least == 1 else f"from {least}") if math.isinf(most) else f"from {least} to {most}"
         raise ValueError(f"{name}={number!r}: pass a whole number {bounds}")
 
 
 def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Check that an option is a finite number of seconds, from `least` or above it.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is a finite number of seconds, from `least` or above it."""
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
@@ -54,11 +42,7 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
 
 
 def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
-    """The least and the most seconds that a request takes.
-
-    Raises:
-        ValueError: Seconds below 0, bounds in the wrong order, or neither a number nor two.
-    """
+    """The least and the most seconds that a request takes; a `ValueError` if they are below 0 or in the wrong order."""
     try:
         least, most = (latency, latency) if isinstance(latency, int | float) else latency
     except (TypeError, ValueError):

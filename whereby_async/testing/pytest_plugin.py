@@ -23,7 +23,7 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,13 +39,7 @@ _MARKER = (
     "whereby(**options): options of the server behind `fake_whereby` and `whereby_client`, such as limit=100,"
     " algorithm='sliding_log'; client={...} holds options of the client."
 )
-_LOOP_SCOPES: tuple[Literal["session", "package", "module", "class", "function"], ...] = (
-    "session",
-    "package",
-    "module",
-    "class",
-    "function",
-)
+_LOOP_SCOPES: tuple[Any, ...] = ("session", "package", "module", "class", "function")
 
 
 def pytest_configure(config: pytest.Config) -> None:
