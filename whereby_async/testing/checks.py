@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
 """Seconds that requests take: a number; the least and the most, between which seconds are drawn at random (the same ones
@@ -41,6 +41,12 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
 
 
+def require_known(noun: str, name: str, known: Collection[str]) -> None:
+    """Raise a `ValueError` unless a name is one of the known ones."""
+    if name not in known:
+        raise ValueError(f"unknown {noun} {name!r}: {meant(name, known)}")
+
+
 def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
     """The least and the most seconds that a request takes; a `ValueError` if they are below 0 or in the wrong order."""
     try:
@@ -52,8 +58,7 @@ def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
     return least, most
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def meant(name: str, known: Collection[str]) -> str:
     """What an error says of an unknown name: `did you mean …?` if a known one is like it, else all of them."""
-    names = list(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.7)
-    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(names)}"
+    close = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}"

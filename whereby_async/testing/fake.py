@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .checks import require_count, require_seconds, require_text
+from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
-from .policies import Algorithm, HeaderStyle, policy
+from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
 from .server import BASE_PATH, Service
 from .spending import Spending
 from .tcp import Acceptor, family_of, http_origin
@@ -113,6 +113,7 @@ class FakeWhereby(World):
             require_seconds("processing_time", processing_time)
         if keep is not None:
             require_count("keep", keep)
+        require_known("header style", header_style, HEADER_STYLES)
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
         self.ignores_name_filter = ignores_name_filter
@@ -128,10 +129,10 @@ class FakeWhereby(World):
             self._policy,
             costs=costs or {},
             header_style=header_style,
-            latency=latency,
             seed=seed,
             keep=keep,
         )
+        self.latency = latency
         self._listening: tuple[Acceptor, web.Server] | None = None
         self.api_key = api_key
 
@@ -304,6 +305,8 @@ class FakeWhereby(World):
 
     @latency.setter
     def latency(self, latency: Latency) -> None:
+        if not callable(latency):
+            latency_bounds(latency)
         self._service.latency = latency
 
     @property

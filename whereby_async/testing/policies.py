@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias
 
 import msgspec
 
-from .checks import meant
+from .checks import meant, require_known
 from .world import COSTS
 from .world.state import iso_date
 
@@ -224,8 +224,7 @@ def policy(algorithm: Algorithm, limit: int, period: float, *, phase: float = 0.
     """The policy of that name, or a `ValueError`; `aligned` adds `phase` to `now` to get the wall clock's time."""
     if algorithm == "aligned":
         return AlignedWindow(limit, period, phase=phase)
-    if algorithm not in _POLICIES:
-        raise ValueError(f"unknown algorithm {algorithm!r}: {meant(algorithm, ['aligned', *_POLICIES])}")
+    require_known("algorithm", algorithm, ("aligned", *_POLICIES))
     return _POLICIES[algorithm](limit, period)
 
 
@@ -301,14 +300,8 @@ _DRAFTS = {
         "RateLimit-Policy": '"default";q={limit};w={window}',
     },
 }
-_STYLES = (*_RESET, *_DRAFTS, "none")
-
-
-def checked_style(style: HeaderStyle) -> HeaderStyle:
-    """The style, or a `ValueError` if there is no such one."""
-    if style not in _STYLES:
-        raise ValueError(f"unknown header style {style!r}: {meant(style, _STYLES)}")
-    return style
+HEADER_STYLES = (*_RESET, *_DRAFTS, "none")
+"""The names of all styles."""
 
 
 def milliseconds_left(decision: Decision) -> int:
