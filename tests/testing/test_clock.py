@@ -12,7 +12,6 @@ from whereby_async.testing import SimulatedDeadlockError, SimulatedLoop, run_sim
 
 
 def test_hours_pass_at_once_and_in_order() -> None:
-    """Timers fire in their order, each exactly when it is due."""
     fired: list[tuple[str, float]] = []
 
     async def sleeper(name: str, seconds: float) -> None:
@@ -29,8 +28,6 @@ def test_hours_pass_at_once_and_in_order() -> None:
 
 
 def test_time_stands_still_while_anything_is_ready() -> None:
-    """However long a computation takes."""
-
     async def main() -> float:
         for _ in range(1000):
             await asyncio.sleep(0)
@@ -68,7 +65,6 @@ def test_client_and_server_talk_over_a_real_socket() -> None:
 
 
 def test_time_waits_for_threads() -> None:
-    """A timer does not fire while a thread works for the loop."""
     working = threading.Event()
 
     async def main() -> float:
@@ -94,7 +90,6 @@ def test_wakeup_from_another_thread_is_heard() -> None:
 
 
 def test_deadlock_is_told() -> None:
-    """When nothing can ever happen again, the loop says so instead of hanging."""
     loop = SimulatedLoop(patience=0.05)
     future = loop.create_future()
     with pytest.raises(SimulatedDeadlockError, match="every task waits"):
@@ -103,8 +98,6 @@ def test_deadlock_is_told() -> None:
 
 
 def test_deadlock_ends_a_run() -> None:
-    """`run_simulated` too gives up, and its patience is the caller's."""
-
     async def main() -> None:
         await asyncio.Event().wait()
 

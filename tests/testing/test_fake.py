@@ -22,7 +22,6 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {FAKE_API_KEY}", FAKE_API_KEY])
 async def test_wrong_key_costs_nothing(call: Bare, fake: FakeWhereby, authorization: str | None) -> None:
-    """401 with an `error`, whatever the route, without a word on the budget."""
     headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/meetings", "/nowhere"):
         answer = await call("GET", path, key=None, headers=headers)
@@ -33,7 +32,6 @@ async def test_wrong_key_costs_nothing(call: Bare, fake: FakeWhereby, authorizat
 
 
 async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -> None:
-    """The old one is refused from then on; another one can be taken beside it."""
     old = fake.api_key
     fake.also_accept("second")
     assert (await call("GET", "/meetings", key="second")).status == 200
@@ -55,7 +53,6 @@ async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -
     ],
 )
 async def test_unknown_route_is_reported(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
-    """404 for a path that there is not, 405 for a method that it does not take, both with an `error`, for nothing."""
     answer = await call(method, path)
     assert (answer.status, list(answer.content)) == (status, ["error"])
     assert (fake.points_spent, fake.requests[0].operation) == (0, "")
@@ -87,7 +84,6 @@ async def test_points_are_counted_by_method(call: Bare, fake: FakeWhereby) -> No
 
 
 async def test_empty_window_is_a_429_until_it_ends(call: Bare, fake: FakeWhereby) -> None:
-    """The documented body, a fractional wait, and everything back when the window ends."""
     fake.set_limit(2)
     assert [(await call("GET", "/meetings")).status for _ in range(2)] == [200, 200]
     jump(20.0)
@@ -131,7 +127,6 @@ async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) 
     ],
 )
 def test_every_operation_keeps_a_price(method: str, arguments: list[Any], kind: type[Exception]) -> None:
-    """A change that leaves one without, or names none, is refused."""
     fake = FakeWhereby()
     before = dict(fake.costs)
     with pytest.raises(kind):
@@ -142,7 +137,6 @@ def test_every_operation_keeps_a_price(method: str, arguments: list[Any], kind: 
 
 
 async def test_plan_can_change(call: Bare, fake: FakeWhereby) -> None:
-    """The header tells the new limit at once; a senseless one is refused."""
     fake.set_limit(100)
     answer = await call("GET", "/meetings")
     assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"], fake.limit) == (
@@ -156,7 +150,6 @@ async def test_plan_can_change(call: Bare, fake: FakeWhereby) -> None:
 
 @pytest.mark.parametrize("algorithm", ["fixed", "aligned", "sliding_log", "sliding_counter", "token_bucket"])
 async def test_each_algorithm_enforces_the_limit(algorithm: Algorithm) -> None:
-    """Ten points are served at once and the eleventh is not; waiting as told is enough."""
     async with FakeWhereby(limit=10, period=3600.0, algorithm=algorithm) as fake, Bare(fake) as call:
         statuses = [(await call("GET", "/meetings")).status for _ in range(11)]
         assert statuses == [200] * 10 + [429]
@@ -206,7 +199,6 @@ async def test_budget_learns_its_limit_from_the_ietf_fields(style: HeaderStyle) 
 
 
 async def test_headers_can_be_left_out() -> None:
-    """Style `none` tells the wait in the body only."""
     async with FakeWhereby(limit=1, header_style="none") as fake, Bare(fake) as call:
         served, refused = await call("GET", "/meetings"), await call("GET", "/meetings")
         told = [name for answer in (served, refused) for name in answer.headers]
@@ -230,7 +222,6 @@ async def test_date_and_reset_come_from_one_clock(call: Bare, fake: FakeWhereby)
 
 
 async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) -> None:
-    """A request arrives after the first half and is answered after the second."""
     fake.latency = 40.0
     assert fake.latency == 40.0
     waiting = asyncio.ensure_future(call("GET", "/meetings"))
@@ -245,7 +236,6 @@ async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) 
 
 
 async def test_record_says_what_came(call: Bare, fake: FakeWhereby) -> None:
-    """Everything as it was sent, byte for byte, and the key masked."""
     before = asyncio.get_running_loop().time()
     body = {"endDate": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "extra": "ø"}
     await call("POST", "/meetings?a=1&a=%2F&b=", json=body, headers={"X-Mine": "yes"})
@@ -299,7 +289,6 @@ async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
 
 
 async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> None:
-    """Good, refused, unknown and dropped ones, with status, points and points left, before the client has the answer."""
     heard: list[RecordedRequest] = []
     fake.subscribe(heard.append)
     await call("GET", "/meetings")
@@ -314,7 +303,6 @@ async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> 
 
 
 async def test_cleared_log_goes_on_with_listeners(call: Bare, fake: FakeWhereby) -> None:
-    """A listener may clear the log each time, and still hears of the next."""
     statuses: list[int] = []
 
     def listen(record: RecordedRequest) -> None:
@@ -341,8 +329,6 @@ async def _durations(fake: FakeWhereby, count: int = 20) -> list[float]:
 
 
 def test_latency_is_drawn_between_bounds() -> None:
-    """Other seconds for each request, the same ones for the same seed."""
-
     async def main(seed: int) -> list[float]:
         async with FakeWhereby(latency=(0.5, 2.0), seed=seed) as fake:
             return await _durations(fake)

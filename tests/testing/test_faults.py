@@ -45,7 +45,6 @@ def raw_request(fake: FakeWhereby) -> bytes:
 
 
 async def test_status_takes_the_place_of_the_answer(call: Bare, fake: FakeWhereby) -> None:
-    """The world does not act, the points are charged, and the next request is served."""
     fake.faults.add(Fault(status=503))
     refused = await call("POST", "/meetings", json=soon())
     assert (refused.status, refused.content) == (503, {"error": "Scripted fault: status 503"})
@@ -68,7 +67,6 @@ async def test_fault_can_act_all_the_same(call: Bare, fake: FakeWhereby) -> None
 
 
 async def test_fault_picks_its_requests(call: Bare, fake: FakeWhereby) -> None:
-    """By operation, after so many have passed, so many times; others are served."""
     fake.faults.add(Fault(operation="meetings.list", skip=1, times=2, status=502))
     assert (await call("GET", "/recordings")).status == 200
     assert [(await call("GET", "/meetings")).status for _ in range(4)] == [200, 502, 502, 200]
@@ -107,7 +105,6 @@ async def test_body_takes_the_place_of_the_real_one(call: Bare, fake: FakeWhereb
 
 
 async def test_garbage_takes_the_place_of_the_rate_limit_headers(call: Bare, fake: FakeWhereby) -> None:
-    """Only those that are given are sent, on a 429 too."""
     fake.set_limit(1)
     fake.faults.add(Fault(garbage_headers={"X-RateLimit-Remaining": "-1e999"}, times=2))
     for status in (200, 429):
@@ -134,7 +131,6 @@ async def test_redirect_points_elsewhere(call: Bare, fake: FakeWhereby) -> None:
 
 @pytest.mark.parametrize(("drop", "meetings"), [("before", 0), ("after", 1)])
 async def test_drop_resets_the_connection(call: Bare, fake: FakeWhereby, drop: Any, meetings: int) -> None:
-    """The client sees a connection error, before or after the server acted."""
     fake.faults.add(Fault(drop=drop))
     with pytest.raises(aiohttp.ClientOSError):
         await call("POST", "/meetings", json=soon())
@@ -166,7 +162,6 @@ async def test_raw_bytes_take_the_place_of_an_answer(fake: FakeWhereby) -> None:
 
 
 async def test_body_can_drip(fake: FakeWhereby) -> None:
-    """One byte at a time, and no more than the truncation allows."""
     fake.faults.add(Fault(drip=60.0, truncate=3))
     reader, writer = await asyncio.open_connection(fake.host, fake.port)
     writer.write(raw_request(fake))
@@ -219,7 +214,6 @@ async def test_answer_can_come_late(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_storage_has_faults_of_its_own(call: Bare, fake: FakeWhereby) -> None:
-    """A fault for any operation leaves downloads alone; one for `storage` takes them."""
     recording = fake.add_recording(content=b"0123456789")["recordingId"]
     link = (await call("GET", f"/recordings/{recording}/access-link")).content["accessLink"]
     fake.faults.add(Fault(status=500), Fault(operation="storage", truncate=4))
@@ -274,7 +268,6 @@ def reads_on(request: RecordedRequest) -> bool:
 
 
 async def test_error_in_when_is_raised_at_the_exit() -> None:
-    """It takes no request and fails none, and comes out of the server's block."""
     fake = FakeWhereby()
 
     async def block() -> list[int]:
@@ -346,7 +339,6 @@ async def pass_by(seconds: float) -> None:
 
 
 async def test_server_that_stops_does_not_act_late() -> None:
-    """Closed before its time, the act never happens; no timer is left."""
     fake = FakeWhereby()
     async with fake, Bare(fake) as call:
         fake.faults.add(Fault(acts_in=60.0, status=504))
@@ -356,8 +348,6 @@ async def test_server_that_stops_does_not_act_late() -> None:
 
 
 def test_late_answer_is_overtaken() -> None:
-    """While one answer waits, others are served; the first comes last, and it acted first."""
-
     async def main() -> list[int]:
         arrived: list[int] = []
         async with FakeWhereby() as fake, Bare(fake) as call:
@@ -378,14 +368,12 @@ def test_late_answer_is_overtaken() -> None:
 
 
 def test_fault_shows_what_was_said_of_it() -> None:
-    """Its repr leaves out all that is not set, and long bodies."""
     assert repr(Fault()) == "Fault()"
     assert repr(Fault(status=503, garbage_headers={})) == "Fault(status=503, garbage_headers={})"
     assert len(repr(Fault(body=b"x" * 10_000))) < 100
 
 
 async def test_plan_knows_what_was_not_used(call: Bare, fake: FakeWhereby) -> None:
-    """Faults with turns left, and endless ones that never struck."""
     endless, twice, never = (
         Fault(operation="meetings.list", times=None, delay=0.0),
         Fault(operation="meetings.get", times=2),
@@ -479,6 +467,5 @@ def test_part_of_another_type_is_refused(script: dict[str, Any]) -> None:
     ],
 )
 def test_script_that_makes_no_sense_is_refused(script: dict[str, Any], words: str) -> None:
-    """The error names the value and the way out; without it the fault would never happen, or not as written."""
     with pytest.raises(ValueError, match=words):
         Fault(**script)

@@ -82,7 +82,6 @@ async def test_world_can_be_filled_before_the_start() -> None:
     ],
 )
 async def test_moments_come_in_several_forms(fake: FakeWhereby, moment: datetime | str) -> None:
-    """A datetime, a naive one in UTC, a string with an offset; a string that is no date is refused."""
     assert fake.add_meeting(start_date=moment)["startDate"] == "2025-01-01T00:00:00.000Z"
     with pytest.raises(ValueError, match="not a date: 'tomorrow'"):
         fake.add_meeting(start_date="tomorrow")

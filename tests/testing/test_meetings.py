@@ -26,7 +26,6 @@ def soon(**body: Any) -> dict[str, Any]:
 
 
 async def test_created_meeting_looks_like_the_real_one(call: Bare) -> None:
-    """It has a numeric id in a string, a room named by a UUID, dates in UTC with milliseconds, and no room keys."""
     status, _, meeting = await call("POST", "/meetings", json=soon())
     assert status == 201
     assert set(meeting) == {"meetingId", "roomName", "roomUrl", "startDate", "endDate"}
@@ -66,7 +65,6 @@ async def test_room_links_come_on_request(call: Bare, fake: FakeWhereby) -> None
 
 
 async def test_viewer_mode_gives_links_without_asking(call: Bare, fake: FakeWhereby) -> None:
-    """The template locks the room, makes it a group room and adds both links to the answer."""
     meeting = (await call("POST", "/meetings", json=soon(templateType="viewerMode"))).content
     assert {"hostRoomUrl", "viewerRoomUrl"} <= set(meeting)
     kept = fake.meetings[meeting["meetingId"]]
@@ -74,7 +72,6 @@ async def test_viewer_mode_gives_links_without_asking(call: Bare, fake: FakeWher
 
 
 async def test_dial_in_comes_on_request(call: Bare) -> None:
-    """Code and numbers are there for a meeting that was made with them, and only if asked for."""
     body = soon(isDialInEnabled=True, fields=["dialIn"])
     meeting = (await call("POST", "/meetings", json=body)).content
     assert re.fullmatch(r"\d{6}", meeting["dialIn"]["code"])
@@ -130,7 +127,6 @@ async def test_body_that_is_no_json_is_refused(call: Bare) -> None:
 
 
 async def test_deleted_meeting_is_gone(call: Bare, fake: FakeWhereby) -> None:
-    """GET gives 404 after DELETE, a second DELETE gives 204 with no body, and so does one of an unknown id."""
     path = f"/meetings/{fake.add_meeting()['meetingId']}"
     assert (await call("GET", path)).status == 200
     deleted = [await call("DELETE", path), await call("DELETE", path), await call("DELETE", "/meetings/unknown")]
@@ -140,7 +136,6 @@ async def test_deleted_meeting_is_gone(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_meeting_is_gone_an_hour_after_its_end(call: Bare, fake: FakeWhereby) -> None:
-    """Until then it is listed, and its room stays known to insights."""
     path = f"/meetings/{fake.add_meeting(end_date=60.0)['meetingId']}"
     jump(3600.0)
     assert (await call("GET", path)).status == 200
@@ -153,7 +148,6 @@ async def test_meeting_is_gone_an_hour_after_its_end(call: Bare, fake: FakeWhere
 
 
 async def test_listing_walks_through_250_meetings(call: Bare, fake: FakeWhereby) -> None:
-    """Pages of 50 by default and of 100 at most; the cursor is base64 of an offset, and null at the end."""
     ids = [fake.add_meeting()["meetingId"] for _ in range(250)]
     first = (await call("GET", "/meetings")).content
     assert len(first["results"]) == 50

@@ -32,7 +32,6 @@ def test_fixed_window_starts_at_the_first_call() -> None:
 
 
 def test_fixed_window_opens_again_when_it_has_ended() -> None:
-    """All points are back at the very end of the period, and none before."""
     window = FixedWindow(3, 60.0)
     assert window.take(3, 0.0).allowed
     assert not window.take(1, 59.999).allowed
@@ -60,7 +59,6 @@ def test_hammering_does_not_extend_the_window() -> None:
 
 
 def test_limit_can_change_in_mid_window() -> None:
-    """A new limit counts at once against what the window has seen."""
     window = FixedWindow(10, 60.0)
     window.take(6, 0.0)
     window.limit = 5
@@ -85,7 +83,6 @@ def test_aligned_window_never_ends_where_it_begins() -> None:
 
 
 def test_sliding_log_gives_points_back_one_by_one() -> None:
-    """What was spent at a moment comes back one period later, and nothing else with it."""
     log = SlidingLog(4, 60.0)
     log.take(3, 0.0)
     assert log.take(1, 10.0).remaining == 0
@@ -98,7 +95,6 @@ def test_sliding_log_gives_points_back_one_by_one() -> None:
 
 
 def test_sliding_log_names_a_period_for_what_never_fits() -> None:
-    """A price above the limit is refused for ever; the wait is a whole period."""
     log = SlidingLog(4, 60.0)
     decision = log.take(5, 0.0)
     assert (decision.allowed, decision.reset_in, decision.retry_in) == (False, 0.0, 60.0)
@@ -127,7 +123,6 @@ def test_sliding_counter_weighs_the_last_window() -> None:
 
 
 def test_sliding_counter_forgets_after_two_windows() -> None:
-    """A whole window without calls leaves nothing to weigh."""
     counter = SlidingCounter(100, 60.0)
     counter.take(100, 30.0)
     assert counter.take(100, 120.0).allowed
@@ -142,7 +137,6 @@ def test_sliding_counter_waits_for_the_next_window_when_this_one_is_full() -> No
 
 
 def test_token_bucket_refills_evenly() -> None:
-    """It starts full and gets one point per period divided by the limit."""
     bucket = TokenBucket(60, 60.0)
     assert bucket.take(60, 0.0).remaining == 0
     refused = bucket.take(3, 1.0)

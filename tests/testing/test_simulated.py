@@ -58,7 +58,6 @@ def test_writes_and_downloads_pass_time_too() -> None:
 @simulated
 @pytest.mark.parametrize("number", [1, 2])
 async def test_simulated_test_is_an_ordinary_one(number: int, tmp_path: object) -> None:
-    """Parameters and fixtures come as ever; no plugin takes it for an async one."""
     assert number in {1, 2}
     assert tmp_path is not None
     loop = asyncio.get_running_loop()
@@ -78,7 +77,6 @@ class TestMethods:
 @given(st.integers(0, 100))
 @simulated
 async def test_under_hypothesis(seconds: int) -> None:
-    """Each example has a clock of its own, that begins at 0."""
     await asyncio.sleep(seconds)
     assert asyncio.get_running_loop().time() == seconds
 

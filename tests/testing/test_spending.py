@@ -47,7 +47,6 @@ async def test_block_within_its_bounds_passes(call: Bare, fake: FakeWhereby) -> 
 async def test_block_out_of_its_bounds_fails_with_a_list(
     call: Bare, fake: FakeWhereby, bounds: dict[str, Any], words: str
 ) -> None:
-    """The message says what was expected, and which calls were made at which price."""
     with pytest.raises(AssertionError) as caught, fake.spends(**bounds):  # noqa: PT012 - the block is the subject
         for _ in range(2):
             await call("POST", "/meetings", json={})

@@ -23,8 +23,6 @@ HEAD = OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
 class Caller:
-    """One connection to a proxy."""
-
     def __init__(self, wire: TcpProxy) -> None:
         self.port = int(wire.url.rpartition(":")[2].partition("/")[0])
 
@@ -49,7 +47,6 @@ class Caller:
 
 
 async def test_without_faults_it_is_a_wire() -> None:
-    """Bytes go both ways unchanged, on connections that are kept."""
     async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:
         assert [await caller.ask() for _ in range(3)] == [OK] * 3
         assert server.requests == [REQUEST] * 3
@@ -132,7 +129,6 @@ async def test_a_fault_strikes_where_it_is_told_to(  # noqa: PLR0917 - a row of 
 
 @pytest.mark.parametrize(("do", "end"), ENDS)
 async def test_a_connection_can_end_as_it_begins(do: Literal["reset", "close"], end: bytes | None) -> None:
-    """`connect` takes the next one that is accepted; those that stand go on."""
     async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as old:
         await old.ask()
         wire.faults.add(TcpFault(do=do))
@@ -163,8 +159,6 @@ def test_a_stall_lasts_until_the_client_goes(at: TcpPoint) -> None:
 
 @pytest.mark.parametrize(("at", "seconds"), [("request", len(REQUEST)), ("answer", len(OK)), ("body", 2)])
 def test_bytes_can_drip(at: TcpPoint, seconds: int) -> None:
-    """From there on one at a time, to the turn's end; the next turn flows."""
-
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:

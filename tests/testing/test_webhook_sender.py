@@ -54,7 +54,6 @@ class Receiver:
 
 
 def every_event(fake: FakeWhereby) -> dict[str, dict[str, Any]]:
-    """One event of each of the documented types, by its type."""
     make = fake.events
     events = [
         make.client_joined(),
@@ -319,7 +318,6 @@ def test_delivery_is_tried_again_by_the_rules(
 
 
 def test_answer_is_awaited_for_five_seconds_and_pauses_grow() -> None:
-    """Half a second before the second try, one before the third; silence counts after five."""
     delivery, times, _ = deliver(None, 500, 500)
     assert [round(later - times[0], 2) for later in times] == [0.0, 5.5, 6.5]
     assert delivery.attempts[0].elapsed == pytest.approx(5.0, abs=0.01)
@@ -359,7 +357,6 @@ def test_number_of_tries_can_be_set() -> None:
 
 
 async def test_receiver_that_is_not_there_is_reported(fake: FakeWhereby) -> None:
-    """A refused connection is no answer; nothing is raised."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     delivery = await fake.webhook_sender(f"http://127.0.0.1:{port}/", backoff=0.0).send(b"{}")
