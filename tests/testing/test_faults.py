@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+HEAD = f"HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {FAKE_API_KEY}\r\nConnection: close\r\n"
+REQUEST = f"GET /v1/meetings {HEAD}\r\n".encode()
+HALF_A_REQUEST = f"POST /v1/meetings {HEAD}Content-Length: 20\r\n\r\n{{".encode()
+
 
 def soon() -> dict[str, Any]:
     """The body of a meeting that ends in an hour."""
@@ -36,12 +40,6 @@ async def exchange(fake: FakeWhereby, request: bytes) -> bytes:
         return await reader.read()
     finally:
         writer.close()
-
-
-def raw_request(fake: FakeWhereby) -> bytes:
-    """A request, byte for byte."""
-    head = f"GET /v1/meetings HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {fake.api_key}\r\n"
-    return f"{head}Connection: close\r\n\r\n".encode()
 
 
 async def test_status_takes_the_place_of_the_answer(call: Bare, fake: FakeWhereby) -> None:
@@ -128,12 +126,12 @@ async def test_drop_resets_the_connection(call: Bare, fake: FakeWhereby, drop: A
 
     fake.faults.add(Fault(drop=drop))
     with pytest.raises(ConnectionResetError):
-        await exchange(fake, raw_request(fake))
+        await exchange(fake, REQUEST)
 
 
 async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> None:
     fake.faults.add(Fault(truncate=5))
-    head, _, body = (await exchange(fake, raw_request(fake))).partition(b"\r\n\r\n")
+    head, _, body = (await exchange(fake, REQUEST)).partition(b"\r\n\r\n")
     assert body == b'{"res'
     assert b"Content-Length: 28" in head
     (record,) = fake.requests
@@ -143,14 +141,14 @@ async def test_truncated_body_is_shorter_than_announced(fake: FakeWhereby) -> No
 async def test_raw_bytes_take_the_place_of_an_answer(fake: FakeWhereby) -> None:
     raw = b"HTTP/1.1 200 OK\r\nContent-Le"
     fake.faults.add(Fault(raw=raw))
-    assert await exchange(fake, raw_request(fake)) == raw
+    assert await exchange(fake, REQUEST) == raw
     assert fake.requests[0].status == 0
 
 
 async def test_body_can_drip(fake: FakeWhereby) -> None:
     fake.faults.add(Fault(drip=60.0, truncate=3))
     reader, writer = await asyncio.open_connection(fake.host, fake.port)
-    writer.write(raw_request(fake))
+    writer.write(REQUEST)
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"200 OK" in head
     for byte in b'{"r':
@@ -166,7 +164,7 @@ async def test_body_can_be_endless(fake: FakeWhereby) -> None:
     idle = len(asyncio.all_tasks())
     fake.faults.add(Fault(body=b"again." * 10_000, endless=True))
     reader, writer = await asyncio.open_connection(fake.host, fake.port)
-    writer.write(raw_request(fake))
+    writer.write(REQUEST)
     head = await reader.readuntil(b"\r\n\r\n")
     assert b"Transfer-Encoding: chunked" in head
     chunk = b"ea60\r\n" + b"again." * 10_000 + b"\r\n"
@@ -215,7 +213,7 @@ async def test_fault_on_a_connection_that_is_gone_is_harmless(fake: FakeWhereby)
         fake.clear()
         fake.faults.add(msgspec.structs.replace(fault, delay=60.0))
         _, writer = await asyncio.open_connection(fake.host, fake.port)
-        writer.write(raw_request(fake))
+        writer.write(REQUEST)
         await until(lambda: fake.requests and fake.requests[0].points)
         peer: socket.socket = writer.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -356,20 +354,15 @@ async def test_plan_knows_what_was_not_used(call: Bare, fake: FakeWhereby) -> No
     assert fake.faults.unused == []
 
 
-HEAD = f"HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {FAKE_API_KEY}\r\n"
-HALF_A_REQUEST = f"POST /v1/meetings {HEAD}Content-Length: 20\r\n\r\n{{"
-REQUEST = f"GET /v1/meetings {HEAD}\r\n"
-
-
 @pytest.mark.parametrize("sent", [HALF_A_REQUEST, REQUEST])
-def test_a_client_that_goes_away_is_no_error(sent: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_goes_away_is_no_error(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Gone before the body of its request, or while its answer drips."""
 
     async def main() -> None:
         async with FakeWhereby() as fake, fake.client() as client:
             fake.faults.add(Fault(operation="meetings.list", drip=0.1))
             _, writer = await asyncio.open_connection("127.0.0.1", fake.port)
-            writer.write(sent.encode())
+            writer.write(sent)
             await asyncio.sleep(1)
             assert len(fake.requests) == (sent is REQUEST)
             writer.close()

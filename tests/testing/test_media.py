@@ -89,18 +89,19 @@ async def test_bulk_delete_wants_a_list_of_strings(call: Bare, body: object) -> 
     assert (await call("POST", "/recordings/bulk-delete", json=body)).status == 400
 
 
-@pytest.mark.parametrize("kind", ["recording", "transcription", "summary"])
+@pytest.mark.parametrize("kind", ["meeting", "recording", "transcription", "summary"])
 async def test_delete_is_idempotent(call: Bare, fake: FakeWhereby, kind: str) -> None:
     plural = "summaries" if kind == "summary" else f"{kind}s"
     transcription = fake.add_transcription()
     made = {
+        "meeting": fake.add_meeting(),
         "recording": fake.add_recording(),
         "transcription": transcription,
         "summary": fake.add_summary(transcription["transcriptionId"]),
     }[kind]
     path = f"/{plural}/{made[kind + 'Id']}"
-    assert (await call("GET", path)).content == made
-    assert [(await call("DELETE", path)).status for _ in range(2)] == [204, 204]
+    assert (await call("GET", path)).content.items() <= made.items()
+    assert [(await call("DELETE", path))[::2] for _ in range(2)] == [(204, None)] * 2
     gone = await call("GET", path)
     assert (gone.status, gone.content) == (404, {"error": f"Could not find {kind}"})
 
@@ -207,8 +208,7 @@ async def test_summaries_are_listed_in_order(call: Bare, fake: FakeWhereby) -> N
         fake.add_summary(source, state="failed")
     rows = (await call("GET", "/summaries?sortBy=roomName:asc")).content["results"]
     assert [(row["roomName"], row["state"], row["summary"]) for row in rows] == [
-        ("/a", "failed", {}),
-        ("/b", "failed", {}),
+        (n, "failed", {}) for n in ("/a", "/b")
     ]
     rows = (await call("GET", "/summaries?sortBy=durationInSeconds:asc")).content["results"]
     assert [row["roomName"] for row in rows] == ["/b", "/a"]
@@ -235,17 +235,15 @@ async def test_link_looks_like_a_presigned_one(call: Bare, fake: FakeWhereby) ->
     assert answer["expires"] / 1000 - fake.now() == pytest.approx(3600, abs=2)
 
 
-async def test_file_is_served_whole(call: Bare, fake: FakeWhereby) -> None:
-    answer = await call.fetch("GET", await link_to(call, fake))
+async def test_file_is_served_whole_and_head_says_its_size(call: Bare, fake: FakeWhereby) -> None:
+    link = await link_to(call, fake)
+    head = await call.fetch("HEAD", link)
+    assert (head.status, head.content, head.headers["Content-Length"]) == (200, None, "1024")
+    answer = await call.fetch("GET", link)
     assert (answer.status, answer.content, answer.headers["Content-Type"]) == (200, CONTENT, "video/mp4")
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert "X-RateLimit-Limit" not in answer.headers
     assert (fake.requests[-1].operation, fake.requests[-1].points, fake.requests[-1].acted) == ("storage", 0, True)
-
-
-async def test_head_says_the_size(call: Bare, fake: FakeWhereby) -> None:
-    answer = await call.fetch("HEAD", await link_to(call, fake))
-    assert (answer.status, answer.content, answer.headers["Content-Length"]) == (200, None, "1024")
 
 
 @pytest.mark.parametrize(
@@ -366,11 +364,8 @@ async def test_large_file_is_made_up_as_it_is_read(call: Bare, fake: FakeWhereby
     assert part.content == whole[500_001:1_000_000]
 
 
-def test_pattern_has_no_end_but_its_size() -> None:
+def test_pattern_ends_where_its_size_says() -> None:
     blob = PatternBlob(100)
     assert blob.read(90, 200) == blob.read(0, 100)[90:]
     assert (len(blob.read(0, 100)), blob.etag == PatternBlob(101).etag) == (100, False)
-
-
-def test_range_of_an_empty_file() -> None:
     assert byte_range("bytes=0-", 0) == range(0)

@@ -54,17 +54,12 @@ async def test_without_faults_it_is_a_wire() -> None:
         assert repr(wire) == f"<TcpProxy to port {server.port}, 1 connections>"
 
 
-async def test_its_url_keeps_the_path() -> None:
-    async with FakeWhereby() as fake, TcpProxy(fake.url) as wire:
+@pytest.mark.parametrize(("host", "origin"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+async def test_its_url_keeps_family_and_path(host: str, origin: str) -> None:
+    async with FakeWhereby(host=host) as fake, TcpProxy(fake.url) as wire:
+        assert wire.url.startswith(origin)
         assert wire.url.endswith("/v1")
         assert wire.url != fake.url
-        async with fake.client(base_url=wire.url) as whereby:
-            assert (await whereby.meetings.list()).results == []
-
-
-async def test_it_speaks_ipv6() -> None:
-    async with FakeWhereby(host="::1") as fake, TcpProxy(fake.url) as wire:
-        assert wire.url.startswith("http://[::1]:")
         async with fake.client(base_url=wire.url) as whereby:
             assert (await whereby.meetings.list()).results == []
 
