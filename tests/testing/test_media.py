@@ -51,28 +51,18 @@ async def test_recording_of_a_session_has_its_room(call: Bare, fake: FakeWhereby
     [("roomName:asc", "abc"), ("startDate:desc", "cba"), ("duration:asc", "bca"), ("sizeInMegaBytes:desc", "cab")],
 )
 async def test_recordings_are_sorted(call: Bare, fake: FakeWhereby, sort_by: str, order: str) -> None:
-    for name, start, duration, size in [
-        ("/a", -300.0, 90.0, 200_000),
-        ("/b", -200.0, 30.0, 100_000),
-        ("/c", -100.0, 60.0, 300_000),
-    ]:
-        fake.add_recording(room_name=name, start_date=start, duration=duration, size=size)
+    fake.add_recording(room_name="/a", start_date=-300.0, duration=90.0, size=200_000)
+    fake.add_recording(room_name="/b", start_date=-200.0, duration=30.0, size=100_000)
+    fake.add_recording(room_name="/c", start_date=-100.0, duration=60.0, size=300_000)
     rows = (await call("GET", f"/recordings?sortBy={sort_by}")).content["results"]
     assert "".join(row["roomName"][1:] for row in rows) == order
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/recordings?sortBy=filename:asc",
-        "/recordings?sortBy=roomName",
-        "/transcriptions?sortBy=roomName:up",
-        "/summaries?sortBy=x:asc",
-    ],
-)
-async def test_unknown_order_is_refused(call: Bare, path: str) -> None:
-    answer = await call("GET", path)
-    assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
+@pytest.mark.parametrize("sort_by", ["filename:asc", "roomName", "roomName:up", ":asc"])
+async def test_unknown_order_is_refused(call: Bare, sort_by: str) -> None:
+    for kind in ("recordings", "transcriptions", "summaries", "insights/rooms"):
+        answer = await call("GET", f"/{kind}?sortBy={sort_by}")
+        assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
 
 
 @pytest.mark.parametrize("kind", ["recording", "transcription"])
@@ -135,7 +125,6 @@ async def test_deleted_job_does_not_come_back(call: Bare, fake: FakeWhereby) -> 
     made = fake.add_transcription(state="in_progress")["transcriptionId"]
     await call("DELETE", f"/transcriptions/{made}")
     jump(10.0)
-    assert (await call("GET", f"/transcriptions/{made}")).status == 404
     assert (await call("GET", "/transcriptions")).content["results"] == []
 
 

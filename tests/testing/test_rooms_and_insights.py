@@ -162,14 +162,9 @@ async def test_rooms_are_filtered_and_sorted(call: Bare, fake: FakeWhereby, quer
     assert "".join(row["roomName"][-1] for row in rows) == names
 
 
-@pytest.mark.parametrize("query", ["createdAt[from]=yesterday", "createdAt[to]=2025", "sortBy=colour:asc"])
-async def test_senseless_room_filter_is_refused(call: Bare, query: str) -> None:
-    assert (await call("GET", f"/insights/rooms?{query}")).status == 400
-
-
 async def test_insights_come_in_pages_of_ten(call: Bare, fake: FakeWhereby) -> None:
-    for number in range(30):
-        fake.add_meeting(room_name=f"/room-{number}")
+    for _ in range(30):
+        fake.add_meeting()
     assert len((await call("GET", "/insights/rooms")).content["results"]) == 10
     assert len((await call("GET", "/insights/rooms?limit=100")).content["results"]) == 30
 
