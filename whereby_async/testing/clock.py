@@ -153,7 +153,7 @@ def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience:
 
 
 def simulated(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make an async test a plain one that runs in a `SimulatedLoop`: ten minutes of budget pass in a second.
+    """Make an async test a plain one that runs in a `SimulatedLoop`, where ten minutes pass in a second.
 
     ```python
     @simulated

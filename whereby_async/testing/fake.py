@@ -67,9 +67,9 @@ class FakeWhereby(World):
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
         ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
-        keep: The most requests that are kept in `requests`, the newest ones; `None` for all. A server that stays up for
-            long wants a bound, or memory grows with what it serves.
-        seed: Where chance begins, for a `latency` between bounds.
+        keep: The most requests that are kept in `requests`, the newest ones; `None` for all. Give a bound to a server
+            that stays up for long, or memory grows with what it serves.
+        seed: The seed of a random `latency` between bounds.
 
     Raises:
         TypeError: A price that is no whole number.
@@ -164,7 +164,7 @@ class FakeWhereby(World):
         return self
 
     async def aclose(self) -> None:
-        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Twice is once."""
+        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error."""
         if self._listening is None:
             return
         acceptor, server = self._listening
@@ -372,7 +372,7 @@ class FakeWhereby(World):
             at_most: The most points that it may spend, those burned by refused requests among them.
             at_least: The fewest.
             exactly: Neither more nor fewer.
-            throttled: How often exactly it may be refused with a 429, scripted ones left out; `None`: never mind.
+            throttled: How often exactly it must be refused with a 429, scripted ones left out; `None` for any number.
 
         Returns:
             A context manager whose `points`, `throttled` and `charges` may be looked at, in the block and after it. It

@@ -114,7 +114,7 @@ class Service:
         self._clock.start(asyncio.get_running_loop())
 
     async def stop(self) -> None:
-        """Let the clock stand still and end what is under way, stalled or not; what was to act late never does."""
+        """Stop the clock and cancel all requests under way. Faults whose `acts_in` is not over yet never act."""
         self._clock.stop()
         while self._late:
             self._late.pop().cancel()
@@ -135,7 +135,7 @@ class Service:
         self.throttled = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request; the task that does is known, so that `stop` can end it."""
+        """Serve one request in the current task, which `stop` can cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
