@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
-"""Seconds that requests take: a number; the least and the most, between which seconds are drawn at random (the same ones
-for the same seed); or a function that is called for each request. Answers of different latency overtake one another."""
+"""Seconds that requests take: a number; the least and the most, between which they are drawn at random (the same ones for
+the same seed); or a function that is called for each request. Answers of different latency overtake one another."""
 
 
 def require_text(name: str, text: object) -> None:

@@ -70,7 +70,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         endless: Send the body again and again in chunks, without an end, until the client goes.
         garbage_headers: Replace the rate-limit headers by these.
         raw: Write these bytes to the connection in place of an answer, and close.
-        act: Whether the world changes. By default it does unless the fault is one of status 300 or above, a redirect, or
+        act: Whether the world changes. By default it does unless the fault has a status of 300 or above, a redirect or
             `drop="before"`; with `acts_in` it always does.
         points: What the request is charged; `None` for its price. `0` is a fault in front of the API, such as a
             proxy's.
