@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
-from abc import ABC, abstractmethod
+from typing import Protocol
 from urllib.parse import parse_qsl, quote
 
 _KEY_ID = "AKIAFAKEFAKEFAKE0001"
@@ -18,39 +18,47 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _BLOCK = 64
 
 
-class Blob(ABC):
-    """A file of `size` bytes; `identity` is what its entity tag is the hash of."""
+class Blob(Protocol):
+    """A file's bytes."""
 
-    def __init__(self, size: int, identity: bytes) -> None:
-        self.size = size
-        self._identity = identity
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        ...
 
     @property
     def etag(self) -> str:
         """The entity tag, quoted."""
-        return f'"{hashlib.md5(self._identity, usedforsecurity=False).hexdigest()}"'
+        ...
 
-    @abstractmethod
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
+        ...
 
 
-class BytesBlob(Blob):
+class BytesBlob:
     """A file that is kept in memory."""
 
     def __init__(self, content: bytes) -> None:
-        super().__init__(len(content), content)
+        self._content = content
+        self.size: int = len(content)
+
+    @property
+    def etag(self) -> str:
+        """The entity tag, quoted."""
+        return f'"{hashlib.md5(self._content, usedforsecurity=False).hexdigest()}"'
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
-        return self._identity[start:stop]
+        return self._content[start:stop]
 
 
-class PatternBlob(Blob):
+class PatternBlob:
     """A file of any size that is made up as it is read: blocks of 64 bytes, each with its own number."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size, str(size).encode())
+        self.size = size
+        self.etag: str = f'"{hashlib.md5(str(size).encode(), usedforsecurity=False).hexdigest()}"'
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` up to `stop`."""
