@@ -67,11 +67,12 @@ def test_every_documented_type_can_be_made() -> None:
         make.recording_finished(),
         make.assistant_requested(),
     ]
-    assert sorted(event["type"] for event in events) == sorted(webhooks.EVENT_TYPES)
+    assert len(events) == 11
+    assert {event["type"] for event in events} == set(webhooks.EVENT_TYPES)
     for event in events:
         assert event.keys() == {"id", "apiVersion", "createdAt", "type", "data"}
-        of_a_recording = {"recordingId"} if event["type"].startswith("transcription.") else set()
-        assert event["data"].keys() == DATA[event["type"]].keys() - of_a_recording
+        of_a_recording = "recordingId" if event["type"].startswith("transcription.") else ""
+        assert event["data"].keys() == DATA[event["type"]].keys() - {of_a_recording}
         body = msgspec.json.encode(event)
         signature = webhooks.sign(body, "secret")
         known = webhooks.unwrap(body, signature, "secret")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
-"""Seconds that requests take: a number; the least and the most, between which they are drawn at random (the same ones for
+"""Seconds that requests take: a number; the least and the most, between which they are drawn at random (the same for
 the same seed); or a function that is called for each request. Answers of different latency overtake one another."""
 
 
