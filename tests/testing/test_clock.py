@@ -1,18 +1,22 @@
-"""The event loop with a simulated clock."""
+"""The event loop with a simulated clock, and `@simulated` tests in it: client and server on sockets in one loop."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import time
 
+import aiohttp
 import pytest
+import yarl
+from hypothesis import given, settings, strategies as st
 
-from whereby_async.testing import SimulatedDeadlockError, SimulatedLoop, run_simulated
+from whereby_async.testing import FakeWhereby, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
+from whereby_async.testing.clock import simulation
 
 
 def test_hours_pass_at_once_and_in_order() -> None:
-    """Timers fire in their order, each exactly when it is due."""
     fired: list[tuple[str, float]] = []
 
     async def sleeper(name: str, seconds: float) -> None:
@@ -29,8 +33,6 @@ def test_hours_pass_at_once_and_in_order() -> None:
 
 
 def test_time_stands_still_while_anything_is_ready() -> None:
-    """However long a computation takes."""
-
     async def main() -> float:
         for _ in range(1000):
             await asyncio.sleep(0)
@@ -39,36 +41,7 @@ def test_time_stands_still_while_anything_is_ready() -> None:
     assert run_simulated(main()) == 0.0
 
 
-def test_client_and_server_talk_over_a_real_socket() -> None:
-    """A minute of pauses between real messages passes, and no message is overtaken by a timer."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            await asyncio.sleep(30)
-            writer.write(line.upper())
-        writer.close()
-
-    async def main() -> tuple[list[bytes], float]:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        answers: list[bytes] = []
-        for word in (b"one\n", b"two\n"):
-            writer.write(word)
-            async with asyncio.timeout(30.001):
-                answers.append(await reader.readline())
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-        return answers, asyncio.get_running_loop().time()
-
-    answers, now = run_simulated(main())
-    assert answers == [b"ONE\n", b"TWO\n"]
-    assert now == pytest.approx(60.0, abs=0.1)
-
-
 def test_time_waits_for_threads() -> None:
-    """A timer does not fire while a thread works for the loop."""
     working = threading.Event()
 
     async def main() -> float:
@@ -93,20 +66,130 @@ def test_wakeup_from_another_thread_is_heard() -> None:
     assert run_simulated(main()) == "heard"
 
 
-def test_deadlock_is_told() -> None:
-    """When nothing can ever happen again, the loop says so instead of hanging."""
-    loop = SimulatedLoop(patience=0.05)
-    future = loop.create_future()
-    with pytest.raises(SimulatedDeadlockError, match="every task waits"):
-        loop.run_until_complete(future)
-    loop.close()
-
-
-def test_deadlock_ends_a_run() -> None:
-    """`run_simulated` too gives up, and its patience is the caller's."""
+@pytest.mark.parametrize("with_sockets", [False, True])
+def test_deadlock_ends_a_run(with_sockets: bool) -> None:
+    """When nothing can ever happen again, the loop says so instead of hanging, open sockets or not."""
 
     async def main() -> None:
+        if with_sockets:
+            async with FakeWhereby():
+                await asyncio.Event().wait()
         await asyncio.Event().wait()
 
-    with pytest.raises(SimulatedDeadlockError, match=r"0\.05 s of real time"):
+    with pytest.raises(SimulatedDeadlockError, match=r"0\.05 s of real time: every task waits for another"):
         run_simulated(main(), patience=0.05)
+
+
+def test_ten_minutes_of_budget_take_a_second() -> None:
+    """A job of 1,000 points at 100 a minute waits for nine windows, without a 429, and without waiting."""
+
+    @simulated
+    async def job() -> float:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby(limit=100, latency=0.1) as fake, fake.client() as whereby:
+            began = clock()
+            with fake.spends(exactly=1000, throttled=0):
+                await asyncio.gather(*(whereby.meetings.list() for _ in range(1000)))
+            return clock() - began
+
+    began = time.monotonic()
+    took = job()
+    assert 540.0 <= took < 545.0
+    assert time.monotonic() - began < 20.0  # a second or two where nothing else runs
+
+
+@simulated
+@pytest.mark.parametrize("number", [1, 2])
+async def test_simulated_test_is_an_ordinary_one(number: int, tmp_path: object) -> None:
+    assert number in {1, 2}
+    assert tmp_path is not None
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    await asyncio.sleep(3600.0)
+    assert loop.time() == 3600.0
+
+
+class TestMethods:
+    @simulated
+    async def test_methods_too(self) -> None:
+        await asyncio.sleep(3600.0)
+        assert isinstance(self, TestMethods)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 100))
+@simulated
+async def test_under_hypothesis(seconds: int) -> None:
+    await asyncio.sleep(seconds)
+    assert asyncio.get_running_loop().time() == seconds
+
+
+def test_it_keeps_the_signature_and_what_is_returned() -> None:
+    @simulated
+    async def double(number: int) -> int:
+        """Twice as much."""
+        return number * 2
+
+    assert double(4) == 8
+    assert not inspect.iscoroutinefunction(double)
+    assert (double.__name__, double.__doc__, str(inspect.signature(double))) == (
+        "double",
+        "Twice as much.",
+        "(number: 'int') -> 'int'",
+    )
+
+
+def test_only_coroutine_functions_can_be_simulated() -> None:
+    with pytest.raises(TypeError, match="simulated is for tests that are `async def`, not <function"):
+        simulated(lambda: None)  # type: ignore[arg-type,return-value]  # pyright: ignore[reportArgumentType] - the subject
+
+
+async def _nothing() -> None:
+    """Do nothing."""
+
+
+def test_simulation_within_a_loop_is_refused() -> None:
+    """In words, and no coroutine is left that was never awaited."""
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="run_simulated runs a loop of its own, and there is one here already"):
+            run_simulated(_nothing())
+        with pytest.raises(RuntimeError, match="@simulated _nothing runs a loop of its own"):
+            simulated(_nothing)()
+
+    asyncio.run(main())
+
+
+def test_simulation_stands_for_what_is_run_in_it() -> None:
+    """Fixtures and test share one loop and one clock; the next has its own, and it is closed."""
+    with simulation() as outer:
+        outer.run(asyncio.sleep(60.0))
+
+        @simulated
+        async def later() -> float:
+            return asyncio.get_running_loop().time()
+
+        assert later() == 60.0
+        with simulation() as inner:
+            assert inner is outer
+        loop = outer.get_loop()
+    assert loop.is_closed()
+    assert later() == 0.0
+
+
+def test_time_stands_still_while_bytes_are_on_their_way() -> None:
+    """A file that is much bigger than any socket's buffer comes whole, in no time, both ways together."""
+    size = 8_000_000
+
+    @simulated
+    async def transfer() -> tuple[int, float]:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby() as fake, aiohttp.ClientSession() as session:
+            recording = fake.add_recording(size=size)["recordingId"]
+            link = fake.access_link(recording, 60, fake.url.removesuffix("/v1"))["accessLink"]
+            async with asyncio.timeout(1.0), session.get(yarl.URL(link, encoded=True)) as response:
+                return len(await response.read()), clock()
+
+    received, took = transfer()
+    assert received == size
+    assert took < 0.5

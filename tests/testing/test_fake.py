@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from support.bare import Bare, jump, jumped, until
 
-from whereby_async.limiter import PointBudget, RateLimit
-from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, run_simulated
+from whereby_async.limiter import RateLimit, Unlimited
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 
 if TYPE_CHECKING:
     from whereby_async.testing import Algorithm, HeaderStyle, RecordedRequest
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", f"Basic {FAKE_API_KEY}", FAKE_API_KEY])
 async def test_wrong_key_costs_nothing(call: Bare, fake: FakeWhereby, authorization: str | None) -> None:
-    """401 with an `error`, whatever the route, without a word on the budget."""
     headers = {} if authorization is None else {"Authorization": authorization}
     for path in ("/meetings", "/nowhere"):
         answer = await call("GET", path, key=None, headers=headers)
@@ -33,7 +32,6 @@ async def test_wrong_key_costs_nothing(call: Bare, fake: FakeWhereby, authorizat
 
 
 async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -> None:
-    """The old one is refused from then on; another one can be taken beside it."""
     old = fake.api_key
     fake.also_accept("second")
     assert (await call("GET", "/meetings", key="second")).status == 200
@@ -55,7 +53,6 @@ async def test_key_can_be_changed_in_the_middle(call: Bare, fake: FakeWhereby) -
     ],
 )
 async def test_unknown_route_is_reported(call: Bare, fake: FakeWhereby, method: str, path: str, status: int) -> None:
-    """404 for a path that there is not, 405 for a method that it does not take, both with an `error`, for nothing."""
     answer = await call(method, path)
     assert (answer.status, list(answer.content)) == (status, ["error"])
     assert (fake.points_spent, fake.requests[0].operation) == (0, "")
@@ -87,7 +84,6 @@ async def test_points_are_counted_by_method(call: Bare, fake: FakeWhereby) -> No
 
 
 async def test_empty_window_is_a_429_until_it_ends(call: Bare, fake: FakeWhereby) -> None:
-    """The documented body, a fractional wait, and everything back when the window ends."""
     fake.set_limit(2)
     assert [(await call("GET", "/meetings")).status for _ in range(2)] == [200, 200]
     jump(20.0)
@@ -107,8 +103,6 @@ async def test_own_prices_are_charged() -> None:
         fake.costs["insights.rooms"] = 10
         await call("GET", "/insights/rooms")
         assert fake.points_spent == 15
-    with pytest.raises(ValueError, match=r"'insight\.rooms': did you mean 'insights\.rooms'\?"):
-        FakeWhereby(costs={"insight.rooms": 5})
 
 
 async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) -> None:
@@ -131,32 +125,26 @@ async def test_others_spend_from_the_same_budget(call: Bare, fake: FakeWhereby) 
     ],
 )
 def test_every_operation_keeps_a_price(method: str, arguments: list[Any], kind: type[Exception]) -> None:
-    """A change that leaves one without, or names none, is refused."""
     fake = FakeWhereby()
     before = dict(fake.costs)
     with pytest.raises(kind):
         getattr(fake.costs, method)(*arguments)
     assert fake.costs == before
-    fake.costs.update({"meetings.list": 5})
+    costs = fake.costs
+    costs |= {"meetings.list": 5}
     assert fake.costs["meetings.list"] == 5
 
 
 async def test_plan_can_change(call: Bare, fake: FakeWhereby) -> None:
-    """The header tells the new limit at once; a senseless one is refused."""
     fake.set_limit(100)
-    answer = await call("GET", "/meetings")
-    assert (answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"], fake.limit) == (
-        "100",
-        "99",
-        100,
-    )
+    headers = (await call("GET", "/meetings")).headers
+    assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"], fake.limit) == ("100", "99", 100)
     with pytest.raises(ValueError, match="above 0"):
         fake.set_limit(0)
 
 
 @pytest.mark.parametrize("algorithm", ["fixed", "aligned", "sliding_log", "sliding_counter", "token_bucket"])
 async def test_each_algorithm_enforces_the_limit(algorithm: Algorithm) -> None:
-    """Ten points are served at once and the eleventh is not; waiting as told is enough."""
     async with FakeWhereby(limit=10, period=3600.0, algorithm=algorithm) as fake, Bare(fake) as call:
         statuses = [(await call("GET", "/meetings")).status for _ in range(11)]
         assert statuses == [200] * 10 + [429]
@@ -171,47 +159,27 @@ async def test_aligned_windows_end_on_the_wall_clock() -> None:
         assert int(answer.headers["X-RateLimit-Reset"]) % 60_000 in {0, 1}
 
 
-@pytest.mark.parametrize(
-    ("style", "names"),
-    [
-        ("draft_6", {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"}),
-        ("draft_7", {"RateLimit", "RateLimit-Policy"}),
-        ("draft_10", {"RateLimit", "RateLimit-Policy"}),
-    ],
-)
-async def test_fields_of_the_ietf_drafts_are_read_from_the_socket(style: HeaderStyle, names: set[str]) -> None:
+@pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
+async def test_fields_of_the_ietf_drafts_are_read_from_the_socket(style: HeaderStyle) -> None:
     """Nothing else tells of the budget, and the client reads limit, rest, end and period; a refusal's wait too."""
     async with FakeWhereby(limit=2, period=30.0, header_style=style) as fake, Bare(fake) as call:
         answers = [await call("GET", "/meetings") for _ in range(3)]
         read = [RateLimit.from_response(answer.status, answer.headers) for answer in answers]
         for answer, rate_limit in zip(answers, read, strict=True):
-            told = {name for name in answer.headers if "ratelimit" in name.lower()}
-            assert told == names
+            assert not [name for name in answer.headers if name.startswith("X-RateLimit")]
             assert (rate_limit.limit, rate_limit.period) == (2, 30)
             assert 29 <= (rate_limit.reset_in or 0) <= 30
         assert [(answer.remaining, answer.throttled) for answer in read] == [(1, False), (0, False), (0, True)]
         assert 29 < (read[2].retry_after or 0) <= 30
 
 
-@pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
-async def test_budget_learns_its_limit_from_the_ietf_fields(style: HeaderStyle) -> None:
-    """The limit, what is left, and so no 429 beyond it."""
-    async with FakeWhereby(limit=25, header_style=style) as fake:
-        budget = PointBudget()
-        async with fake.client(limiter=budget) as whereby:
-            for _ in range(5):
-                await whereby.meetings.list()
-        snapshot = budget.snapshot()
-        assert (snapshot.limit, snapshot.remaining) == (25, 20)
-
-
 async def test_headers_can_be_left_out() -> None:
-    """Style `none` tells the wait in the body only."""
     async with FakeWhereby(limit=1, header_style="none") as fake, Bare(fake) as call:
         served, refused = await call("GET", "/meetings"), await call("GET", "/meetings")
         told = [name for answer in (served, refused) for name in answer.headers]
         assert not [name for name in told if name.startswith(("X-RateLimit", "Retry-After"))]
         assert refused.content["data"]["msLeft"] > 0
+        assert fake.header_style == "none"
 
 
 async def test_date_and_reset_come_from_one_clock(call: Bare, fake: FakeWhereby) -> None:
@@ -230,7 +198,6 @@ async def test_date_and_reset_come_from_one_clock(call: Bare, fake: FakeWhereby)
 
 
 async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) -> None:
-    """A request arrives after the first half and is answered after the second."""
     fake.latency = 40.0
     assert fake.latency == 40.0
     waiting = asyncio.ensure_future(call("GET", "/meetings"))
@@ -245,17 +212,13 @@ async def test_latency_is_spent_half_on_each_way(call: Bare, fake: FakeWhereby) 
 
 
 async def test_record_says_what_came(call: Bare, fake: FakeWhereby) -> None:
-    """Everything as it was sent, byte for byte, and the key masked."""
     before = asyncio.get_running_loop().time()
     body = {"endDate": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "extra": "ø"}
     await call("POST", "/meetings?a=1&a=%2F&b=", json=body, headers={"X-Mine": "yes"})
     (record,) = fake.requests
     assert (record.method, record.path, record.target) == ("POST", "/v1/meetings", "/v1/meetings?a=1&a=%2F&b=")
-    assert (record.operation, record.template, record.query) == (
-        "meetings.create",
-        "/meetings",
-        (("a", "1"), ("a", "/"), ("b", "")),
-    )
+    assert (record.operation, record.template) == ("meetings.create", "/meetings")
+    assert record.query == (("a", "1"), ("a", "/"), ("b", ""))
     assert (record.json, record.headers["x-mine"], record.headers["authorization"]) == (body, "yes", "***")
     assert (record.status, record.acted, record.points) == (201, True, 3)
     assert before <= record.at <= asyncio.get_running_loop().time()
@@ -289,8 +252,6 @@ async def test_clear_forgets_requests_only(call: Bare, fake: FakeWhereby) -> Non
 
 
 async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
-    from whereby_async.limiter import Unlimited
-
     fake.add_meeting()
     async with fake.client() as whereby, fake.client(limiter=Unlimited(), timeout=5.0) as other:
         for client in (whereby, other):
@@ -299,7 +260,6 @@ async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
 
 
 async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> None:
-    """Good, refused, unknown and dropped ones, with status, points and points left, before the client has the answer."""
     heard: list[RecordedRequest] = []
     fake.subscribe(heard.append)
     await call("GET", "/meetings")
@@ -311,28 +271,19 @@ async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> 
         ("", 404, 0, None),
     ]
     assert heard == fake.requests
-
-
-async def test_cleared_log_goes_on_with_listeners(call: Bare, fake: FakeWhereby) -> None:
-    """A listener may clear the log each time, and still hears of the next."""
-    statuses: list[int] = []
-
-    def listen(record: RecordedRequest) -> None:
-        statuses.append(record.status)
-        fake.clear()
-
-    fake.subscribe(listen)
+    fake.subscribe(lambda _: fake.clear())
     fake.faults.add(Fault(status=503))
-    await call("GET", "/meetings")
-    await call("GET", "/meetings")
-    assert statuses == [503, 200]
-    assert fake.requests == []
+    for status in (503, 200):
+        await call("GET", "/meetings")
+        assert (heard[-1].status, fake.requests) == (status, [])
 
 
-async def _durations(fake: FakeWhereby, count: int = 20) -> list[float]:
+@simulated
+async def durations(count: int, **options: Any) -> list[float]:
+    """How long each of so many requests to a new server takes."""
     clock = asyncio.get_running_loop().time
     took: list[float] = []
-    async with Bare(fake) as call:
+    async with FakeWhereby(**options) as fake, Bare(fake) as call:
         for _ in range(count):
             began = clock()
             await call("GET", "/meetings")
@@ -341,13 +292,7 @@ async def _durations(fake: FakeWhereby, count: int = 20) -> list[float]:
 
 
 def test_latency_is_drawn_between_bounds() -> None:
-    """Other seconds for each request, the same ones for the same seed."""
-
-    async def main(seed: int) -> list[float]:
-        async with FakeWhereby(latency=(0.5, 2.0), seed=seed) as fake:
-            return await _durations(fake)
-
-    first, again, other = (run_simulated(main(seed)) for seed in (1, 1, 2))
+    first, again, other = (durations(20, latency=(0.5, 2.0), seed=seed) for seed in (1, 1, 2))
     assert first == pytest.approx(again, abs=0.01)
     assert first != pytest.approx(other, abs=0.01)
     assert 0.5 <= min(first) < max(first) <= 2.01
@@ -356,13 +301,7 @@ def test_latency_is_drawn_between_bounds() -> None:
 
 def test_latency_can_be_asked_for() -> None:
     answers = iter([1.0, 3.0])
-
-    async def main() -> list[float]:
-        async with FakeWhereby() as fake:
-            fake.latency = lambda: next(answers)
-            return await _durations(fake, 2)
-
-    assert run_simulated(main()) == pytest.approx([1.0, 3.0], abs=0.01)
+    assert durations(2, latency=lambda: next(answers)) == pytest.approx([1.0, 3.0], abs=0.01)
 
 
 @pytest.mark.parametrize("latency", [-1.0, (2.0, 1.0), (-1.0, 1.0), float("inf"), float("nan")])
@@ -395,6 +334,7 @@ async def test_only_the_newest_requests_are_kept() -> None:
         ({"header_style": "rfc"}, "unknown header style 'rfc': one of iso"),
         ({"algorithm": "sliding_lag"}, "unknown algorithm 'sliding_lag': did you mean 'sliding_log'"),
         ({"algorithm": "leaky"}, "unknown algorithm 'leaky': one of aligned, fixed"),
+        ({"costs": {"insight.rooms": 5}}, r"'insight\.rooms': did you mean 'insights\.rooms'\?"),
         ({"costs": {"insights.rooms": -1}}, "a price must not be below 0 points: -1 for insights.rooms"),
         ({"limit": 0}, "limit=0: pass a whole number above 0"),
         ({"limit": 1.5}, "limit=1.5"),

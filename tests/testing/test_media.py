@@ -30,7 +30,6 @@ def test_recording_that_cannot_be_is_refused(contradiction: dict[str, Any]) -> N
 
 
 async def test_recording_looks_like_the_real_one(call: Bare, fake: FakeWhereby) -> None:
-    """The file is named after the room without its slash and the start without milliseconds."""
     made = fake.add_recording(room_name="standup", content=b"x" * 250_000, start_date="2025-11-11T19:04:23.000Z")
     got = (await call("GET", f"/recordings/{made['recordingId']}")).content
     assert got == made
@@ -52,33 +51,22 @@ async def test_recording_of_a_session_has_its_room(call: Bare, fake: FakeWhereby
     [("roomName:asc", "abc"), ("startDate:desc", "cba"), ("duration:asc", "bca"), ("sizeInMegaBytes:desc", "cab")],
 )
 async def test_recordings_are_sorted(call: Bare, fake: FakeWhereby, sort_by: str, order: str) -> None:
-    for name, start, duration, size in [
-        ("/a", -300.0, 90.0, 200_000),
-        ("/b", -200.0, 30.0, 100_000),
-        ("/c", -100.0, 60.0, 300_000),
-    ]:
-        fake.add_recording(room_name=name, start_date=start, duration=duration, size=size)
+    fake.add_recording(room_name="/a", start_date=-300.0, duration=90.0, size=200_000)
+    fake.add_recording(room_name="/b", start_date=-200.0, duration=30.0, size=100_000)
+    fake.add_recording(room_name="/c", start_date=-100.0, duration=60.0, size=300_000)
     rows = (await call("GET", f"/recordings?sortBy={sort_by}")).content["results"]
     assert "".join(row["roomName"][1:] for row in rows) == order
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/recordings?sortBy=filename:asc",
-        "/recordings?sortBy=roomName",
-        "/transcriptions?sortBy=roomName:up",
-        "/summaries?sortBy=x:asc",
-    ],
-)
-async def test_unknown_order_is_refused(call: Bare, path: str) -> None:
-    answer = await call("GET", path)
-    assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
+@pytest.mark.parametrize("sort_by", ["filename:asc", "roomName", "roomName:up", ":asc"])
+async def test_unknown_order_is_refused(call: Bare, sort_by: str) -> None:
+    for kind in ("recordings", "transcriptions", "summaries", "insights/rooms"):
+        answer = await call("GET", f"/{kind}?sortBy={sort_by}")
+        assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
 
 
 @pytest.mark.parametrize("kind", ["recording", "transcription"])
 async def test_bulk_delete_pays_no_heed_to_unknown_ids(call: Bare, fake: FakeWhereby, kind: str) -> None:
-    """What is there goes, what is not is no error, and the answer has no body."""
     kept, gone = (getattr(fake, f"add_{kind}")()[f"{kind}Id"] for _ in range(2))
     answer = await call("POST", f"/{kind}s/bulk-delete", json={f"{kind}Ids": [gone, "unknown"]})
     assert (answer.status, answer.content) == (204, None)
@@ -91,25 +79,24 @@ async def test_bulk_delete_wants_a_list_of_strings(call: Bare, body: object) -> 
     assert (await call("POST", "/recordings/bulk-delete", json=body)).status == 400
 
 
-@pytest.mark.parametrize("kind", ["recording", "transcription", "summary"])
+@pytest.mark.parametrize("kind", ["meeting", "recording", "transcription", "summary"])
 async def test_delete_is_idempotent(call: Bare, fake: FakeWhereby, kind: str) -> None:
-    """204 for the first, the second and an unknown one; the thing is a 404 after that."""
     plural = "summaries" if kind == "summary" else f"{kind}s"
     transcription = fake.add_transcription()
     made = {
+        "meeting": fake.add_meeting(),
         "recording": fake.add_recording(),
         "transcription": transcription,
         "summary": fake.add_summary(transcription["transcriptionId"]),
     }[kind]
     path = f"/{plural}/{made[kind + 'Id']}"
-    assert (await call("GET", path)).content == made
-    assert [(await call("DELETE", path)).status for _ in range(2)] == [204, 204]
+    assert (await call("GET", path)).content.items() <= made.items()
+    assert [(await call("DELETE", path))[::2] for _ in range(2)] == [(204, None)] * 2
     gone = await call("GET", path)
     assert (gone.status, gone.content) == (404, {"error": f"Could not find {kind}"})
 
 
 async def test_transcription_runs_until_it_is_ready(call: Bare, fake: FakeWhereby) -> None:
-    """It is in progress for the processing time, then has a file and a duration."""
     fake.processing_time = 30.0
     recording = fake.add_recording(room_name="/board", start_date="2025-01-01T00:00:00Z")
     status, _, made = await call("POST", "/transcriptions", json={"recordingId": recording["recordingId"]})
@@ -126,7 +113,6 @@ async def test_transcription_runs_until_it_is_ready(call: Bare, fake: FakeWhereb
 
 
 async def test_transcription_can_be_told_to_fail(call: Bare, fake: FakeWhereby) -> None:
-    """Without a processing time it runs until it is told how it ends."""
     fake.processing_time = None
     made = fake.add_transcription(state="in_progress")["transcriptionId"]
     jump(86_400.0)
@@ -139,13 +125,11 @@ async def test_deleted_job_does_not_come_back(call: Bare, fake: FakeWhereby) -> 
     made = fake.add_transcription(state="in_progress")["transcriptionId"]
     await call("DELETE", f"/transcriptions/{made}")
     jump(10.0)
-    assert (await call("GET", f"/transcriptions/{made}")).status == 404
     assert (await call("GET", "/transcriptions")).content["results"] == []
 
 
 @pytest.mark.parametrize("body", [{}, {"recordingId": 5}])
 async def test_transcription_wants_a_recording(call: Bare, fake: FakeWhereby, body: object) -> None:
-    """400 without an id, 404 for an unknown one, 403 for one that Whereby does not host."""
     assert (await call("POST", "/transcriptions", json=body)).status == 400
     assert (await call("POST", "/transcriptions", json={"recordingId": "unknown"})).status == 404
     own = fake.add_recording(storage_type="SELF_HOSTED")["recordingId"]
@@ -175,7 +159,6 @@ async def test_transcriptions_are_filtered_and_sorted(call: Bare, fake: FakeWher
 async def test_summary_holds_what_its_template_says(
     call: Bare, fake: FakeWhereby, template: str | None, keys: set[str]
 ) -> None:
-    """It is empty while in progress; its keys depend on the template, which is General Bulleted by default."""
     transcription = fake.add_transcription(room_name="/talk")
     body = {"transcriptionId": transcription["transcriptionId"]} | ({"template": template} if template else {})
     status, _, made = await call("POST", "/summaries", json=body)
@@ -191,7 +174,6 @@ async def test_summary_holds_what_its_template_says(
 
 
 async def test_there_is_one_summary_per_transcription(call: Bare, fake: FakeWhereby) -> None:
-    """A second one is a 409 until the first is deleted."""
     body = {"transcriptionId": fake.add_transcription()["transcriptionId"]}
     first = (await call("POST", "/summaries", json=body)).content["summaryId"]
     assert (await call("POST", "/summaries", json=body)).status == 409
@@ -200,7 +182,6 @@ async def test_there_is_one_summary_per_transcription(call: Bare, fake: FakeWher
 
 
 async def test_summary_wants_a_finished_transcription(call: Bare, fake: FakeWhereby) -> None:
-    """400 without an id, with an unknown template or before it is ready; 404 if unknown; 403 if hosted elsewhere."""
     fake.processing_time = None
     running = fake.add_transcription(state="in_progress")["transcriptionId"]
     own = fake.add_transcription(storage_type="SELF_HOSTED")["transcriptionId"]
@@ -211,14 +192,12 @@ async def test_summary_wants_a_finished_transcription(call: Bare, fake: FakeWher
 
 
 async def test_summaries_are_listed_in_order(call: Bare, fake: FakeWhereby) -> None:
-    """By room name and by the length of what they sum up; a failed one has no text."""
     for name, duration in [("/b", 10.0), ("/a", 20.0)]:
         source = fake.add_transcription(room_name=name, duration=duration)["transcriptionId"]
         fake.add_summary(source, state="failed")
     rows = (await call("GET", "/summaries?sortBy=roomName:asc")).content["results"]
     assert [(row["roomName"], row["state"], row["summary"]) for row in rows] == [
-        ("/a", "failed", {}),
-        ("/b", "failed", {}),
+        (n, "failed", {}) for n in ("/a", "/b")
     ]
     rows = (await call("GET", "/summaries?sortBy=durationInSeconds:asc")).content["results"]
     assert [row["roomName"] for row in rows] == ["/b", "/a"]
@@ -228,7 +207,6 @@ CONTENT = bytes(range(256)) * 4
 
 
 async def link_to(call: Bare, fake: FakeWhereby, query: str = "") -> yarl.URL:
-    """An access link to a new recording."""
     recording = fake.add_recording(content=CONTENT)["recordingId"]
     answer = await call("GET", f"/recordings/{recording}/access-link{query}")
     return yarl.URL(answer.content["accessLink"], encoded=True)
@@ -246,18 +224,15 @@ async def test_link_looks_like_a_presigned_one(call: Bare, fake: FakeWhereby) ->
     assert answer["expires"] / 1000 - fake.now() == pytest.approx(3600, abs=2)
 
 
-async def test_file_is_served_whole(call: Bare, fake: FakeWhereby) -> None:
-    """Bytes, type, tag; it costs no points and is not metered."""
-    answer = await call.fetch("GET", await link_to(call, fake))
+async def test_file_is_served_whole_and_head_says_its_size(call: Bare, fake: FakeWhereby) -> None:
+    link = await link_to(call, fake)
+    head = await call.fetch("HEAD", link)
+    assert (head.status, head.content, head.headers["Content-Length"]) == (200, None, "1024")
+    answer = await call.fetch("GET", link)
     assert (answer.status, answer.content, answer.headers["Content-Type"]) == (200, CONTENT, "video/mp4")
     assert answer.headers["Accept-Ranges"] == "bytes"
     assert "X-RateLimit-Limit" not in answer.headers
     assert (fake.requests[-1].operation, fake.requests[-1].points, fake.requests[-1].acted) == ("storage", 0, True)
-
-
-async def test_head_says_the_size(call: Bare, fake: FakeWhereby) -> None:
-    answer = await call.fetch("HEAD", await link_to(call, fake))
-    assert (answer.status, answer.content, answer.headers["Content-Length"]) == (200, None, "1024")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +264,6 @@ async def test_range_beyond_the_end_is_refused(call: Bare, fake: FakeWhereby, as
 
 
 async def test_range_of_another_version_is_the_whole_file(call: Bare, fake: FakeWhereby) -> None:
-    """`If-Range` with the right tag gives the part, with another one everything."""
     link = await link_to(call, fake)
     tag = (await call.fetch("HEAD", link)).headers["ETag"]
     statuses = [
@@ -300,7 +274,6 @@ async def test_range_of_another_version_is_the_whole_file(call: Bare, fake: Fake
 
 
 async def test_link_expires(call: Bare, fake: FakeWhereby) -> None:
-    """Good until its time, and a 403 in XML after that."""
     link = await link_to(call, fake, "?validForSeconds=60")
     jump(57.0)
     assert (await call.fetch("GET", link)).status == 200
@@ -341,7 +314,6 @@ async def test_changed_link_is_refused(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_deleted_file_is_gone(call: Bare, fake: FakeWhereby) -> None:
-    """A good link to a file that is not there any more is a 404, and storage takes no other methods."""
     link = await link_to(call, fake)
     assert (await call.fetch("PUT", link)).status == 405
     await call("DELETE", f"/recordings/{next(iter(fake.recordings))}")
@@ -349,7 +321,6 @@ async def test_deleted_file_is_gone(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_transcript_is_markdown(call: Bare, fake: FakeWhereby) -> None:
-    """It can be had when it is ready, and not before."""
     fake.processing_time = 10.0
     path = f"/transcriptions/{fake.add_transcription(state='in_progress')['transcriptionId']}/access-link"
     assert (await call("GET", path)).status == 404
@@ -360,7 +331,6 @@ async def test_transcript_is_markdown(call: Bare, fake: FakeWhereby) -> None:
 
 
 async def test_there_is_no_link_to_what_is_hosted_elsewhere(call: Bare, fake: FakeWhereby) -> None:
-    """403 for a self-hosted file, 404 for an unknown one."""
     recording = fake.add_recording(storage_type="SELF_HOSTED")["recordingId"]
     transcription = fake.add_transcription(storage_type="SELF_HOSTED")["transcriptionId"]
     for path in (f"/recordings/{recording}", f"/transcriptions/{transcription}"):
@@ -371,7 +341,6 @@ async def test_there_is_no_link_to_what_is_hosted_elsewhere(call: Bare, fake: Fa
 
 
 async def test_large_file_is_made_up_as_it_is_read(call: Bare, fake: FakeWhereby) -> None:
-    """A size in place of bytes; every part is the same as that part of the whole."""
     size = 1_000_003
     recording = fake.add_recording(size=size)
     assert recording["sizeInMegaBytes"] == 1.0
@@ -384,11 +353,8 @@ async def test_large_file_is_made_up_as_it_is_read(call: Bare, fake: FakeWhereby
     assert part.content == whole[500_001:1_000_000]
 
 
-def test_pattern_has_no_end_but_its_size() -> None:
+def test_pattern_ends_where_its_size_says() -> None:
     blob = PatternBlob(100)
     assert blob.read(90, 200) == blob.read(0, 100)[90:]
     assert (len(blob.read(0, 100)), blob.etag == PatternBlob(101).etag) == (100, False)
-
-
-def test_range_of_an_empty_file() -> None:
     assert byte_range("bytes=0-", 0) == range(0)

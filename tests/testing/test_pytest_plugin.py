@@ -90,8 +90,6 @@ filterwarnings =
 
 
 class Run(NamedTuple):
-    """What a pytest run came to."""
-
     counts: dict[str, int]
     out: str
 
@@ -115,10 +113,8 @@ def run(tmp_path: Path) -> Callable[..., Run]:
             timeout=120,
         )
         out = done.stdout + done.stderr
-        summary = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
-        return Run(
-            {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary.partition(" in ")[0])}, out
-        )
+        summary = done.stdout.strip().rpartition("\n")[2].partition(" in ")[0]
+        return Run({word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary)}, out)
 
     return go
 
@@ -126,28 +122,25 @@ def run(tmp_path: Path) -> Callable[..., Run]:
 ANYIO = "@pytest.mark.anyio"
 ASYNCIO = "@pytest.mark.asyncio"
 ON_ASYNCIO = "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
-TOTAL = {"passed": 8}
+SCOPES = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
 
 
-def test_under_anyio(run: Callable[..., Run]) -> None:
-    for options in ((), ("-p", "no:asyncio")):
-        done = run(ASYNC, *options, mark=ANYIO, conftest=ON_ASYNCIO)
-        assert done.counts == TOTAL, done.out
-
-
-def test_under_pytest_asyncio_strict(run: Callable[..., Run]) -> None:
-    done = run(ASYNC, "--asyncio-mode=strict", mark=ASYNCIO)
-    assert done.counts == TOTAL, done.out
-    done = run(ASYNC, "--asyncio-mode=strict", mark='@pytest.mark.asyncio(loop_scope="module")')
-    assert done.counts == TOTAL, done.out
-
-
-def test_under_pytest_asyncio_auto(run: Callable[..., Run]) -> None:
-    done = run(ASYNC, "--asyncio-mode=auto")
-    assert done.counts == TOTAL, done.out
-    scopes = "asyncio_default_fixture_loop_scope = module\nasyncio_default_test_loop_scope = session\n"
-    done = run(ASYNC, "--asyncio-mode=auto", config=scopes)
-    assert done.counts == TOTAL, done.out
+@pytest.mark.parametrize(
+    ("options", "rest"),
+    [
+        ((), {"mark": ANYIO, "conftest": ON_ASYNCIO}),
+        (("-p", "no:asyncio"), {"mark": ANYIO, "conftest": ON_ASYNCIO}),
+        (("--asyncio-mode=strict",), {"mark": ASYNCIO}),
+        (("--asyncio-mode=strict",), {"mark": '@pytest.mark.asyncio(loop_scope="module")'}),
+        (("--asyncio-mode=auto",), {}),
+        (("--asyncio-mode=auto",), {"config": SCOPES}),
+    ],
+)
+def test_under_anyio_and_pytest_asyncio(
+    run: Callable[..., Run], options: tuple[str, ...], rest: dict[str, str]
+) -> None:
+    done = run(ASYNC, *options, **rest)
+    assert done.counts == {"passed": 8}, done.out
 
 
 STRANGE_LOOPS = """
@@ -232,34 +225,26 @@ def test_without_any_async_plugin(run: Callable[..., Run]) -> None:
         assert done.counts == {"passed": 4}, done.out
 
 
-def test_simulated_loop_of_anyio(run: Callable[..., Run]) -> None:
+SIMULATED_ANYIO = """
+import pytest
+from whereby_async.testing import SimulatedLoop
+
+@pytest.fixture
+def anyio_backend(): return "asyncio", {"loop_factory": SimulatedLoop}
+"""
+SIMULATED_ASYNCIO = """
+from whereby_async.testing import SimulatedLoop
+
+def pytest_asyncio_loop_factories(config, item): return {"simulated": SimulatedLoop}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "conftest"), [(ANYIO, SIMULATED_ANYIO), (ASYNCIO, SIMULATED_ASYNCIO)], ids=["anyio", "asyncio"]
+)
+def test_the_loop_of_a_plugin_can_be_simulated(run: Callable[..., Run], mark: str, conftest: str) -> None:
     tests = """
-    @pytest.fixture
-    def anyio_backend():
-        from whereby_async.testing import SimulatedLoop
-
-        return "asyncio", {"loop_factory": SimulatedLoop}
-
-    @pytest.mark.anyio
-    @pytest.mark.whereby(limit=10)
-    async def test_minutes_pass_at_once(fake_whereby, whereby_client):
-        for _ in range(100):
-            await whereby_client.meetings.list()
-        assert fake_whereby.throttled == 0
-    """
-    done = run(tests)
-    assert done.counts == {"passed": 1}, done.out
-
-
-def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
-    hook = """
-    def pytest_asyncio_loop_factories(config, item):
-        from whereby_async.testing import SimulatedLoop
-
-        return {"simulated": SimulatedLoop}
-    """
-    tests = """
-    @pytest.mark.asyncio
+    MARK
     @pytest.mark.whereby(limit=10)
     async def test_minutes_pass_at_once(fake_whereby, whereby_client):
         for _ in range(100):
@@ -267,12 +252,11 @@ def test_simulated_loop_of_pytest_asyncio(run: Callable[..., Run]) -> None:
         assert fake_whereby.throttled == 0
         assert 540 <= asyncio.get_running_loop().time() < 545
     """
-    done = run(tests, conftest=textwrap.dedent(hook))
+    done = run(tests, mark=mark, conftest=conftest)
     assert done.counts == {"passed": 1}, done.out
 
 
 def test_async_test_that_no_plugin_runs_is_reported_by_pytest(run: Callable[..., Run]) -> None:
-    """Its fixtures are set up and taken down, and pytest says that such a function needs a plugin."""
     done = run("async def test_it(whereby_client): pass", "-p", "no:asyncio", "-p", "no:anyio")
     assert done.counts == {"failed": 1}
     assert "async def functions are not natively supported" in done.out
@@ -332,12 +316,10 @@ def test_it(fake_whereby):
 def test_fault_that_never_happened_is_reported(run: Callable[..., Run]) -> None:
     """As a warning that names test and fault; an error where warnings are errors; silent for those who filter it."""
     words = "scripted and not happened in test_it: Fault(operation='meetings.get', status=503)"
-    done = run(UNUSED, "-W", "default")
-    assert done.counts == {"passed": 1, "warning": 1}, done.out
-    assert words in done.out
-    done = run(UNUSED)
-    assert done.counts == {"passed": 1, "error": 1}, done.out
-    assert words in done.out
+    for options, shown_as in ((("-W", "default"), "warning"), ((), "error")):
+        done = run(UNUSED, *options)
+        assert done.counts == {"passed": 1, shown_as: 1}, done.out
+        assert words in done.out
     done = run(UNUSED, config="    ignore::whereby_async.testing.UnusedFaultWarning\n")
     assert done.counts == {"passed": 1}, done.out
 

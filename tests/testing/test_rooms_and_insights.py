@@ -21,7 +21,6 @@ IMAGE_ROUTES = ["logo", "room-background", "room-knock-page-background"]
 
 
 def form(content: bytes = PNG, *, field: str = "image") -> aiohttp.FormData:
-    """A multipart form with a picture and a text field."""
     data = aiohttp.FormData()
     data.add_field("note", "hello")
     data.add_field(field, io.BytesIO(content), filename="logo.png", content_type="image/png")
@@ -32,14 +31,12 @@ def form(content: bytes = PNG, *, field: str = "image") -> aiohttp.FormData:
     "path", ["/rooms/abc-1/theme/tokens", "/rooms//abc-1/theme/tokens", "/rooms/%2Fabc-1/theme/tokens"]
 )
 async def test_room_name_stands_in_the_path_in_three_ways(call: Bare, fake: FakeWhereby, path: str) -> None:
-    """Bare, after a double slash, and with its slash encoded it is the same room."""
     answer = await call("PUT", path, json={"tokens": {"colors": {"primary": "#1A2b3C"}}})
     assert (answer.status, answer.content) == (204, None)
     assert fake.theme("abc-1") == fake.theme("/abc-1") == RoomTheme(primary="#1A2b3C")
 
 
 async def test_colours_are_changed_one_by_one_and_reset_together(call: Bare, fake: FakeWhereby) -> None:
-    """What is not sent stays; the preset `default` takes all of them back."""
     path = "/rooms/abc/theme/tokens"
     await call("PUT", path, json={"tokens": {"colors": {"primary": "#111111", "focus": "#222222"}}})
     await call("PUT", path, json={"tokens": {"colors": {"secondary": "#333333"}}, "tokensPreset": "custom"})
@@ -61,27 +58,20 @@ async def test_colours_are_changed_one_by_one_and_reset_together(call: Bare, fak
     ],
 )
 async def test_colour_that_is_none_is_refused(call: Bare, fake: FakeWhereby, body: object) -> None:
-    """Colours are `#RRGGBB`; nothing is changed by a wrong one."""
     assert (await call("PUT", "/rooms/abc/theme/tokens", json=body)).status == 400
     assert fake.theme("/abc") == RoomTheme()
 
 
 async def test_images_arrive_byte_for_byte(call: Bare, fake: FakeWhereby) -> None:
-    """A multipart field `image` becomes logo and backgrounds, whatever bytes are in it."""
     for route in IMAGE_ROUTES:
         assert (await call("PUT", f"/rooms/abc/theme/{route}", data=form())).status == 204
     theme = fake.theme("abc")
     assert (theme.logo, theme.background, theme.knock_background) == (PNG, Backdrop(image=PNG), Backdrop(image=PNG))
-    record = fake.requests[0]
-    assert (record.form, record.files[0].filename, record.files[0].content_type) == (
-        {"note": "hello"},
-        "logo.png",
-        "image/png",
-    )
+    record, (file,) = fake.requests[0], fake.requests[0].files
+    assert (record.form, file.filename, file.content_type) == ({"note": "hello"}, "logo.png", "image/png")
 
 
 async def test_predefined_looks_are_set_by_json(call: Bare, fake: FakeWhereby) -> None:
-    """Logo back to the default; backgrounds by palette, theme or both."""
     await call("PUT", "/rooms/abc/theme/logo", data=form())
     assert (await call("PUT", "/rooms/abc/theme/logo", json={"theme": "default"})).status == 204
     await call("PUT", "/rooms/abc/theme/room-background", json={"palette": "grey", "theme": "rocks"})
@@ -105,13 +95,11 @@ async def test_predefined_looks_are_set_by_json(call: Bare, fake: FakeWhereby) -
     ],
 )
 async def test_wrong_look_is_refused(call: Bare, fake: FakeWhereby, route: str, options: dict[str, Any]) -> None:
-    """Unknown words, another content type, a form without `image`: 400, and nothing changes."""
     assert (await call("PUT", f"/rooms/abc/theme/{route}", **options)).status == 400
     assert fake.theme("abc") == RoomTheme()
 
 
 async def test_background_has_a_size_limit(call: Bare, fake: FakeWhereby) -> None:
-    """Backgrounds take 600 kB and not a byte more; a logo has no such limit."""
     most = 600 * 1024
     assert (await call("PUT", "/rooms/abc/theme/room-background", data=form(b"x" * most))).status == 204
     assert (await call("PUT", "/rooms/abc/theme/room-background", data=form(b"x" * (most + 1)))).status == 413
@@ -149,12 +137,8 @@ async def test_insights_reckon_rooms_from_their_sessions(call: Bare, fake: FakeW
 async def test_insights_know_rooms_without_sessions(call: Bare, fake: FakeWhereby) -> None:
     fake.add_meeting()
     (row,) = (await call("GET", "/insights/rooms")).content["results"]
-    assert (row["totalSessions"], row["firstSessionStartedAt"], row["lastSessionStartedAt"], row["rating"]) == (
-        0,
-        None,
-        None,
-        None,
-    )
+    assert row["totalSessions"] == 0
+    assert row["firstSessionStartedAt"] is row["lastSessionStartedAt"] is row["rating"] is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +155,6 @@ async def test_insights_know_rooms_without_sessions(call: Bare, fake: FakeWhereb
     ],
 )
 async def test_rooms_are_filtered_and_sorted(call: Bare, fake: FakeWhereby, query: str, names: str) -> None:
-    """Name filters and dates as documented, both ends included."""
     for month, name in enumerate(("/team-1", "/team-2", "/crew-3"), 1):
         fake.add_meeting(room_name=name, start_date=f"2025-0{month}-01T00:00:00Z")
     fake.add_session("/crew-3")
@@ -179,21 +162,14 @@ async def test_rooms_are_filtered_and_sorted(call: Bare, fake: FakeWhereby, quer
     assert "".join(row["roomName"][-1] for row in rows) == names
 
 
-@pytest.mark.parametrize("query", ["createdAt[from]=yesterday", "createdAt[to]=2025", "sortBy=colour:asc"])
-async def test_senseless_room_filter_is_refused(call: Bare, query: str) -> None:
-    assert (await call("GET", f"/insights/rooms?{query}")).status == 400
-
-
 async def test_insights_come_in_pages_of_ten(call: Bare, fake: FakeWhereby) -> None:
-    """The default page is smaller than elsewhere, the largest is the same."""
-    for number in range(30):
-        fake.add_meeting(room_name=f"/room-{number}")
+    for _ in range(30):
+        fake.add_meeting()
     assert len((await call("GET", "/insights/rooms")).content["results"]) == 10
     assert len((await call("GET", "/insights/rooms?limit=100")).content["results"]) == 30
 
 
 async def test_running_session_has_no_end(call: Bare, fake: FakeWhereby) -> None:
-    """`endedAt` is null, its minutes grow with time, and nobody has left."""
     session = fake.add_session("/live", ended=False, duration=60.0, participants=1)
     (row,) = (await call("GET", "/insights/room-sessions?roomName=/live")).content["results"]
     assert (row["roomSessionId"], row["endedAt"]) == (session["roomSessionId"], None)
@@ -205,16 +181,14 @@ async def test_running_session_has_no_end(call: Bare, fake: FakeWhereby) -> None
 
 
 async def test_sessions_are_of_one_room(call: Bare, fake: FakeWhereby) -> None:
-    """The room is required; a session's id picks one of them."""
     wanted = fake.add_session("/a")["roomSessionId"]
     fake.add_session("/a", participants=5)
     fake.add_session("/b")
     assert (await call("GET", "/insights/room-sessions")).status == 400
-    rows = (await call("GET", "/insights/room-sessions?roomName=/a&sortBy=totalUniqueParticipants:desc")).content[
-        "results"
-    ]
+    path = "/insights/room-sessions?roomName=/a"
+    rows = (await call("GET", f"{path}&sortBy=totalUniqueParticipants:desc")).content["results"]
     assert [row["totalUniqueParticipants"] for row in rows] == [5, 2]
-    rows = (await call("GET", f"/insights/room-sessions?roomName=/a&roomSessionId={wanted}")).content["results"]
+    rows = (await call("GET", f"{path}&roomSessionId={wanted}")).content["results"]
     assert [row["roomSessionId"] for row in rows] == [wanted]
 
 
@@ -233,23 +207,13 @@ async def test_participants_are_of_a_session_or_an_external_id(call: Bare, fake:
 
 
 async def test_one_participant_is_an_array(call: Bare, fake: FakeWhereby) -> None:
-    """One item with measurements; empty for somebody unknown; both ids are required."""
     session = fake.add_session("/a", participants=0)["roomSessionId"]
     person = fake.add_participant(session, display_name="Ada", role_name="host", samples=4)
     path = f"/insights/participant?roomSessionId={session}&participantId="
     (details,) = (await call("GET", path + person["participantId"])).content
     assert (details["displayName"], details["userRole"], details["sampleRateMs"]) == ("Ada", "host", 2000)
-    assert {name: len(values) for name, values in details["samples"].items()} == {
-        "packetLossSend": 4,
-        "packetLossRecv": 4,
-        "bitrateSend": 4,
-        "bitrateRecv": 4,
-    }
+    assert [len(values) for values in details["samples"].values()] == [4, 4, 4, 4]
+    assert details["samples"].keys() == {"packetLossSend", "packetLossRecv", "bitrateSend", "bitrateRecv"}
     assert (await call("GET", path + "unknown")).content == []
     assert (await call("GET", path)).status == 400
     assert (await call("GET", "/insights/participant?participantId=x")).status == 400
-
-
-async def test_participant_needs_a_session(fake: FakeWhereby) -> None:
-    with pytest.raises(KeyError):
-        fake.add_participant("unknown")

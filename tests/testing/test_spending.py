@@ -24,11 +24,8 @@ async def test_block_within_its_bounds_passes(call: Bare, fake: FakeWhereby) -> 
         await call("DELETE", "/meetings/1")
         await call("GET", "/meetings")
     await call("GET", "/meetings")
-    assert (spent.points, spent.throttled, [charge.operation for charge in spent.charges]) == (
-        3,
-        0,
-        ["meetings.delete", "meetings.list"],
-    )
+    assert (spent.points, spent.throttled) == (3, 0)
+    assert [charge.operation for charge in spent.charges] == ["meetings.delete", "meetings.list"]
     assert repr(spent) == "<Spending: 3 points in 2 calls>"
 
 
@@ -47,7 +44,6 @@ async def test_block_within_its_bounds_passes(call: Bare, fake: FakeWhereby) -> 
 async def test_block_out_of_its_bounds_fails_with_a_list(
     call: Bare, fake: FakeWhereby, bounds: dict[str, Any], words: str
 ) -> None:
-    """The message says what was expected, and which calls were made at which price."""
     with pytest.raises(AssertionError) as caught, fake.spends(**bounds):  # noqa: PT012 - the block is the subject
         for _ in range(2):
             await call("POST", "/meetings", json={})
@@ -76,7 +72,7 @@ async def test_refused_calls_show(call: Bare, fake: FakeWhereby) -> None:
     [
         ({"at_most": 5, "at_least": 6}, "nothing is at least 6 and at most 5"),
         ({"exactly": 7, "at_most": 6}, "exactly=7 is out of the other bounds"),
-        ({"exactly": "1"}, "exactly='1': pass a whole number from 0, or None"),
+        ({"exactly": "1"}, "exactly='1': pass a whole number from 0"),
         ({"at_most": -1}, "at_most=-1: "),
         ({"throttled": True}, "throttled=True: "),
     ],
@@ -86,13 +82,10 @@ async def test_bounds_that_nothing_can_keep_are_refused(fake: FakeWhereby, bound
         fake.spends(**bounds)
 
 
-async def test_silence_is_reported(fake: FakeWhereby) -> None:
+async def test_block_without_a_call_says_so_but_for_an_error_of_its_own(fake: FakeWhereby) -> None:
     words = "spent 0 points where exactly 1 were expected\n  no calls at all"
     with pytest.raises(AssertionError, match=words), fake.spends(exactly=1):
         pass
-
-
-async def test_error_of_the_block_comes_first(fake: FakeWhereby) -> None:
     with pytest.raises(ZeroDivisionError), fake.spends(exactly=1):
         raise ZeroDivisionError
 

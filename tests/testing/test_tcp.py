@@ -23,8 +23,6 @@ HEAD = OK.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
 class Caller:
-    """One connection to a proxy."""
-
     def __init__(self, wire: TcpProxy) -> None:
         self.port = int(wire.url.rpartition(":")[2].partition("/")[0])
 
@@ -49,7 +47,6 @@ class Caller:
 
 
 async def test_without_faults_it_is_a_wire() -> None:
-    """Bytes go both ways unchanged, on connections that are kept."""
     async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:
         assert [await caller.ask() for _ in range(3)] == [OK] * 3
         assert server.requests == [REQUEST] * 3
@@ -57,28 +54,20 @@ async def test_without_faults_it_is_a_wire() -> None:
         assert repr(wire) == f"<TcpProxy to port {server.port}, 1 connections>"
 
 
-async def test_its_url_keeps_the_path() -> None:
-    async with FakeWhereby() as fake, TcpProxy(fake.url) as wire:
+@pytest.mark.parametrize(("host", "origin"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")])
+async def test_its_url_keeps_family_and_path(host: str, origin: str) -> None:
+    async with FakeWhereby(host=host) as fake, TcpProxy(fake.url) as wire:
+        assert wire.url.startswith(origin)
         assert wire.url.endswith("/v1")
         assert wire.url != fake.url
         async with fake.client(base_url=wire.url) as whereby:
             assert (await whereby.meetings.list()).results == []
 
 
-async def test_it_speaks_ipv6() -> None:
-    async with FakeWhereby(host="::1") as fake, TcpProxy(fake.url) as wire:
-        assert wire.url.startswith("http://[::1]:")
-        async with fake.client(base_url=wire.url) as whereby:
-            assert (await whereby.meetings.list()).results == []
-
-
-@pytest.mark.parametrize("url", ["https://127.0.0.1:1/v1", "http://127.0.0.1/v1", "127.0.0.1:1", "http://:1"])
-def test_other_urls_are_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"must be an http URL with a port"):
-        TcpProxy(url)
-
-
-def test_a_proxy_that_does_not_run_has_no_url() -> None:
+def test_other_urls_are_refused_and_a_proxy_that_does_not_run_has_none() -> None:
+    for url in ("https://127.0.0.1:1/v1", "http://127.0.0.1/v1", "127.0.0.1:1", "http://:1"):
+        with pytest.raises(ValueError, match=r"must be an http URL with a port"):
+            TcpProxy(url)
     with pytest.raises(RuntimeError, match="async with TcpProxy"):
         _ = TcpProxy("http://127.0.0.1:1").url
 
@@ -108,19 +97,16 @@ async def test_a_fault_strikes_where_it_is_told_to(  # noqa: PLR0917 - a row of 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.next_request(reader)
         writer.write(OK)
-        await writer.drain()
         while piece := await reader.read(100):
             seen.extend(piece)
             if bytes(seen) == REQUEST:
                 writer.write(OK)
-                await writer.drain()
 
     async with WireServer(script) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:
         await caller.ask()
         wire.faults.add(TcpFault(at=at, after=after, do=do))
         caller.writer.write(REQUEST)
-        got = await caller.reader.readexactly(len(through))
-        assert got == through
+        assert await caller.reader.readexactly(len(through)) == through
         assert await caller.rest() == end
         while wire.connections:
             await asyncio.sleep(0.001)
@@ -132,7 +118,6 @@ async def test_a_fault_strikes_where_it_is_told_to(  # noqa: PLR0917 - a row of 
 
 @pytest.mark.parametrize(("do", "end"), ENDS)
 async def test_a_connection_can_end_as_it_begins(do: Literal["reset", "close"], end: bytes | None) -> None:
-    """`connect` takes the next one that is accepted; those that stand go on."""
     async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as old:
         await old.ask()
         wire.faults.add(TcpFault(do=do))
@@ -163,8 +148,6 @@ def test_a_stall_lasts_until_the_client_goes(at: TcpPoint) -> None:
 
 @pytest.mark.parametrize(("at", "seconds"), [("request", len(REQUEST)), ("answer", len(OK)), ("body", 2)])
 def test_bytes_can_drip(at: TcpPoint, seconds: int) -> None:
-    """From there on one at a time, to the turn's end; the next turn flows."""
-
     async def main() -> None:
         loop = asyncio.get_running_loop()
         async with WireServer(answer_each) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:

@@ -11,15 +11,13 @@ import msgspec
 import pytest
 import yarl
 from aiohttp import web
+from support.webhook_samples import DATA, ROOM
 
 from whereby_async import ConfigurationError, WebhookVerificationError, webhooks
 from whereby_async.testing import FAKE_WEBHOOK_SECRET, FakeWhereby, WebhookSender, run_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
-
-    from support.bare import Bare
 
 pytestmark = pytest.mark.anyio
 
@@ -53,9 +51,9 @@ class Receiver:
         return web.Response(status=status or 204, headers={"Location": "/"})
 
 
-def every_event(fake: FakeWhereby) -> dict[str, dict[str, Any]]:
-    """One event of each of the documented types, by its type."""
-    make = fake.events
+def test_every_documented_type_can_be_made() -> None:
+    """All 11, each with exactly the documented keys, and what the package itself takes for a known event."""
+    make = FakeWhereby().events
     events = [
         make.client_joined(),
         make.client_left(),
@@ -69,46 +67,18 @@ def every_event(fake: FakeWhereby) -> dict[str, dict[str, Any]]:
         make.recording_finished(),
         make.assistant_requested(),
     ]
-    return {event["type"]: event for event in events}
-
-
-def test_every_documented_type_can_be_made() -> None:
-    """All 11, and each is what the package itself takes for a known event with nothing missing."""
-    events = every_event(FakeWhereby())
-    assert events.keys() == set(webhooks.EVENT_TYPES)
-    for event in events.values():
+    assert len(events) == 11
+    assert {event["type"] for event in events} == set(webhooks.EVENT_TYPES)
+    for event in events:
+        assert event.keys() == {"id", "apiVersion", "createdAt", "type", "data"}
+        of_a_recording = "recordingId" if event["type"].startswith("transcription.") else ""
+        assert event["data"].keys() == DATA[event["type"]].keys() - {of_a_recording}
         body = msgspec.json.encode(event)
         signature = webhooks.sign(body, "secret")
         known = webhooks.unwrap(body, signature, "secret")
         assert not isinstance(known, webhooks.UnknownEvent)
         assert (known.id, known.type) == (event["id"], event["type"])
         assert len(event["id"]) == 64
-
-
-ROOM = {"meetingId", "roomName", "subdomain", "roomSessionId"}
-PERSON = ROOM | {"displayName", "participantId", "metadata", "externalId"}
-PRESENCE = PERSON | {"roleName", "numClients", "numClientsByRoleName", "isDialIn"}
-JOB = {"roomName", "roomSessionId", "transcriptionId", "type", "status"}
-KEYS = {
-    "room.client.joined": PRESENCE,
-    "room.client.left": PRESENCE,
-    "room.client.knocked": PERSON,
-    "room.client.knockCancelled": PERSON,
-    "room.session.started": ROOM,
-    "room.session.ended": ROOM,
-    "transcription.started": JOB,
-    "transcription.finished": JOB | {"filename", "storageType", "durationInSeconds"},
-    "transcription.failed": JOB | {"error"},
-    "recording.finished": {"filename", "recordingId", "roomName", "status"},
-    "assistant.requested": ROOM,
-}
-
-
-@pytest.mark.parametrize("event_type", list(KEYS))
-def test_event_has_the_documented_keys(event_type: str) -> None:
-    event = every_event(FakeWhereby())[event_type]
-    assert event.keys() == {"id", "apiVersion", "createdAt", "type", "data"}
-    assert event["data"].keys() == KEYS[event_type]
 
 
 def test_event_fits_the_world() -> None:
@@ -131,17 +101,10 @@ def test_event_fits_the_world() -> None:
     made = fake.add_transcription(recording_id=recording["recordingId"])
     current = fake.transcriptions[made["transcriptionId"]]
     told = fake.events.transcription_finished(current, recordingId=recording["recordingId"])["data"]
-    for name in (
-        "transcriptionId",
-        "roomSessionId",
-        "roomName",
-        "filename",
-        "storageType",
-        "durationInSeconds",
-        "type",
-    ):
-        assert told[name] == current[name]
-    assert (told["status"], told["recordingId"]) == ("ready", recording["recordingId"])
+    assert told == {name: current[name] for name in told.keys() & current.keys()} | {
+        "status": "ready",
+        "recordingId": recording["recordingId"],
+    }
     assert len(fake.events.transcription_finished(current)["data"]["recordingId"]) == 36
 
 
@@ -238,22 +201,14 @@ async def test_what_is_wrong_does_not_verify(fake: FakeWhereby, wrong: dict[str,
     assert right.delivered
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 @pytest.mark.parametrize(("body", "sent"), [(b'{"a":1}', b'{"a":1,"tampered":true}'), (b"{}", b"{} tampered")])
-async def test_bytes_go_out_as_they_are(fake: FakeWhereby, body: bytes, sent: bytes) -> None:
-    """A body need not be an event; tampering keeps an object one."""
+async def test_bytes_go_out_as_they_are(fake: FakeWhereby, kind: type[Any], body: bytes, sent: bytes) -> None:
+    """A body need not be an event; tampering keeps an object one. The URL may be text or a yarl.URL."""
     async with Receiver() as receiver:
-        sender = fake.webhook_sender(receiver.url)
-        await sender.send(body)
-        await sender.send(body, tampered=True)
+        assert (await fake.webhook_sender(receiver.url).send(kind(body))).body == body
+        await fake.webhook_sender(yarl.URL(receiver.url, encoded=True)).send(kind(body), tampered=True)
         assert [got for got, _ in receiver.received] == [body, sent]
-
-
-async def test_any_bytes_and_any_url_will_do(fake: FakeWhereby) -> None:
-    async with Receiver() as receiver:
-        sender = fake.webhook_sender(yarl.URL(receiver.url, encoded=True))
-        for body in (bytearray(b"{}"), memoryview(b"{}")):
-            assert (await sender.send(body)).body == b"{}"
-        assert [got for got, _ in receiver.received] == [b"{}"] * 2
 
 
 @pytest.mark.parametrize("odd", [None, "{}", ["a"], 5])
@@ -311,25 +266,21 @@ def deliver(*statuses: int | None, **options: Any) -> tuple[Any, list[float], li
 def test_delivery_is_tried_again_by_the_rules(
     statuses: list[int | None], seen: list[int | None], delivered: bool
 ) -> None:
-    """After a 5xx and after silence, twice at most; a 4xx and a redirect are an answer."""
+    """After a 5xx and after silence, twice at most or as often as is said; a 4xx and a redirect are an answer."""
     delivery, *_ = deliver(*statuses)
+    assert len(deliver(*statuses, retries=0)[0].attempts) == 1
     assert [attempt.status for attempt in delivery.attempts] == seen
     assert delivery.delivered is delivered
     assert [bool(attempt.problem) for attempt in delivery.attempts] == [status is None for status in seen]
 
 
-def test_answer_is_awaited_for_five_seconds_and_pauses_grow() -> None:
-    """Half a second before the second try, one before the third; silence counts after five."""
-    delivery, times, _ = deliver(None, 500, 500)
+def test_answer_is_awaited_for_five_seconds_and_pauses_grow_under_one_signature() -> None:
+    delivery, times, signatures = deliver(None, 500, 500)
+    assert len(signatures) == 3
+    assert len(set(signatures)) == 1
     assert [round(later - times[0], 2) for later in times] == [0.0, 5.5, 6.5]
     assert delivery.attempts[0].elapsed == pytest.approx(5.0, abs=0.01)
     assert delivery.attempts[0].problem == "no answer within 5 s"
-
-
-def test_tries_carry_one_signature_unless_told_otherwise() -> None:
-    _, _, signatures = deliver(500, 500)
-    assert len(signatures) == 3
-    assert len(set(signatures)) == 1
 
 
 async def test_each_try_is_signed_anew_on_request() -> None:
@@ -353,13 +304,7 @@ def test_simulated_minutes_do_not_make_signatures_old(skew: float) -> None:
     run_simulated(main())
 
 
-def test_number_of_tries_can_be_set() -> None:
-    delivery, *_ = deliver(500, 500, retries=0)
-    assert len(delivery.attempts) == 1
-
-
 async def test_receiver_that_is_not_there_is_reported(fake: FakeWhereby) -> None:
-    """A refused connection is no answer; nothing is raised."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     delivery = await fake.webhook_sender(f"http://127.0.0.1:{port}/", backoff=0.0).send(b"{}")
@@ -387,22 +332,13 @@ async def test_events_come_twice_and_in_disorder_on_request(fake: FakeWhereby) -
     assert shuffled != await order(copies=2, shuffled=True, seed=4)
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (
-            lambda: WebhookSender("localhost:8000"),
-            ValueError,
-            "url must be an http or https URL, such as .*, not 'local",
-        ),
-        (lambda: WebhookSender("http://localhost", secret=" "), ConfigurationError, "secret is blank"),
-    ],
-)
-def test_sender_that_could_not_send_is_refused(make: Callable[[], object], error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
-        make()
+def test_sender_that_could_not_send_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"url must be an http or https URL, such as .*, not 'local"):
+        WebhookSender("localhost:8000")
+    with pytest.raises(ConfigurationError, match="secret is blank"):
+        WebhookSender("http://localhost", secret=" ")
 
 
-async def test_sender_keeps_its_secret(fake: FakeWhereby, call: Bare) -> None:
-    sender = fake.webhook_sender("https://example.com/hidden-path", secret="s3cret")
+def test_sender_keeps_its_secret() -> None:
+    sender = WebhookSender("https://example.com/hidden-path", secret="s3cret")
     assert repr(sender) == "<WebhookSender to example.com>"

@@ -1,4 +1,4 @@
-"""Checks of a fake server's options: each refuses what no server can have, and names the option. Pure."""
+"""Checks of a fake server's options. Each refuses values that no server can have, and names the option. Pure."""
 
 from __future__ import annotations
 
@@ -8,40 +8,28 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 Latency: TypeAlias = float | tuple[float, float] | Callable[[], float]
-"""Seconds that requests take: a number; the least and the most, between which chance draws (the same draws for the same
-seed); or a function that is asked for each request. Where requests differ, their answers overtake one another."""
+"""Seconds that requests take: a number; the least and the most, between which they are drawn at random (the same for
+the same seed); or a function that is called for each request. Answers of different latency overtake one another."""
 
 
 def require_text(name: str, text: object) -> None:
-    """Check that an option is text that is not blank.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is text that is not blank."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{name}={text!r}: pass text")
 
 
 def require_count(name: str, number: object, *, least: int = 0, most: float = math.inf) -> None:
-    """Check that an option is a whole number within bounds.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is a whole number within bounds."""
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         bounds = ("above 0" if least == 1 else f"from {least}") if math.isinf(most) else f"from {least} to {most}"
         raise ValueError(f"{name}={number!r}: pass a whole number {bounds}")
 
 
 def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Check that an option is a finite number of seconds, from `least` or above it.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """Raise a `ValueError` unless an option is a finite number of seconds, from `least` or above it."""
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
@@ -53,12 +41,14 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
 
 
-def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
-    """The least and the most seconds that a request takes.
+def require_known(noun: str, name: str, known: Collection[str]) -> None:
+    """Raise a `ValueError` unless a name is one of the known ones."""
+    if name not in known:
+        raise ValueError(f"unknown {noun} {name!r}: {meant(name, known)}")
 
-    Raises:
-        ValueError: Seconds below 0, bounds in the wrong order, or neither a number nor two.
-    """
+
+def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
+    """The least and the most seconds that a request takes; a `ValueError` if they are below 0 or in the wrong order."""
     try:
         least, most = (latency, latency) if isinstance(latency, int | float) else latency
     except (TypeError, ValueError):
@@ -68,8 +58,7 @@ def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
     return least, most
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def meant(name: str, known: Collection[str]) -> str:
     """What an error says of an unknown name: `did you mean …?` if a known one is like it, else all of them."""
-    names = list(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.7)
-    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(names)}"
+    close = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean {close[0]!r}?" if close else f"one of {', '.join(known)}"

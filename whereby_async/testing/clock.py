@@ -1,22 +1,11 @@
-"""The clocks of the kit: an event loop whose minutes pass in milliseconds, always the same way, and the server's clock.
+"""The simulated event loop, whose minutes pass in milliseconds and always the same way, and the fake server's clock.
 
-Time stands still while anything is ready, and jumps to the next timer when nothing is. Client and server may run in one
-such loop and talk over real sockets: before it jumps, the loop gives the kernel a moment to bring what was sent, and it
-never jumps while a thread works for it (`run_in_executor`).
+Simulated time stands still while anything is ready, and jumps to the next timer when nothing is. Client and server may
+run in one such loop and talk over real sockets: before it jumps, the loop gives the kernel a moment to deliver what was
+sent. It never jumps while a thread works for it (`run_in_executor`).
 
-```python
-def test_a_minute_passes() -> None:
-    async def main() -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await asyncio.sleep(60)
-        return loop.time() - began
-
-    assert run_simulated(main()) == 60
-```
-
-`@simulated` makes any async test such a one, and says what it cannot do. To let all async tests and fixtures of a
-directory live in one such loop, let anyio's fixture `anyio_backend` return `("asyncio", {"loop_factory":
+`@simulated` runs one async test in such a loop; its docstring lists the limits. To run all async tests and fixtures of
+a directory in one such loop, let anyio's fixture `anyio_backend` return `("asyncio", {"loop_factory":
 SimulatedLoop})`, or pytest-asyncio's hook `pytest_asyncio_loop_factories` return `{"simulated": SimulatedLoop}`.
 """
 
@@ -32,10 +21,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator
     from concurrent.futures import Executor
-
-    from _typeshed import FileDescriptorLike
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,50 +40,35 @@ class SimulatedDeadlockError(RuntimeError):
     """Nothing is ready, no timer is set and no event comes: the simulation would wait for ever."""
 
 
-class _JumpingSelector(selectors.BaseSelector):
+class _JumpingSelector(selectors.DefaultSelector):
     """A selector that lets simulated time pass instead of waiting."""
 
     def __init__(self, start: float, patience: float) -> None:
+        super().__init__()
         self._patience = patience
-        self._real = selectors.DefaultSelector()
         self.now = start
         self.working = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(0)
+        ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self.working or timeout is None:
             return self._stand_still()
         # The first registered is the loop's own wake-up pipe; more means sockets.
-        if len(self._real.get_map()) > 1 and (ready := self._real.select(_GRACE)):
+        if len(self.get_map()) > 1 and (ready := super().select(_GRACE)):
             return ready
         self.now += timeout
         return []
 
     def _stand_still(self) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(self._patience)
+        ready = super().select(self._patience)
         if not ready and not self.working:
             raise SimulatedDeadlockError(
                 f"no timer is set and no event has come for {self._patience:g} s of real time: every task waits for"
                 " another"
             )
         return ready
-
-    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.modify(fileobj, events, data)
-
-    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
-        return self._real.get_map()
-
-    def close(self) -> None:
-        self._real.close()
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -132,6 +104,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._worked)
         return future
 
+    def _worked(self, _: asyncio.Future[Any]) -> None:
+        self._jumping.working -= 1
+
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """As in any loop, but time stands still until the threads are done, without a timeout."""
         self._jumping.working += 1
@@ -140,16 +115,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         finally:
             self._jumping.working -= 1
 
-    def _worked(self, _: asyncio.Future[Any]) -> None:
-        self._jumping.working -= 1
-
 
 def _require_no_loop(name: str) -> None:
-    """Refuse to run a loop within another.
-
-    Raises:
-        RuntimeError: A loop runs here already.
-    """
+    """Raise a `RuntimeError` if a loop runs here already."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -185,7 +153,7 @@ def run_simulated(main: Coroutine[Any, Any, T], *, start: float = 0.0, patience:
 
 
 def simulated(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Make an async test a plain one that runs in a `SimulatedLoop`: ten minutes of budget pass in a second.
+    """Make an async test a plain one that runs in a `SimulatedLoop`, where ten minutes pass in a second.
 
     ```python
     @simulated

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .checks import require_count, require_seconds, require_text
+from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
-from .policies import Algorithm, HeaderStyle, policy
+from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
 from .server import BASE_PATH, Service
 from .spending import Spending
 from .tcp import Acceptor, family_of, http_origin
@@ -67,9 +67,9 @@ class FakeWhereby(World):
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
         ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
-        keep: The most requests that are kept in `requests`, the newest ones; `None` for all. A server that stays up for
-            long wants a bound, or memory grows with what it serves.
-        seed: Where chance begins, for a `latency` between bounds.
+        keep: The most requests that are kept in `requests`, the newest ones; `None` for all. Give a bound to a server
+            that stays up for long, or memory grows with what it serves.
+        seed: The seed of a random `latency` between bounds.
 
     Raises:
         TypeError: A price that is no whole number.
@@ -113,6 +113,7 @@ class FakeWhereby(World):
             require_seconds("processing_time", processing_time)
         if keep is not None:
             require_count("keep", keep)
+        require_known("header style", header_style, HEADER_STYLES)
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
         self.ignores_name_filter = ignores_name_filter
@@ -128,10 +129,10 @@ class FakeWhereby(World):
             self._policy,
             costs=costs or {},
             header_style=header_style,
-            latency=latency,
             seed=seed,
             keep=keep,
         )
+        self.latency = latency
         self._listening: tuple[Acceptor, web.Server] | None = None
         self.api_key = api_key
 
@@ -163,7 +164,7 @@ class FakeWhereby(World):
         return self
 
     async def aclose(self) -> None:
-        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Twice is once."""
+        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error."""
         if self._listening is None:
             return
         acceptor, server = self._listening
@@ -304,6 +305,8 @@ class FakeWhereby(World):
 
     @latency.setter
     def latency(self, latency: Latency) -> None:
+        if not callable(latency):
+            latency_bounds(latency)
         self._service.latency = latency
 
     @property
@@ -369,7 +372,7 @@ class FakeWhereby(World):
             at_most: The most points that it may spend, those burned by refused requests among them.
             at_least: The fewest.
             exactly: Neither more nor fewer.
-            throttled: How often exactly it may be refused with a 429, scripted ones left out; `None`: never mind.
+            throttled: How often exactly it must be refused with a 429, scripted ones left out; `None` for any number.
 
         Returns:
             A context manager whose `points`, `throttled` and `charges` may be looked at, in the block and after it. It

@@ -40,11 +40,11 @@ _LINE_ENDS = re.compile(r"[\r\n\0]")
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that goes wrong, and for which requests.
 
-    What lies below HTTP, such as a refused connection, is a `TcpFault`'s business.
+    Faults below HTTP, such as a refused connection, are a `TcpFault`.
 
-    A fault takes a request that came with the right key; what it scripts happens whatever the budget says, and goes on
-    the server's answer (a 429 among them) where it does not replace it. Its parts go together: one fault can be slow,
-    break off and act late at once.
+    A fault takes only requests that come with the right key. It happens whether or not the budget allows the request,
+    and it changes or replaces the server's answer, a 429 too. One fault can do several things at once: be slow, break
+    off and act late.
 
     Attributes:
         operation: The operation's name, such as `meetings.create`; `storage` for downloads; `None` for any operation.
@@ -70,7 +70,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         endless: Send the body again and again in chunks, without an end, until the client goes.
         garbage_headers: Replace the rate-limit headers by these.
         raw: Write these bytes to the connection in place of an answer, and close.
-        act: Does the world change? By default it does unless the fault is one of status 300 or above, a redirect, or
+        act: Whether the world changes. By default it does unless the fault has a status of 300 or above, a redirect or
             `drop="before"`; with `acts_in` it always does.
         points: What the request is charged; `None` for its price. `0` is a fault in front of the API, such as a
             proxy's.
@@ -275,8 +275,8 @@ class FaultPlan(PlannedFaults[Fault]):
 
 
 class UnusedFaultWarning(UserWarning):
-    """A test that passed has scripted a fault that did not happen as often as it said: it may not test what it means.
+    """A test passed though a fault that it scripted happened less often than scripted: it may not test what it should.
 
-    The pytest plugin gives it at the test's end. Where a fault may or may not happen, `fake.faults.clear()` ends the
-    matter; pytest's `filterwarnings` silences it, or makes it an error.
+    The pytest plugin gives it at the test's end. Where a fault may or may not happen, let the test call
+    `fake.faults.clear()` before it ends; pytest's `filterwarnings` silences the warning, or makes it an error.
     """

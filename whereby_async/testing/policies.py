@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias
 
 import msgspec
 
-from .checks import meant
+from .checks import meant, require_known
 from .world import COSTS
 from .world.state import iso_date
 
@@ -80,14 +80,14 @@ class PointPolicy(ABC):
         """Charge a call of `cost` points at `now` (seconds on any clock that only goes forward), or refuse it."""
 
     def _decide(self, *, allowed: bool, left: float, reset_in: float, retry_in: float, charged: int) -> Decision:
-        """The decision with `left` points left; `retry_in` and `charged` are what a refused and an allowed call get."""
+        """The decision with `left` points left; `retry_in` is for a refused call."""
         return Decision(
             allowed=allowed,
             limit=self.limit,
             remaining=max(0, int(left + _TINY)),
             reset_in=reset_in,
             retry_in=0.0 if allowed else retry_in,
-            charged=charged if allowed else 0,
+            charged=charged,
         )
 
 
@@ -106,15 +106,9 @@ class FixedWindow(PointPolicy):
             self._used = 0
         before = min(self._used, self.limit)
         self._used += cost
-        ends_in = self._ends_at - now
-        return Decision(
-            allowed=self._used <= self.limit,
-            limit=self.limit,
-            remaining=max(0, self.limit - self._used),
-            reset_in=ends_in,
-            retry_in=0.0 if self._used <= self.limit else ends_in,
-            charged=min(self._used, self.limit) - before,
-        )
+        left, ends_in = self.limit - self._used, self._ends_at - now
+        charged = min(self._used, self.limit) - before
+        return self._decide(allowed=left >= 0, left=left, reset_in=ends_in, retry_in=ends_in, charged=charged)
 
     def _end_of_window(self, now: float) -> float:
         return now + self.period
@@ -146,12 +140,13 @@ class SlidingLog(PointPolicy):
             self._used -= self._log.popleft()[1]
         allowed = self._used + cost <= self.limit
         retry_in = self._free_in(cost, now)
+        charged = cost if allowed else 0
         if allowed:
             self._log.append((now, cost))
             self._used += cost
         reset_in = self._log[0][0] + self.period - now if self._log else 0.0
         left = self.limit - self._used
-        return self._decide(allowed=allowed, left=left, reset_in=reset_in, retry_in=retry_in, charged=cost)
+        return self._decide(allowed=allowed, left=left, reset_in=reset_in, retry_in=retry_in, charged=charged)
 
     def _free_in(self, cost: int, now: float) -> float:
         missing = self._used + cost - self.limit
@@ -182,11 +177,10 @@ class SlidingCounter(PointPolicy):
         weighed = self._before * ends_in / self.period + self._used
         allowed = weighed + cost <= self.limit + _TINY
         retry_in = self._free_in(cost, ends_in)
-        if allowed:
-            self._used += cost
-            weighed += cost
-        left = self.limit - weighed
-        return self._decide(allowed=allowed, left=left, reset_in=ends_in, retry_in=retry_in, charged=cost)
+        charged = cost if allowed else 0
+        self._used += charged
+        left = self.limit - weighed - charged
+        return self._decide(allowed=allowed, left=left, reset_in=ends_in, retry_in=retry_in, charged=charged)
 
     def _free_in(self, cost: int, ends_in: float) -> float:
         available = self.limit - cost - self._used
@@ -212,10 +206,10 @@ class TokenBucket(PointPolicy):
         self._at = now
         allowed = cost <= self._tokens + _TINY
         retry_in = (cost - self._tokens) / rate
-        if allowed:
-            self._tokens = max(0.0, self._tokens - cost)
+        charged = cost if allowed else 0
+        self._tokens = max(0.0, self._tokens - charged)
         reset_in = (self.limit - self._tokens) / rate
-        return self._decide(allowed=allowed, left=self._tokens, reset_in=reset_in, retry_in=retry_in, charged=cost)
+        return self._decide(allowed=allowed, left=self._tokens, reset_in=reset_in, retry_in=retry_in, charged=charged)
 
 
 _POLICIES: dict[str, Callable[[int, float], PointPolicy]] = {
@@ -227,15 +221,10 @@ _POLICIES: dict[str, Callable[[int, float], PointPolicy]] = {
 
 
 def policy(algorithm: Algorithm, limit: int, period: float, *, phase: float = 0.0) -> PointPolicy:
-    """The policy of that name; `aligned` adds `phase` to `now` to get the wall clock's time.
-
-    Raises:
-        ValueError: No such algorithm.
-    """
+    """The policy of that name, or a `ValueError`; `aligned` adds `phase` to `now` to get the wall clock's time."""
     if algorithm == "aligned":
         return AlignedWindow(limit, period, phase=phase)
-    if algorithm not in _POLICIES:
-        raise ValueError(f"unknown algorithm {algorithm!r}: {meant(algorithm, ['aligned', *_POLICIES])}")
+    require_known("algorithm", algorithm, ("aligned", *_POLICIES))
     return _POLICIES[algorithm](limit, period)
 
 
@@ -271,23 +260,10 @@ class PriceList(dict[str, int]):
         self.update(others)
         return self
 
-    def __delitem__(self, operation: str) -> None:
-        self._refuse()
-
-    def pop(self, *_: object) -> Never:
-        """Refused: without a price an operation could not be served."""
-        self._refuse()
-
-    def popitem(self) -> Never:
-        """Refused, as `pop` is."""
-        self._refuse()
-
-    def clear(self) -> Never:
-        """Refused, as `pop` is."""
-        self._refuse()
-
-    def _refuse(self) -> Never:
+    def _refuse(self, *_: object) -> Never:
         raise TypeError("every operation has a price: set it to 0 for one that is free")
+
+    __delitem__ = pop = popitem = clear = _refuse
 
 
 def http_date(at: float) -> str:
@@ -308,18 +284,24 @@ _RESET: dict[str, Callable[[float], str]] = {
     "epoch_ms": lambda at: str(math.ceil(at * 1000)),
     "js": _js_date,
 }
-_STYLES = (*_RESET, "draft_6", "draft_7", "draft_10", "none")
-
-
-def checked_style(style: HeaderStyle) -> HeaderStyle:
-    """The style.
-
-    Raises:
-        ValueError: No such style.
-    """
-    if style not in _STYLES:
-        raise ValueError(f"unknown header style {style!r}: {meant(style, _STYLES)}")
-    return style
+_DRAFTS = {
+    "draft_6": {
+        "RateLimit-Limit": "{limit}",
+        "RateLimit-Remaining": "{remaining}",
+        "RateLimit-Reset": "{reset}",
+        "RateLimit-Policy": "{limit};w={window}",
+    },
+    "draft_7": {
+        "RateLimit": "limit={limit}, remaining={remaining}, reset={reset}",
+        "RateLimit-Policy": "{limit};w={window}",
+    },
+    "draft_10": {
+        "RateLimit": '"default";r={remaining};t={reset}',
+        "RateLimit-Policy": '"default";q={limit};w={window}',
+    },
+}
+HEADER_STYLES = (*_RESET, *_DRAFTS, "none")
+"""The names of all styles."""
 
 
 def milliseconds_left(decision: Decision) -> int:
@@ -338,25 +320,9 @@ def rate_limit_headers(style: HeaderStyle, decision: Decision, wall: float, peri
             "X-RateLimit-Reset": _RESET[style](wall + decision.reset_in),
         }
     else:
-        headers = _draft(style, decision, math.ceil(period))
+        reset, window = math.ceil(decision.reset_in), math.ceil(period)
+        values = {"limit": decision.limit, "remaining": decision.remaining, "reset": reset, "window": window}
+        headers = {name: text.format(**values) for name, text in _DRAFTS[style].items()}
     if not decision.allowed:
         headers["Retry-After"] = f"{milliseconds_left(decision) / 1000:.3f}".rstrip("0").rstrip(".")
     return headers
-
-
-def _draft(style: HeaderStyle, decision: Decision, window: int) -> dict[str, str]:
-    limit, remaining, reset = decision.limit, decision.remaining, math.ceil(decision.reset_in)
-    if style == "draft_10":
-        return {
-            "RateLimit": f'"default";r={remaining};t={reset}',
-            "RateLimit-Policy": f'"default";q={limit};w={window}',
-        }
-    policy_field = {"RateLimit-Policy": f"{limit};w={window}"}
-    if style == "draft_7":
-        return {"RateLimit": f"limit={limit}, remaining={remaining}, reset={reset}", **policy_field}
-    return {
-        "RateLimit-Limit": str(limit),
-        "RateLimit-Remaining": str(remaining),
-        "RateLimit-Reset": str(reset),
-        **policy_field,
-    }

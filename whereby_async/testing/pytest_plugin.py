@@ -23,7 +23,7 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,13 +39,7 @@ _MARKER = (
     "whereby(**options): options of the server behind `fake_whereby` and `whereby_client`, such as limit=100,"
     " algorithm='sliding_log'; client={...} holds options of the client."
 )
-_LOOP_SCOPES: tuple[Literal["session", "package", "module", "class", "function"], ...] = (
-    "session",
-    "package",
-    "module",
-    "class",
-    "function",
-)
+_LOOP_SCOPES: tuple[Any, ...] = ("session", "package", "module", "class", "function")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -110,14 +104,7 @@ def _asyncio_name(loop_scope: object) -> str:
 
 
 class ServerAndClient:
-    """A server as the test's marker `whereby` has it, and a client of it once it is asked for.
-
-    Args:
-        request: The fixture's request.
-
-    Attributes:
-        fake: The server.
-    """
+    """A server with the options of the test's marker `whereby`, and a client of it once it is asked for."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         from .fake import FakeWhereby
@@ -131,11 +118,6 @@ class ServerAndClient:
     def client(self) -> WherebyClient:
         """The client."""
         return self.fake.client(**self._client_options)
-
-    async def aclose_client(self) -> None:
-        """Close the client if there is one."""
-        if "client" in vars(self):
-            await self.client.aclose()
 
     async def __aenter__(self) -> Self:
         """Serve from a thread, so that any loop can call; in a loop whose clock is simulated, from that one."""
@@ -153,7 +135,8 @@ class ServerAndClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await self.aclose_client()
+            if "client" in vars(self):
+                await self.client.aclose()
         finally:
             self._thread.close()
             await self.fake.aclose()
@@ -166,22 +149,16 @@ def _running(request: pytest.FixtureRequest) -> Generator[ServerAndClient, None,
     from .clock import is_simulated, simulation
 
     test: Any = getattr(request.node, "function", None)
-    if is_simulated(test):
-        with simulation() as runner:
-            pair = runner.run(ServerAndClient(request).__aenter__())
-            try:
-                yield pair
-            finally:
-                runner.run(pair.__aexit__(None, None, None))
-    elif (fixture := _async_fixture(request, test)) is not None:
+    simulates = is_simulated(test)
+    if not simulates and (fixture := _async_fixture(request, test)) is not None:
         yield request.getfixturevalue(fixture)
-    else:
-        pair = ServerAndClient(request)
-        with pair.fake.in_thread():
-            try:
-                yield pair
-            finally:
-                asyncio.run(pair.aclose_client())
+        return
+    with simulation() if simulates else asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        pair = runner.run(ServerAndClient(request).__aenter__())
+        try:
+            yield pair
+        finally:
+            runner.run(pair.__aexit__(None, None, None))
 
 
 def _async_fixture(request: pytest.FixtureRequest, test: Any) -> str | None:

@@ -21,7 +21,7 @@ from aiohttp import web
 from .checks import Latency, latency_bounds
 from .faults import STORAGE, Fault, FaultPlan
 from .object_store import Blob, BytesBlob, byte_range, link_problem
-from .policies import PriceList, checked_style, http_date, milliseconds_left, rate_limit_headers
+from .policies import PriceList, http_date, milliseconds_left, rate_limit_headers
 from .requests import RecordedRequest, read_request, target_of
 from .spending import Charge, Spending
 from .tcp import reset_when_closed
@@ -74,7 +74,7 @@ class ServedRequest(msgspec.Struct, kw_only=True):
 
 
 class Service:
-    """The fake service behind the socket; its options are those of `FakeWhereby`."""
+    """The fake service behind the socket. Its options are those of `FakeWhereby`, which checks them."""
 
     def __init__(  # noqa: PLR0913 - the options of a server
         self,
@@ -84,7 +84,6 @@ class Service:
         *,
         costs: Mapping[str, int],
         header_style: HeaderStyle,
-        latency: Latency,
         seed: int,
         keep: int | None,
     ) -> None:
@@ -92,8 +91,8 @@ class Service:
         self._clock = clock
         self._keep = keep
         self.policy = policy
-        self.header_style: HeaderStyle = checked_style(header_style)
-        self.latency = latency
+        self.header_style: HeaderStyle = header_style
+        self.latency: Latency = 0.0
         self.costs = PriceList(costs)
         self.keys: set[str] = set()
         self.faults = FaultPlan()
@@ -109,28 +108,13 @@ class Service:
         self._running: set[asyncio.Task[Any]] = set()
         self._late: set[asyncio.TimerHandle] = set()
 
-    @property
-    def latency(self) -> Latency:
-        """Seconds that requests take."""
-        return self._latency
-
-    @latency.setter
-    def latency(self, latency: Latency) -> None:
-        if not callable(latency):
-            latency_bounds(latency)
-        self._latency: Latency = latency
-
     def start(self, origin: str) -> None:
-        """Begin to serve.
-
-        Args:
-            origin: Scheme, host and port of access links.
-        """
+        """Begin to serve; `origin` is scheme, host and port of access links."""
         self._origin = origin
         self._clock.start(asyncio.get_running_loop())
 
     async def stop(self) -> None:
-        """Let the clock stand still and end what is under way, stalled or not; what was to act late never does."""
+        """Stop the clock and cancel all requests under way. Faults whose `acts_in` is not over yet never act."""
         self._clock.stop()
         while self._late:
             self._late.pop().cancel()
@@ -151,7 +135,7 @@ class Service:
         self.throttled = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request; the task that does is known, so that `stop` can end it."""
+        """Serve one request in the current task, which `stop` can cancel."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         self._running.add(task)
@@ -224,10 +208,9 @@ class Service:
         return await _send(served.request, answer, fault)
 
     def _draw_latency(self) -> float:
-        latency = self._latency
-        if callable(latency):
-            return latency()
-        least, most = latency_bounds(latency)
+        if callable(self.latency):
+            return self.latency()
+        least, most = latency_bounds(self.latency)
         return least if least == most else self._chance.uniform(least, most)
 
     def _key_is_right(self, request: web.BaseRequest) -> bool:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .checks import require_count
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -46,8 +48,8 @@ class Spending:
     ) -> None:
         bounds = {"at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled}
         for name, bound in bounds.items():
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
-                raise ValueError(f"{name}={bound!r}: pass a whole number from 0, or None")
+            if bound is not None:
+                require_count(name, bound)
         if at_least is not None and at_most is not None and at_least > at_most:
             raise ValueError(f"nothing is at least {at_least} and at most {at_most}")
         if exactly is not None and not (at_least or 0) <= exactly <= (exactly if at_most is None else at_most):

@@ -120,7 +120,7 @@ def reset_when_closed(sock: socket.socket) -> None:
 
 
 class TcpProxy:
-    """Listens on a loopback port and carries what comes to a server and back, or fails to, as `faults` say.
+    """Listens on a loopback port and passes bytes to a server and back, with the faults that `faults` has.
 
     Args:
         target_url: The server's base URL, such as `FakeWhereby().url`; http only.

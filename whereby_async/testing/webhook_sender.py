@@ -1,4 +1,4 @@
-"""Webhooks as the service sends them: the documented events, signed and delivered, wrong in any way on request.
+"""Webhooks as the service sends them: the documented events, signed and delivered. Any part can be made wrong.
 
 The documented rules: a delivery waits 5 seconds for its answer; a 5xx or no answer is tried again, twice at most, after
 short, growing pauses; a 4xx is not. Events may come more than once and in any order. The signature stands in
@@ -393,7 +393,7 @@ class WebhookSender:
         signature: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Delivery:
-        """Deliver one event, by the rules; all that can be wrong with one is an option.
+        """Deliver one event by the documented rules. The options make something wrong with it.
 
         Args:
             event: The event, such as `fake.events.client_joined()`; or a body, byte for byte.
@@ -434,8 +434,8 @@ class WebhookSender:
         Args:
             events: The events.
             copies: How often each is delivered; the copies have the same id.
-            shuffled: In an order left to chance, copies too.
-            seed: Where chance begins: the same order for the same seed.
+            shuffled: Deliver in random order, copies too.
+            seed: The seed of the random order: the same order for the same seed.
 
         Returns:
             What became of each, in the order in which they were sent.

@@ -200,11 +200,7 @@ def length_of(wire: Wire) -> float:
 
 
 def found(things: Mapping[str, Wire], key: str, noun: str) -> Wire:
-    """The thing of that id.
-
-    Raises:
-        KeyError: There is none.
-    """
+    """The thing of that id, or a `KeyError`."""
     thing = things.get(key)
     if thing is None:
         raise KeyError(
@@ -214,11 +210,7 @@ def found(things: Mapping[str, Wire], key: str, noun: str) -> Wire:
 
 
 def room_path(room_name: str) -> str:
-    """A room's name with its leading slash, and only one.
-
-    Raises:
-        TypeError: It is no text.
-    """
+    """A room's name with its leading slash, and only one; a `TypeError` if it is no text."""
     if not isinstance(room_name, str):
         raise TypeError(f"a room's name is text such as '/standup', not {room_name!r}")
     return "/" + room_name.lstrip("/")
