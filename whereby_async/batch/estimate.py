@@ -52,8 +52,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) -> Estimate:
     """See `WherebyClient.estimate`."""
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
-        msg = f"n={calls!r}: pass how many calls, a whole number from 0"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"n={calls!r}: pass how many calls, a whole number from 0")
     known = operation_of(operation)
     learned = limiter.snapshot().costs.get(known.name)
     price = known.cost if learned is None else learned

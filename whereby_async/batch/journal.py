@@ -46,12 +46,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import anyio
 import msgspec
 
-from .. import models
+from ..models import Meeting, Recording, Summary, SummaryJob, Transcription, TranscriptionJob
 from ..redaction import MASK, redact
 from .item import NOT_KEPT, EarlierFailureError
 from .journal_file import JournalError, JournalFile
@@ -62,9 +62,6 @@ if TYPE_CHECKING:
 
     from .item import Item
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
 EntryState: TypeAlias = Literal["begun", "ok", "failed", "unknown"]
 
 _FORMAT: Final = "whereby_async.batch"
@@ -72,14 +69,10 @@ _VERSION: Final = 1
 _START_OF_ANY: Final = f'{{"journal":"{_FORMAT}"'.encode()
 _START: Final = _START_OF_ANY + f',"version":{_VERSION}'.encode()
 _KEPT: Final[dict[type, str]] = {
-    models.Meeting: "meeting_id",
-    models.Recording: "recording_id",
-    models.Transcription: "transcription_id",
-    models.TranscriptionJob: "transcription_id",
-    models.Summary: "summary_id",
-    models.SummaryJob: "summary_id",
+    kind: kind.__struct_fields__[0]
+    for kind in (Meeting, Recording, Transcription, TranscriptionJob, Summary, SummaryJob)
 }
-"""The results of which something is kept, and the field that is."""
+"""The results of which something is kept, and the field that is: the first one, which is the id."""
 _LINK: Final = re.compile(r"\w+://\S+")
 _LONGEST_TEXT: Final = 300
 
@@ -308,11 +301,7 @@ class Journal:
         return self._offsets.claim(item.key)
 
     def known(self, item: Item) -> JournalEntry | None:
-        """The last entry of an item; `None` if there is none.
-
-        Raises:
-            JournalError: The entry is about another item.
-        """
+        """The last entry of an item; `None` if there is none. It raises if that entry is about another item."""
         offset = self._offsets.get(item.key)
         if not offset:
             return None
@@ -344,11 +333,7 @@ class Journal:
         return None if self._broken is None else self._failure(self._broken)
 
     async def write(self, item: Item, state: EntryState, **more: Any) -> None:
-        """Write an entry about an item; it is on the disk when this returns.
-
-        Raises:
-            JournalError: It is not.
-        """
+        """Write an entry about an item. It is on the disk when this returns, and is not if this raises `JournalError`."""
         if self._broken is not None:
             raise self._failure(self._broken)
         request = _digest(item.request) if self._by_index else None
@@ -375,7 +360,7 @@ class Journal:
         if self._broken is None:
             try:
                 with anyio.CancelScope(shield=True):
-                    await _in_thread(self._file.append, b"".join(group.lines))
+                    await asyncio.get_running_loop().run_in_executor(None, self._file.append, b"".join(group.lines))
             except OSError as error:
                 self._broken = error
         group.error = self._broken
@@ -385,7 +370,7 @@ class Journal:
         """Write what has not been written yet, and close the file."""
         if self._gathering.lines and self._broken is None:
             await self._flush()
-        await _in_thread(self.close)
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def close(self) -> None:
         """Close the file; its lock goes with it."""
@@ -413,11 +398,6 @@ async def opened(make: Callable[[], Journal]) -> Journal:
 def _close_opened(opening: asyncio.Future[Journal]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Run blocking work in a thread that the loop knows of, so that a simulated clock waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
 # What the lines hold

@@ -25,16 +25,10 @@ if TYPE_CHECKING:
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
 
-FAILURES: Final = (
-    aiohttp.ClientError,
-    aiohttp.http.HttpProcessingError,
-    TimeoutError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-)
-"""All that aiohttp, a socket or TLS raise when an attempt fails; uvloop reports a closed transport as RuntimeError."""
+FAILURES: Final = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
+"""All that aiohttp, a socket or TLS raise when an attempt fails. `TimeoutError` is an `OSError`, and uvloop reports a
+closed transport as `RuntimeError`.
+"""
 
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",

@@ -177,11 +177,7 @@ def _key(secret: str) -> bytes:
 
 
 def raw_bytes(body: Body) -> bytes:
-    """The body's bytes.
-
-    Raises:
-        RefusedError: It is something else, such as text or parsed JSON.
-    """
+    """The body's bytes. Anything else, such as text or parsed JSON, is refused."""
     if isinstance(body, bytes):
         return body
     if isinstance(body, bytearray | memoryview):
