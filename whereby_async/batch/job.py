@@ -260,7 +260,7 @@ class Batch(Generic[T]):
         """Run an item, if another one may begin: the one place where that is decided."""
         if self._stopped:
             return None
-        with self._counter.item():
+        with self._counter.during("item"):
             try:
                 return await self._runner.outcome(item)
             except Exception as error:  # noqa: BLE001 - not the item's own: the journal's

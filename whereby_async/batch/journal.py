@@ -17,12 +17,9 @@ with the line's number.
 *A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun`
 entry could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
 
-*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them. A
-wall clock may have jumped between two runs, and a monotonic clock means nothing to another process, maybe on another
-boot. A look-up that has to wait until a request of an earlier run is over counts from the moment at which this process
-got the lock: by then the lock's last owner was dead, and nothing more was sent. *Another job's journal* (with another
-operation, API, key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up
-in vain.
+*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them
+(`lookup` says what it counts from). *Another job's journal* (with another operation, API, key, or way to tell items) is
+refused before anything is sent: its items would be skipped or looked up in vain.
 
 A line is a JSON object that a person can read:
 

@@ -83,7 +83,7 @@ class ItemCalls:
         max_wait: float | None = None,
         after: Permit | None = None,
     ) -> Permit:
-        with self._counter.wait():
+        with self._counter.during("wait"):
             permit = await limiter.acquire(
                 cost,
                 operation=operation,

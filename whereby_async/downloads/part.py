@@ -63,13 +63,10 @@ class PartFile(Sink):
 
     Attributes:
         path: Where the file will be, absolute, symbolic links resolved.
-        position: Bytes that are there.
-        version: What they are a part of.
     """
 
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        self._final = Path(os.path.realpath(destination))
-        self.path = self._final
+        self.path = self._final = Path(os.path.realpath(destination))
         self._source = source
         self._overwrite = overwrite
         self._part = f"{self._final}{_PART}"

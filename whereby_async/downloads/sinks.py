@@ -117,13 +117,7 @@ def runs_in_thread(work: Callable[P, T]) -> Callable[P, CoroutineType[Any, Any, 
 
 
 class Sink:
-    """Takes a file's bytes in order.
-
-    Attributes:
-        path: The file's path, if it is one.
-        position: Bytes that are there.
-        version: The version of the file that they are of.
-    """
+    """Takes a file's bytes in order. `position` says how many are there, and `version` of which version of the file."""
 
     path: Path | None = None
     position: int = 0

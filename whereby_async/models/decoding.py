@@ -120,7 +120,9 @@ class Decoder(Generic[T]):
         outcome = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
-            message = f"{self._subject} is not {_article(_name(self.result_type))}: {outcome.what} at {outcome.path}"
+            name = _name(self.result_type)
+            article = "an" if name[0] in "AEIOU" else "a"
+            message = f"{self._subject} is not {article} {name}: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         return outcome
 
@@ -199,10 +201,6 @@ def _problem(refusal: Exception) -> _Problem:
 def _name(type_: Any) -> str:
     plain = isinstance(type_, type) and get_origin(type_) is None
     return type_.__name__ if plain else re.sub(r"\w+\.", "", str(type_))
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 class NumberOutOfRange:

@@ -44,7 +44,6 @@ class Exchange:
     """One attempt: everything that goes out, and how far it got.
 
     Attributes:
-        request: What is asked.
         url: The whole URL, encoded; it is not quoted again.
         headers: Headers, the bearer among them as a `Secret`.
         timeout: Seconds from the connection slot to the last byte.
@@ -74,12 +73,7 @@ class Exchange:
         return f"<exchange {self.request.operation.name}>"
 
     def failure(self, error: Exception, *, closed: bool) -> WherebyError:
-        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made.
-
-        Args:
-            error: What aiohttp or the system raised.
-            closed: Whether the pool was closed meanwhile.
-        """
+        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made."""
         name = self.request.operation.name
         if isinstance(error, aiohttp.ClientConnectorError):
             self.left = False
