@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+NOTHING: list[dict[str, Any]] = [{}]
+"""A request for a call that takes no argument."""
+
 
 async def test_progress_counts_items_and_points(fake: FakeWhereby, whereby: WherebyClient) -> None:
     told: list[Progress] = []
@@ -51,7 +54,9 @@ async def test_progress_callback_that_raises_harms_nothing(
     async def call() -> None:
         await anyio.sleep(0.02)
 
-    outcomes = await outcomes_of(whereby.batch(call, [{}] * 5, concurrency=1, on_progress=tell, progress_interval=0.01))
+    outcomes = await outcomes_of(
+        whereby.batch(call, NOTHING * 5, concurrency=1, on_progress=tell, progress_interval=0.01)
+    )
     assert len(outcomes) == 5
     assert caplog.text.count("on_progress raised") == 1
 
@@ -67,7 +72,7 @@ async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
 
     async def call() -> None: ...
 
-    async with whereby.batch(call, [{}] * 100, concurrency=3) as outcomes:
+    async with whereby.batch(call, NOTHING * 100, concurrency=3) as outcomes:
         await anyio.wait_all_tasks_blocked()
         assert outcomes.progress.waiting == "consumer"
 

@@ -39,5 +39,5 @@ from .item import EarlierFailureError, KeyOf, Outcome, OutcomeState, OutcomeUnkn
 from .job import Batch
 from .journal_file import JournalError
 
-__all__ = ["Batch", "EarlierFailureError", "Estimate", "JournalError", "KeyOf", "OnProgress", "Outcome", "OutcomeState"]
-__all__ += ["OutcomeUnknownError", "Progress", "Requests"]
+__all__: list[str] = ["Batch", "EarlierFailureError", "Estimate", "JournalError", "KeyOf", "OnProgress", "Outcome"]
+__all__ += ["OutcomeState", "OutcomeUnknownError", "Progress", "Requests"]

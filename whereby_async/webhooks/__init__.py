@@ -56,7 +56,7 @@ from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["EVENT_TYPES", "ROLE_NAMES", "SIGNATURE_HEADER", "AssistantRequested", "Body", "Event"]
+__all__: list[str] = ["EVENT_TYPES", "ROLE_NAMES", "SIGNATURE_HEADER", "AssistantRequested", "Body", "Event"]
 __all__ += ["EventInProgressError", "KnownEvent", "ParticipantData", "PresenceData", "RecordingData"]
 __all__ += ["RecordingFinished", "RoomClientJoined", "RoomClientKnockCancelled", "RoomClientKnocked", "RoomClientLeft"]
 __all__ += ["RoomData", "RoomSessionEnded", "RoomSessionStarted", "Secrets", "SeenEvents", "SignatureHeader"]
