@@ -74,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         done: Items that are done, those of earlier runs among them.
         failed: Items that failed.
-        unknown: Items of which nobody knows.
+        unknown: Items of which nobody knows whether they happened.
         resumed: Items, of any of these, that an earlier run had finished.
         under_way: Items begun and not finished.
         total: Items in the input, if it can say.

@@ -1,4 +1,4 @@
-"""`Batch`: many calls of one method, from an input to outcomes: entered, iterated, left.
+"""`Batch` runs many calls of one method: it reads items from an input and gives an outcome for each.
 
 *In bounded memory.* One task reads the input, so that an async generator lives in one task; it hands an item over when
 a worker is free. A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so

@@ -1,7 +1,6 @@
 """One attempt on the wire (`Exchange`), the server's answer (`Answer`), and what an attempt that failed is raised as.
 
-The bodies and keys of both show in no repr. Nothing of aiohttp's is kept in an error: its texts repeat URLs and
-headers.
+Neither shows a body or a key in its repr. Nothing of aiohttp's is kept in an error: its texts repeat URLs and headers.
 """
 
 from __future__ import annotations
