@@ -14,23 +14,17 @@ from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.recording_limiter import RecordingLimiter
 
     from whereby_async.batch import Progress
 
-anyio_test = pytest.mark.anyio
+pytestmark = pytest.mark.anyio
+
+NOTHING: list[dict[str, Any]] = [{}]
+"""A request for a call that takes no argument."""
 
 
-def nothing(count: int) -> Iterator[dict[str, Any]]:
-    """Requests for calls that take no argument."""
-    return ({} for _ in range(count))
-
-
-@anyio_test
 async def test_progress_counts_items_and_points(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """At the end the last word is what the outcomes and the server say."""
     told: list[Progress] = []
     fake.faults.add(
         Fault(operation="meetings.create", status=400),
@@ -50,7 +44,6 @@ async def test_progress_counts_items_and_points(fake: FakeWhereby, whereby: Wher
     assert 3 < len(told) < 3 + last.elapsed / 0.05
 
 
-@anyio_test
 async def test_progress_callback_that_raises_harms_nothing(
     whereby: WherebyClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -62,26 +55,24 @@ async def test_progress_callback_that_raises_harms_nothing(
         await anyio.sleep(0.02)
 
     outcomes = await outcomes_of(
-        whereby.batch(call, nothing(5), concurrency=1, on_progress=tell, progress_interval=0.01)
+        whereby.batch(call, NOTHING * 5, concurrency=1, on_progress=tell, progress_interval=0.01)
     )
     assert len(outcomes) == 5
     assert caplog.text.count("on_progress raised") == 1
 
 
-@anyio_test
 async def test_total_is_unknown_for_an_iterator(whereby: WherebyClient) -> None:
     batch = whereby.batch(whereby.meetings.create, iter(creates(2)))
     await outcomes_of(batch)
     assert (batch.progress.total, batch.progress.eta) == (None, None)
 
 
-@anyio_test
 async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
     """When as many outcomes lie ready as may, the job waits for whoever takes them."""
 
     async def call() -> None: ...
 
-    async with whereby.batch(call, nothing(100), concurrency=3) as outcomes:
+    async with whereby.batch(call, NOTHING * 100, concurrency=3) as outcomes:
         await anyio.wait_all_tasks_blocked()
         assert outcomes.progress.waiting == "consumer"
 
@@ -154,8 +145,7 @@ def test_estimate_names_the_window_in_which_a_job_ends(calls: int, reserve: floa
     run_simulated(main())
 
 
-@anyio_test
-async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, recorded: RecordingLimiter) -> None:
+async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
     """A pinned or learned price wins over the documented one, by name or method; any limiter will do."""
     async with fake.client(limiter=PointBudget(1000, costs={"insights.rooms": 7})) as client:
         by_name, by_method = client.estimate("insights.rooms", 10), client.estimate(client.insights.rooms, 10)
@@ -166,12 +156,11 @@ async def test_estimate_goes_by_learned_prices(fake: FakeWhereby, recorded: Reco
     async with fake.client(limiter=Unlimited()) as client:
         assert client.estimate("meetings.delete", 1000).points == 2000
         assert client.estimate("meetings.delete", 1000).seconds == 0.0
-    async with fake.client(limiter=recorded) as client:
+    async with fake.client(limiter=limiter) as client:
         assert client.estimate("meetings.get", 1000).windows == 1000
     assert not fake.requests
 
 
-@anyio_test
 @pytest.mark.parametrize(
     ("operation", "calls", "words"),
     [

@@ -24,7 +24,6 @@ KINDS = ("get", "delete", "create")
 
 
 def mixed(count: int) -> Iterator[dict[str, Any]]:
-    """Calls of one, two and three points in turn."""
     return ({"kind": KINDS[number % len(KINDS)]} for number in range(count))
 
 

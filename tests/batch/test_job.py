@@ -39,13 +39,11 @@ pytestmark = pytest.mark.anyio
 
 
 async def numbered(number: int) -> int:
-    """A call that gives back its argument."""
     await anyio.lowlevel.checkpoint()
     return number
 
 
 def numbers(count: int) -> Iterator[dict[str, int]]:
-    """Requests for it."""
     return ({"number": number} for number in range(count))
 
 
@@ -165,7 +163,6 @@ async def test_one_failed_item_does_not_stop_the_others(whereby: WherebyClient) 
 
 
 async def test_stop_on_error_lets_what_is_under_way_come_out(whereby: WherebyClient) -> None:
-    """The first failure ends the job: outcomes of what was begun, then its error."""
     release = anyio.Event()
 
     async def call(number: int) -> int:
@@ -183,8 +180,6 @@ async def test_stop_on_error_lets_what_is_under_way_come_out(whereby: WherebyCli
 
 
 async def test_input_that_raises_is_told_after_what_was_begun(whereby: WherebyClient) -> None:
-    """The error of the iterable comes out as it is, behind the outcomes of the items before it, and once."""
-
     def items() -> Iterator[dict[str, int]]:
         yield from numbers(5)
         raise OSError("the database is gone")
@@ -299,7 +294,7 @@ async def test_closing_the_client_ends_the_job(fake: FakeWhereby) -> None:
                 await client.aclose()
 
 
-async def test_calls_have_batch_priority_whatever_else_is_asked(fake: FakeWhereby, recorded: RecordingLimiter) -> None:
+async def test_calls_have_batch_priority_whatever_else_is_asked(fake: FakeWhereby, limiter: RecordingLimiter) -> None:
     """Neither a view's priority nor `use_priority` lifts a batch's calls, those in one's own functions included."""
     heard: list[str] = []
 
@@ -307,7 +302,7 @@ async def test_calls_have_batch_priority_whatever_else_is_asked(fake: FakeWhereb
         def on_attempt(self, details: AttemptDetails) -> None:
             heard.append(details.priority)
 
-    async with fake.client(limiter=recorded, priority=Priority.INTERACTIVE, hooks=[Hook()]) as client:
+    async with fake.client(limiter=limiter, priority=Priority.INTERACTIVE, hooks=[Hook()]) as client:
         view = client.with_options(priority=Priority.INTERACTIVE)
 
         async def own(number: int) -> None:
@@ -317,12 +312,12 @@ async def test_calls_have_batch_priority_whatever_else_is_asked(fake: FakeWhereb
             await outcomes_of(client.batch(view.meetings.create, creates(3)))
             await outcomes_of(client.batch(own, numbers(3)))
             await outcomes_of(client.batch(client.request, [{"method": "GET", "path": "/meetings"}]))
-            assert {permit.priority for permit in recorded.permits} == {Priority.BATCH}
-            assert len(recorded.permits) == 7
+            assert {permit.priority for permit in limiter.permits} == {Priority.BATCH}
+            assert len(limiter.permits) == 7
             assert heard == ["BATCH"] * 7
             await view.meetings.list()
-    assert recorded.permits[-1].priority is Priority.INTERACTIVE
-    assert all(permit.ends == ["settle"] for permit in recorded.permits)
+    assert limiter.permits[-1].priority is Priority.INTERACTIVE
+    assert all(permit.ends == ["settle"] for permit in limiter.permits)
 
 
 async def test_list_methods_give_their_first_page(fake: FakeWhereby, whereby: WherebyClient) -> None:

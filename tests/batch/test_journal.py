@@ -31,7 +31,6 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_second_run_sends_only_what_is_missing(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """Items that are done come out again, with the ids that the journal kept; new ones are sent."""
     first = await created(whereby, 5, journal=journal)
     again = await created(whereby, 8, journal=journal)
     assert [outcome.resumed for outcome in again] == [True] * 5 + [False] * 3
@@ -52,7 +51,6 @@ async def test_refetch_reads_results_again(fake: FakeWhereby, whereby: WherebyCl
 
 
 async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """What the journal does not keep is missed only by whoever asks for it."""
     fake.add_session("/demo")
 
     async def own(room_name: str) -> str:
@@ -76,7 +74,6 @@ async def test_reads_have_no_result_unless_refetched(fake: FakeWhereby, whereby:
 async def test_calls_without_a_result_are_resumed_without_one(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """A delete that is done is not made again, and its result is `None` as ever."""
     ids = [{"meeting_id": fake.add_meeting()["meetingId"]} for _ in range(3)]
     for _ in range(2):
         outcomes = await outcomes_of(whereby.batch(whereby.meetings.delete, ids, journal=journal, key="meeting_id"))
@@ -89,7 +86,6 @@ async def test_calls_without_a_result_are_resumed_without_one(
 async def test_failed_items_are_tried_again_if_asked(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path, *, retry: bool
 ) -> None:
-    """A failure comes out again with what is known of it, unless `retry_failed=True`."""
     fake.faults.add(
         Fault(operation="meetings.create", status=400, body=b'{"error": "see https://x.whereby.com/r?roomKey=k"}')
     )
@@ -134,7 +130,6 @@ async def test_keys_tell_items_apart_whatever_their_order(
 async def test_keys_that_come_twice_or_are_none_fail_their_item(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
-    """A duplicate, missing or unusable key is the second item's failure, and nothing is sent for it."""
     requests: list[dict[str, Any]] = [
         {**r, "id": i} for r, i in zip(creates(6), ["a", "b", "a", "", True, "x" * 201], strict=True)
     ]
@@ -148,7 +143,6 @@ async def test_keys_that_come_twice_or_are_none_fail_their_item(
 
 
 async def test_changed_input_is_noticed(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """Without keys another request in an item's place ends the job before that item is sent."""
     await created(whereby, 5, journal=journal)
     changed = creates(8)
     del changed[2]

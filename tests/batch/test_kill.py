@@ -11,7 +11,6 @@ from support import checkout
 
 
 def killed(kills: int, items: int) -> dict[str, int]:
-    """The figures of so many kills."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "benchmarks/batch_kill.py", "--kills", str(kills), "--items", str(items)],
         cwd=checkout.ROOT,
@@ -26,7 +25,6 @@ def killed(kills: int, items: int) -> dict[str, int]:
 
 
 def test_five_kills_make_no_room_twice_and_lose_none() -> None:
-    """Five kills, lost answers beside: every room is there exactly once in the end."""
     figures = killed(5, 400)
     assert figures["kills"] == 5
     assert figures["duplicates"] == figures["missing"] == figures["unknown"] == figures["failed"] == 0

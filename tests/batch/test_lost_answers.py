@@ -37,7 +37,6 @@ NOT_DONE = {"reset before acting": Fault(drop="before"), "503, not acted": Fault
 
 
 def lose(fake: FakeWhereby, fault: Fault, *skips: int) -> None:
-    """Lose the answers to some creates."""
     fake.faults.add(*(msgspec.structs.replace(fault, operation="meetings.create", skip=skip) for skip in skips))
 
 
@@ -84,7 +83,6 @@ async def test_create_that_did_nothing_is_sent_again(fake: FakeWhereby, whereby:
 
 
 async def test_other_items_go_on_while_a_room_is_looked_for(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """An item that waits for its look-up lends its slot to another."""
     lose(fake, Fault(drop="after"), 0)
     began = anyio.current_time()
     async with whereby.batch(whereby.meetings.create, creates(30), concurrency=1) as outcomes:
@@ -97,7 +95,6 @@ async def test_other_items_go_on_while_a_room_is_looked_for(fake: FakeWhereby, w
 
 
 async def test_nobody_looks_before_an_attempt_s_time_has_passed(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The first look-up comes no earlier than one timeout after the request may have left."""
     lose(fake, Fault(drop="after"), 0)
     await created(whereby, 1)
     create, *looks = fake.requests
@@ -217,7 +214,6 @@ async def test_look_up_that_fails_for_a_while_is_made_again(fake: FakeWhereby, w
 async def test_adopted_room_whose_links_can_not_be_read_is_adopted_still(
     fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """The read of an adopted room's links may fail; the room is there all the same."""
     lose(fake, Fault(drop="after"), 0)
     fake.faults.add(Fault(operation="meetings.get", status=404))
     (outcome,) = await created(whereby, creates(1, template_type="viewerMode"))
@@ -298,7 +294,6 @@ async def test_leaving_early_says_what_is_in_doubt(
 
 
 async def test_restart_finds_what_was_under_way(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
-    """After a run that was left in the middle, the next one adopts what had happened and sends what had not."""
     lose(fake, Fault(answer_delay=10), 3)
     lose(fake, Fault(delay=2 * TIMEOUT), 3)
     lose(fake, Fault(drop="before"), 3)

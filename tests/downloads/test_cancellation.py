@@ -20,15 +20,12 @@ from whereby_async.testing.object_store import PatternBlob
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.anyio
+
 SIZE = 2_500_000
 WHOLE = PatternBlob(SIZE).read(0, SIZE)
 MOST_AWAITS = 400
 MOMENTS: tuple[Moment, ...] = ("early", "late")
-
-
-def beside(path: Path) -> list[str]:
-    """What is in the file's directory."""
-    return sorted(each.name for each in path.parent.iterdir())
 
 
 async def meddled(path: Path, nth: int, moment: Moment, *, close: bool) -> tuple[bool, object]:
@@ -52,7 +49,7 @@ async def meddled(path: Path, nth: int, moment: Moment, *, close: bool) -> tuple
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         await asyncio.gather(*closing)
         assert_idle(budget, pool)
-        assert beside(path) in (["film"], ["film.part", "film.part.json"], [])
+        assert sorted(each.name for each in path.parent.iterdir()) in (["film"], ["film.part", "film.part.json"], [])
         fake.faults.clear()
         async with fake.client(limiter=budget) as again:
             if isinstance(outcome, BaseException):
@@ -78,7 +75,6 @@ def test_a_cancel_at_any_await_leaves_a_part_at_most(tmp_path: Path, moment: Mom
     pytest.fail("it never came to its end")
 
 
-@pytest.mark.anyio
 async def test_nobody_writes_after_a_cancel(fake: FakeWhereby) -> None:
     """A write that is under way in a thread ends before the cancel goes on, cancelled once, twice, or by anyio."""
     entered, go_on = threading.Event(), threading.Event()
@@ -114,7 +110,6 @@ async def test_nobody_writes_after_a_cancel(fake: FakeWhereby) -> None:
         assert target.getvalue() == b"filmfilm"
 
 
-@pytest.mark.anyio
 async def test_a_cancel_goes_before_an_error_of_the_thread() -> None:
     """Nobody complains of the error that is lost."""
     entered, go_on = threading.Event(), threading.Event()

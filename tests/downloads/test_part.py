@@ -6,7 +6,6 @@ import asyncio
 import errno
 import multiprocessing
 import os
-import resource
 import sys
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,6 @@ async def test_a_part_is_gone_on_with(tmp_path: Path) -> None:
 
 
 async def test_a_discarded_part_is_removed(tmp_path: Path) -> None:
-    """With its note; closing twice does nothing more."""
     part = await begun(tmp_path / "film")
     part.discard()
     part.close()
@@ -142,31 +140,12 @@ async def test_a_file_system_without_locks_will_do(tmp_path: Path, monkeypatch: 
 
 
 async def test_an_error_in_a_descriptor_names_the_file(tmp_path: Path) -> None:
-    """The system's own does not."""
     part = await begun(tmp_path / "film")
     (tmp_path / "film.part.json").unlink()
     (tmp_path / "film.part.json").mkdir()
     with pytest.raises(OSError, match=r"film\.part\.json"):
         await part.note(Version(7, '"v2"'))
     part.close()
-
-
-async def test_a_short_write_counts_what_was_written(tmp_path: Path) -> None:
-    """Two of three bytes fit: the error names the part, and the next one goes on behind those two."""
-    part = await opened(tmp_path / "film")
-    await part.begin(VERSION)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"film\.part'") as caught:
-            await part.write(b"abc")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert (caught.value.errno, part.position) == (errno.EFBIG, 2)
-    part.close()
-    again = await opened(tmp_path / "film")
-    assert again.position == 2
-    again.close()
 
 
 KILLED = """

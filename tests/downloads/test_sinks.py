@@ -23,6 +23,8 @@ from whereby_async.testing.object_store import PatternBlob
 if TYPE_CHECKING:
     from support.downloads import Film
 
+pytestmark = pytest.mark.anyio
+
 BENCHMARK = checkout.ROOT / "benchmarks" / "download.py"
 BENCHMARK_SIZE = os.environ.get("WHEREBY_DOWNLOAD_SIZE", "64MiB")
 SIZE = 3_000_000
@@ -56,7 +58,6 @@ class Closed:
         raise ZeroDivisionError
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("kind", [io.BytesIO, Slow])
 async def test_a_binary_object_gets_the_bytes(film: Film, kind: type[io.BytesIO]) -> None:
     """Breaks are resumed in the same call; the object stays open."""
@@ -68,7 +69,6 @@ async def test_a_binary_object_gets_the_bytes(film: Film, kind: type[io.BytesIO]
     assert film.fake.requests[-1].headers["range"] == "bytes=1300000-"
 
 
-@pytest.mark.anyio
 async def test_files_of_both_worlds(film: Film, tmp_path: Path) -> None:
     """One that is written to, one whose `write` is awaited, one that says nothing."""
     film.hold(size=SIZE)
@@ -80,7 +80,6 @@ async def test_files_of_both_worlds(film: Film, tmp_path: Path) -> None:
     assert (tmp_path / "plain").read_bytes() == (tmp_path / "awaited").read_bytes() == silent.taken == WHOLE
 
 
-@pytest.mark.anyio
 async def test_an_object_that_takes_nothing_ends_it(film: Film) -> None:
     """Rather than an endless loop, and its own errors come through as they are."""
     with pytest.raises(OSError, match="takes no more"):
@@ -89,7 +88,6 @@ async def test_an_object_that_takes_nothing_ends_it(film: Film) -> None:
         await film.download(Closed())
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize(("first", "then"), [('"v1"', '"v2"'), (None, None)])
 async def test_what_was_written_cannot_be_taken_back(film: Film, first: str | None, then: str | None) -> None:
     """If the file changed, or nobody can tell, it ends; no byte of the other is added."""
@@ -102,7 +100,6 @@ async def test_what_was_written_cannot_be_taken_back(film: Film, first: str | No
     assert len(storage.requests) == 2
 
 
-@pytest.mark.anyio
 async def test_an_object_skips_what_comes_again(film: Film) -> None:
     """A storage that ignores ranges sends the same version from the start."""
     content = bytes(range(200))
@@ -112,9 +109,7 @@ async def test_an_object_skips_what_comes_again(film: Film) -> None:
     assert target.getvalue() == content
 
 
-@pytest.mark.anyio
 async def test_an_object_is_not_kept_for_a_file_that_is_gone(film: Film) -> None:
-    """Nothing to remove: the error is all."""
     with pytest.raises(NotFoundError, match="404"):
         await film.client.recordings.download("unknown", io.BytesIO())
 

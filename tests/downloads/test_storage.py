@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import traceback
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -31,7 +30,6 @@ from whereby_async.transport.storage import checked_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support.downloads import Film
 
@@ -76,7 +74,6 @@ async def test_a_redirect_leads_nowhere_it_should_not(film: Film, location: str)
 
 
 def test_https_is_not_left_for_http() -> None:
-    """Not even on this machine."""
     here = Secret("http://127.0.0.1/x")
     assert checked_link(here, operation="x", after="http://localhost/") == here
     with pytest.raises(ResponseDecodeError):
@@ -183,7 +180,6 @@ async def test_a_connection_in_the_middle_of_a_file_is_closed(film: Film, end: s
 
 
 async def test_closing_the_client_ends_a_download_that_pauses(film: Film, caplog: pytest.LogCaptureFixture) -> None:
-    """With the error of its last try."""
     caplog.set_level(logging.DEBUG, "whereby_async")
     film.fails(drop="before")
     client = film.fake.client(limiter=Unlimited(), retry=RetryPolicy(base=1e6, cap=1e6))
@@ -280,11 +276,6 @@ async def outcome_of(film: Film, client: WherebyClient, seen: list[str], **optio
     return None
 
 
-def contents(directory: Path) -> list[str]:
-    """All that was written."""
-    return [each.read_text() for each in directory.iterdir()]
-
-
 @pytest.mark.parametrize("end", ENDS)
 async def test_the_link_shows_nowhere(film: Film, end: str, caplog: pytest.LogCaptureFixture) -> None:
     """Not when it works, not when it fails, not in the part's note."""
@@ -297,7 +288,7 @@ async def test_the_link_shows_nowhere(film: Film, end: str, caplog: pytest.LogCa
         assert (error is None) == (end == "whole")
         seen += everything_of(error) if error else []
     seen += [logging.Formatter().format(record) + repr(record.__dict__) for record in caplog.records]
-    seen += contents(film.path.parent)
+    seen += [each.read_text() for each in film.path.parent.iterdir()]
     assert seen
     assert [text for text in seen if PLANTED in text] == []
 
@@ -315,12 +306,3 @@ async def test_the_link_does_not_show_in_a_cancel(film: Film, raw: bytes) -> Non
     assert isinstance(error, asyncio.CancelledError)
     seen += everything_of(error)
     assert [text for text in seen if PLANTED in text] == []
-
-
-async def test_nothing_is_left_to_complain_of(film: Film) -> None:
-    """A response that is not closed would warn with its link."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        async with OddStorage(serving(CONTENT, cut=5000), serving(CONTENT)) as storage:
-            storage.linked_from(film.fake)
-            await film.download(io.BytesIO())

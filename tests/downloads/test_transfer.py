@@ -62,7 +62,6 @@ async def test_a_transcript_arrives_whole(film: Film) -> None:
 
 
 async def test_a_directory_gets_the_name_that_the_api_gives(film: Film) -> None:
-    """For a point more."""
     known = film.fake.add_recording(room_name="/demo", content=CONTENT)
     words = film.fake.add_transcription(room_name="/demo")
     directory = film.path.parent
@@ -87,7 +86,6 @@ async def test_a_directory_that_is_missing_costs_nothing(film: Film, place: str,
 
 
 async def test_an_empty_file_is_a_file(film: Film) -> None:
-    """No bytes, no part left over."""
     film.hold(content=b"")
     assert (await film.download()).size == 0
     assert film.names == ["film.mp4"]
@@ -120,7 +118,6 @@ async def test_breaks_are_resumed_where_they_were(film: Film) -> None:
     ],
 )
 async def test_a_storage_that_fails_now_and_then(film: Film, fault: dict[str, Any]) -> None:
-    """It is asked again, with the same link."""
     film.fails(**fault, times=2)
     done = await film.download()
     assert (film.path.read_bytes(), done.links, done.breaks) == (CONTENT, 1, 2)
@@ -258,6 +255,7 @@ async def test_a_storage_without_any_tag_begins_anew(film: Film) -> None:
         (answer(200, "Content-Encoding: gzip", body=b"\x1f\x8b"), "gzip"),
         (answer(200, "Content-Type: text/html; charset=utf-8", body=b"<html>Log in</html>"), "a web page in place"),
         (answer(204), "status 204"),
+        (answer(206, "Content-Range: bytes 40-99/100", body=b"x" * 60), "not asked for"),
         (answer(206, "Content-Range: bytes 0-3/4", body=b"film"), None),
     ],
 )
@@ -286,7 +284,6 @@ async def test_a_stall_is_a_break(film: Film) -> None:
 
 
 async def test_a_storage_that_only_stalls_is_given_up(film: Film) -> None:
-    """With the seconds in the error."""
     async with OddStorage(always(STALL)) as storage:
         storage.linked_from(film.fake)
         with pytest.raises(APITimeoutError, match=r"nothing for stall_timeout=0\.05 s"):
@@ -354,7 +351,6 @@ async def test_a_file_that_is_gone_leaves_no_part(film: Film) -> None:
 
 
 async def test_a_file_in_storage_of_ones_own_has_no_link(film: Film) -> None:
-    """The API's own refusal."""
     film.hold(storage_type="SELF_HOSTED")
     with pytest.raises(PermissionDeniedError, match="access_link"):
         await film.download()
@@ -547,7 +543,6 @@ async def _told(_: Progress) -> None: ...
 async def test_arguments_that_cannot_be_used(
     film: Film, resource_name: str, options: dict[str, Any], words: str
 ) -> None:
-    """Refused before anything is sent, with advice."""
     resource = getattr(film.client, resource_name)
     with pytest.raises((ValueError, TypeError), match=words.replace(".", r"\.")):
         await resource.download("1", **{"destination": film.path, **options})
@@ -559,14 +554,8 @@ async def test_arguments_that_cannot_be_used(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://example.com/x",
-        "https://u:p@h/x",
-        "ftp://h/x",
-        "file:///etc/passwd",
-        " ",
-        "https://h/a b",
-        "https://[/x",
-        "http://localhost:0/x",
+        *("http://example.com/x", "https://u:p@h/x", "ftp://h/x", "file:///etc/passwd"),
+        *(" ", "https://h/a b", "https://[/x", "http://localhost:0/x"),
     ],
 )
 async def test_links_that_lead_nowhere_good(film: Film, url: str) -> None:

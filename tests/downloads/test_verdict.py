@@ -45,7 +45,6 @@ def test_whole_file_of_untold_length_that_is_known() -> None:
     ],
 )
 def test_part_that_was_asked_for(headers: dict[str, str], size: int) -> None:
-    """A 206 that begins where it should, of the version that is known."""
     assert judge(206, headers, 40, KNOWN) == StorageVerdict("body", start=40, version=Version(size, '"v1"'))
 
 
@@ -95,23 +94,7 @@ def test_refusals(status: int, meaning: str) -> None:
 
 
 def test_storage_says_when() -> None:
-    """`Retry-After` is heeded."""
     assert judge(503, {"Retry-After": "2.5"}, 0, Version()).retry_after == 2.5
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "words"),
-    [
-        (200, {"Content-Length": "5", "Content-Encoding": "gzip"}, "gzip"),
-        (206, RANGE | {"Content-Encoding": "br"}, "br"),
-        (200, {}, "how long"),
-        (206, RANGE, "not asked for"),
-    ],
-)
-def test_answers_of_no_use(status: int, headers: dict[str, str], words: str) -> None:
-    """Lengths that are not the file's, or none, or a part that nobody wanted: better no file than a wrong one."""
-    verdict = judge(status, headers, 0, Version())
-    assert (verdict.meaning, words in verdict.reason) == ("unusable", True)
 
 
 @given(

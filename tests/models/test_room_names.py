@@ -28,14 +28,10 @@ NAMED: dict[str, object] = {**OLD, "roomName": "/def"}
 
 
 class Booked(Meeting, frozen=True, kw_only=True, rename="camel"):
-    """A meeting with a field of the caller's own."""
-
     guest: str | None = None
 
 
 class Booking(msgspec.Struct):
-    """A Struct of the caller's own that holds one."""
-
     meeting: Meeting
 
 
@@ -44,8 +40,6 @@ class Other(msgspec.Struct, tag="other"):
 
 
 class Held(msgspec.Struct, tag="held"):
-    """The other."""
-
     held: Meeting
 
 
@@ -58,27 +52,19 @@ class Box(msgspec.Struct, Generic[T]):
 
 @dataclass(slots=True)
 class Row:
-    """A dataclass that holds one."""
-
     meeting: Meeting
 
 
 class Pair(NamedTuple):
-    """A tuple that holds one."""
-
     name: str
     meeting: Meeting
 
 
 class Keys(TypedDict):
-    """A dictionary that holds one."""
-
     meeting: Meeting
 
 
 class Nest(msgspec.Struct):
-    """It holds its own kind."""
-
     meeting: Meeting
     inner: Nest | None = None
 
@@ -137,14 +123,12 @@ def test_a_name_that_is_null_is_one_that_is_not_there() -> None:
 
 
 def test_attrs_classes_get_it_too() -> None:
-    """As msgspec decodes into them."""
     attrs = pytest.importorskip("attrs")
     kind = attrs.make_class("Kind", {"meeting": attrs.field(type=Meeting)})
     assert decoder(kind)(json.dumps({"meeting": OLD}).encode()).meeting.room_name == "/abc"
 
 
 def test_depth_is_no_matter() -> None:
-    """What msgspec can nest gets its names."""
     depth = 300
     body = ('{"meeting":' + json.dumps(OLD) + ',"inner":') * depth + "null" + "}" * depth
     nest: Nest | None = decoder(Nest)(body.encode())
@@ -175,7 +159,6 @@ def test_a_named_meeting_is_as_any_other() -> None:
 
 
 def structs() -> list[Any]:
-    """All Structs of results and of webhooks."""
     everything = [getattr(module, name) for module in (models, events) for name in dir(module)]
     return [kind for kind in everything if python_inspect.isclass(kind) and issubclass(kind, Model)]
 
@@ -197,7 +180,6 @@ def test_only_meetings_hold_meetings(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", [Any, Page[RoomInsights], list[Recording], dict[str, Any], str])
 def test_types_without_meetings_pay_nothing(kind: Any) -> None:
-    """There is nothing to do after the strict decoder."""
     assert naming_for(kind) is None
 
 

@@ -54,7 +54,6 @@ SECRETS: list[Model] = [
 
 
 def in_rich(value: object) -> str:
-    """The value as rich prints it."""
     out = StringIO()
     Console(file=out, width=200).print(value)
     return out.getvalue()
@@ -62,7 +61,6 @@ def in_rich(value: object) -> str:
 
 @pytest.mark.parametrize("struct", SECRETS, ids=lambda struct: type(struct).__name__)
 def test_secrets_do_not_show(struct: Model) -> None:
-    """Neither repr, str, formatting, pprint, rich nor any container shows a secret."""
     page = Page(results=[struct], cursor="c")
     for value in (struct, page, [struct], {"a": (struct,)}, Page(results=[page])):
         for shown in (repr(value), str(value), f"{value}", f"{value!r}", pprint.pformat(value), in_rich(value)):
@@ -88,7 +86,6 @@ def test_what_is_not_secret_shows() -> None:
 
 
 def test_requests_show_only_what_is_set() -> None:
-    """`UNSET` fields are left out of a repr; `None`, which is null, is there."""
     options = RecordingOptions(type="cloud", destination=RecordingDestination(provider="s3", access_key_id="x"))
     assert repr(options) == (
         "RecordingOptions(type='cloud', destination=RecordingDestination(provider='s3', access_key_id='***'))"
@@ -99,7 +96,6 @@ def test_requests_show_only_what_is_set() -> None:
 
 
 def structs() -> list[type[Model]]:
-    """All public Structs."""
     every = [getattr(models, name) for name in models.__all__]
     return [kind for kind in every if inspect.isclass(kind) and issubclass(kind, Model)]
 
@@ -119,7 +115,6 @@ def test_every_struct_is_frozen_keyword_only_and_camel_case(kind: Any) -> None:
 
 @pytest.mark.parametrize("kind", structs())
 def test_every_attribute_is_documented(kind: type[Model]) -> None:
-    """Each field stands under `Attributes:` of its class."""
     _, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
     for name in kind.__struct_fields__:
         assert f"    {name}: " in attributes
@@ -127,7 +122,6 @@ def test_every_attribute_is_documented(kind: type[Model]) -> None:
 
 @pytest.mark.parametrize("struct", [*SECRETS[:-2], Page(results=[SECRETS[0]], cursor="c")])
 def test_structs_pickle_copy_and_compare(struct: Model) -> None:
-    """A copy is equal to its original, and whole."""
     for other in (pickle.loads(pickle.dumps(struct)), copy.copy(struct), copy.deepcopy(struct)):
         assert other == struct
         assert msgspec.structs.asdict(other) == msgspec.structs.asdict(struct)
@@ -144,7 +138,6 @@ def test_structs_are_values() -> None:
 
 
 def test_results_go_back_to_json_in_wire_spelling() -> None:
-    """A result can be stored as JSON and read back."""
     link, end = "https://a.b/c?roomKey=d", datetime(2025, 1, 1, tzinfo=UTC)
     meeting = Meeting(meeting_id="1", end_date=end, host_room_url=link)
     wire = msgspec.json.encode(meeting)
@@ -169,12 +162,3 @@ def test_a_page_is_true_if_it_holds_something_or_more_follows(
     """An empty page in the middle of a list does not end a `while page:`."""
     assert (len(page), page.has_more, bool(page)) == (length, more, truth)
     assert list(page) == page.results
-
-
-def test_every_public_name_exists_and_has_words() -> None:
-    """`__all__` names only what is there, once, and each class and function has a docstring."""
-    assert len(set(models.__all__)) == len(models.__all__)
-    for name in models.__all__:
-        thing = getattr(models, name)
-        if inspect.isclass(thing) or inspect.isfunction(thing):
-            assert thing.__doc__, name

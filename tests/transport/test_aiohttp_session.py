@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from email.parser import BytesParser
-from typing import TYPE_CHECKING
 
 import pytest
 from support.attempts import attempt, fields, headers_of
@@ -17,17 +16,7 @@ from whereby_async.operation import FilePart
 from whereby_async.redaction import SilentBytes
 from whereby_async.transport import SessionPool
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 def keys(server: WireServer) -> list[str]:
@@ -51,7 +40,6 @@ async def test_the_head_of_a_read_is_all_there_in_order(pool: SessionPool) -> No
 
 
 async def test_an_ipv6_host_is_in_brackets(pool: SessionPool) -> None:
-    """So its port can be told from it."""
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +67,6 @@ async def test_a_write_without_a_body_says_that_it_has_none(pool: SessionPool, m
 
 @pytest.mark.parametrize("size", [2, 700_000])
 async def test_json_is_sent_with_its_type_and_length(pool: SessionPool, size: int) -> None:
-    """However large it is, and again if it is sent again."""
     body = b"{" + b" " * (size - 2) + b"}"
     once = attempt("http://unused", "POST", json=body)
     async with WireServer(answer_each) as server:
@@ -126,7 +113,6 @@ async def test_nothing_of_a_call_is_in_the_next(pool: SessionPool) -> None:
 
 
 async def test_one_mapping_serves_several_hosts(pool: SessionPool) -> None:
-    """Each server reads its own name, whichever was called before."""
     headers = headers_of("one")
     async with WireServer(answer_each) as left, WireServer(answer_each) as right:
         for server in (left, right, left, left, right):

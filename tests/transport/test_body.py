@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
-from typing import TYPE_CHECKING
 
 import pytest
 from support.attempts import attempt
@@ -13,9 +12,6 @@ from support.wire_server import OK, WireServer, answering, seen
 
 from whereby_async.errors import APIConnectionError, ResponseDecodeError
 from whereby_async.transport import SessionPool
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.anyio
 
@@ -40,13 +36,6 @@ FRAMINGS: dict[str, tuple[bytes, int, bytes]] = {
         b"{}",
     ),
 }
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
@@ -79,7 +68,6 @@ async def test_a_body_that_ends_with_its_connection_is_whole(pool: SessionPool, 
 
 
 async def test_the_answer_to_a_head_has_no_body_whatever_its_length(pool: SessionPool) -> None:
-    """The length is that of what a GET would give."""
     async with WireServer(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")) as server:
         for _ in range(2):
             answer = await pool.send(attempt(server.url, "HEAD"))
@@ -150,7 +138,6 @@ async def test_an_answer_before_the_request_is_out_ends_the_upload(pool: Session
 
 
 async def test_a_body_that_breaks_off_behind_its_head_is_not_whole(pool: SessionPool) -> None:
-    """At whatever byte the connection ends, half a body is never taken for one."""
     raw = FRAMINGS["chunked"][0]
     start = raw.index(b"\r\n\r\n") + 4
     cuts = iter(range(start, len(raw) - 2))

@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
+from support.attempts import attempt
 
-from whereby_async.limiter import Priority
-from whereby_async.operations import GET_MEETING
-from whereby_async.redaction import Secret
 from whereby_async.testing import run_simulated
 from whereby_async.transport.deadlines import Deadlines
-from whereby_async.transport.exchange import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-def _exchange() -> Exchange:
-    request = GET_MEETING.bind({"meeting_id": "1"})
-    headers = {"Authorization": Secret("Bearer x")}
-    return Exchange(request, "http://127.0.0.1", headers, timeout=5.0, priority=Priority.NORMAL)
-
-
 async def _attempt(deadlines: Deadlines, work: Callable[[], Awaitable[object]]) -> float:
     """As a connection does it; how long it took if its time was over, else the work's own end."""
     loop = asyncio.get_running_loop()
-    exchange, began = _exchange(), loop.time()
+    exchange, began = attempt("http://127.0.0.1", timeout=5.0), loop.time()
     deadlines.begin(exchange)
     try:
         await work()
@@ -40,20 +32,14 @@ async def _attempt(deadlines: Deadlines, work: Callable[[], Awaitable[object]]) 
     return -1.0
 
 
-async def _for_ever() -> None:
-    await asyncio.get_running_loop().create_future()
-
-
 def test_each_attempt_ends_after_its_own_time() -> None:
-    """Attempts that began one after the other end one after the other, each after 5 s, and nothing is left over."""
-
     async def main() -> list[float]:
         deadlines = Deadlines(asyncio.get_running_loop(), 5.0)
         attempts: list[asyncio.Task[float]] = []
         for _ in range(20):
-            attempts.append(asyncio.create_task(_attempt(deadlines, _for_ever)))
+            attempts.append(asyncio.create_task(_attempt(deadlines, anyio.sleep_forever)))
             await asyncio.sleep(0.25)
-        took = [await attempt for attempt in attempts]
+        took = [await each for each in attempts]
         assert deadlines.idle
         return took
 
@@ -79,11 +65,11 @@ def test_cancel_by_the_caller_at_the_same_moment_wins() -> None:
     async def main() -> asyncio.Task[float]:
         loop = asyncio.get_running_loop()
         deadlines = Deadlines(loop, 5.0)
-        attempt = asyncio.create_task(_attempt(deadlines, _for_ever))
+        task = asyncio.create_task(_attempt(deadlines, anyio.sleep_forever))
         await asyncio.sleep(0)
-        loop.call_at(loop.time() + 5.0, attempt.cancel)
-        await asyncio.wait([attempt])
-        return attempt
+        loop.call_at(loop.time() + 5.0, task.cancel)
+        await asyncio.wait([task])
+        return task
 
     assert run_simulated(main()).cancelled()
 
@@ -93,13 +79,13 @@ def test_timeout_leaves_no_cancellation_behind() -> None:
 
     async def main() -> float:
         deadlines = Deadlines(asyncio.get_running_loop(), 5.0)
-        took = await _attempt(deadlines, _for_ever)
+        took = await _attempt(deadlines, anyio.sleep_forever)
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.0):
-                await _for_ever()
+                await anyio.sleep_forever()
         return took
 
     assert run_simulated(main()) == pytest.approx(5.0, abs=0.01)

@@ -7,7 +7,7 @@ import base64
 import gc
 import socket
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import pytest
@@ -17,19 +17,9 @@ from support.wire_server import OK, WireServer, answer_each, answering, silent
 from whereby_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
 from whereby_async.transport import SessionPool
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 pytestmark = pytest.mark.anyio
 
 REFUSAL = b"HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[SessionPool]:
-    pool = SessionPool()
-    yield pool
-    await pool.aclose()
 
 
 @pytest.fixture
@@ -154,7 +144,6 @@ async def test_redirects_are_not_followed(pool: SessionPool) -> None:
 
 
 async def test_cookies_are_neither_kept_nor_sent(pool: SessionPool) -> None:
-    """An API client has no business with them."""
     async with WireServer(answering(OK.replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\n", 1))) as server:
         await pool.send(attempt(server.url))
         await pool.send(attempt(server.url))
@@ -178,7 +167,6 @@ async def test_an_upgrade_nobody_asked_for_leaves_no_connection_open(pool: Sessi
 
 
 async def test_no_more_calls_than_connections_are_on_the_wire() -> None:
-    """The slots bound them, in order of arrival, and connections are reused."""
     pool, inside, most = SessionPool(connections=3), 0, 0
 
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,7 +187,6 @@ async def test_no_more_calls_than_connections_are_on_the_wire() -> None:
 
 
 async def test_nobody_starves_when_tasks_loop() -> None:
-    """40 tasks that call again and again through 4 connections all get on about equally."""
     pool, counts = SessionPool(connections=4), [0] * 40
 
     async def loop(number: int, url: str) -> None:
@@ -227,19 +214,6 @@ async def test_a_wait_for_a_slot_does_not_count_against_the_timeout() -> None:
         answers = await asyncio.gather(*(pool.send(attempt(server.url, timeout=0.4)) for _ in range(12)))
         assert [answer.status for answer in answers] == [200] * 12
         await pool.aclose()
-
-
-async def test_cancelled_calls_leave_no_connection_in_use(pool: SessionPool) -> None:
-    """A cancel in mid-call gives the slot back, and the next call works."""
-    async with WireServer(silent) as server, WireServer(answer_each) as other:
-        tasks = [asyncio.create_task(pool.send(attempt(server.url, "POST", json=b"{}"))) for _ in range(5)]
-        while len(server.requests) < 5:
-            await asyncio.sleep(0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert pool.in_use == 0
-        assert (await pool.send(attempt(other.url))).status == 200
 
 
 async def test_closing_ends_waiting_and_running_calls_cleanly() -> None:
@@ -319,7 +293,6 @@ async def _send(pool: SessionPool, url: str) -> None:
 
 
 async def test_an_injected_session_that_is_closed_is_told() -> None:
-    """Nothing was sent, and the error names the session."""
     session = aiohttp.ClientSession()
     await session.close()
     sent = attempt("http://127.0.0.1:9")
@@ -339,7 +312,6 @@ async def test_an_injected_session_that_is_closed_is_told() -> None:
     ],
 )
 async def test_options_out_of_range_are_refused(name: str, value: Any) -> None:
-    """The error names the option and its value."""
     with pytest.raises(ConfigurationError, match=f"{name}={value!r}"):
         SessionPool(**{name: value})
 

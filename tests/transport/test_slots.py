@@ -27,13 +27,11 @@ async def _pass(
 
 
 async def _settled() -> None:
-    """Let everything that can run, run."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def test_slots_are_served_by_lane_and_in_order_within_one() -> None:
-    """Priority 0 goes first; within one priority, first come is first served."""
+async def test_slots_are_served_by_priority_and_in_order_within_one() -> None:
     slots, hold = ConnectionSlots(1, asyncio.get_running_loop()), asyncio.Event()
     order: list[str] = []
     first = asyncio.create_task(_pass(slots, 1, order, "first", hold))
@@ -87,7 +85,6 @@ async def test_a_waiter_that_is_cancelled_loses_no_slot(*, granted: bool) -> Non
 
 
 async def test_random_cancels_lose_no_slot() -> None:
-    """After 500 passers of which many are cancelled at random moments, all slots are free."""
     chance = random.Random(7)
     slots = ConnectionSlots(5, asyncio.get_running_loop())
     order: list[str] = []
@@ -112,7 +109,6 @@ async def test_random_cancels_lose_no_slot() -> None:
 
 
 async def test_closing_sends_the_waiting_away_and_keeps_the_slots_right() -> None:
-    """`close` raises in every waiter and takes no slot from anybody."""
     slots, waiters = await _full(3)
     waiters[0].cancel()
     slots.close("closed")

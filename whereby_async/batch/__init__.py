@@ -7,7 +7,7 @@ async with client.batch(client.meetings.create, requests, journal="run.jsonl") a
 print(outcomes.progress.done)
 ```
 
-Items come from any iterable or async iterable, calls run in the `BATCH` lane, and memory does not grow with the job. An
+Items come from any iterable or async iterable, calls have `BATCH` priority, and memory does not grow with the job. An
 item that fails says so in `outcome.error` and never stops the others, unless asked to. With `journal=` the job can be
 killed at any moment (`kill -9`, a power cut, a full disk) and run again: what is done comes out again with
 `outcome.resumed`, what was under way is looked up.
@@ -39,16 +39,5 @@ from .item import EarlierFailureError, KeyOf, Outcome, OutcomeState, OutcomeUnkn
 from .job import Batch
 from .journal_file import JournalError
 
-__all__ = [
-    "Batch",
-    "EarlierFailureError",
-    "Estimate",
-    "JournalError",
-    "KeyOf",
-    "OnProgress",
-    "Outcome",
-    "OutcomeState",
-    "OutcomeUnknownError",
-    "Progress",
-    "Requests",
-]
+__all__: list[str] = ["Batch", "EarlierFailureError", "Estimate", "JournalError", "KeyOf", "OnProgress", "Outcome"]
+__all__ += ["OutcomeState", "OutcomeUnknownError", "Progress", "Requests"]

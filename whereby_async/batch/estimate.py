@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import anyio
 import msgspec
@@ -52,8 +52,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) -> Estimate:
     """See `WherebyClient.estimate`."""
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
-        msg = f"n={calls!r}: pass how many calls, a whole number from 0"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"n={calls!r}: pass how many calls, a whole number from 0")
     known = operation_of(operation)
     learned = limiter.snapshot().costs.get(known.name)
     price = known.cost if learned is None else learned
@@ -75,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         done: Items that are done, those of earlier runs among them.
         failed: Items that failed.
-        unknown: Items of which nobody knows.
+        unknown: Items of which nobody knows whether they happened.
         resumed: Items, of any of these, that an earlier run had finished.
         under_way: Items begun and not finished.
         total: Items in the input, if it can say.
@@ -115,7 +114,7 @@ class ProgressCounter:
     """Counts what a batch spends and what comes of its items."""
 
     def __init__(self, limiter: Limiter, price: int | None, total: int | None) -> None:
-        """Start counting; `price` is what a call is thought to cost until some were made, in points."""
+        """Start counting; `price` is the points that a call is thought to cost until some were made."""
         self._limiter = limiter
         self._price = price or _FALLBACK_PRICE
         self._total = total
@@ -124,26 +123,16 @@ class ProgressCounter:
         self._counts = {"ok": 0, "failed": 0, "unknown": 0}
         self._resumed = 0
         self._points = 0
-        self._waiting = 0
-        self._under_way = 0
+        self._now = {"item": 0, "wait": 0}
 
     @contextmanager
-    def item(self) -> Generator[None]:
-        """An item is under way inside."""
-        self._under_way += 1
+    def during(self, what: Literal["item", "wait"]) -> Generator[None]:
+        """An item is under way inside, or a call waits for points."""
+        self._now[what] += 1
         try:
             yield
         finally:
-            self._under_way -= 1
-
-    @contextmanager
-    def wait(self) -> Generator[None]:
-        """A call waits for points inside."""
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
+            self._now[what] -= 1
 
     def spend(self, points: int) -> None:
         """Count points granted to a call, retries and lookups included; points that come back are negative."""
@@ -160,18 +149,14 @@ class ProgressCounter:
             self._ended_at = anyio.current_time()
 
     def progress(self, *, crowded: bool) -> Progress:
-        """How far it has come.
-
-        Args:
-            crowded: As many outcomes lie ready as may.
-        """
+        """How far it has come; `crowded` says that as many outcomes lie ready as may."""
         elapsed = (anyio.current_time() if self._ended_at is None else self._ended_at) - self._began_at
         return Progress(
             done=self._counts["ok"],
             failed=self._counts["failed"],
             unknown=self._counts["unknown"],
             resumed=self._resumed,
-            under_way=self._under_way,
+            under_way=self._now["item"],
             total=self._total,
             elapsed=elapsed,
             points=self._points,
@@ -189,12 +174,12 @@ class ProgressCounter:
             return 0.0
         made = finished - self._resumed
         price = self._points / made if made else self._price
-        new = max(0, left - self._waiting)  # the forecast stands behind those that wait already
+        new = max(0, left - self._now["wait"])  # the forecast stands behind those that wait already
         seconds = self._limiter.forecast(max(1, math.ceil(new * price))).seconds
         return max(seconds, left * elapsed / made) if made else seconds
 
     def _reason(self) -> str | None:
-        if not self._waiting:
+        if not self._now["wait"]:
             return None
         budget = self._limiter.snapshot()
         if budget.state == "frozen":

@@ -66,11 +66,7 @@ class Method(Generic[T]):
     """
 
     def __init__(self, call: Callable[..., Awaitable[T]], *, idempotent: bool | None = None) -> None:
-        """Look at a callable; `idempotent=None` stands for what is known of its operation.
-
-        Raises:
-            ConfigurationError: It can not be called.
-        """
+        """Look at a callable; `idempotent=None` stands for what is known of its operation."""
         if not callable(call):
             msg = f"method={shown(call)} can not be called: pass the method itself, such as client.meetings.create"
             if inspect.iscoroutine(call):
@@ -109,11 +105,7 @@ class Method(Generic[T]):
 
 
 def operation_of(method: str | Callable[..., Any]) -> Operation[Any]:
-    """The operation behind a method, or with that name.
-
-    Raises:
-        ConfigurationError: There is none.
-    """
+    """The operation behind a method, or with that name."""
     if isinstance(method, str):
         found = _OPERATIONS.get(_COST_AS.get(method, method))
         if found is None:
@@ -170,11 +162,6 @@ class ItemSource:
     """
 
     def __init__(self, requests: Requests, key: KeyOf | None, method: Method[Any]) -> None:
-        """Take an input.
-
-        Raises:
-            ConfigurationError: It can not be iterated, or `key` is neither a function nor a name.
-        """
         self.total: int | None = len(requests) if isinstance(requests, Sized) else None
         self._plain, self._async = _iterators(requests)
         if key is not None and not callable(key) and not isinstance(key, str):
@@ -185,11 +172,7 @@ class ItemSource:
         self._index = 0
 
     async def next(self) -> Item | None:
-        """The next item; `None` at the end.
-
-        Raises:
-            Exception: What the input raised.
-        """
+        """The next item; `None` at the end. What the input raises goes on as it is."""
         try:
             given = next(self._plain) if self._async is None else await anext(self._async)
         except (StopIteration, StopAsyncIteration):
@@ -206,15 +189,13 @@ class ItemSource:
 
     def _prepare(self, item: Item) -> None:
         if not isinstance(item.given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-            msg = f"item {item.index} is {shown(item.given)}, no dictionary of keywords"
-            raise TypeError(msg)
+            raise TypeError(f"item {item.index} is {shown(item.given)}, no dictionary of keywords")
         if self._key is None:
             return
         key = item.given[self._key] if isinstance(self._key, str) else self._key(item.given)
         if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
             wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a number"
-            msg = f"the key of item {item.index} is {shown(key)}: {wanted}"
-            raise ValueError(msg)
+            raise ValueError(f"the key of item {item.index} is {shown(key)}: {wanted}")
         item.key = unicode_text("key", str(key))
         if self._drop is not None:
             item.request = {name: value for name, value in item.given.items() if name != self._drop}

@@ -1,4 +1,4 @@
-"""`Batch`: many calls of one method, from an input to outcomes: entered, iterated, left.
+"""`Batch` runs many calls of one method: it reads items from an input and gives an outcome for each.
 
 *In bounded memory.* One task reads the input, so that an async generator lives in one task; it hands an item over when
 a worker is free. A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so
@@ -60,11 +60,7 @@ _NAMED: Final = 10
 
 
 class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `WherebyClient.batch`, as they are explained there.
-
-    Raises:
-        ConfigurationError: One of them can not be used.
-    """
+    """The options of `WherebyClient.batch`, as they are explained there, checked."""
 
     concurrency: int
     journal: str | os.PathLike[str] | None
@@ -83,22 +79,19 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
             msg = f"concurrency={shown(self.concurrency)}: pass how many calls may be under way at once, from 1"
             raise ConfigurationError(msg)
         if self.journal is not None and not isinstance(self.journal, str | os.PathLike):
-            msg = f"journal={shown(self.journal)}: pass a path, or None"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"journal={shown(self.journal)}: pass a path, or None")
         if self.absent_after is not None:
             _check_seconds("absent_after", self.absent_after, least=0.0)
         _check_seconds("progress_interval", self.progress_interval, least=0.001)
         report = self.on_progress
         if report is not None and (not callable(report) or inspect.iscoroutinefunction(report)):
-            msg = f"on_progress={shown(report)}: pass a plain function that takes a Progress"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"on_progress={shown(report)}: pass a plain function that takes a Progress")
 
 
 def _check_seconds(name: str, value: object, *, least: float) -> None:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not least <= number < math.inf:
-        msg = f"{name}={shown(value)}: pass seconds from {least:g} on"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name}={shown(value)}: pass seconds from {least:g} on")
 
 
 class Batch(Generic[T]):
@@ -150,8 +143,7 @@ class Batch(Generic[T]):
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            msg = "this batch was entered before: make another one"
-            raise RuntimeError(msg)
+            raise RuntimeError("this batch was entered before: make another one")
         self._entered = True
         options, limiter, operation = self._options, self._sender.options.limiter, self._method.operation
         if options.journal is not None:
@@ -187,7 +179,6 @@ class Batch(Generic[T]):
         return self
 
     def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
-        """Open the journal; blocks."""
         options = self._sender.options
         header = Header.new(
             operation=self._method.name, api=self._sender.shared.base_url, api_key=options.key, keyed=self._keyed
@@ -269,7 +260,7 @@ class Batch(Generic[T]):
         """Run an item, if another one may begin: the one place where that is decided."""
         if self._stopped:
             return None
-        with self._counter.item():
+        with self._counter.during("item"):
             try:
                 return await self._runner.outcome(item)
             except Exception as error:  # noqa: BLE001 - not the item's own: the journal's
@@ -302,8 +293,7 @@ class Batch(Generic[T]):
 
     async def __anext__(self) -> Outcome[T]:
         if self._group is None:
-            msg = "a batch runs inside of `async with client.batch(…) as outcomes:`: iterate there"
-            raise RuntimeError(msg)
+            raise RuntimeError("a batch runs inside of `async with client.batch(…) as outcomes:`: iterate there")
         try:
             return await (self._outcomes.receive() if self._ahead is None else self._in_turn(self._ahead))
         except anyio.EndOfStream:
@@ -335,8 +325,7 @@ class Batch(Generic[T]):
             RuntimeError: It was not entered yet.
         """
         if not self._entered:
-            msg = "a batch has no progress before it is entered"
-            raise RuntimeError(msg)
+            raise RuntimeError("a batch has no progress before it is entered")
         ready = self._outcomes.statistics().current_buffer_used
         return self._counter.progress(crowded=ready >= self._options.concurrency)
 
@@ -364,11 +353,7 @@ class Batch(Generic[T]):
 
 
 def _sender_of(method: Method[Any], sender: ClientSender) -> ClientSender:
-    """The sender of the method's calls: the client's own, or that of a view of it.
-
-    Raises:
-        ConfigurationError: It belongs to another client.
-    """
+    """The sender of the method's calls: the client's own, or that of a view of it."""
     own = getattr(method.resource, "_sender", None)
     if not isinstance(own, ClientSender):
         return sender

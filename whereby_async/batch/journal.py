@@ -17,12 +17,9 @@ with the line's number.
 *A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun`
 entry could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
 
-*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them. A
-wall clock may have jumped between two runs, and a monotonic clock means nothing to another process, maybe on another
-boot. A look-up that has to wait until a request of an earlier run is over counts from the moment at which this process
-got the lock: by then the lock's last owner was dead, and nothing more was sent. *Another job's journal* (with another
-operation, API, key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up
-in vain.
+*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them
+(`lookup` says what it counts from). *Another job's journal* (with another operation, API, key, or way to tell items) is
+refused before anything is sent: its items would be skipped or looked up in vain.
 
 A line is a JSON object that a person can read:
 
@@ -46,12 +43,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b, sha256
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import anyio
 import msgspec
 
-from .. import models
+from ..models import Meeting, Recording, Summary, SummaryJob, Transcription, TranscriptionJob
 from ..redaction import MASK, redact
 from .item import NOT_KEPT, EarlierFailureError
 from .journal_file import JournalError, JournalFile
@@ -62,9 +59,6 @@ if TYPE_CHECKING:
 
     from .item import Item
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
 EntryState: TypeAlias = Literal["begun", "ok", "failed", "unknown"]
 
 _FORMAT: Final = "whereby_async.batch"
@@ -72,14 +66,10 @@ _VERSION: Final = 1
 _START_OF_ANY: Final = f'{{"journal":"{_FORMAT}"'.encode()
 _START: Final = _START_OF_ANY + f',"version":{_VERSION}'.encode()
 _KEPT: Final[dict[type, str]] = {
-    models.Meeting: "meeting_id",
-    models.Recording: "recording_id",
-    models.Transcription: "transcription_id",
-    models.TranscriptionJob: "transcription_id",
-    models.Summary: "summary_id",
-    models.SummaryJob: "summary_id",
+    kind: kind.__struct_fields__[0]
+    for kind in (Meeting, Recording, Transcription, TranscriptionJob, Summary, SummaryJob)
 }
-"""The results of which something is kept, and the field that is."""
+"""The results of which something is kept, and the field that is: the first one, which is the id."""
 _LINK: Final = re.compile(r"\w+://\S+")
 _LONGEST_TEXT: Final = 300
 
@@ -308,11 +298,7 @@ class Journal:
         return self._offsets.claim(item.key)
 
     def known(self, item: Item) -> JournalEntry | None:
-        """The last entry of an item; `None` if there is none.
-
-        Raises:
-            JournalError: The entry is about another item.
-        """
+        """The last entry of an item; `None` if there is none. It raises if that entry is about another item."""
         offset = self._offsets.get(item.key)
         if not offset:
             return None
@@ -344,11 +330,7 @@ class Journal:
         return None if self._broken is None else self._failure(self._broken)
 
     async def write(self, item: Item, state: EntryState, **more: Any) -> None:
-        """Write an entry about an item; it is on the disk when this returns.
-
-        Raises:
-            JournalError: It is not.
-        """
+        """Write an entry about an item. It is on the disk when this returns, and is not if this raises `JournalError`."""
         if self._broken is not None:
             raise self._failure(self._broken)
         request = _digest(item.request) if self._by_index else None
@@ -375,7 +357,7 @@ class Journal:
         if self._broken is None:
             try:
                 with anyio.CancelScope(shield=True):
-                    await _in_thread(self._file.append, b"".join(group.lines))
+                    await asyncio.get_running_loop().run_in_executor(None, self._file.append, b"".join(group.lines))
             except OSError as error:
                 self._broken = error
         group.error = self._broken
@@ -385,7 +367,7 @@ class Journal:
         """Write what has not been written yet, and close the file."""
         if self._gathering.lines and self._broken is None:
             await self._flush()
-        await _in_thread(self.close)
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def close(self) -> None:
         """Close the file; its lock goes with it."""
@@ -413,11 +395,6 @@ async def opened(make: Callable[[], Journal]) -> Journal:
 def _close_opened(opening: asyncio.Future[Journal]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-async def _in_thread(function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-    """Run blocking work in a thread that the loop knows of, so that a simulated clock waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
 # What the lines hold

@@ -65,8 +65,7 @@ def marked(request: Mapping[str, Any], marker: str) -> MarkedRequest:
         changed["extra"] = rest
     prefix = "" if prefix is None else prefix
     if not isinstance(prefix, str):
-        msg = f"room_name_prefix must be a string, not {type(prefix).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"room_name_prefix must be a string, not {type(prefix).__name__}")
     longest = _LONGEST_PREFIX - len(marker)
     if len(prefix) > longest:
         msg = (

@@ -83,7 +83,7 @@ class ItemCalls:
         max_wait: float | None = None,
         after: Permit | None = None,
     ) -> Permit:
-        with self._counter.wait():
+        with self._counter.during("wait"):
             permit = await limiter.acquire(
                 cost,
                 operation=operation,
@@ -245,8 +245,7 @@ class ItemRunner(Generic[T]):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            msg = "the call was cancelled from within"
-            raise WherebyError(msg) from None
+            raise WherebyError("the call was cancelled from within") from None
 
     async def _after(self, error: Exception, item: Item, sent: MarkedRequest, more: int) -> Outcome[T]:
         """The outcome of a call whose answer was lost: it is looked up."""
@@ -289,11 +288,7 @@ class ItemRunner(Generic[T]):
     # What is written down
 
     async def _begin(self, item: Item, sent: MarkedRequest) -> None:
-        """Write down that a call that must not be repeated is about to leave.
-
-        Raises:
-            JournalError: That could not be written, so it must not leave.
-        """
+        """Write down that a call that must not be repeated is about to leave. If this raises, it must not leave."""
         if self._journal is not None:
             await self._journal.write(item, "begun", marker=sent.marker, ends=sent.ends)
         self._in_doubt[item.key] = None

@@ -63,13 +63,10 @@ class PartFile(Sink):
 
     Attributes:
         path: Where the file will be, absolute, symbolic links resolved.
-        position: Bytes that are there.
-        version: What they are a part of.
     """
 
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        self._final = Path(os.path.realpath(destination))
-        self.path = self._final
+        self.path = self._final = Path(os.path.realpath(destination))
         self._source = source
         self._overwrite = overwrite
         self._part = f"{self._final}{_PART}"
@@ -107,11 +104,7 @@ class PartFile(Sink):
 
     @runs_in_thread
     def begin(self, version: Version) -> None:
-        """Empty the part, and write down of what version it is going to be.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Empty the part, and write down of what version it is going to be."""
         assert self._descriptor is not None  # noqa: S101 - it was opened
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
@@ -119,20 +112,12 @@ class PartFile(Sink):
         self._write_note(version)
 
     async def note(self, version: Version) -> None:
-        """Write down of what version it is a part.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Write down of what version it is a part."""
         await in_thread(self._write_note, version)
 
     @runs_in_thread
     def write(self, content: bytes) -> None:
-        """Add bytes.
-
-        Raises:
-            OSError: The disk is full, for one; it names the part.
-        """
+        """Add bytes. An error, such as that of a full disk, names the part."""
         assert self._descriptor is not None  # noqa: S101 - it was opened
         rest = memoryview(content)
         with _named(self._part):
@@ -143,11 +128,9 @@ class PartFile(Sink):
 
     @runs_in_thread
     def finish(self) -> None:
-        """Put the whole file in its place: first onto the disk, then under its name.
+        """Put the whole file in its place, unless there is one by now that may not be replaced.
 
-        Raises:
-            FileExistsError: There is a file by now, and it may not be replaced.
-            OSError: It cannot be written or renamed.
+        It goes onto the disk first, and under its name then.
         """
         assert self._descriptor is not None  # noqa: S101 - it was opened
         with _named(self._part):

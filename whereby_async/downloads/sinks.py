@@ -54,8 +54,7 @@ def path_of(destination: Destination) -> str | os.PathLike[str] | None:
     if isinstance(destination, str | os.PathLike):
         return destination
     if isinstance(destination, io.TextIOBase):
-        msg = "destination is a file opened as text: open it with mode 'wb'"
-        raise TypeError(msg)
+        raise TypeError("destination is a file opened as text: open it with mode 'wb'")
     if not callable(getattr(destination, "write", None)):
         msg = f"destination must be a path or a binary file that is open for writing, not {type(destination).__name__}"
         raise TypeError(msg)
@@ -118,13 +117,7 @@ def runs_in_thread(work: Callable[P, T]) -> Callable[P, CoroutineType[Any, Any, 
 
 
 class Sink:
-    """Takes a file's bytes in order.
-
-    Attributes:
-        path: The file's path, if it is one.
-        position: Bytes that are there.
-        version: The version of the file that they are of.
-    """
+    """Takes a file's bytes in order. `position` says how many are there, and `version` of which version of the file."""
 
     path: Path | None = None
     position: int = 0
@@ -161,11 +154,7 @@ class ObjectSink(Sink):
         self._operation = operation
 
     async def begin(self, version: Version) -> None:
-        """Accept the version, if nothing is there yet.
-
-        Raises:
-            APIConnectionError: Bytes of another version are there, or of one that may be another.
-        """
+        """Accept the version. It raises if bytes of another version, or of one that may be another, are there."""
         if self.position:
             msg = (
                 f"{self._operation}: the transfer broke off after {self.position} bytes and cannot be gone on with: "

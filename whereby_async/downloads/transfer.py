@@ -119,7 +119,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
     stall_timeout: float,
     on_progress: OnProgress | None,
 ) -> Download:
-    """Download one file.
+    """Download one file. Errors are those of `client.recordings.download`.
 
     Args:
         caller: The client.
@@ -131,13 +131,6 @@ async def download(  # noqa: PLR0913 - what a download is made of
         overwrite: Whether a file that is there may be replaced.
         stall_timeout: Seconds without a byte after which the transfer is broken off and taken up again.
         on_progress: Called with how far it is.
-
-    Raises:
-        TypeError: The destination is nothing that can be written to, or `on_progress` cannot be called.
-        ValueError: `stall_timeout` is not above 0 and finite.
-        FileNotFoundError: The destination ends with a slash and is no directory.
-        WherebyError: The link or the file cannot be had.
-        OSError: The file cannot be written.
     """
     _check(stall_timeout, on_progress)
     path = path_of(destination)
@@ -162,8 +155,7 @@ def _check(stall_timeout: object, on_progress: object) -> None:
         advice = "pass seconds above 0; a deadline over all of it is asyncio.timeout(…)"
         raise ValueError(f"stall_timeout={shown(stall_timeout)}: {advice}")
     if on_progress is not None and (not callable(on_progress) or inspect.iscoroutinefunction(on_progress)):
-        msg = f"on_progress={shown(on_progress)} is none: pass a plain function that takes a Progress"
-        raise TypeError(msg)
+        raise TypeError(f"on_progress={shown(on_progress)} is none: pass a plain function that takes a Progress")
 
 
 async def _place(

@@ -74,72 +74,16 @@ from .transcriptions import (
     TranscriptionJob,
 )
 
-__all__ = [
-    "AUTHENTICATION_TYPES",
-    "BACKGROUND_PALETTES",
-    "BACKGROUND_THEMES",
-    "FILE_FORMATS",
-    "LANGUAGES",
-    "LIVE_TRANSCRIPTION_START_TRIGGERS",
-    "MEETING_FIELDS",
-    "PARTICIPANT_SORT_FIELDS",
-    "RECORDING_SORT_FIELDS",
-    "RECORDING_START_TRIGGERS",
-    "RECORDING_TYPES",
-    "ROOM_MODES",
-    "ROOM_NAME_PATTERNS",
-    "STORAGE_PROVIDERS",
-    "STORAGE_TYPES",
-    "STREAMING_START_TRIGGERS",
-    "SUMMARY_SORT_FIELDS",
-    "SUMMARY_STATES",
-    "SUMMARY_TEMPLATES",
-    "TEMPLATE_TYPES",
-    "TRANSCRIPTION_SORT_FIELDS",
-    "TRANSCRIPTION_STATES",
-    "TRANSCRIPTION_TYPES",
-    "AccessLink",
-    "AuthenticationType",
-    "BackgroundPalette",
-    "BackgroundTheme",
-    "Decoder",
-    "DialIn",
-    "DialInPhoneNumber",
-    "FileFormat",
-    "LiveTranscriptionDestination",
-    "LiveTranscriptionOptions",
-    "LiveTranscriptionStartTrigger",
-    "Meeting",
-    "MeetingField",
-    "MeetingRoomPreferences",
-    "Model",
-    "Page",
-    "ParticipantDetails",
-    "ParticipantInsights",
-    "ParticipantSamples",
-    "Recording",
-    "RecordingDestination",
-    "RecordingOptions",
-    "RecordingStartTrigger",
-    "RecordingType",
-    "RoomInsights",
-    "RoomMode",
-    "RoomNamePattern",
-    "RoomPreferences",
-    "RoomSessionInsights",
-    "StorageProvider",
-    "StreamingDestination",
-    "StreamingOptions",
-    "StreamingStartTrigger",
-    "Summary",
-    "SummaryJob",
-    "SummaryTemplate",
-    "TemplateType",
-    "Timestamp",
-    "Transcription",
-    "TranscriptionJob",
-    "decoder",
-    "encode",
-    "no_content",
-    "rfc3339",
-]
+__all__: list[str] = ["AUTHENTICATION_TYPES", "BACKGROUND_PALETTES", "BACKGROUND_THEMES", "FILE_FORMATS", "LANGUAGES"]
+__all__ += ["LIVE_TRANSCRIPTION_START_TRIGGERS", "MEETING_FIELDS", "PARTICIPANT_SORT_FIELDS", "RECORDING_SORT_FIELDS"]
+__all__ += ["RECORDING_START_TRIGGERS", "RECORDING_TYPES", "ROOM_MODES", "ROOM_NAME_PATTERNS", "STORAGE_PROVIDERS"]
+__all__ += ["STORAGE_TYPES", "STREAMING_START_TRIGGERS", "SUMMARY_SORT_FIELDS", "SUMMARY_STATES", "SUMMARY_TEMPLATES"]
+__all__ += ["TEMPLATE_TYPES", "TRANSCRIPTION_SORT_FIELDS", "TRANSCRIPTION_STATES", "TRANSCRIPTION_TYPES", "AccessLink"]
+__all__ += ["AuthenticationType", "BackgroundPalette", "BackgroundTheme", "Decoder", "DialIn", "DialInPhoneNumber"]
+__all__ += ["FileFormat", "LiveTranscriptionDestination", "LiveTranscriptionOptions", "LiveTranscriptionStartTrigger"]
+__all__ += ["Meeting", "MeetingField", "MeetingRoomPreferences", "Model", "Page", "ParticipantDetails"]
+__all__ += ["ParticipantInsights", "ParticipantSamples", "Recording", "RecordingDestination", "RecordingOptions"]
+__all__ += ["RecordingStartTrigger", "RecordingType", "RoomInsights", "RoomMode", "RoomNamePattern", "RoomPreferences"]
+__all__ += ["RoomSessionInsights", "StorageProvider", "StreamingDestination", "StreamingOptions"]
+__all__ += ["StreamingStartTrigger", "Summary", "SummaryJob", "SummaryTemplate", "TemplateType", "Timestamp"]
+__all__ += ["Transcription", "TranscriptionJob", "decoder", "encode", "no_content", "rfc3339"]

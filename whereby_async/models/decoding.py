@@ -120,7 +120,9 @@ class Decoder(Generic[T]):
         outcome = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
-            message = f"{self._subject} is not {_article(_name(self.result_type))}: {outcome.what} at {outcome.path}"
+            name = _name(self.result_type)
+            article = "an" if name[0] in "AEIOU" else "a"
+            message = f"{self._subject} is not {article} {name}: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         return outcome
 
@@ -132,7 +134,7 @@ class Decoder(Generic[T]):
 
     def _tolerantly(self, body: bytes) -> T | _Problem:
         if self._repair is None:
-            self._repair = _repair_for(self.result_type)
+            self._repair = _repair_for(inspect.type_info(self.result_type), {})
         try:
             value = _loosely(body)
         except RecursionError:
@@ -173,22 +175,20 @@ def no_content(body: bytes) -> None:
 def _loosely(body: bytes) -> object:
     """The body as plain JSON; a byte-order mark is dropped, bytes and escapes that are no Unicode become U+FFFD."""
     text = bytes(body).removeprefix(_BOM).decode("utf-8", "replace")
-    return cast("object", msgspec.json.decode(_SURROGATES.sub(_whole, text)))
-
-
-def _whole(match: re.Match[str]) -> str:
-    return r"\ufffd" if match["half"] else match[0]
+    repaired = _SURROGATES.sub(lambda match: r"\ufffd" if match["half"] else match[0], text)
+    return cast("object", msgspec.json.decode(repaired))
 
 
 def _not_json(body: bytes) -> _Problem:
     start = bytes(body[:64]).removeprefix(_BOM).lstrip()
+    found = "something else"
     if not start:
-        return _Problem("expected JSON, found an empty body")
-    if start.startswith(b"<"):
-        return _Problem("expected JSON, found HTML or XML")
-    if start.startswith((b"{", b"[", b'"')):
-        return _Problem("expected JSON, found malformed or cut-off JSON")
-    return _Problem("expected JSON, found something else")
+        found = "an empty body"
+    elif start.startswith(b"<"):
+        found = "HTML or XML"
+    elif start.startswith((b"{", b"[", b'"')):
+        found = "malformed or cut-off JSON"
+    return _Problem(f"expected JSON, found {found}")
 
 
 def _problem(refusal: Exception) -> _Problem:
@@ -203,25 +203,17 @@ def _name(type_: Any) -> str:
     return type_.__name__ if plain else re.sub(r"\w+\.", "", str(type_))
 
 
-def _article(name: str) -> str:
-    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
-
-
 class NumberOutOfRange:
     """Stands in for a number that no float can hold; the conversion then names it in its refusal."""
 
 
-def _repair_for(type_: Any) -> _Repair:
+def _repair_for(info: inspect.Type, known: dict[object, _Repair]) -> _Repair:
     """A function that turns what the API is known to send in a type's place into what the type wants."""
-    return _plan(inspect.type_info(type_), {})
-
-
-def _plan(info: inspect.Type, known: dict[object, _Repair]) -> _Repair:
     if isinstance(info, inspect.UnionType):
         wanted = [member for member in info.types if not isinstance(member, inspect.NoneType)]
         if {type(member) for member in wanted} == {inspect.IntType, inspect.FloatType}:
             return _to_number
-        return _plan(wanted[0], known) if len(wanted) == 1 else _unchanged
+        return _repair_for(wanted[0], known) if len(wanted) == 1 else _unchanged
     if isinstance(info, inspect.StructType):
         return known.get(info.cls) or _struct_repair(info, known)
     if isinstance(info, inspect.ListType):
@@ -247,13 +239,13 @@ def _struct_repair(info: inspect.StructType, known: dict[object, _Repair]) -> _R
         return {**value, **{name: fix(value[name]) for name, fix in fields if name in value}}
 
     known[info.cls] = repair  # before its fields, so that a Struct may hold its own kind
-    fields += [(field.encode_name, _plan(field.type, known)) for field in info.fields]
+    fields += [(field.encode_name, _repair_for(field.type, known)) for field in info.fields]
     return repair
 
 
 def _list_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
     """Also takes a single object for a list of one, and a page for its results; leaves out rows that are null."""
-    fix, keeps_null = _plan(item, known), _keeps_null(item)
+    fix, keeps_null = _repair_for(item, known), _keeps_null(item)
     takes_one = isinstance(item, inspect.AnyType | inspect.StructType)
     # An object that shares no key with the Struct is not one of them, but something else, such as an error.
     names = {field.encode_name for field in item.fields} if isinstance(item, inspect.StructType) else None
@@ -271,7 +263,7 @@ def _list_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
 
 def _dict_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
     """Leaves out keys whose value is null, as a partial map has them."""
-    fix, keeps_null = _plan(item, known), _keeps_null(item)
+    fix, keeps_null = _repair_for(item, known), _keeps_null(item)
 
     def repair(value: object) -> object:
         if not _is_object(value):

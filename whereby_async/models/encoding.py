@@ -24,8 +24,8 @@ _LARGEST: Final = 2**64 - 1
 _Wire: TypeAlias = Callable[[Any, str], object]
 
 
-class _RefusedError(Exception):
-    """Carries the error to raise out of the frames that hold the body."""
+class RefusedError(Exception):
+    """Carries the error to raise out of the frames that hold a body or a secret."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def encode(body: object) -> SilentBytes:
     """
     try:
         return SilentBytes(msgspec.json.encode(_wire(body, "")))
-    except _RefusedError as refused:
+    except RefusedError as refused:
         error = refused.error
     except RecursionError:
         error = ValueError("the body is nested too deeply, or holds itself")
@@ -67,7 +67,7 @@ def _wire(value: object, path: str) -> object:
     for kind, wire in _WIRES:
         if isinstance(value, kind):
             return wire(value, path)
-    raise _RefusedError(TypeError(f"{_at(path)} is of type {type(value).__name__}, which cannot be sent as JSON"))
+    raise RefusedError(TypeError(f"{_at(path)} is of type {type(value).__name__}, which cannot be sent as JSON"))
 
 
 def _at(path: str) -> str:
@@ -78,25 +78,25 @@ def _from_datetime(value: datetime, path: str) -> str:
     try:
         return rfc3339(_at(path), value)
     except ValueError as error:
-        raise _RefusedError(error.with_traceback(None)) from None
+        raise RefusedError(error.with_traceback(None)) from None
 
 
 def _from_float(value: float, path: str) -> float:
     if not isfinite(value):
-        raise _RefusedError(ValueError(f"{_at(path)} is not a finite number"))
+        raise RefusedError(ValueError(f"{_at(path)} is not a finite number"))
     return float(value)
 
 
 def _from_int(value: int, path: str) -> int:
     if not _SMALLEST <= value <= _LARGEST:
-        raise _RefusedError(ValueError(f"{_at(path)} is too large a number"))
+        raise RefusedError(ValueError(f"{_at(path)} is too large a number"))
     return int(value)
 
 
 def _from_text(value: str, path: str) -> str:
     text = str.__str__(value)
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise _RefusedError(ValueError(f"{_at(path)} holds half a surrogate pair, which is not Unicode text"))
+        raise RefusedError(ValueError(f"{_at(path)} holds half a surrogate pair, which is not Unicode text"))
     return text
 
 
@@ -110,7 +110,7 @@ def _from_mapping(value: Mapping[Any, object], path: str) -> object:
     for key, item in value.items():
         if not isinstance(key, str):
             what = f"has a key of type {type(key).__name__}; keys must be text"
-            raise _RefusedError(TypeError(f"{_at(path)} {what}"))
+            raise RefusedError(TypeError(f"{_at(path)} {what}"))
         if item is not msgspec.UNSET:
             inner = f"{path}.{key}" if path else key
             wire[_from_text(key, inner)] = _wire(item, inner)

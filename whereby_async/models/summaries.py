@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from .model import Model, Timestamp
-from .transcriptions import FAILED_STATES, READY_STATES
+from .transcriptions import HasState
 
 _DocumentedTemplate: TypeAlias = Literal[
     "SOAP", "Extended SOAP", "General Narrative", "General Bulleted", "Educational Lecture", "Educational Tutoring"
@@ -24,7 +24,7 @@ SUMMARY_SORT_FIELDS: Final = ("roomName", "startDate", "durationInSeconds")
 """What `GET /summaries` can be sorted by, each followed by `:asc` or `:desc`."""
 
 
-class Summary(Model, frozen=True, kw_only=True, rename="camel"):
+class Summary(HasState, Model, frozen=True, kw_only=True, rename="camel"):
     """A summary of a transcription, in closed beta. Whereby REST API reference, Summaries.
 
     Attributes:
@@ -55,21 +55,6 @@ class Summary(Model, frozen=True, kw_only=True, rename="camel"):
     modified_at: Timestamp | None = None
     template: str | None = None
     error: str | None = None
-
-    @property
-    def is_ready(self) -> bool:
-        """Is the summary written?"""
-        return self.state in READY_STATES
-
-    @property
-    def is_failed(self) -> bool:
-        """Did the summary fail for good?"""
-        return self.state in FAILED_STATES
-
-    @property
-    def is_done(self) -> bool:
-        """Is it ready or failed? A state that this version does not know counts as still under way."""
-        return self.is_ready or self.is_failed
 
 
 class SummaryJob(Model, frozen=True, kw_only=True, rename="camel"):

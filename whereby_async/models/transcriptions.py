@@ -33,14 +33,31 @@ STORAGE_TYPES: Final = ("WHEREBY_HOSTED", "SELF_HOSTED")
 TRANSCRIPTION_SORT_FIELDS: Final = ("roomName", "startDate", "durationInSeconds")
 """What `GET /transcriptions` can be sorted by, each followed by `:asc` or `:desc`."""
 
-READY_STATES: Final = frozenset({"ready", "completed"})
-"""The states that say: done, and well. The reference has spelled it both ways."""
 
-FAILED_STATES: Final = frozenset({"failed"})
-"""The states that say: done, and nothing came of it."""
+class HasState:
+    """What the `state` of a transcription or of a summary says."""
+
+    __slots__ = ()
+
+    state: str | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Is it written, and there to be read?"""
+        return self.state in {"ready", "completed"}  # the reference has spelled it both ways
+
+    @property
+    def is_failed(self) -> bool:
+        """Did it fail for good?"""
+        return self.state == "failed"
+
+    @property
+    def is_done(self) -> bool:
+        """Is it ready or failed? A state that this version does not know counts as still under way."""
+        return self.is_ready or self.is_failed
 
 
-class Transcription(Model, frozen=True, kw_only=True, rename="camel", gc=False):
+class Transcription(HasState, Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A transcript of a session or of a recording. Whereby REST API reference, Transcriptions.
 
     Attributes:
@@ -70,21 +87,6 @@ class Transcription(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     duration_in_seconds: float | None = None
     storage_type: str | None = None
     error: str | None = None
-
-    @property
-    def is_ready(self) -> bool:
-        """Is the transcript there to be downloaded?"""
-        return self.state in READY_STATES
-
-    @property
-    def is_failed(self) -> bool:
-        """Did the transcription fail for good?"""
-        return self.state in FAILED_STATES
-
-    @property
-    def is_done(self) -> bool:
-        """Is it ready or failed? A state that this version does not know counts as still under way."""
-        return self.is_ready or self.is_failed
 
 
 class TranscriptionJob(Model, frozen=True, kw_only=True, rename="camel"):

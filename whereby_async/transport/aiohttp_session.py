@@ -151,11 +151,7 @@ class Sessions:
         self._wire_headers: dict[int, tuple[Mapping[str, str], str | None, CIMultiDict[str]]] = {}
 
     async def ask(self, exchange: Exchange) -> aiohttp.ClientResponse:
-        """Send an attempt and return the head of its answer. What it raises is aiohttp's.
-
-        Raises:
-            ConfigurationError: The injected session is closed.
-        """
+        """Send an attempt and return the head of its answer. Errors are aiohttp's, or ours for a closed session."""
         sending.set(exchange)
         request = exchange.request
         method, body = request.operation.method, _body_of(request)

@@ -41,9 +41,6 @@ class Connections:
     """One loop's share of the pool.
 
     Attributes:
-        loop: The loop.
-        slots: The connection slots of calls.
-        download_slots: Those of downloads.
         closed: The sessions are closed, or will be at once.
         ended: Done when the sessions are closed.
     """

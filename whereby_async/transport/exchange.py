@@ -1,7 +1,6 @@
 """One attempt on the wire (`Exchange`), the server's answer (`Answer`), and what an attempt that failed is raised as.
 
-The bodies and keys of both show in no repr. Nothing of aiohttp's is kept in an error: its texts repeat URLs and
-headers.
+Neither shows a body or a key in its repr. Nothing of aiohttp's is kept in an error: its texts repeat URLs and headers.
 """
 
 from __future__ import annotations
@@ -25,16 +24,10 @@ if TYPE_CHECKING:
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
 
-FAILURES: Final = (
-    aiohttp.ClientError,
-    aiohttp.http.HttpProcessingError,
-    TimeoutError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    EOFError,
-)
-"""All that aiohttp, a socket or TLS raise when an attempt fails; uvloop reports a closed transport as RuntimeError."""
+FAILURES: Final = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
+"""All that aiohttp, a socket or TLS raise when an attempt fails. `TimeoutError` is an `OSError`, and uvloop reports a
+closed transport as `RuntimeError`.
+"""
 
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
@@ -50,7 +43,6 @@ class Exchange:
     """One attempt: everything that goes out, and how far it got.
 
     Attributes:
-        request: What is asked.
         url: The whole URL, encoded; it is not quoted again.
         headers: Headers, the bearer among them as a `Secret`.
         timeout: Seconds from the connection slot to the last byte.
@@ -80,12 +72,7 @@ class Exchange:
         return f"<exchange {self.request.operation.name}>"
 
     def failure(self, error: Exception, *, closed: bool) -> WherebyError:
-        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made.
-
-        Args:
-            error: What aiohttp or the system raised.
-            closed: Whether the pool was closed meanwhile.
-        """
+        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made."""
         name = self.request.operation.name
         if isinstance(error, aiohttp.ClientConnectorError):
             self.left = False

@@ -85,8 +85,7 @@ class SessionPool:
         ):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or value < least:
-                msg = f"SessionPool({name}={value!r}): pass a number from {least}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"SessionPool({name}={value!r}): pass a number from {least}")
         self._injected = session
         self._new_connections = functools.partial(
             Connections,

@@ -24,11 +24,7 @@ class Proxy(NamedTuple):
 
 
 def parse_proxy(url: str) -> Proxy:
-    """Split the user from a proxy's URL, so that the password shows in no URL's repr.
-
-    Raises:
-        ConfigurationError: It is no `http` or `https` URL with a host.
-    """
+    """Split the user from a proxy's URL, so that the password shows in no URL's repr."""
     proxy = _parsed(url) if isinstance(url, str) else None
     if proxy is None:
         msg = "proxy is no URL that can be used: pass one like 'http://user:password@proxy.example:3128'"

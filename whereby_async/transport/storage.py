@@ -52,11 +52,6 @@ class Storage:
             link: The access link, encoded; it is not quoted again.
             headers: The request's headers.
             stall: Seconds until the head has to be there, and later each next piece of the body.
-
-        Raises:
-            APIConnectionError: No answer came.
-            APITimeoutError: None came in time.
-            ResponseDecodeError: The link, or a redirect, is no URL that may be used.
         """
         try:
             async with asyncio.timeout(stall):
@@ -112,12 +107,7 @@ class StorageAnswer:
         return f"<storage answer {self.status}>"
 
     async def read(self) -> SilentBytes:
-        """What has come of the body, as soon as something has; empty at its end.
-
-        Raises:
-            APIConnectionError: It breaks off.
-            APITimeoutError: Nothing comes.
-        """
+        """What has come of the body, as soon as something has; empty at its end."""
         if self._failure is not None:
             raise self._failure
         try:
@@ -154,9 +144,6 @@ def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
         url: An access link, or where one redirects to.
         operation: What errors call the download.
         after: The URL that redirects there.
-
-    Raises:
-        ResponseDecodeError: It is another.
     """
     if _may_go_to(url, after):
         return url

@@ -56,43 +56,13 @@ from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = [
-    "EVENT_TYPES",
-    "ROLE_NAMES",
-    "SIGNATURE_HEADER",
-    "AssistantRequested",
-    "Body",
-    "Event",
-    "EventInProgressError",
-    "KnownEvent",
-    "ParticipantData",
-    "PresenceData",
-    "RecordingData",
-    "RecordingFinished",
-    "RoomClientJoined",
-    "RoomClientKnockCancelled",
-    "RoomClientKnocked",
-    "RoomClientLeft",
-    "RoomData",
-    "RoomSessionEnded",
-    "RoomSessionStarted",
-    "Secrets",
-    "SeenEvents",
-    "SignatureHeader",
-    "TranscriptionData",
-    "TranscriptionFailed",
-    "TranscriptionFailedData",
-    "TranscriptionFinished",
-    "TranscriptionFinishedData",
-    "TranscriptionStarted",
-    "UnknownEvent",
-    "WebhookEvent",
-    "WebhookVerificationError",
-    "parse_event",
-    "sign",
-    "unwrap",
-    "verify_signature",
-]
+__all__: list[str] = ["EVENT_TYPES", "ROLE_NAMES", "SIGNATURE_HEADER", "AssistantRequested", "Body", "Event"]
+__all__ += ["EventInProgressError", "KnownEvent", "ParticipantData", "PresenceData", "RecordingData"]
+__all__ += ["RecordingFinished", "RoomClientJoined", "RoomClientKnockCancelled", "RoomClientKnocked", "RoomClientLeft"]
+__all__ += ["RoomData", "RoomSessionEnded", "RoomSessionStarted", "Secrets", "SeenEvents", "SignatureHeader"]
+__all__ += ["TranscriptionData", "TranscriptionFailed", "TranscriptionFailedData", "TranscriptionFinished"]
+__all__ += ["TranscriptionFinishedData", "TranscriptionStarted", "UnknownEvent", "WebhookEvent"]
+__all__ += ["WebhookVerificationError", "parse_event", "sign", "unwrap", "verify_signature"]
 
 
 def unwrap(

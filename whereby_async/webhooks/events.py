@@ -12,17 +12,8 @@ from ..models.model import Model, Timestamp
 from ..redaction import MASK, SilentBytes, SilentDict, redact
 
 ROLE_NAMES: Final = (
-    "owner",
-    "member",
-    "host",
-    "visitor",
-    "granted_visitor",
-    "viewer",
-    "granted_viewer",
-    "recorder",
-    "streamer",
-    "captioner",
-    "assistant",
+    *("owner", "member", "host", "visitor", "granted_visitor", "viewer", "granted_viewer"),
+    *("recorder", "streamer", "captioner", "assistant"),
 )
 """The known values of `PresenceData.role_name`; others may come."""
 

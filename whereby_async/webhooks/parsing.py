@@ -14,10 +14,11 @@ import msgspec
 
 from ..errors import ResponseDecodeError
 from ..models.decoding import Decoder
+from ..models.encoding import RefusedError
 from ..models.model import Model
 from ..redaction import SilentBytes
 from .events import Event, KnownEvent, UnknownEvent
-from .signature import RefusedError, raw_bytes
+from .signature import raw_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

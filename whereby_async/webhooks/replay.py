@@ -65,11 +65,9 @@ class SeenEvents:
             ValueError: `max_count` is not at least 1, or `max_age` is not above 0.
         """
         if isinstance(max_count, bool) or not isinstance(max_count, int) or max_count < 1:
-            message = f"max_count={max_count!r}: pass a whole number from 1"
-            raise ValueError(message)
+            raise ValueError(f"max_count={max_count!r}: pass a whole number from 1")
         if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not max_age > 0:
-            message = f"max_age={max_age!r}: pass seconds above 0"
-            raise ValueError(message)
+            raise ValueError(f"max_age={max_age!r}: pass seconds above 0")
         import threading  # here, since who only verifies and parses need not pay for it
 
         self._max_count = max_count
@@ -172,6 +170,5 @@ class SeenEvents:
 
 def _checked(event_id: str) -> str:
     if not isinstance(event_id, str):
-        message = f"an event's id is text, not {type(event_id).__name__}: pass event.id"
-        raise TypeError(message)
+        raise TypeError(f"an event's id is text, not {type(event_id).__name__}: pass event.id")
     return event_id

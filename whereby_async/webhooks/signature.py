@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from ..errors import ConfigurationError, WebhookVerificationError
+from ..models.encoding import RefusedError
 
 SIGNATURE_HEADER: Final = "Whereby-Signature"
 """The header that carries the signature."""
@@ -53,14 +54,6 @@ _MISMATCH: Final = (
     "serialised again has other bytes: the commonest mistake), and that the secret is the one of this very webhook in "
     "the dashboard"
 )
-
-
-class RefusedError(Exception):
-    """Carries the error to raise out of the frames that hold the secret and the body."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 def sign(body: Body, secret: str, *, at: float | datetime | None = None) -> str:
@@ -177,11 +170,7 @@ def _key(secret: str) -> bytes:
 
 
 def raw_bytes(body: Body) -> bytes:
-    """The body's bytes.
-
-    Raises:
-        RefusedError: It is something else, such as text or parsed JSON.
-    """
+    """The body's bytes. Anything else, such as text or parsed JSON, is refused."""
     if isinstance(body, bytes):
         return body
     if isinstance(body, bytearray | memoryview):
