@@ -1,6 +1,6 @@
 """The fake server against the official specification, so that the two cannot drift apart.
 
-The specification is wrong in places, and `test_known_faults.py` says where. A comment here names the fault that a test
+The specification is wrong in places, and `test_operations.py` says where. A comment here names the fault that a test
 allows for.
 """
 
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import yarl
-from contract.official import Spec, check
-from contract.specimens import PNG, SPECIMENS, Specimen
+from contract.reference import PNG, SPECIMENS, Spec, Specimen, check
 
 from whereby_async.testing import FakeWhereby
 
