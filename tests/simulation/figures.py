@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from .server import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
+from simulation.world import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from whereby_async.limiter import Limiter
+    from simulation.world import Policy, World
 
-    from .server import Policy
-    from .world import World
+    from whereby_async.limiter import Limiter
 
 Figures: TypeAlias = "Mapping[str, float]"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import scenarios
-from .figures import Bound, Row
-from .scenarios import ALL_COST_THRICE, READS_COST_FIVE, WRITES_COST_TEN
+from simulation import scenarios
+from simulation.figures import Bound, Row
+from simulation.scenarios import ALL_COST_THRICE, READS_COST_FIVE, WRITES_COST_TEN
 
 WINDOWS = ("fixed", "aligned", "sliding_log")
 POLICIES = (*WINDOWS, "token_bucket", "sliding_counter")

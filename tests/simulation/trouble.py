@@ -9,18 +9,27 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
+from simulation.beside_batch import ROWS as BESIDE_BATCH
+from simulation.figures import Bound, Row, efficiency, fill
+from simulation.world import (
+    MIXED,
+    AlignedWindow,
+    Callers,
+    ChangedWorld,
+    FixedWindow,
+    Network,
+    Policy,
+    SlidingLog,
+    TokenBucket,
+    World,
+)
 
 from whereby_async.limiter import Priority, RateLimit
-
-from .beside_batch import ROWS as BESIDE_BATCH
-from .figures import Bound, Row, efficiency, fill
-from .server import AlignedWindow, FixedWindow, Policy, SlidingLog, TokenBucket
-from .world import MIXED, Callers, ChangedWorld, Network, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .figures import Figures, Maker
+    from simulation.figures import Figures, Maker
 
 PERIOD: Final = 60.0
 HANG: Final = 30.0
