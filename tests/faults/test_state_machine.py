@@ -84,13 +84,11 @@ class Call:
         self.task: asyncio.Task[None]
 
     def cancel(self) -> None:
-        """Have its task cancelled."""
         self.meddled = True
         self.task.cancel()
 
 
 async def first_page(client: WherebyClient) -> object:
-    """One page of meetings."""
     return await client.meetings.list()
 
 
@@ -236,7 +234,6 @@ class ClientMachine(RuleBasedStateMachine):
     # Calls
 
     def made(self, client: WherebyClient, call: Call) -> Coroutine[Any, Any, object]:
-        """The coroutine of a call."""
         end_date = datetime.now(UTC) + timedelta(hours=1)
         made: dict[str, Any] = {
             "get": lambda: client.meetings.get(self.ids[0]),
