@@ -69,7 +69,6 @@ def test_percentiles_of_a_sorted_list(ratios: Any) -> None:
 
 @pytest.fixture(scope="module")
 def ports() -> Iterator[list[int]]:
-    """Two ports of one server."""
     command = [sys.executable, "-m", "benchmarks.kit.server", "2"]
     environment = checkout.clean_environment(PYTHONPATH=str(checkout.ROOT))
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}

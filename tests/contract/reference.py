@@ -59,7 +59,6 @@ class Spec:
         }
 
     def follow(self, node: dict[str, Any]) -> dict[str, Any]:
-        """What a node says, or what the node that it refers to says."""
         while "$ref" in node:
             found: dict[str, Any] = self.content
             for step in node["$ref"].removeprefix("#/").split("/"):
@@ -84,12 +83,10 @@ class Spec:
         return {content_type: content["schema"] for content_type, content in media.items()}
 
     def success(self, key: str) -> tuple[int, dict[str, Any] | None]:
-        """The status of success, and the schema of its body."""
         ((status, answer),) = [found for found in self.operations[key]["responses"].items() if found[0].startswith("2")]
         return int(status), answer.get("content", {}).get("application/json", {}).get("schema")
 
     def names(self, schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-        """The names in a schema and in what it holds, with dots."""
         for name, part in self.follow(schema).get("properties", {}).items():
             yield prefix + name
             yield from self.names(part, f"{prefix}{name}.")
@@ -109,7 +106,6 @@ class Spec:
 
 
 def check(spec: Spec, node: dict[str, Any], value: Any, place: str) -> None:
-    """A value is what a schema says."""
     schema: dict[str, Any] = spec.follow(node)
     if "type" not in schema:  # bare 201 schema
         schema = {"type": "object", "properties": schema, "required": list(schema)}

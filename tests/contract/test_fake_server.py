@@ -64,7 +64,6 @@ class Played:
         self.sorts = {"insights.rooms": "totalSessions", "insights.participants": "joinedAt"}
 
     def value(self, each: Specimen, name: str) -> str:
-        """A value that makes sense."""
         if name == "sortBy":
             default = "totalUniqueParticipants" if each.operation == "insights.room_sessions" else "roomName"
             return self.sorts.get(each.operation, default) + ":asc"
@@ -111,7 +110,6 @@ class Played:
 
 @pytest.fixture
 async def played() -> AsyncIterator[Played]:
-    """A fake server to ask."""
     async with FakeWhereby(limit=10_000) as fake, aiohttp.ClientSession() as session:
         yield Played(fake, session)
 

@@ -90,7 +90,6 @@ def body_names(each: Specimen, spec: Spec, content_type: str = "application/json
 
 
 def declared() -> dict[str, Operation[Any]]:
-    """The table of operations by name."""
     rows: list[Operation[Any]] = [value for value in vars(operations).values() if isinstance(value, Operation)]
     return {row.name: row for row in rows}
 

@@ -96,7 +96,6 @@ def surface(
 
 
 def described() -> dict[str, list[str]]:
-    """The sections that need nothing to be run."""
     modules = [importlib.import_module(f"whereby_async.{name}".rstrip(".")) for name in PACKAGES]
     public = Public(modules)
     sections = {module.__name__: list(public.exported(module)) for module in modules}
@@ -215,7 +214,6 @@ def argument_of(cls: type, found: re.Match[str]) -> str:
 
 
 def is_ours(value: object) -> bool:
-    """Whether a class or a function is this package's."""
     return str(getattr(value, "__module__", "whereby_async")).startswith("whereby_async")
 
 
@@ -229,13 +227,11 @@ def exported(module: types.ModuleType) -> dict[str, Any]:
 
 
 def sources() -> Iterator[ast.Module]:
-    """The source files of the package."""
     root = Path(whereby_async.__file__).parent
     return (ast.parse(path.read_text(encoding="utf-8")) for path in root.rglob("*.py"))
 
 
 def fields(cls: type[msgspec.Struct]) -> Iterator[str]:
-    """The fields of a Struct, their wire names, types and defaults."""
     config = cls.__struct_config__
     flags = f"omit_defaults={config.omit_defaults} frozen={config.frozen}"
     yield f"struct tag={config.tag!r} tag_field={config.tag_field!r} {flags}"
@@ -250,7 +246,6 @@ def fields(cls: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def attributes_in(doc: str) -> list[str]:
-    """The names below `Attributes:` in a docstring."""
     block = re.search(r"^Attributes:\n((?:    .*\n|\n)*)", inspect.cleandoc(doc) + "\n", re.MULTILINE)
     return re.findall(r"^    (\w+):", block[1], re.MULTILINE) if block else []
 
@@ -281,12 +276,10 @@ def signature(function: Callable[..., Any]) -> str:
 
 
 def annotation(value: object) -> str:
-    """A type as the source spells it, without module paths."""
     return MODULE_PATH.sub("", value).replace('"', "'") if isinstance(value, str) else shape(value)
 
 
 def shape(value: object) -> str:
-    """A type alias, or a constant."""
     origin, arguments = typing.get_origin(value), typing.get_args(value)
     if origin in {typing.Union, types.UnionType}:
         return " | ".join(map(shape, arguments))
@@ -407,7 +400,6 @@ async def journal_lines(place: Path) -> list[str]:
 
 
 def command_line(monkeypatch: pytest.MonkeyPatch) -> cyclopts.App:
-    """The app behind `whereby`, with all its commands."""
     apps: list[cyclopts.App] = []
 
     def parse_args(self: cyclopts.App, *_: object, **__: object) -> None:
@@ -421,7 +413,6 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> cyclopts.App:
 
 
 def commands(app: cyclopts.App, name: str) -> Iterator[str]:
-    """Its commands and their options."""
     if app.default_command is not None and name != "whereby":
         yield name
         for each in app.assemble_argument_collection():
@@ -436,7 +427,6 @@ def commands(app: cyclopts.App, name: str) -> Iterator[str]:
 
 
 def exit_codes(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """How commands end."""
     scenes: dict[str, tuple[int | None, list[str]]] = {
         "an answer": (None, ["meetings", "list"]),
         "no such meeting": (404, ["meetings", "get", "1"]),
@@ -479,7 +469,6 @@ def json_keys(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def keys_of(lines: Iterable[str]) -> list[str]:
-    """The key paths of JSON lines, by event."""
     by_event: dict[str, set[str]] = {}
     for line in lines:
         row: Any = json.loads(line) if line.startswith("{") else None
@@ -489,7 +478,6 @@ def keys_of(lines: Iterable[str]) -> list[str]:
 
 
 def paths(value: object, before: str = "") -> Iterator[str]:
-    """The paths of all keys in a JSON value."""
     if isinstance(value, dict):
         for key, inner in typing.cast("dict[str, object]", value).items():
             yield f"{before}{key}"

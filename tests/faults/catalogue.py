@@ -86,7 +86,6 @@ class Trial:
 
     @property
     def spent(self) -> int:
-        """Points that the client's budget counts as spent."""
         snapshot = self.whereby.limiter.snapshot()
         return snapshot.limit - snapshot.available
 
@@ -173,8 +172,6 @@ KINDS = (
 
 
 class Effect(enum.Enum):
-    """What a fault comes to."""
-
     HARMLESS = "the caller sees nothing of it"
     UNSENT = "no connection: sent again for every method"
     DROPPED = "no whole answer: sent again if it may be acted on twice"
@@ -189,8 +186,6 @@ class Effect(enum.Enum):
 
 
 class Reach(enum.IntEnum):
-    """How far the request of an attempt comes."""
-
     UNREAD = 0
     READ = 1
     ACTED = 2
@@ -244,7 +239,6 @@ def tcp(at: Any, do: Any = "reset", *, well: bool = False, **fault: Any) -> Scri
 
 
 def throttled(headers: Mapping[str, str], body: bytes = b"", **fault: Any) -> Script:
-    """A 429 with these headers."""
     return http(status=429, headers=headers, body=body, points=0, **fault)
 
 
@@ -265,8 +259,6 @@ async def key_revoked(trial: Trial, times: int | None) -> None:
 
 
 def clock(seconds: float) -> Script:
-    """The server's wall clock jumps."""
-
     async def script(trial: Trial, times: int | None) -> None:
         trial.fake.clock_skew += seconds
 
@@ -278,7 +270,6 @@ def same(well: bytes) -> bytes:
 
 
 def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """A whole answer, byte for byte."""
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -294,7 +285,6 @@ BEYOND = "https://elsewhere.example/v1/meetings"
 
 
 def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, str]:
-    """The headers of a 429."""
     names = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
     return dict(zip(names, (retry_after, limit, remaining, reset), strict=True))
 

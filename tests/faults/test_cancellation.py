@@ -243,7 +243,6 @@ async def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Mo
 
 
 async def in_a_task_group(library: str, work: list[Coroutine[Any, Any, object]]) -> None:
-    """Await all of it in a task group of asyncio's or of anyio's."""
     if library == "asyncio":
         async with asyncio.TaskGroup() as group:
             for each in work:

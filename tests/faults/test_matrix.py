@@ -88,7 +88,6 @@ def expected(kind: Kind, faults: Sequence[tuple[Effect, Reach]]) -> Outcome:
 
 
 async def outcome_of(trial: Trial, *, max_wait: float | None = None) -> Outcome:
-    """Make the call, and look."""
     error: WherebyError | None = None
     try:
         await trial.kind.call(trial.whereby.with_options(max_wait=max_wait), trial)

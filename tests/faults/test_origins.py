@@ -274,8 +274,6 @@ PART_HEADERS = {b"content-disposition", b"content-type", b"content-length"}
 
 
 class NamedFile:
-    """An open file that claims a name."""
-
     def __init__(self, name: str) -> None:
         self.name = name
 

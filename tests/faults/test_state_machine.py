@@ -276,7 +276,6 @@ class ClientMachine(RuleBasedStateMachine):
             assert self.fake.throttled == 0
 
     def left_at_the_server(self) -> int:
-        """By the server's own count."""
         policy = copy.deepcopy(self.fake._policy)  # pyright: ignore[reportPrivateUsage] - asking would open a window
         return policy.take(0, self.fake._clock.elapsed()).remaining  # pyright: ignore[reportPrivateUsage]
 
@@ -333,7 +332,6 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 def explore(examples: int, *, always_the_same: bool) -> None:
-    """Run so many examples."""
     run_state_machine_as_test(
         ClientMachine,
         settings=settings(

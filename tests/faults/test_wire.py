@@ -48,7 +48,6 @@ def whole(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
 
 
 def meeting(meeting_id: str) -> bytes:
-    """The answer of `meetings.get`."""
     return whole(b'{"meetingId": "%s"}' % meeting_id.encode())
 
 

@@ -87,7 +87,6 @@ def originals(operation: Operation[Any]) -> list[bytes]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[Operation[Any], bytes]:
-    """An operation and a body that might come."""
     operation = draw(st.sampled_from(ALL))
     match draw(st.sampled_from(("bytes", "spoilt", "altered", "altered"))):
         case "bytes":
@@ -141,7 +140,6 @@ CURSORS = ("a", "b", "c", "", " ", "&cursor=a", "%2F", "a+b", "\x00", "\r\nX: y"
 
 
 def page(number: int, cursor: object) -> bytes:
-    """A page of one meeting."""
     row = {"meetingId": str(number), "roomUrl": "https://example.whereby.com/x", "endDate": "2025-01-01T00:00:00Z"}
     return json.dumps({"results": [row], "cursor": cursor}).encode()
 
@@ -214,7 +212,6 @@ ERROR_PAGES = (
 
 
 def refusal(status: int, body: bytes, rate_limit: RateLimit | None = None) -> APIStatusError:
-    """The error that an answer becomes."""
     source = "the variable WHEREBY_API_KEY"
     return status_error("meetings.get", status, body, rate_limit=rate_limit or RateLimit(), key=KEY, key_source=source)
 

@@ -78,7 +78,6 @@ class Chat:
 
     @property
     def connected(self) -> int:
-        """How many bots are there."""
         return len(self._connections)
 
     async def command(self, channel: str, user: str) -> None:
@@ -89,12 +88,10 @@ class Chat:
             await gateway.send_json(event)
 
     async def drop(self) -> None:
-        """End all connections."""
         for gateway in list(self._connections):
             await gateway.close(code=WSCloseCode.GOING_AWAY, drain=False)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: bool(condition()))
 
@@ -163,7 +160,6 @@ class Setup(NamedTuple):
 
 @asynccontextmanager
 async def connected(place: Path, **variables: str) -> AsyncGenerator[Setup]:
-    """A bot that is connected."""
     async with FakeWhereby(limit=100) as fake, Chat() as chat:
         told = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, **chat.variables, **variables}
         with Program("-m", "bot", place=place, variables=told) as bot:

@@ -48,13 +48,11 @@ class App(NamedTuple):
     code: int
 
     def sender(self) -> WebhookSender:
-        """Sends it webhooks as Whereby does."""
         return self.fake.webhook_sender(f"{self.program.url}/webhooks", secret=SECRET)
 
 
 @contextmanager
 def serving(name: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
-    """One of the apps."""
     with FakeWhereby().in_thread() as fake:
         variables = {
             "WHEREBY_API_KEY": fake.api_key,

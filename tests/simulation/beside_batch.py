@@ -42,7 +42,6 @@ class Scenario:
         )
 
     async def stop_batch(self) -> None:
-        """No more batch calls."""
         await self.callers.stop("batch")
 
     async def interactive(self, seconds: float = math.inf) -> None:

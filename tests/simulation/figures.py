@@ -38,9 +38,7 @@ class Maker(Protocol):
         period: float = 60.0,
         costs: Mapping[str, int] | None = None,
         reserve: float = 0.1,
-    ) -> Limiter:
-        """A new budget."""
-        ...
+    ) -> Limiter: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,6 @@ class Bound:
     least: float = float("-inf")
 
     def holds(self, value: float) -> bool:
-        """Is it reached?"""
         return self.least <= value <= self.most
 
     def worst(self, values: list[float]) -> float:

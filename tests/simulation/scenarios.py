@@ -294,7 +294,6 @@ class NaiveClient(RecordingLimiter):
         self._frozen_until = max(self._frozen_until, asyncio.get_running_loop().time() + seconds)
 
     async def acquire(self, cost: int, **_: Any) -> NaivePermit:
-        """Wait for a slot, and for the end of a freeze."""
         await self.slots.acquire()
         try:
             while (wait := self._frozen_until - asyncio.get_running_loop().time()) > 0:

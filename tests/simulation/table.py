@@ -10,8 +10,11 @@ from simulation.scenarios import ALL_COST_THRICE, READS_COST_FIVE, WRITES_COST_T
 
 WINDOWS = ("fixed", "aligned", "sliding_log")
 POLICIES = (*WINDOWS, "token_bucket", "sliding_counter")
-FEW = Bound(most=5)
 NONE = Bound(most=0)
+
+
+def at_most(throttled: int) -> dict[str, Bound]:
+    return {"throttled": Bound(most=throttled)}
 
 
 def _alone() -> list[Row]:
@@ -69,8 +72,8 @@ def _beside_others() -> list[Row]:
             Row(
                 f"others {share:.0%}, in bursts",
                 partial(scenarios.bursty_others, share=share),
-                {"throttled": Bound(most=100)},
-                {"throttled": Bound(most=30)},
+                at_most(100),
+                at_most(30),
             )
             for share in (0.3, 0.6)
         ),
@@ -80,7 +83,7 @@ def _beside_others() -> list[Row]:
             {"throttled": Bound(most=70), "thru": Bound(least=0.395)},
             {"throttled": Bound(most=40), "thru": Bound(least=0.6)},
         ),
-        Row("on and off beside others 60%", scenarios.on_and_off, {"throttled": Bound(most=30)}),
+        Row("on and off beside others 60%", scenarios.on_and_off, at_most(30)),
     ]
 
 
@@ -88,47 +91,33 @@ def _copies() -> list[Row]:
     return [
         Row(
             f"{count} copies without a store",
-            partial(scenarios.copies, count=count),
-            {"throttled": Bound(most=most)},
-            {"ratio": Bound(most=1.5)},
+            *(partial(scenarios.copies, count=count), at_most(most), {"ratio": Bound(most=1.5)}),
         )
         for count, most in ((2, 25), (4, 60), (8, 100))
     ]
 
 
 def _prices() -> list[Row]:
-    few, some = {"throttled": FEW}, {"throttled": Bound(most=20)}
     thrice = partial(scenarios.prices, charged=ALL_COST_THRICE)
+    reads = partial(scenarios.prices, charged=READS_COST_FIVE)
     return [
-        Row("writes cost 10", partial(scenarios.prices, charged=WRITES_COST_TEN), few),
-        Row("reads cost 5", partial(scenarios.prices, charged=READS_COST_FIVE), few),
+        Row("writes cost 10", partial(scenarios.prices, charged=WRITES_COST_TEN), at_most(5)),
+        Row("reads cost 5", reads, at_most(5)),
         Row(
-            "reads cost 5, loss, others 30%",
-            partial(scenarios.prices, charged=READS_COST_FIVE, share=0.3, network=scenarios.rough_network()),
-            some,
+            "reads cost 5, loss, others 30%", partial(reads, share=0.3, network=scenarios.rough_network()), at_most(20)
         ),
-        Row("all cost thrice the seed", thrice, few),
-        Row("all cost thrice the seed, others 30%", partial(thrice, share=0.3), some),
+        Row("all cost thrice the seed", thrice, at_most(5)),
+        Row("all cost thrice the seed, others 30%", partial(thrice, share=0.3), at_most(20)),
     ]
 
 
 def _surprises() -> list[Row]:
     rows = [
-        Row(
-            f"restart into 950 of 1000, {name}",
-            partial(scenarios.restart, name=name),
-            {"throttled": most},
-            {"throttled": NONE},
-        )
-        for name, most in zip(POLICIES, (NONE, NONE, NONE, NONE, FEW), strict=True)
+        Row(f"restart into 950 of 1000, {name}", partial(scenarios.restart, name=name), at_most(most), at_most(0))
+        for name, most in zip(POLICIES, (0, 0, 0, 0, 5), strict=True)
     ]
     rows += [
-        Row(
-            f"{title}, {name}",
-            partial(run, name=name),
-            {"throttled": Bound(most=most)},
-            {"throttled": FEW},
-        )
+        Row(f"{title}, {name}", partial(run, name=name), at_most(most), at_most(5))
         # After 60.5 s it falls while a whole window's calls are on their way, which nobody can recall.
         for title, most, run in (
             ("limit lowered after 60.5 s", 300, partial(scenarios.lowered, at=60.5)),
@@ -138,11 +127,10 @@ def _surprises() -> list[Row]:
         for name in POLICIES
     ]
     backlog = partial(scenarios.restart, name="fixed", style="none")
-    most = {"throttled": Bound(most=30)}
     return [
         *rows,
-        Row("restart, silent, two callers", scenarios.silent_restart, most, {"throttled": Bound(most=10)}),
-        Row("restart, no headers, backlog", backlog, most, {"throttled": Bound(most=10)}),
+        Row("restart, silent, two callers", scenarios.silent_restart, at_most(30), at_most(10)),
+        Row("restart, no headers, backlog", backlog, at_most(30), at_most(10)),
     ]
 
 
@@ -170,7 +158,7 @@ def _waits() -> list[Row]:
                 "served": Bound(least=500),
                 "inversions": NONE,
                 "points_back": Bound(least=1),
-                "late": Bound(most=0),
+                "late": NONE,
             },
         ),
         *rows,

@@ -436,57 +436,41 @@ def random_garbage(make: Maker, seed: int, *, agree: bool) -> Figures:
 
 
 _NONE = Bound(most=0)
+_SOON = {"429": _NONE, "longest": Bound(most=2.1)}
+_HEARD = {"refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)}
+_SERVED = {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)}
+_NEAR_FULL = {"eff": Bound(least=0.99)}
 
 ROWS: list[Row] = [
     *BESIDE_BATCH,
     Row("the first call hangs", partial(call_hangs, warm=False), {"429": _NONE, "longest": Bound(most=4.1)}),
-    Row("a warm call hangs after idleness", partial(call_hangs, warm=True), {"429": _NONE, "longest": Bound(most=2.1)}),
-    Row("a call is lost in doubt", lost_in_doubt, {"429": _NONE, "longest": Bound(most=2.1)}),
+    Row("a warm call hangs after idleness", partial(call_hangs, warm=True), _SOON),
+    Row("a call is lost in doubt", lost_in_doubt, _SOON),
     Row("100 calls after idleness", idleness, {"429": _NONE, "longest": Bound(most=1.5)}, seeds=20),
     Row("a new operation behind interactive calls", starved, {"429": _NONE, "periods": Bound(most=2.1)}, seeds=10),
     Row("Retry-After: 0 for a minute, Remaining 0", partial(retry_at_once, headers=True), {"429": Bound(most=10)}),
     Row("Retry-After: 0 for a minute, nothing else", partial(retry_at_once, headers=False), {"429": Bound(most=10)}),
-    Row(
-        "garbled: two answers say Limit 1 while a create waits",
-        limit_of_one,
-        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
-        seeds=10,
-    ),
-    Row(
-        "garbled: two answers say Limit 1, then creates come",
-        limit_of_one_at_rest,
-        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
-        seeds=10,
-    ),
+    Row("garbled: two answers say Limit 1 while a create waits", limit_of_one, _SERVED, seeds=10),
+    Row("garbled: two answers say Limit 1, then creates come", limit_of_one_at_rest, _SERVED, seeds=10),
     Row(
         "garbled: Remaining 59, 47, 13, 6 within a backlog",
         garbled_prices,
         {"429": _NONE, "wrong prices": _NONE, "seconds": Bound(most=7 * PERIOD)},
         seeds=10,
     ),
-    Row(
-        "garbled: Remaining is always 990",
-        remaining_never_moves,
-        {"429": _NONE},
-        {"eff": Bound(least=0.99)},
-    ),
-    Row(
-        "garbled: one answer of a trickle says Remaining 0",
-        one_zero,
-        {"429": _NONE, "longest": Bound(most=2.1)},
-        seeds=10,
-    ),
+    Row("garbled: Remaining is always 990", remaining_never_moves, {"429": _NONE}, _NEAR_FULL),
+    Row("garbled: one answer of a trickle says Remaining 0", one_zero, _SOON, seeds=10),
     Row(
         "garbled: 5 to 50 % of the answers of a backlog",
         partial(random_garbage, agree=False),
-        {"429": Bound(most=100), "refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        {"429": Bound(most=100), **_HEARD},
         {"429": Bound(most=5)},
         seeds=20,
     ),
     Row(
         "garbled: the same, with higher limits that agree",
         partial(random_garbage, agree=True),
-        {"refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        _HEARD,
         {"429": Bound(most=5)},
         seeds=20,
     ),
@@ -495,7 +479,7 @@ ROWS: list[Row] = [
             f"two nodes with clocks of their own, {style}",
             partial(nodes, style=style),
             {"429": _NONE, "fill": Bound(least=0.99)},
-            {"eff": Bound(least=0.99)},
+            _NEAR_FULL,
             seeds=10,
         )
         for style in ("js", "epoch_ceil")
@@ -503,17 +487,12 @@ ROWS: list[Row] = [
     Row("one bare 429", bare_refusal, {"refused call": Bound(most=2.0), "others": Bound(most=2.0)}),
     Row(
         "a gateway's bucket in front",
-        gateway_bucket,
-        {"429": Bound(most=131), "seconds": Bound(most=300)},
-        {"429": Bound(most=60)},
+        *(gateway_bucket, {"429": Bound(most=131), "seconds": Bound(most=300)}, {"429": Bound(most=60)}),
     ),
-    Row("no headers, limit known", partial(silent, known=True), {"429": _NONE, "eff": Bound(least=0.99)}),
+    Row("no headers, limit known", partial(silent, known=True), {"429": _NONE, **_NEAR_FULL}),
     # One point that nobody can use is a hundredth of such a window.
     Row(
-        "no headers, limit unknown",
-        partial(silent, known=False),
-        {"429": _NONE, "eff": Bound(least=0.985)},
-        {"eff": Bound(least=0.99)},
+        "no headers, limit unknown", partial(silent, known=False), {"429": _NONE, "eff": Bound(least=0.985)}, _NEAR_FULL
     ),
     *(
         Row(

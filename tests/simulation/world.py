@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 
 class Verdict(NamedTuple):
-    """What the server says to one call."""
-
     taken: bool
     remaining: int
     reset_in: float
@@ -289,7 +287,6 @@ class World:
         self.done_at = 0.0
 
     def now(self) -> float:
-        """Our time."""
         return asyncio.get_running_loop().time()
 
     def serve(self, cost: int, operation: str = "", *, ours: bool = True) -> RateLimit:
@@ -371,14 +368,12 @@ class World:
         await asyncio.gather(*calls)
 
     def costs_of(self, points: int, costs: Sequence[int] = MIXED) -> Iterator[int]:
-        """The costs of calls that take so many points together."""
         while points > 0:
             cost = min(self.dice.choice(costs), points)
             points -= cost
             yield cost
 
     def run(self, main: Callable[[], Coroutine[Any, Any, None]], *, start: float = 1000.0) -> None:
-        """Run `main` on a simulated clock."""
         run_simulated(main(), start=start)
 
 

@@ -90,12 +90,10 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process."""
         return self._process.pid
 
     @property
     def out(self) -> str:
-        """What it has said so far, on stdout and stderr."""
         return "".join(self._lines)
 
     def until(self, pattern: str, *, times: int = 1, patience: float = PATIENCE) -> re.Match[str]:

@@ -36,8 +36,6 @@ class _OpenSpans(SimpleSpanProcessor):
 
 
 class Telemetry:
-    """Everything that was traced and measured."""
-
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
         self._processor = _OpenSpans(self._exporter)
@@ -53,12 +51,10 @@ class Telemetry:
 
     @property
     def open(self) -> int:
-        """Spans that were never ended."""
         return self._processor.open
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """Ended spans, in the order of their ends."""
         return list(self._exporter.get_finished_spans())
 
     @property
@@ -71,7 +67,6 @@ class Telemetry:
         return [span for span in self.spans if span.name == "wait for points"]
 
     def only(self) -> ReadableSpan:
-        """The one call's span."""
         (span,) = self.calls
         return span
 
@@ -119,7 +114,6 @@ def times(span: ReadableSpan) -> tuple[int, int]:
 
 
 async def listed(whereby: WherebyClient) -> object:
-    """The call that most tests make, as a coroutine."""
     return await whereby.meetings.list()
 
 
