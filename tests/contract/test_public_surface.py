@@ -30,19 +30,14 @@ from typing import TYPE_CHECKING, Any
 import cyclopts
 import msgspec
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.command_lines import SECRET, command_lines
 from support.serving import Served
+from support.telemetry import Telemetry
 
 import whereby_async
 from whereby_async import RetryPolicy, WherebyError, operations
 from whereby_async.cli import main
 from whereby_async.operation import Operation
-from whereby_async.otel import OpenTelemetryHooks
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -226,9 +221,10 @@ def exported(module: types.ModuleType) -> dict[str, Any]:
     return {name: getattr(module, name) for name in sorted(names)}
 
 
-def sources() -> Iterator[ast.Module]:
+@functools.cache
+def sources() -> list[ast.Module]:
     root = Path(whereby_async.__file__).parent
-    return (ast.parse(path.read_text(encoding="utf-8")) for path in root.rglob("*.py"))
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in root.rglob("*.py")]
 
 
 def fields(cls: type[msgspec.Struct]) -> Iterator[str]:
@@ -339,11 +335,8 @@ def variables() -> list[str]:
 
 async def telemetry() -> list[str]:
     """Names and units of spans, their events and metrics, and the attributes that they have."""
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    hooks = [OpenTelemetryHooks(tracer_provider=tracers, meter_provider=meters)]
-    async with FakeWhereby() as fake, fake.client(hooks=hooks, retry=RetryPolicy(base=0.0)) as client:
+    seen = Telemetry()
+    async with FakeWhereby() as fake, fake.client(hooks=[seen.hooks], retry=RetryPolicy(base=0.0)) as client:
         fake.faults.add(Fault(status=503))
         fake.faults.add(Fault(status=429, headers={"Retry-After": "0"}))
         await client.meetings.list()
@@ -352,13 +345,11 @@ async def telemetry() -> list[str]:
         with contextlib.suppress(WherebyError):
             await client.meetings.get("1")
         found = set[str]()
-        for span in exporter.get_finished_spans():
+        for span in seen.spans:
             name = f"span {span.name} ({span.kind.name})"
             found |= {f"{name}: {each}" for each in span.attributes or ()}
             found |= {f"{name}, event {event.name}: {each}" for event in span.events for each in event.attributes or ()}
-        data = reader.get_metrics_data()
-        assert data is not None
-        scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics]
+        scopes = seen.scopes
         for metric in (metric for scope in scopes for metric in scope.metrics):
             name = f"metric {metric.name} [{metric.unit}] {type(metric.data).__name__}"
             found |= {f"{name}: {each}" for point in metric.data.data_points for each in point.attributes or ()}

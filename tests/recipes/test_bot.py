@@ -16,7 +16,6 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +60,7 @@ class Chat:
         await self._server.start_server()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.drop()
         await self._server.close()
 
@@ -122,8 +119,7 @@ class Chat:
 
     async def _write(self, request: web.Request) -> web.Response:
         messages = self.channels.setdefault(request.match_info["channel"], {})
-        message = str(len(messages) + 1)
-        return await self._keep(request, messages, message)
+        return await self._keep(request, messages, str(len(messages) + 1))
 
     async def _edit(self, request: web.Request) -> web.Response:
         return await self._keep(request, self.channels[request.match_info["channel"]], request.match_info["message"])

@@ -17,6 +17,8 @@ from whereby_async.otel import OpenTelemetryHooks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.sdk.metrics.export import ScopeMetrics
+
     from whereby_async import WherebyClient
     from whereby_async.limiter import Permit
 
@@ -70,13 +72,17 @@ class Telemetry:
         (span,) = self.calls
         return span
 
+    @property
+    def scopes(self) -> list[ScopeMetrics]:
+        """What was measured, by the scope of the meter."""
+        data = self._reader.get_metrics_data()
+        return [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
+
     def points(self, metric: str) -> list[tuple[dict[str, Any], Any]]:
         """The data points of a metric: attributes, and value or histogram."""
-        data = self._reader.get_metrics_data()
         return [
             (dict(point.attributes or {}), getattr(point, "value", point))
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
+            for scope in self.scopes
             for each in scope.metrics
             if each.name == metric
             for point in each.data.data_points
