@@ -44,7 +44,6 @@ ONLY_IN_THE_DOCS = {
 FIELDS_ONLY_IN_THE_DOCS = {"dialIn"}
 """Values of `fields` that the reference does not have: the dial-in page."""
 
-
 REQUIRED_BUT_NOT_TOGETHER = {"GET /insights/participants": {"roomSessionId"}}
 """The reference calls it required, but its words say: either this or `externalId`."""
 
@@ -245,22 +244,14 @@ def test_seed_prices_follow_the_method() -> None:
     """Reads cost 1 point, deletes 2, writes 3 until learned otherwise; only the three creates may not be repeated."""
     prices = {"GET": 1, "DELETE": 2, "POST": 3, "PUT": 3}
     assert all(row.cost == prices[row.method] for row in declared().values())
-    assert {row.name for row in declared().values() if not row.idempotent} == {
-        "meetings.create",
-        "transcriptions.create",
-        "summaries.create",
-    }
+    creates = {f"{resource}.create" for resource in ("meetings", "transcriptions", "summaries")}
+    assert {row.name for row in declared().values() if not row.idempotent} == creates
 
 
 # The faults of the specification, by name. When a test fails, its fault was mended and the code may follow.
 
 PATH_PARAMETERS_THAT_NO_PATH_HAS = {"POST /transcriptions": {"recordingId"}, "POST /summaries": {"transcriptionId"}}
 OBJECTS_WITHOUT_STYLE = {"GET /insights/rooms": {"roomName", "createdAt"}}
-
-
-def settings(spec: Spec) -> dict[str, Any]:
-    properties: dict[str, Any] = spec.bodies("POST /meetings")["application/json"]["properties"]
-    return properties
 
 
 def answer(spec: Spec, key: str) -> dict[str, Any]:
@@ -293,13 +284,14 @@ def test_objects_without_style(spec: Spec) -> None:
 
 def test_prefix_pattern_refuses_its_own_example(spec: Spec) -> None:
     """The pattern of `roomNamePrefix` has no dash; the example, the docs and Whereby's own tests use dashes."""
-    prefix = settings(spec)["roomNamePrefix"]
+    prefix = spec.bodies("POST /meetings")["application/json"]["properties"]["roomNamePrefix"]
     assert not re.fullmatch(prefix["pattern"], prefix["example"])
 
 
 def test_languages_end_with_a_comma(spec: Spec) -> None:
     """The languages carry a trailing comma, which we do not send."""
-    words = settings(spec)["liveTranscription"]["properties"]["language"]["enum"]
+    options = spec.bodies("POST /meetings")["application/json"]["properties"]["liveTranscription"]
+    words = options["properties"]["language"]["enum"]
     assert any(word.endswith(",") for word in words)
 
 

@@ -369,7 +369,7 @@ async def test_a_server_with_a_wrong_certificate_gets_nothing(tmp_path: Path) ->
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
     # The server's side complains of the broken handshake.
-    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
     async with Wired(url) as wired:
         with pytest.raises(APIConnectionError, match="nothing was sent"):
             await wired.whereby.meetings.list()

@@ -92,7 +92,7 @@ async def test_signed_webhook_is_taken(app: App) -> None:
     """An event that Whereby signed is answered with 204 at once, and its words arrive whole."""
     delivery = await app.sender().send(app.fake.events.client_joined("/weekly", display_name="Zoë"))
     assert [attempt.status for attempt in delivery.attempts] == [204]
-    await app.program.told("Zoë joined /weekly")
+    await asyncio.to_thread(app.program.until, "Zoë joined /weekly")
 
 
 async def test_event_of_a_type_to_come_is_taken(app: App) -> None:
@@ -191,7 +191,7 @@ async def test_people_hardly_wait_while_a_batch_spends_the_points(tmp_path: Path
             url = program.url
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
                 await _put_event(program, rooms=ROOMS)
-                await program.told("meetings.create: ok", times=HELD_UP)
+                await asyncio.to_thread(program.until, "meetings.create: ok", times=HELD_UP)
                 at_once = await asyncio.gather(*(_look(session, url) for _ in range(AT_ONCE)))
                 between = 2 * PERIOD / LATER
                 over_time = await asyncio.gather(*(_look(session, url, later=i * between) for i in range(LATER)))

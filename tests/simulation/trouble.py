@@ -6,7 +6,7 @@ import asyncio
 import random
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 from simulation.beside_batch import ROWS as BESIDE_BATCH
@@ -96,12 +96,8 @@ async def _warm_up(callers: Callers) -> None:
 def idleness(make: Maker, seed: int) -> Figures:
     """After 5 to 300 s of nothing come 100 calls at once, on any kind of window, and there are points for them all."""
     dice = random.Random(seed)
-    policies: list[Policy] = [
-        FixedWindow(1000),
-        AlignedWindow(1000, phase=dice.uniform(0, PERIOD)),
-        SlidingLog(1000),
-        TokenBucket(1000),
-    ]
+    aligned = AlignedWindow(1000, phase=dice.uniform(0, PERIOD))
+    policies: list[Policy] = [FixedWindow(1000), aligned, SlidingLog(1000), TokenBucket(1000)]
     world = World(dice.choice(policies), seed=seed)
     callers = Callers(world, make(1000))
 
@@ -137,9 +133,8 @@ def starved(make: Maker, seed: int) -> Figures:
 
 def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Figures:
     """For a minute the server refuses everything and says `Retry-After: 0`; there are twenty callers."""
-    refusal = RateLimit(throttled=True, retry_after=0.0)
-    if headers:
-        refusal = RateLimit(throttled=True, retry_after=0.0, limit=1000, remaining=0)
+    said: dict[str, Any] = {"limit": 1000, "remaining": 0} if headers else {}
+    refusal = RateLimit(throttled=True, retry_after=0.0, **said)
     world = ChangedWorld(FixedWindow(1000), seed=seed)
     world.gateway = lambda: refusal if world.now() < 1000 + PERIOD else None
     callers = Callers(world, make(1000))
