@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from contract.specimens import PNG, SPECIMENS
+from contract.reference import PNG, SPECIMENS
 from support import checkout
 from support.programs import Program
 

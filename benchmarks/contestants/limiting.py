@@ -201,8 +201,7 @@ def waiting(name: str, count: int) -> dict[str, Any]:
 def goodput(name: str, server: str, points: int, seed: int) -> dict[str, Any]:
     """A backlog against a simulated server of 1,000 points a minute: how long it took, how often it was refused."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from simulation.server import policy_of
-    from simulation.world import World
+    from simulation.world import World, policy_of
 
     world = World(policy=policy_of(server.removesuffix(", spent"), seed=seed), seed=seed)
 

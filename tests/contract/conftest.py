@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from contract.official import Spec
+from contract.reference import Spec
 
 _FILE = Path(__file__).parents[3] / "shared" / "api" / "openapi.json"
 

@@ -1,6 +1,6 @@
 """The fake server against the official specification, so that the two cannot drift apart.
 
-The specification is wrong in places, and `test_known_faults.py` says where. A comment here names the fault that a test
+The specification is wrong in places, and `test_operations.py` says where. A comment here names the fault that a test
 allows for.
 """
 
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 import yarl
-from contract.official import Spec, check
-from contract.specimens import PNG, SPECIMENS, Specimen
+from contract.reference import PNG, SPECIMENS, Spec, Specimen, check
 
 from whereby_async.testing import FakeWhereby
 
@@ -65,7 +64,6 @@ class Played:
         self.sorts = {"insights.rooms": "totalSessions", "insights.participants": "joinedAt"}
 
     def value(self, each: Specimen, name: str) -> str:
-        """A value that makes sense."""
         if name == "sortBy":
             default = "totalUniqueParticipants" if each.operation == "insights.room_sessions" else "roomName"
             return self.sorts.get(each.operation, default) + ":asc"
@@ -112,7 +110,6 @@ class Played:
 
 @pytest.fixture
 async def played() -> AsyncIterator[Played]:
-    """A fake server to ask."""
     async with FakeWhereby(limit=10_000) as fake, aiohttp.ClientSession() as session:
         yield Played(fake, session)
 

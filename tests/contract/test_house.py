@@ -43,7 +43,6 @@ RATCHET = """
 
 @pytest.fixture
 def house() -> Any:
-    """The program, as a module."""
     spec = importlib.util.spec_from_file_location("house", ROOT / ".ci" / "house.py")
     assert spec is not None
     assert spec.loader is not None

@@ -30,19 +30,14 @@ from typing import TYPE_CHECKING, Any
 import cyclopts
 import msgspec
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from support.command_lines import SECRET, command_lines
 from support.serving import Served
+from support.telemetry import Telemetry
 
 import whereby_async
 from whereby_async import RetryPolicy, WherebyError, operations
 from whereby_async.cli import main
 from whereby_async.operation import Operation
-from whereby_async.otel import OpenTelemetryHooks
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -96,7 +91,6 @@ def surface(
 
 
 def described() -> dict[str, list[str]]:
-    """The sections that need nothing to be run."""
     modules = [importlib.import_module(f"whereby_async.{name}".rstrip(".")) for name in PACKAGES]
     public = Public(modules)
     sections = {module.__name__: list(public.exported(module)) for module in modules}
@@ -215,7 +209,6 @@ def argument_of(cls: type, found: re.Match[str]) -> str:
 
 
 def is_ours(value: object) -> bool:
-    """Whether a class or a function is this package's."""
     return str(getattr(value, "__module__", "whereby_async")).startswith("whereby_async")
 
 
@@ -228,14 +221,13 @@ def exported(module: types.ModuleType) -> dict[str, Any]:
     return {name: getattr(module, name) for name in sorted(names)}
 
 
-def sources() -> Iterator[ast.Module]:
-    """The source files of the package."""
+@functools.cache
+def sources() -> list[ast.Module]:
     root = Path(whereby_async.__file__).parent
-    return (ast.parse(path.read_text(encoding="utf-8")) for path in root.rglob("*.py"))
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in root.rglob("*.py")]
 
 
 def fields(cls: type[msgspec.Struct]) -> Iterator[str]:
-    """The fields of a Struct, their wire names, types and defaults."""
     config = cls.__struct_config__
     flags = f"omit_defaults={config.omit_defaults} frozen={config.frozen}"
     yield f"struct tag={config.tag!r} tag_field={config.tag_field!r} {flags}"
@@ -250,7 +242,6 @@ def fields(cls: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def attributes_in(doc: str) -> list[str]:
-    """The names below `Attributes:` in a docstring."""
     block = re.search(r"^Attributes:\n((?:    .*\n|\n)*)", inspect.cleandoc(doc) + "\n", re.MULTILINE)
     return re.findall(r"^    (\w+):", block[1], re.MULTILINE) if block else []
 
@@ -281,12 +272,10 @@ def signature(function: Callable[..., Any]) -> str:
 
 
 def annotation(value: object) -> str:
-    """A type as the source spells it, without module paths."""
     return MODULE_PATH.sub("", value).replace('"', "'") if isinstance(value, str) else shape(value)
 
 
 def shape(value: object) -> str:
-    """A type alias, or a constant."""
     origin, arguments = typing.get_origin(value), typing.get_args(value)
     if origin in {typing.Union, types.UnionType}:
         return " | ".join(map(shape, arguments))
@@ -346,11 +335,8 @@ def variables() -> list[str]:
 
 async def telemetry() -> list[str]:
     """Names and units of spans, their events and metrics, and the attributes that they have."""
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    hooks = [OpenTelemetryHooks(tracer_provider=tracers, meter_provider=meters)]
-    async with FakeWhereby() as fake, fake.client(hooks=hooks, retry=RetryPolicy(base=0.0)) as client:
+    seen = Telemetry()
+    async with FakeWhereby() as fake, fake.client(hooks=[seen.hooks], retry=RetryPolicy(base=0.0)) as client:
         fake.faults.add(Fault(status=503))
         fake.faults.add(Fault(status=429, headers={"Retry-After": "0"}))
         await client.meetings.list()
@@ -359,13 +345,11 @@ async def telemetry() -> list[str]:
         with contextlib.suppress(WherebyError):
             await client.meetings.get("1")
         found = set[str]()
-        for span in exporter.get_finished_spans():
+        for span in seen.spans:
             name = f"span {span.name} ({span.kind.name})"
             found |= {f"{name}: {each}" for each in span.attributes or ()}
             found |= {f"{name}, event {event.name}: {each}" for event in span.events for each in event.attributes or ()}
-        data = reader.get_metrics_data()
-        assert data is not None
-        scopes = [scope for each in data.resource_metrics for scope in each.scope_metrics]
+        scopes = seen.scopes
         for metric in (metric for scope in scopes for metric in scope.metrics):
             name = f"metric {metric.name} [{metric.unit}] {type(metric.data).__name__}"
             found |= {f"{name}: {each}" for point in metric.data.data_points for each in point.attributes or ()}
@@ -407,7 +391,6 @@ async def journal_lines(place: Path) -> list[str]:
 
 
 def command_line(monkeypatch: pytest.MonkeyPatch) -> cyclopts.App:
-    """The app behind `whereby`, with all its commands."""
     apps: list[cyclopts.App] = []
 
     def parse_args(self: cyclopts.App, *_: object, **__: object) -> None:
@@ -421,7 +404,6 @@ def command_line(monkeypatch: pytest.MonkeyPatch) -> cyclopts.App:
 
 
 def commands(app: cyclopts.App, name: str) -> Iterator[str]:
-    """Its commands and their options."""
     if app.default_command is not None and name != "whereby":
         yield name
         for each in app.assemble_argument_collection():
@@ -436,7 +418,6 @@ def commands(app: cyclopts.App, name: str) -> Iterator[str]:
 
 
 def exit_codes(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """How commands end."""
     scenes: dict[str, tuple[int | None, list[str]]] = {
         "an answer": (None, ["meetings", "list"]),
         "no such meeting": (404, ["meetings", "get", "1"]),
@@ -479,7 +460,6 @@ def json_keys(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def keys_of(lines: Iterable[str]) -> list[str]:
-    """The key paths of JSON lines, by event."""
     by_event: dict[str, set[str]] = {}
     for line in lines:
         row: Any = json.loads(line) if line.startswith("{") else None
@@ -489,7 +469,6 @@ def keys_of(lines: Iterable[str]) -> list[str]:
 
 
 def paths(value: object, before: str = "") -> Iterator[str]:
-    """The paths of all keys in a JSON value."""
     if isinstance(value, dict):
         for key, inner in typing.cast("dict[str, object]", value).items():
             yield f"{before}{key}"

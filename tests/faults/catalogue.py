@@ -36,8 +36,6 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """An operation of one kind.
 
     Attributes:
-        name: The kind.
-        call: The call.
         price: Points.
         again: The server may act on it twice, so it is retried.
         well: The body of a good answer, if the answer is decoded.
@@ -63,11 +61,6 @@ class Trial:
     """A client with a real budget, a connection whose faults are scripted, and a server, for one operation.
 
     Attributes:
-        kind: The operation.
-        fake: The server.
-        wire: The connection to it.
-        pool: The client's connections.
-        whereby: The client.
         accept_before_retry: Let the wire accept connections before the next attempt.
     """
 
@@ -83,7 +76,6 @@ class Trial:
         self.transcription: str = self.fake.add_transcription()["transcriptionId"]
 
     def on_retry(self, details: RetryDetails) -> None:
-        """The client is about to try again."""
         if self.accept_before_retry:
             self._accepting = asyncio.ensure_future(self.wire.accept())
 
@@ -94,7 +86,6 @@ class Trial:
 
     @property
     def spent(self) -> int:
-        """Points that the client's budget counts as spent."""
         snapshot = self.whereby.limiter.snapshot()
         return snapshot.limit - snapshot.available
 
@@ -181,8 +172,6 @@ KINDS = (
 
 
 class Effect(enum.Enum):
-    """What a fault comes to."""
-
     HARMLESS = "the caller sees nothing of it"
     UNSENT = "no connection: sent again for every method"
     DROPPED = "no whole answer: sent again if it may be acted on twice"
@@ -197,8 +186,6 @@ class Effect(enum.Enum):
 
 
 class Reach(enum.IntEnum):
-    """How far the request of an attempt comes."""
-
     UNREAD = 0
     READ = 1
     ACTED = 2
@@ -212,9 +199,6 @@ class Row(msgspec.Struct, frozen=True):
     """A fault.
 
     Attributes:
-        name: In words.
-        effect: What it comes to.
-        script: Sets it up.
         reach: How far the requests come that it strikes.
         least_wait: Seconds that pass at least before the next attempt.
     """
@@ -226,11 +210,11 @@ class Row(msgspec.Struct, frozen=True):
     least_wait: float = 0.0
 
 
-def http(alter: Callable[[bytes], bytes] | None = None, **fault: Any) -> Script:
-    """A fault of the server; `alter` makes its body of the one that the operation should have."""
+def http(alter: Callable[[bytes], bytes] | None = None, part: str = "body", **fault: Any) -> Script:
+    """A fault of the server; `alter` makes its body, or another part, of the body that the operation should have."""
 
     async def script(trial: Trial, times: int | None) -> None:
-        given: dict[str, Any] = {"body": alter(trial.kind.body), **fault} if alter else fault
+        given: dict[str, Any] = {part: alter(trial.kind.body), **fault} if alter else fault
         trial.fake.faults.add(Fault(times=times, **given))
 
     return script
@@ -238,11 +222,7 @@ def http(alter: Callable[[bytes], bytes] | None = None, **fault: Any) -> Script:
 
 def raw(alter: Callable[[bytes], bytes]) -> Script:
     """Bytes in place of an answer, made from the body that the operation should have; the server acts."""
-
-    async def script(trial: Trial, times: int | None) -> None:
-        trial.fake.faults.add(Fault(times=times, raw=alter(trial.kind.body)))
-
-    return script
+    return http(alter, "raw")
 
 
 def tcp(at: Any, do: Any = "reset", *, well: bool = False, **fault: Any) -> Script:
@@ -259,7 +239,6 @@ def tcp(at: Any, do: Any = "reset", *, well: bool = False, **fault: Any) -> Scri
 
 
 def throttled(headers: Mapping[str, str], body: bytes = b"", **fault: Any) -> Script:
-    """A 429 with these headers."""
     return http(status=429, headers=headers, body=body, points=0, **fault)
 
 
@@ -276,13 +255,10 @@ async def idle_closed(trial: Trial, times: int | None) -> None:
 
 
 async def key_revoked(trial: Trial, times: int | None) -> None:
-    """The key is good no more."""
     trial.fake.api_key = "another-key"
 
 
 def clock(seconds: float) -> Script:
-    """The server's wall clock jumps."""
-
     async def script(trial: Trial, times: int | None) -> None:
         trial.fake.clock_skew += seconds
 
@@ -290,12 +266,10 @@ def clock(seconds: float) -> Script:
 
 
 def same(well: bytes) -> bytes:
-    """The body as it should be."""
     return well
 
 
 def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
-    """A whole answer, byte for byte."""
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
@@ -311,13 +285,8 @@ BEYOND = "https://elsewhere.example/v1/meetings"
 
 
 def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, str]:
-    """The headers of a 429."""
-    return {
-        "Retry-After": retry_after,
-        "X-RateLimit-Limit": limit,
-        "X-RateLimit-Remaining": remaining,
-        "X-RateLimit-Reset": reset,
-    }
+    names = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+    return dict(zip(names, (retry_after, limit, remaining, reset), strict=True))
 
 
 HARMLESS, UNSENT, DROPPED, LATE, FAILED, THROTTLED, UNREADABLE, TOO_LARGE, MOVED, FORBIDDEN, MISSING = Effect

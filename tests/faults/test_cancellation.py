@@ -1,14 +1,24 @@
-"""A call that is cancelled, timed out or closed on at any of its awaits leaves nothing behind and acts at most once."""
+"""A call that is cancelled, timed out or closed on at any of its awaits leaves nothing behind and acts at most once.
+
+At the end stand programs that end while calls are under way, with warnings as errors, and the soak in small.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import runpy
+import subprocess
+import sys
+import textwrap
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import anyio
 import pytest
+from support import checkout
 from support.cancellation import (
     BOUNDS,
     Meddling,
@@ -31,19 +41,20 @@ from whereby_async import (
     WherebyError,
 )
 from whereby_async.limiter import PointBudget
-from whereby_async.testing import FakeWhereby, Fault
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
 Kind = Literal["read", "create", "walk"]
 Queue = Literal["cold", "none", "points", "slots", "both"]
 
-KINDS: tuple[Kind, ...] = ("read", "create", "walk")
-QUEUES: tuple[Queue, ...] = ("cold", "none", "points", "slots", "both")
 FEWEST_AWAITS = {"cold": 3, "none": 1, "points": 2, "slots": 2, "both": 3}
 """By queue: a connection is made, an answer awaited; points and a slot are awaited each."""
-MOMENTS: tuple[Moment, ...] = ("early", "late")
+
+each_kind = pytest.mark.parametrize("kind", get_args(Kind))
+each_queue = pytest.mark.parametrize("queue", get_args(Queue))
+each_moment = pytest.mark.parametrize("moment", get_args(Moment))
 
 LIMIT = 10
 MEETINGS = 3
@@ -136,43 +147,36 @@ async def meddled(kind: Kind, queue: Queue, nth: int, moment: Moment, *, close: 
         return meddling.reached, outcome
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("queue", QUEUES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_cancel_at_any_await_leaves_nothing_behind(kind: Kind, queue: Queue, moment: Moment) -> None:
-    """Cancelled at await 0, 1, 2, … until it finishes: permits, slots and tasks are back, the next call is served."""
-    for nth in range(MOST_AWAITS):
-        reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=False))
-        if not reached:
-            assert not isinstance(outcome, BaseException)
-            assert nth >= FEWEST_AWAITS[queue]
-            return
-        assert isinstance(outcome, asyncio.CancelledError)
-    pytest.fail("the call never finished")
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("queue", QUEUES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_closing_at_any_await_ends_the_call_in_a_result_or_an_error_of_ours(
-    kind: Kind, queue: Queue, moment: Moment
+@pytest.mark.parametrize("close", [False, True], ids=["cancelled", "closed"])
+@each_moment
+@each_queue
+@each_kind
+def test_a_call_that_ends_at_any_await_leaves_nothing_behind(
+    kind: Kind, queue: Queue, moment: Moment, close: bool
 ) -> None:
-    """Closed at await 0, 1, 2, …: a result, `APIConnectionError` or `ClientClosedError`, and nothing is left."""
+    """Cancelled or closed at await 0, 1, 2, … until it finishes: permits, slots and tasks are back.
+
+    The next call is served. One that was closed is a result, `APIConnectionError` or `ClientClosedError`.
+    """
     for nth in range(MOST_AWAITS):
-        reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=True))
+        reached, outcome = run_cleanly(meddled(kind, queue, nth, moment, close=close))
+        failed = isinstance(outcome, BaseException)
         if not reached:
-            assert not isinstance(outcome, BaseException)
+            assert not failed
+            assert close or nth >= FEWEST_AWAITS[queue]
             return
-        if isinstance(outcome, BaseException):
-            assert isinstance(outcome, APIConnectionError | ClientClosedError)
-        if nth == 0 and moment == "early" and queue != "none":
+        if not close:
+            assert isinstance(outcome, asyncio.CancelledError)
+        elif nth == 0 and moment == "early" and queue != "none":
             assert isinstance(outcome, ClientClosedError)
+        else:
+            assert not failed or isinstance(outcome, APIConnectionError | ClientClosedError)
     pytest.fail("the call never finished")
 
 
 @pytest.mark.parametrize("how", BOUNDS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("queue", QUEUES)
+@each_kind
+@each_queue
 @cleanly
 async def test_a_deadline_of_the_callers_ends_the_wait_and_nothing_else(how: str, kind: Kind, queue: Queue) -> None:
     """In the queue for points, for a slot, on the wire: the caller's own timeout comes out, and nothing is left."""
@@ -221,7 +225,7 @@ async def test_closing_ends_the_pause_before_a_retry(kind: str) -> None:
         await world.settle()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@each_moment
 @cleanly
 async def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Moment) -> None:
     """The caller's own cancel at the moment of closing comes out as one."""
@@ -239,7 +243,6 @@ async def test_a_cancel_in_the_pause_before_a_retry_wins_over_closing(moment: Mo
 
 
 async def in_a_task_group(library: str, work: list[Coroutine[Any, Any, object]]) -> None:
-    """Await all of it in a task group of asyncio's or of anyio's."""
     if library == "asyncio":
         async with asyncio.TaskGroup() as group:
             for each in work:
@@ -341,7 +344,7 @@ async def cancelled_when_refused(world: World, client: WherebyClient, refused_by
         await task
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@each_moment
 @pytest.mark.parametrize("refused_by", ["max_wait", "pool", "limiter"])
 @cleanly
 async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(refused_by: str, moment: Moment) -> None:
@@ -361,3 +364,138 @@ async def test_a_cancel_that_meets_a_refusal_wins_without_a_word(refused_by: str
         await asyncio.gather(*world.queue, return_exceptions=True)
         await asyncio.sleep(1)
         assert_idle(world.budget, world.pool)
+
+
+# Programs of their own
+
+SOAK = checkout.ROOT / "benchmarks" / "soak.py"
+needs_soak = pytest.mark.skipif(not SOAK.exists(), reason="the benchmarks are not here")
+
+PREAMBLE = """
+import asyncio, sys
+from whereby_async import SessionPool, WherebyClient
+from whereby_async.limiter import PointBudget
+
+budget, pool = PointBudget(20), SessionPool(connections=4)
+client = WherebyClient(limiter=budget, pool=pool, timeout=300)
+
+async def call():
+    await client.meetings.list()
+
+async def begin(count):
+    # Four are answered, so that as many may be in flight; then four are on the wire,
+    # some wait for a slot, and the rest wait for points.
+    for _ in range(4):
+        await call()
+    tasks = [asyncio.create_task(call()) for _ in range(count)]
+    while pool.in_use < 4 or not sum(budget.snapshot().waiting.values()):
+        await asyncio.sleep(0.001)
+    return tasks
+
+def idle():
+    snapshot = budget.snapshot()
+    return (snapshot.in_flight, sum(snapshot.waiting.values()), pool.in_use, pool.waiting)
+"""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """A server that answers the first four calls and stalls on all others."""
+    with FakeWhereby(limit=20).in_thread() as fake:
+        fake.faults.add(Fault(skip=4, times=None, delay=300))
+        yield fake.url
+
+
+def run(program: str, url: str, *, uvloop: bool = False) -> tuple[int, str, str]:
+    """Run the program in asyncio's debug mode: its exit code, what it printed, and what it complained of."""
+    preamble = ("import uvloop; uvloop.install()" if uvloop else "") + PREAMBLE
+    strict = ["-W", "error", *(["-W", "ignore::DeprecationWarning"] if uvloop else ["-X", "dev"])]
+    ran = subprocess.run(
+        [sys.executable, *strict, "-c", preamble + textwrap.dedent(program)],
+        env={**os.environ, "WHEREBY_API_KEY": FAKE_API_KEY, "WHEREBY_BASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_a_loop_that_ends_with_calls_in_flight_ends_quietly(url: str, uvloop: bool) -> None:
+    """`asyncio.run` cancels them: nothing is printed, and every permit and slot is back."""
+    program = """
+        async def main():
+            return await begin(40)
+
+        tasks = asyncio.run(main())
+        print(all(task.cancelled() for task in tasks), idle())
+    """
+    assert run(program, url, uvloop=uvloop) == (0, "True (0, 0, 0, 0)\n", "")
+
+
+def test_a_program_that_fails_with_calls_in_flight_shows_its_own_error_only(url: str) -> None:
+    """The traceback is the program's; nothing of ours is said beside it."""
+    program = """
+        async def main():
+            await begin(40)
+            raise SystemExit("enough")
+
+        asyncio.run(main())
+    """
+    assert run(program, url) == (1, "", "enough\n")
+
+
+def test_a_loop_that_is_dropped_with_calls_in_flight_keeps_no_permit(url: str) -> None:
+    """A loop is closed without cancelling anything: once its tasks are collected, their points count as lost.
+
+    That is seen after the next loop's first call.
+    """
+    program = """
+        import gc, logging
+        from whereby_async.limiter import Unlimited
+        logging.disable()  # asyncio tells of tasks that were destroyed while pending, as it should
+        loop = asyncio.new_event_loop()
+        tasks = loop.run_until_complete(begin(40))
+        loop.close()
+        del tasks, loop
+        async def other():
+            try:
+                async with asyncio.timeout(0.05):
+                    await client.with_options(limiter=Unlimited()).meetings.list()
+            except TimeoutError:
+                pass
+            gc.collect()
+            return idle()
+        print(asyncio.run(other()))
+        sys.stderr.close()  # transports that were never closed warn
+    """
+    code, printed, _ = run(program, url)
+    assert (code, printed) == (0, "(0, 0, 0, 0)\n")
+
+
+@needs_soak
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_thousands_of_calls_with_faults_and_cancels_reconcile() -> None:
+    """Every create is accounted for, and nothing is left over."""
+    ran = subprocess.run(
+        [sys.executable, str(SOAK), "--calls", "3000", "--seconds-limit", "60"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert "reconciles" in ran.stdout
+    assert "Error" in ran.stdout
+
+
+@needs_soak
+def test_what_does_not_reconcile_is_told() -> None:
+    """Twice acted, succeeded without an act, acted in spite of the error's word that it did not, never called."""
+    soak = runpy.run_path(str(SOAK))
+    outcomes = ("SUCCEEDED", "MAY_HAVE", "MAY_HAVE", "HAS_NOT", "CANCELLED", "CANCELLED")
+    ended, complaints = bytes([*(soak[outcome] for outcome in outcomes), 0]), soak["complaints"]
+    assert complaints(ended, bytes([1, 0, 1, 0, 0, 1, 0])) == []
+    for acted in ([0, 0, 1, 0, 0, 1, 0], [1, 2, 1, 0, 0, 1, 0], [1, 0, 1, 1, 0, 1, 0], [1, 0, 1, 0, 0, 1, 1]):
+        assert len(complaints(ended, bytes(acted))) == 1

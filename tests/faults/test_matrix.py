@@ -42,14 +42,9 @@ PATIENCE = 70.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a call.
+    """What came of a call: the requests that reached the server and those it acted on, points the budget counts as spent.
 
-    Attributes:
-        error: The error's class, `None` for a result.
-        may_have_happened: What the error says of itself.
-        requests: How many reached the server.
-        acted: How many of them it acted on.
-        spent: Points that the budget counts as spent.
+    `error` is `None` for a result.
     """
 
     error: type[WherebyError] | None = None
@@ -93,7 +88,6 @@ def expected(kind: Kind, faults: Sequence[tuple[Effect, Reach]]) -> Outcome:
 
 
 async def outcome_of(trial: Trial, *, max_wait: float | None = None) -> Outcome:
-    """Make the call, and look."""
     error: WherebyError | None = None
     try:
         await trial.kind.call(trial.whereby.with_options(max_wait=max_wait), trial)
@@ -216,7 +210,6 @@ def plan(trial: Trial, steps: list[str]) -> None:
 
 
 async def run_sequence(kind: Kind, steps: list[str]) -> None:
-    """One call."""
     async with trial_of(kind) as trial:
         plan(trial, steps)
         outcome = await outcome_of(trial)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from support.wire_server import WireServer, answer_each, answering
+from support.wire_server import WireServer, answer_each, answering, saying
 
 from whereby_async import (
     APIConnectionError,
@@ -41,40 +41,20 @@ def client_of(url: str, **options: Any) -> WherebyClient:
 # What goes out, byte for byte
 
 
-async def test_a_read_is_these_bytes_and_no_others() -> None:
-    """Request line, host, key, what is accepted, who asks."""
-    async with WireServer(answer_each) as server:
-        async with client_of(server.url + "/v1") as whereby:
-            await whereby.request("GET", "/meetings", params={"limit": 1, "roomName[exact]": "/a b&c=d"})
-        assert server.requests == [
-            b"GET /v1/meetings?limit=1&roomName%5Bexact%5D=%2Fa%20b%26c%3Dd HTTP/1.1\r\n"
-            b"Host: 127.0.0.1:" + str(server.port).encode() + b"\r\n"
-            b"Authorization: Bearer planted.api-key\r\n"
-            b"Accept: application/json\r\n"
-            b"Accept-Encoding: gzip\r\n"
-            b"User-Agent: whereby-async/" + __version__.encode() + b"\r\n"
-            b"\r\n"
-        ]
-
-
-async def test_a_write_is_these_bytes_and_no_others() -> None:
-    """The same, with the length and the type of its JSON."""
-    async with WireServer(answer_each) as server:
-        async with client_of(server.url) as whereby:
-            await whereby.request("POST", "/meetings", json={"endDate": END})
-        (request,) = server.requests
-        sent, _, body = request.partition(b"\r\n\r\n")
-        assert body == b'{"endDate":"2099-01-01T00:00:00Z"}'
-        assert sent.split(b"\r\n") == [
-            b"POST /meetings HTTP/1.1",
-            b"Host: 127.0.0.1:" + str(server.port).encode(),
-            b"Authorization: Bearer planted.api-key",
-            b"Accept: application/json",
-            b"Accept-Encoding: gzip",
-            b"User-Agent: whereby-async/" + __version__.encode(),
-            b"Content-Length: 34",
-            b"Content-Type: application/json",
-        ]
+async def test_a_call_is_these_bytes_and_no_others() -> None:
+    """Request line, host, key, what is accepted, who asks; of a write the length and the type of its JSON, too."""
+    async with WireServer(answer_each) as server, client_of(server.url + "/v1") as whereby:
+        await whereby.request("GET", "/meetings", params={"limit": 1, "roomName[exact]": "/a b&c=d"})
+        await whereby.request("POST", "/meetings", json={"endDate": END})
+    common = (
+        f"Host: 127.0.0.1:{server.port}\r\nAuthorization: Bearer planted.api-key\r\nAccept: application/json\r\n"
+        f"Accept-Encoding: gzip\r\nUser-Agent: whereby-async/{__version__}\r\n"
+    )
+    read, write = (request.decode() for request in server.requests)
+    assert read == f"GET /v1/meetings?limit=1&roomName%5Bexact%5D=%2Fa%20b%26c%3Dd HTTP/1.1\r\n{common}\r\n"
+    head, _, body = write.partition("\r\n\r\n")
+    assert head == f"POST /v1/meetings HTTP/1.1\r\n{common}Content-Length: 34\r\nContent-Type: application/json"
+    assert body == '{"endDate":"2099-01-01T00:00:00Z"}'
 
 
 # Where the key goes
@@ -183,14 +163,7 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 
 # Proxies
 
-
 NO_TLS = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
-
-
-async def greet(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that speaks no TLS."""
-    writer.write(NO_TLS)
-    await reader.read()
 
 
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
@@ -198,7 +171,7 @@ async def test_a_proxy_in_the_environment_sees_nothing_unless_asked_for(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A variable alone takes no request along; `trust_env` does, and then the proxy is told no more than the host."""
-    async with WireServer(answering(NO_TLS)) as proxy, WireServer(greet) as server:
+    async with WireServer(answering(NO_TLS)) as proxy, WireServer(saying(NO_TLS)) as server:
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.setenv("no_proxy", "")
         url = f"https://localhost:{server.port}/v1"
@@ -301,8 +274,6 @@ PART_HEADERS = {b"content-disposition", b"content-type", b"content-length"}
 
 
 class NamedFile:
-    """An open file that claims a name."""
-
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from support.cancellation import Moment
 
     from whereby_async import WherebyClient
-    from whereby_async.testing import Algorithm, HeaderStyle
 
 KINDS = ("get", "list", "walk", "create", "delete", "put", "bulk")
 STUCK = 10_000.0
@@ -84,13 +83,11 @@ class Call:
         self.task: asyncio.Task[None]
 
     def cancel(self) -> None:
-        """Have its task cancelled."""
         self.meddled = True
         self.task.cancel()
 
 
 async def first_page(client: WherebyClient) -> object:
-    """One page of meetings."""
     return await client.meetings.list()
 
 
@@ -119,32 +116,24 @@ class ClientMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(coroutine)
 
     @initialize(
-        algorithm=st.sampled_from(("fixed", "fixed", "aligned", "sliding_log", "token_bucket")),
-        style=st.sampled_from(("iso", "http_date", "epoch_ms", "js", "draft_7", "draft_10", "none")),
-        limit=st.sampled_from((10, 20, 60)),
+        server=st.fixed_dictionaries(
+            {
+                "algorithm": st.sampled_from(("fixed", "fixed", "aligned", "sliding_log", "token_bucket")),
+                "header_style": st.sampled_from(("iso", "http_date", "epoch_ms", "js", "draft_7", "draft_10", "none")),
+                "limit": st.sampled_from((10, 20, 60)),
+                "latency": st.sampled_from((0.0, 0.02, 0.5)),
+                "clock_skew": st.sampled_from((0.0, -300.0, 2.5)),
+            }
+        ),
         connections=st.integers(1, 4),
-        latency=st.sampled_from((0.0, 0.02, 0.5)),
-        skew=st.sampled_from((0.0, -300.0, 2.5)),
         at_the_end=st.sampled_from(("drain", "close", "close")),
     )
-    def open(
-        self,
-        *,
-        algorithm: Algorithm,
-        style: HeaderStyle,
-        limit: int,
-        connections: int,
-        latency: float,
-        skew: float,
-        at_the_end: str,
-    ) -> None:
+    def open(self, *, server: dict[str, Any], connections: int, at_the_end: str) -> None:
         async def opening() -> None:
-            self.fake = FakeWhereby(
-                limit=limit, algorithm=algorithm, header_style=style, latency=latency, clock_skew=skew
-            )
+            self.fake = FakeWhereby(**server)
             await self.fake.start()
             self.ids = [self.fake.add_meeting()["meetingId"] for _ in range(3)]
-            self.budget = PointBudget(limit)
+            self.budget = PointBudget(self.fake.limit)
             self.pool = SessionPool(connections=connections)
             self.client = self.fake.client(limiter=self.budget, pool=self.pool)
             self.connections, self.at_the_end = connections, at_the_end
@@ -236,7 +225,6 @@ class ClientMachine(RuleBasedStateMachine):
     # Calls
 
     def made(self, client: WherebyClient, call: Call) -> Coroutine[Any, Any, object]:
-        """The coroutine of a call."""
         end_date = datetime.now(UTC) + timedelta(hours=1)
         made: dict[str, Any] = {
             "get": lambda: client.meetings.get(self.ids[0]),
@@ -279,7 +267,6 @@ class ClientMachine(RuleBasedStateMachine):
             assert self.fake.throttled == 0
 
     def left_at_the_server(self) -> int:
-        """By the server's own count."""
         policy = copy.deepcopy(self.fake._policy)  # pyright: ignore[reportPrivateUsage] - asking would open a window
         return policy.take(0, self.fake._clock.elapsed()).remaining  # pyright: ignore[reportPrivateUsage]
 
@@ -336,7 +323,6 @@ class ClientMachine(RuleBasedStateMachine):
 
 
 def explore(examples: int, *, always_the_same: bool) -> None:
-    """Run so many examples."""
     run_state_machine_as_test(
         ClientMachine,
         settings=settings(

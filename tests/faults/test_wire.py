@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.recording_limiter import RecordingLimiter
-from support.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering, saying
 
 from whereby_async import (
     APIConnectionError,
@@ -40,17 +40,14 @@ MEBIBYTE = 1 << 20
 
 
 def head(*lines: str, status: str = "200 OK") -> bytes:
-    """An answer's head."""
     return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
 
 
 def whole(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    """A whole answer."""
     return head(f"Content-Length: {len(body)}", *lines, status=status) + body
 
 
 def meeting(meeting_id: str) -> bytes:
-    """The answer of `meetings.get`."""
     return whole(b'{"meetingId": "%s"}' % meeting_id.encode())
 
 
@@ -240,11 +237,7 @@ async def test_the_bound_is_exact(framing: str, size: int) -> None:
         "until the end": head() + body,
     }
 
-    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.next_request(reader)
-        writer.write(answers[framing])
-
-    async with WireServer(script) as server, Wired(server.url, max_body=1000) as wired:
+    async with WireServer(answering(answers[framing], times=1)) as server, Wired(server.url, max_body=1000) as wired:
         if size <= 1000:
             assert len(await wired.whereby.request("GET", "/x")) == size - 2
         else:
@@ -331,13 +324,7 @@ async def test_a_head_that_breaks_off_loses_its_permit() -> None:
 async def test_a_refusal_stands_by_its_status() -> None:
     """Of a 404 whose body breaks off, what came is kept: in the error, and in what was captured."""
     answer = head("Content-Length: 100", status="404 Gone") + b'{"error": "Could not find'
-
-    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.next_request(reader)
-        writer.write(answer)
-        await writer.drain()
-
-    async with WireServer(script) as server, Wired(server.url) as wired:
+    async with WireServer(answering(answer, times=1)) as server, Wired(server.url) as wired:
         with capture_responses() as answers, pytest.raises(NotFoundError, match="Could not find") as caught:
             await wired.whereby.meetings.get("1")
     assert caught.value.body == b'{"error": "Could not find' == answers[0].body
@@ -350,22 +337,13 @@ async def test_a_refusal_stands_by_its_status() -> None:
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""], ids=["plain HTTP", "silence"])
 async def test_a_handshake_that_fails_is_no_connection(greeting: bytes) -> None:
     """Whether it is refused or never ends: nothing was sent."""
-
-    async def greet(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        await reader.read()
-
-    async with WireServer(greet) as server:
+    async with WireServer(saying(greeting)) as server:
         async with Wired(server.url.replace("http:", "https:"), timeout=0.3) as wired:
             with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
                 await wired.whereby.meetings.create(end_date="2099-01-01T00:00:00Z")
         assert isinstance(caught.value, APITimeoutError) is not bool(greeting)
         assert caught.value.may_have_happened is False
         assert wired.limiter.ends == [["release"]]
-
-
-def say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An exception handler for a loop."""
 
 
 async def test_a_server_with_a_wrong_certificate_gets_nothing(tmp_path: Path) -> None:
@@ -390,8 +368,8 @@ async def test_a_server_with_a_wrong_certificate_gets_nothing(tmp_path: Path) ->
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(say_nothing)  # of the server's side of the broken handshake
+    # The server's side complains of the broken handshake.
+    asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
     async with Wired(url) as wired:
         with pytest.raises(APIConnectionError, match="nothing was sent"):
             await wired.whereby.meetings.list()

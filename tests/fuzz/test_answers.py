@@ -1,4 +1,4 @@
-"""Whatever an answer holds, it becomes a result, an error of the tree, or a rate limit that is no nonsense.
+"""Whatever a server answers with becomes a result, an error of ours, or a rate limit that is no nonsense.
 
 The long command: `WHEREBY_EXAMPLES=100000 python -m pytest tests/fuzz --timeout=0`.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import gzip
 import json
 import pickle
 import traceback
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,22 +20,19 @@ import pytest
 from fuzz.inputs import altered, attempted, effort, encoded, spoilt, words
 from hypothesis import example, given, strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
+from support.wire_server import WireServer
 
-from whereby_async import capture_responses, operations
-from whereby_async.errors import (
-    APIStatusError,
-    InternalServerError,
-    RateLimitError,
-    status_error_class,
-)
+from whereby_async import RetryPolicy, SessionPool, WherebyClient, capture_responses, operations
+from whereby_async.errors import APIStatusError, InternalServerError, RateLimitError, WherebyError, status_error_class
+from whereby_async.limiter import Unlimited
 from whereby_async.operation import Operation
 from whereby_async.pagination import Paginator
 from whereby_async.rate_limit import LONGEST_WAIT, MOST_POINTS, RateLimit
 from whereby_async.status_errors import status_error
-from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FakeWhereby, SimulatedLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from whereby_async.models import Meeting
     from whereby_async.operation import Request
@@ -76,12 +75,8 @@ async def _ask_everything() -> dict[str, bytes]:
                 await call()
             bodies[name] = bytes(answers[-1].body)
     bodies["meetings.create"] = bodies["meetings.get"]
-    bodies["transcriptions.get"] = _first(bodies["transcriptions.list"])
+    bodies["transcriptions.get"] = json.dumps(json.loads(bodies["transcriptions.list"])["results"][0]).encode()
     return bodies
-
-
-def _first(page: bytes) -> bytes:
-    return json.dumps(json.loads(page)["results"][0]).encode()
 
 
 def originals(operation: Operation[Any]) -> list[bytes]:
@@ -92,7 +87,6 @@ def originals(operation: Operation[Any]) -> list[bytes]:
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[Operation[Any], bytes]:
-    """An operation and a body that might come."""
     operation = draw(st.sampled_from(ALL))
     match draw(st.sampled_from(("bytes", "spoilt", "altered", "altered"))):
         case "bytes":
@@ -125,18 +119,13 @@ def test_any_body_decodes_or_raises_response_decode_error(case: tuple[Operation[
 
 
 class Pages:
-    """Who sends: answers each request with the page behind its cursor.
-
-    Attributes:
-        cursors: The cursors that were asked for.
-    """
+    """Answers each request with the page behind its cursor, and keeps the cursors that were asked for."""
 
     def __init__(self, pages: dict[str | None, bytes]) -> None:
         self._pages = pages
         self.cursors: list[str | None] = []
 
     async def send(self, request: Request[T], /) -> T:
-        """The page, as its bytes decode."""
         assert request.target.isascii()
         query = dict(parse_qsl(request.target.partition("?")[2], keep_blank_values=True, errors="strict"))
         assert query["limit"] == "7"
@@ -144,7 +133,6 @@ class Pages:
         return request.operation.decode(self._pages.get(query.get("cursor"), b'{"results":[]}'))
 
     def pinned(self) -> Pages:
-        """The same."""
         return self
 
 
@@ -152,7 +140,6 @@ CURSORS = ("a", "b", "c", "", " ", "&cursor=a", "%2F", "a+b", "\x00", "\r\nX: y"
 
 
 def page(number: int, cursor: object) -> bytes:
-    """A page of one meeting."""
     row = {"meetingId": str(number), "roomUrl": "https://example.whereby.com/x", "endDate": "2025-01-01T00:00:00Z"}
     return json.dumps({"results": [row], "cursor": cursor}).encode()
 
@@ -168,7 +155,6 @@ def walked(following: dict[str | None, str | None]) -> tuple[list[str | None], b
 
 
 def collected(sender: Pages) -> list[Meeting]:
-    """All rows."""
     paginator: Paginator[Meeting] = Paginator(
         sender, operations.LIST_MEETINGS.bind(query=[("limit", "7")]), page_size=7
     )
@@ -226,7 +212,6 @@ ERROR_PAGES = (
 
 
 def refusal(status: int, body: bytes, rate_limit: RateLimit | None = None) -> APIStatusError:
-    """The error that an answer becomes."""
     source = "the variable WHEREBY_API_KEY"
     return status_error("meetings.get", status, body, rate_limit=rate_limit or RateLimit(), key=KEY, key_source=source)
 
@@ -300,41 +285,30 @@ IETF_SPELLINGS = (
     b'10;w=1, 100;w=60;comment="sliding \\"window\\""',
 )
 BITS = (
-    b"",
-    b"-",
-    b"+",
-    b".",
-    b":",
-    b"T",
-    b"Z",
-    b"9" * 20,
-    b"GMT",
-    b"+9999",
-    b"24:60:61",
-    b"(",
-    b"\xd9\xa3",
-    b"e9",
-    b"_",
-    b'"',
-    b"\\",
-    b";",
-    b",",
-    b"=",
-    b";w=1",
-    b";r=0",
-    b";q=9" * 200,
-    b"-1",
+    *(
+        b"",
+        b"-",
+        b"+",
+        b".",
+        b":",
+        b"T",
+        b"Z",
+        b"9" * 20,
+        b"GMT",
+        b"+9999",
+        b"24:60:61",
+        b"(",
+        b"\xd9\xa3",
+        b"e9",
+        b"_",
+    ),
+    *(b'"', b"\\", b";", b",", b"=", b";w=1", b";r=0", b";q=9" * 200, b"-1"),
 )
 
 
-def header_values() -> st.SearchStrategy[str]:
-    """Times and counts, right or spoilt, and any text."""
-    return spoilt(SPELLINGS, BITS).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text()
-
-
-def ietf_values() -> st.SearchStrategy[str]:
-    """Lists and dictionaries, right or spoilt, and any text."""
-    return spoilt(IETF_SPELLINGS, BITS).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text()
+def header_values(spellings: Sequence[bytes] = SPELLINGS) -> st.SearchStrategy[str]:
+    """Times and counts, or other spellings, right or spoilt; and any text."""
+    return spoilt(spellings, BITS).map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text()
 
 
 def refusals() -> st.SearchStrategy[bytes]:
@@ -370,7 +344,7 @@ def test_any_headers_and_body_are_read(status: int, headers: dict[str, str], bod
 @effort(600)
 @given(
     status=st.sampled_from((200, 429)),
-    headers=st.dictionaries(st.sampled_from(IETF_NAMES), ietf_values(), min_size=1),
+    headers=st.dictionaries(st.sampled_from(IETF_NAMES), header_values(IETF_SPELLINGS), min_size=1),
     others=st.dictionaries(st.sampled_from(("Retry-After", "Date", "X-RateLimit-Reset")), header_values(), max_size=1),
     folded=st.booleans(),
 )
@@ -411,3 +385,153 @@ def test_what_is_right_is_believed(remaining: int, reset: int, quota: int, windo
 def test_any_names_are_read(headers: dict[str, str], body: bytes) -> None:
     """Names that nobody has heard of make no difference."""
     assert_sane(RateLimit.from_response(429, headers, body), 429)
+
+
+# Raw bytes, over a real socket; on a simulated clock, so that a stalled answer takes no time
+
+TIMEOUT = 5.0
+MAX_WAIT = 20.0
+TRIES = 3
+
+MEETING = b'{"meetingId":"1","roomUrl":"https://example.whereby.com/x","endDate":"2025-01-01T00:00:00Z"}'
+LIMITS = b"X-RateLimit-Limit: 1000\r\nX-RateLimit-Remaining: 7\r\nX-RateLimit-Reset: 9\r\n"
+ZIPPED = gzip.compress(MEETING, mtime=0)
+
+
+def answer(head: bytes, body: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s" % (head, LIMITS, len(body), body)
+
+
+VALID = (
+    answer(b"200 OK", MEETING),
+    answer(b"200 OK", b'{"results":[' + MEETING + b'],"cursor":null}'),
+    answer(b"201 Created", MEETING),
+    answer(b"204 No Content"),
+    answer(b"302 Found\r\nLocation: http://127.0.0.1:1/", b"gone"),
+    answer(b"404 Not Found", b'{"error":"no such meeting"}'),
+    answer(b"429 Too Many Requests\r\nRetry-After: 2", b'{"error":"Rate limit active","data":{"msLeft":2000}}'),
+    answer(b"503 Service Unavailable\r\nRetry-After: 1", b"<html>busy</html>"),
+    answer(b"200 OK\r\nContent-Encoding: gzip", ZIPPED),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(MEETING), MEETING),
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + MEETING,
+    b"HTTP/1.0 200 OK\r\n\r\n" + MEETING,
+    b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"200 OK", MEETING),
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+)
+
+PIECES = (
+    *(b"\r\n", b"\r\n\r\n", b"\r", b"\x00", b" ", b": ", b"HTTP/1.1 ", b"HTTP/9.9 ", b"HTTP/1.1 200 OK\r\n\r\n"),
+    *(b"099", b"999", b"1000", b"-1", b"9" * 30),
+    *(b"Content-Length: 3\r\n", b"Content-Length: -5\r\n", b"Content-Length: 99999999999999999999\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n"),
+    *(b"Content-Encoding: %s\r\n" % coding for coding in (b"gzip", b"deflate", b"br", b"zstd")),
+    *(b"Content-Type: \xff/\xfe; charset=\x80\r\n", b"Set-Cookie: a=\xff; path=;;=\r\n", b"Link: <;>;rel=\r\n"),
+    *(b"Connection: upgrade\r\nUpgrade: h2c\r\n", b"X-RateLimit-Remaining: \xed\xa0\x80\r\n"),
+    *(b"Retry-After: 0\r\n", b"Retry-After: 9999999\r\n", b"X" * 9000, b"\xff" * 10, ZIPPED[:20]),
+)
+
+
+class Wire:
+    """A raw server and a client of it, kept for all examples.
+
+    Attributes:
+        loop: The simulated loop that both run in.
+        bad: What the server sends for the next few requests, and whether it then hangs up.
+    """
+
+    def __init__(self) -> None:
+        self.loop = SimulatedLoop()
+        self.complaints: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
+        self.bad = b""
+        self.hangs_up = False
+        self.left = 0
+        self._served = 0
+        self.pool = SessionPool(connections=2)
+        self.server = WireServer(self._script)
+        self.run(self.server.__aenter__())
+
+    def client(self) -> WherebyClient:
+        """A client of one's own: what the bytes did to another's budgets does not count."""
+        return WherebyClient(
+            "k" * 20,
+            base_url=self.server.url,
+            pool=self.pool,
+            limiter=Unlimited(),
+            timeout=TIMEOUT,
+            max_wait=MAX_WAIT,
+            retry=RetryPolicy(attempts=2),
+        )
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(coroutine)
+
+    async def _script(self, server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await server.next_request(reader)
+            if self.left:
+                self.left -= 1
+                writer.write(self.bad)
+                if self.hangs_up:
+                    return
+            else:
+                self._served += 1
+                writer.write(answer(b"200 OK", json.dumps({"served": self._served}).encode()))
+
+    async def next_call_gets_its_own_answer(self) -> None:
+        """A bad answer's rest is not taken for the answer to the next request."""
+        told = await self.client().request("GET", "/next")
+        assert told == {"served": self._served}
+
+    def close(self) -> None:
+        self.run(self.pool.aclose())
+        self.run(self.server.__aexit__())
+        self.loop.close()
+        assert not self.complaints, self.complaints
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+CALLS: dict[str, Callable[[WherebyClient], Coroutine[Any, Any, object]]] = {
+    "read": lambda client: client.meetings.get("1"),
+    "list": lambda client: client.meetings.list().collect(),
+    "create": lambda client: client.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1)),
+    "delete": lambda client: client.meetings.delete("1"),
+    "participant": lambda client: client.insights.participant("1", "2"),
+    "anything": lambda client: client.request("GET", "/anything"),
+}
+
+
+@effort(500)
+@given(
+    kind=st.sampled_from(tuple(CALLS)),
+    bad=spoilt(VALID, PIECES) | spoilt(VALID, PIECES) | st.sampled_from(VALID) | st.binary(max_size=64),
+    hangs_up=st.booleans(),
+    times=st.integers(1, TRIES),
+)
+def test_any_bytes_end_in_a_result_or_an_error_of_ours(
+    wire: Wire, kind: str, bad: bytes, hangs_up: bool, times: int
+) -> None:
+    """No other error, no later than the timeouts allow; no slot, no permit and no wrong answer is left behind."""
+    wire.bad, wire.hangs_up, wire.left = bad, hangs_up, times
+    client = wire.client()
+
+    async def call() -> None:
+        began = wire.loop.time()
+        try:
+            await CALLS[kind](client)
+        except WherebyError as error:
+            str(error)
+        most = (TRIES + 2) * TIMEOUT + MAX_WAIT + 2
+        assert wire.loop.time() - began <= most
+        assert wire.pool.in_use == wire.pool.waiting == 0
+        assert client.limiter.snapshot().in_flight == 0
+        wire.left = 0
+        await wire.next_call_gets_its_own_answer()
+
+    wire.run(call())

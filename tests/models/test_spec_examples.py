@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from contract.official import Spec
+from contract.reference import Spec
 
 from whereby_async import operations
 from whereby_async.models import (

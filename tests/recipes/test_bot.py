@@ -16,7 +16,6 @@ from whereby_async.testing import FakeWhereby, Fault
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +60,7 @@ class Chat:
         await self._server.start_server()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.drop()
         await self._server.close()
 
@@ -78,7 +75,6 @@ class Chat:
 
     @property
     def connected(self) -> int:
-        """How many bots are there."""
         return len(self._connections)
 
     async def command(self, channel: str, user: str) -> None:
@@ -89,12 +85,10 @@ class Chat:
             await gateway.send_json(event)
 
     async def drop(self) -> None:
-        """End all connections."""
         for gateway in list(self._connections):
             await gateway.close(code=WSCloseCode.GOING_AWAY, drain=False)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: bool(condition()))
 
@@ -125,8 +119,7 @@ class Chat:
 
     async def _write(self, request: web.Request) -> web.Response:
         messages = self.channels.setdefault(request.match_info["channel"], {})
-        message = str(len(messages) + 1)
-        return await self._keep(request, messages, message)
+        return await self._keep(request, messages, str(len(messages) + 1))
 
     async def _edit(self, request: web.Request) -> web.Response:
         return await self._keep(request, self.channels[request.match_info["channel"]], request.match_info["message"])
@@ -163,7 +156,6 @@ class Setup(NamedTuple):
 
 @asynccontextmanager
 async def connected(place: Path, **variables: str) -> AsyncGenerator[Setup]:
-    """A bot that is connected."""
     async with FakeWhereby(limit=100) as fake, Chat() as chat:
         told = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, **chat.variables, **variables}
         with Program("-m", "bot", place=place, variables=told) as bot:

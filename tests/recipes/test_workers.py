@@ -35,6 +35,16 @@ COMMANDS = {
 }
 
 
+SHORT_MINUTE = """
+from recipes.programs import workers_app
+from whereby_async.limiter import HostPointBudget
+
+workers_app.shared_budget = lambda: HostPointBudget(period={period})
+app = workers_app.app
+"""
+"""The recipe against a Whereby whose minute is shorter."""
+
+
 @pytest.fixture
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running Valkey that holds nothing yet."""
@@ -102,10 +112,11 @@ async def test_four_workers_under_load_are_never_refused(server: str, tmp_path: 
     """More people than three windows have points for, at four workers with the budget in a file: all are served."""
     period = 2.0
     rooms = round(3.2 * SERVED)
-    command = [word.replace("workers_app:app", "recipes.short_minute:workers") for word in COMMANDS[server]]
+    (tmp_path / "short_minute.py").write_text(SHORT_MINUTE.format(period=period))
+    command = [word.replace("workers_app:app", "short_minute:app") for word in COMMANDS[server]]
     command[command.index("--workers") + 1] = "4"
     async with FakeWhereby(limit=LIMIT, period=period) as fake:
-        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "PERIOD": str(period)}
+        variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url}
         with Program(*command, place=tmp_path, variables=variables) as program:
             await asyncio.to_thread(program.serving, workers=4)
             served: Counter[str] = Counter()

@@ -8,16 +8,15 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
-from whereby_async.limiter import Priority
+from simulation.figures import Bound, Row
+from simulation.world import Callers, FixedWindow, SlidingLog, World
 
-from .figures import Bound, Row
-from .server import FixedWindow, SlidingLog
-from .world import Callers, World
+from whereby_async.limiter import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .figures import Figures, Maker
+    from simulation.figures import Figures, Maker
 
 PERIOD: Final = 60.0
 MIXES: Final = {"thin": 1, "thick": 3}
@@ -43,7 +42,6 @@ class Scenario:
         )
 
     async def stop_batch(self) -> None:
-        """No more batch calls."""
         await self.callers.stop("batch")
 
     async def interactive(self, seconds: float = math.inf) -> None:

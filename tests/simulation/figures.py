@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from .server import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
+from simulation.world import AlignedWindow, FixedWindow, SlidingCounter, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from whereby_async.limiter import Limiter
+    from simulation.world import Policy, World
 
-    from .server import Policy
-    from .world import World
+    from whereby_async.limiter import Limiter
 
 Figures: TypeAlias = "Mapping[str, float]"
 
@@ -39,9 +38,7 @@ class Maker(Protocol):
         period: float = 60.0,
         costs: Mapping[str, int] | None = None,
         reserve: float = 0.1,
-    ) -> Limiter:
-        """A new budget."""
-        ...
+    ) -> Limiter: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,6 @@ class Bound:
     least: float = float("-inf")
 
     def holds(self, value: float) -> bool:
-        """Is it reached?"""
         return self.least <= value <= self.most
 
     def worst(self, values: list[float]) -> float:

@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from support.recording_limiter import RecordingLimiter
+from simulation.figures import bursts, share_of_all, share_of_the_rest, share_of_the_time
+from simulation.world import MIXED, FixedWindow, Network, World, policy_of
+from support.recording_limiter import RecordedPermit, RecordingLimiter
 
 from whereby_async.limiter import Priority
 
-from .figures import bursts, share_of_all, share_of_the_rest, share_of_the_time
-from .server import FixedWindow, policy_of
-from .world import MIXED, Network, World
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
-    from whereby_async.limiter import Limiter, Permit, RateLimit
+    from simulation.figures import Figures, Maker
 
-    from .figures import Figures, Maker
+    from whereby_async.limiter import Limiter, RateLimit
 
 SEED_PRICES = {"meetings.get": 1, "meetings.list": 1, "meetings.delete": 2, "meetings.create": 3}
 WRITES_COST_TEN = {"meetings.delete": 10, "meetings.create": 10}
@@ -43,11 +40,6 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _overtaken(numbers: list[int]) -> int:
-    """How often a call was served right after one that came later."""
-    return sum(one > other for one, other in pairwise(numbers))
 
 
 # Alone
@@ -75,9 +67,9 @@ def backlog(make: Maker, seed: int, *, name: str, limit: int = 1000, windows: in
     }
 
 
-def long_run(make: Maker, seed: int, *, windows: int = 30, rtt: float = 0.125) -> Figures:
+def long_run(make: Maker, seed: int, *, windows: int = 30) -> Figures:
     """`share` is the rate in the long run as a share of the limit's, without the first window's head start."""
-    world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(rtt, rtt)))
+    world = World(policy=policy_of("fixed"), seed=seed, network=Network(rtt=(0.125, 0.125)))
     budget = make(1000)
     world.run(lambda: world.backlog(budget, 1000 * windows))
     first, last = world.arrivals[0][0], world.arrivals[-1][0]
@@ -126,7 +118,7 @@ def wrong_plan(make: Maker, seed: int, *, name: str) -> Figures:
 def saturated(
     world: World,
     budget: Limiter,
-    rivals: Callable[[], Awaitable[None]] | None = None,
+    rivals: Callable[[], Coroutine[Any, Any, None]] | None = None,
     *,
     periods: int = 10,
     warm: float = 0.5,
@@ -138,11 +130,8 @@ def saturated(
     period = world.policy.period
     start = 1000 + (period / 2 if rivals else 0.0)
 
-    async def run(work: Callable[[], Awaitable[None]]) -> None:
-        await work()
-
     async def main() -> None:
-        tasks = [asyncio.create_task(run(rivals))] if rivals else []
+        tasks = [asyncio.create_task(rivals())] if rivals else []
         await asyncio.sleep(start - world.now())
         tasks.append(asyncio.create_task(world.backlog(budget, world.policy.limit * (periods + 3))))
         await asyncio.sleep((periods + warm + 1.5) * period)
@@ -204,7 +193,7 @@ class ToldWindow(FixedWindow):
         super()._turn(t)
 
 
-def window_starts_taken(make: Maker, seed: int, *, points: int = 600, within: float = 1.5) -> Figures:
+def window_starts_taken(make: Maker, seed: int) -> Figures:
     """Others spend most of each window soon after it has opened; our share is that of all points."""
     policy = ToldWindow(1000)
     world = World(policy=policy, seed=seed)
@@ -213,15 +202,15 @@ def window_starts_taken(make: Maker, seed: int, *, points: int = 600, within: fl
         while True:
             await policy.opened.wait()
             policy.opened.clear()
-            for _ in range(points):
-                await asyncio.sleep(within / points)
+            for _ in range(600):
+                await asyncio.sleep(1.5 / 600)
                 world.serve(1, ours=False)
 
     throttled = saturated(world, make(1000), rivals)["throttled"]
     return {"throttled": throttled, "thru": share_of_all(world, 1060)}
 
 
-def on_and_off(make: Maker, seed: int, *, share: float = 0.6, seconds: float = 600.0) -> Figures:
+def on_and_off(make: Maker, seed: int) -> Figures:
     """Beside others we have a backlog for 5 to 40 s, then nothing for 5 to 40 s, and so on."""
     world = World(policy=FixedWindow(1000), seed=seed)
     budget = make(1000)
@@ -241,8 +230,8 @@ def on_and_off(make: Maker, seed: int, *, share: float = 0.6, seconds: float = 6
             await asyncio.sleep(world.dice.uniform(5, 40))
 
     async def main() -> None:
-        tasks = [asyncio.create_task(world.others(share * 1000 / 60)), asyncio.create_task(ours())]
-        await asyncio.sleep(seconds)
+        tasks = [asyncio.create_task(world.others(0.6 * 1000 / 60)), asyncio.create_task(ours())]
+        await asyncio.sleep(600)
         await _cancel(*tasks)
 
     world.run(main)
@@ -252,21 +241,14 @@ def on_and_off(make: Maker, seed: int, *, share: float = 0.6, seconds: float = 6
 # Copies that do not know of one another
 
 
-@dataclass
 class Workers:
     """Callers that make one call after the other; `points` is what they got, by time."""
 
-    world: World
-    budget: Limiter
-    count: int = 100
-
-    def __post_init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
+    def __init__(self, world: World, budget: Limiter, count: int = 100) -> None:
+        self.world = world
+        self.budget = budget
         self.points: list[tuple[float, int]] = []
-
-    def start(self) -> None:
-        """They begin."""
-        self.tasks = [asyncio.create_task(self._work()) for _ in range(self.count)]
+        self.tasks = [asyncio.create_task(self._work()) for _ in range(count)]
 
     async def _work(self) -> None:
         while True:
@@ -279,63 +261,39 @@ class Workers:
         await _cancel(*self.tasks)
 
 
-IN_FLIGHT = 10
-
-
-class NaivePermit:
+class NaivePermit(RecordedPermit):
     """Leave to send, until it is given back."""
 
     def __init__(self, client: NaiveClient, cost: int) -> None:
-        self.cost = cost
+        super().__init__(cost, "", Priority.NORMAL, None, None)
         self._client = client
-        self._open = True
 
     def settle(self, answer: RateLimit | None) -> None:
-        """An answer came."""
         if answer is not None and answer.throttled:
             self._client.freeze(answer.retry_after or 1.0)
         self.release()
 
     def release(self) -> None:
-        """The next may go."""
-        if self._open:
-            self._open = False
+        if not self.ends:
+            super().release()
             self._client.slots.release()
 
     def lost(self) -> None:
-        """No answer came."""
         self.release()
 
 
 class NaiveClient(RecordingLimiter):
     """A client to compare with: ten calls in flight at most, and after a 429 none for as long as `Retry-After` says."""
 
-    def __init__(
-        self,
-        limit: int | None = None,
-        *,
-        period: float = 60.0,
-        costs: Mapping[str, int] | None = None,
-        reserve: float = 0.1,
-    ) -> None:
+    def __init__(self, limit: int | None = None, **_: Any) -> None:
         super().__init__()
-        self.slots = asyncio.Semaphore(IN_FLIGHT)
+        self.slots = asyncio.Semaphore(10)
         self._frozen_until = 0.0
 
     def freeze(self, seconds: float) -> None:
-        """Nobody goes for so long."""
         self._frozen_until = max(self._frozen_until, asyncio.get_running_loop().time() + seconds)
 
-    async def acquire(
-        self,
-        cost: int,
-        *,
-        operation: str = "",
-        priority: Priority = Priority.NORMAL,
-        max_wait: float | None = None,
-        after: Permit | None = None,
-    ) -> NaivePermit:
-        """Wait for a slot, and for the end of a freeze."""
+    async def acquire(self, cost: int, **_: Any) -> NaivePermit:
         await self.slots.acquire()
         try:
             while (wait := self._frozen_until - asyncio.get_running_loop().time()) > 0:
@@ -346,28 +304,26 @@ class NaiveClient(RecordingLimiter):
         return NaivePermit(self, cost)
 
 
-def copies(make: Maker, seed: int, *, count: int, windows: int = 10) -> Figures:
+def copies(make: Maker, seed: int, *, count: int) -> Figures:
     """Budgets share a limit and do not know of one another; `ratio` is the fastest's points by the slowest's."""
-    world, crews = _copies(make, seed, count, windows)
-    late = 1000 + (windows - 3) * 60
+    world, crews = _copies(make, seed, count)
+    late = 1000 + 7 * 60
     points = [sum(cost for at, cost in crew.points if at >= late) for crew in crews]
     return {
         "throttled": len(world.throttled),
         "points": world.points,
         "ratio": max(points) / max(1, min(points)),
-        "naive": len(_copies(NaiveClient, seed, count, windows)[0].throttled),
+        "naive": len(_copies(NaiveClient, seed, count)[0].throttled),
     }
 
 
-def _copies(make: Maker, seed: int, count: int, windows: int) -> tuple[World, list[Workers]]:
+def _copies(make: Maker, seed: int, count: int) -> tuple[World, list[Workers]]:
     world = World(policy=FixedWindow(1000), seed=seed, network=Network(rtt=(0.05, 0.15)))
     crews: list[Workers] = []
 
     async def main() -> None:
         crews.extend(Workers(world, make(1000)) for _ in range(count))
-        for crew in crews:
-            crew.start()
-        await asyncio.sleep(windows * 60)
+        await asyncio.sleep(600)
         for crew in crews:
             await crew.stop()
 
@@ -384,7 +340,6 @@ def silent_restart(make: Maker, seed: int) -> Figures:
             world.serve(1, ours=False)
         await asyncio.sleep(30)
         crew = Workers(world, make(1000), 2)
-        crew.start()
         await asyncio.sleep(60)
         await crew.stop()
 
@@ -402,7 +357,6 @@ def prices(
     charged: Mapping[str, int],
     share: float = 0.0,
     network: Network | None = None,
-    windows: int = 10,
 ) -> Figures:
     """The server charges other prices than the seeds; `learned` is the share of prices that are known at the end."""
     world = World(policy=FixedWindow(1000), seed=seed, prices=charged, network=network or Network())
@@ -415,9 +369,9 @@ def prices(
         await asyncio.sleep(30 if share else 0)
         calls = [
             asyncio.create_task(world.call(budget, SEED_PRICES[name], operation=name, number=number))
-            for number, name in enumerate(world.dice.choice(names) for _ in range(windows * 1000 // 2))
+            for number, name in enumerate(world.dice.choice(names) for _ in range(5000))
         ]
-        await asyncio.sleep(windows * 60)
+        await asyncio.sleep(600)
         costs.update(budget.snapshot().costs)
         await _cancel(*rivals, *calls)
 
@@ -426,7 +380,7 @@ def prices(
     return {"throttled": len(world.throttled), "points": world.points, "learned": sum(right) / len(right)}
 
 
-def wrong_prices(make: Maker, seed: int, *, windows: int = 5) -> Figures:
+def wrong_prices(make: Maker, seed: int) -> Figures:
     """The server charges other prices than the old documents say.
 
     `later` is the most 429s in a window but the first; `wrong` counts prices that were learned wrongly or not at all.
@@ -443,7 +397,7 @@ def wrong_prices(make: Maker, seed: int, *, windows: int = 5) -> Figures:
             asyncio.create_task(world.call(budget, seeds[name], operation=name, number=number))
             for number, name in enumerate(world.dice.choice(names) for _ in range(3000))
         ]
-        await asyncio.sleep(windows * 60 + 30)
+        await asyncio.sleep(330)
         by_window = Counter(int((at - 1000) // 60) for at in world.throttled)
         figures["later"] = max((count for window, count in by_window.items() if window), default=0)
         figures["wrong"] = len(budget.snapshot().costs.items() ^ charged.items())
@@ -476,7 +430,7 @@ def small_bursts(make: Maker, seed: int) -> Figures:
     return {"mean": sum(waits) / len(waits), "longest": max(waits), "throttled": len(world.throttled)}
 
 
-def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures:
+def two_priorities(make: Maker, seed: int) -> Figures:
     """A batch saturates the budget while somebody reads once a second: `share` is what both got of all points."""
     world = World(policy=policy_of("fixed"), seed=seed)
     budget = make(1000, reserve=0.1)
@@ -484,9 +438,9 @@ def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures
 
     async def main() -> None:
         nonlocal throttled
-        batch = asyncio.create_task(world.backlog(budget, int(seconds * 25), priority=Priority.BATCH))
+        batch = asyncio.create_task(world.backlog(budget, 22_500, priority=Priority.BATCH))
         reads: list[asyncio.Task[None]] = []
-        end = world.now() + seconds
+        end = world.now() + 900
         while world.now() < end:
             await asyncio.sleep(world.dice.expovariate(1))
             reads.append(asyncio.create_task(world.call(budget, 1, priority=Priority.INTERACTIVE)))
@@ -500,11 +454,11 @@ def two_priorities(make: Maker, seed: int, *, seconds: float = 900.0) -> Figures
         "throttled": throttled,
         "p99": waits[int(len(waits) * 0.99)],
         "worst": waits[-1],
-        "share": share_of_the_rest(world, 1000, int(seconds / 60) - 2),
+        "share": share_of_the_rest(world, 1000, 13),
     }
 
 
-def half_cancelled(make: Maker, seed: int, *, count: int = 1000) -> Figures:
+def half_cancelled(make: Maker, seed: int) -> Figures:
     """Of a thousand waiting calls half are cancelled at random; the rest must be served in order and in time.
 
     `late` are seconds beyond what the rest takes; `points_back` is the share of points that are there a period later.
@@ -515,8 +469,8 @@ def half_cancelled(make: Maker, seed: int, *, count: int = 1000) -> Figures:
     figures: dict[str, float] = {}
 
     async def main() -> None:
-        tasks = [asyncio.create_task(world.call(budget, 1, number=number)) for number in range(count)]
-        for number in dice.sample(range(count), count // 2):
+        tasks = [asyncio.create_task(world.call(budget, 1, number=number)) for number in range(1000)]
+        for number in dice.sample(range(1000), 500):
             asyncio.get_running_loop().call_later(dice.uniform(0, 240), tasks[number].cancel)
         await asyncio.wait(tasks)
         snapshot = budget.snapshot()
@@ -524,7 +478,7 @@ def half_cancelled(make: Maker, seed: int, *, count: int = 1000) -> Figures:
         served = sum(not task.cancelled() for task in tasks)
         figures["throttled"] = len(world.throttled)
         figures["served"] = served
-        figures["inversions"] = _overtaken([number for _, number in world.grants])
+        figures["inversions"] = sum(one > other for (_, one), (_, other) in pairwise(world.grants))
         await asyncio.sleep(63)
         figures["points_back"] = budget.snapshot().available / 100
         figures["late"] = world.done_at - 1000 - (served // 100) * 60.2 - 1

@@ -6,21 +6,30 @@ import asyncio
 import random
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
+from simulation.beside_batch import ROWS as BESIDE_BATCH
+from simulation.figures import Bound, Row, efficiency, fill
+from simulation.world import (
+    MIXED,
+    AlignedWindow,
+    Callers,
+    ChangedWorld,
+    FixedWindow,
+    Network,
+    Policy,
+    SlidingLog,
+    TokenBucket,
+    World,
+)
 
 from whereby_async.limiter import Priority, RateLimit
-
-from .beside_batch import ROWS as BESIDE_BATCH
-from .figures import Bound, Row, efficiency, fill
-from .server import AlignedWindow, FixedWindow, Policy, SlidingLog, TokenBucket
-from .world import MIXED, Callers, ChangedWorld, Network, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .figures import Figures, Maker
+    from simulation.figures import Figures, Maker
 
 PERIOD: Final = 60.0
 HANG: Final = 30.0
@@ -87,12 +96,8 @@ async def _warm_up(callers: Callers) -> None:
 def idleness(make: Maker, seed: int) -> Figures:
     """After 5 to 300 s of nothing come 100 calls at once, on any kind of window, and there are points for them all."""
     dice = random.Random(seed)
-    policies: list[Policy] = [
-        FixedWindow(1000),
-        AlignedWindow(1000, phase=dice.uniform(0, PERIOD)),
-        SlidingLog(1000),
-        TokenBucket(1000),
-    ]
+    aligned = AlignedWindow(1000, phase=dice.uniform(0, PERIOD))
+    policies: list[Policy] = [FixedWindow(1000), aligned, SlidingLog(1000), TokenBucket(1000)]
     world = World(dice.choice(policies), seed=seed)
     callers = Callers(world, make(1000))
 
@@ -128,9 +133,8 @@ def starved(make: Maker, seed: int) -> Figures:
 
 def retry_at_once(make: Maker, seed: int, *, headers: bool) -> Figures:
     """For a minute the server refuses everything and says `Retry-After: 0`; there are twenty callers."""
-    refusal = RateLimit(throttled=True, retry_after=0.0)
-    if headers:
-        refusal = RateLimit(throttled=True, retry_after=0.0, limit=1000, remaining=0)
+    said: dict[str, Any] = {"limit": 1000, "remaining": 0} if headers else {}
+    refusal = RateLimit(throttled=True, retry_after=0.0, **said)
     world = ChangedWorld(FixedWindow(1000), seed=seed)
     world.gateway = lambda: refusal if world.now() < 1000 + PERIOD else None
     callers = Callers(world, make(1000))
@@ -427,57 +431,41 @@ def random_garbage(make: Maker, seed: int, *, agree: bool) -> Figures:
 
 
 _NONE = Bound(most=0)
+_SOON = {"429": _NONE, "longest": Bound(most=2.1)}
+_HEARD = {"refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)}
+_SERVED = {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)}
+_NEAR_FULL = {"eff": Bound(least=0.99)}
 
 ROWS: list[Row] = [
     *BESIDE_BATCH,
     Row("the first call hangs", partial(call_hangs, warm=False), {"429": _NONE, "longest": Bound(most=4.1)}),
-    Row("a warm call hangs after idleness", partial(call_hangs, warm=True), {"429": _NONE, "longest": Bound(most=2.1)}),
-    Row("a call is lost in doubt", lost_in_doubt, {"429": _NONE, "longest": Bound(most=2.1)}),
+    Row("a warm call hangs after idleness", partial(call_hangs, warm=True), _SOON),
+    Row("a call is lost in doubt", lost_in_doubt, _SOON),
     Row("100 calls after idleness", idleness, {"429": _NONE, "longest": Bound(most=1.5)}, seeds=20),
     Row("a new operation behind interactive calls", starved, {"429": _NONE, "periods": Bound(most=2.1)}, seeds=10),
     Row("Retry-After: 0 for a minute, Remaining 0", partial(retry_at_once, headers=True), {"429": Bound(most=10)}),
     Row("Retry-After: 0 for a minute, nothing else", partial(retry_at_once, headers=False), {"429": Bound(most=10)}),
-    Row(
-        "garbled: two answers say Limit 1 while a create waits",
-        limit_of_one,
-        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
-        seeds=10,
-    ),
-    Row(
-        "garbled: two answers say Limit 1, then creates come",
-        limit_of_one_at_rest,
-        {"429": _NONE, "refused": _NONE, "longest": Bound(most=2 * PERIOD + 1)},
-        seeds=10,
-    ),
+    Row("garbled: two answers say Limit 1 while a create waits", limit_of_one, _SERVED, seeds=10),
+    Row("garbled: two answers say Limit 1, then creates come", limit_of_one_at_rest, _SERVED, seeds=10),
     Row(
         "garbled: Remaining 59, 47, 13, 6 within a backlog",
         garbled_prices,
         {"429": _NONE, "wrong prices": _NONE, "seconds": Bound(most=7 * PERIOD)},
         seeds=10,
     ),
-    Row(
-        "garbled: Remaining is always 990",
-        remaining_never_moves,
-        {"429": _NONE},
-        {"eff": Bound(least=0.99)},
-    ),
-    Row(
-        "garbled: one answer of a trickle says Remaining 0",
-        one_zero,
-        {"429": _NONE, "longest": Bound(most=2.1)},
-        seeds=10,
-    ),
+    Row("garbled: Remaining is always 990", remaining_never_moves, {"429": _NONE}, _NEAR_FULL),
+    Row("garbled: one answer of a trickle says Remaining 0", one_zero, _SOON, seeds=10),
     Row(
         "garbled: 5 to 50 % of the answers of a backlog",
         partial(random_garbage, agree=False),
-        {"429": Bound(most=100), "refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        {"429": Bound(most=100), **_HEARD},
         {"429": Bound(most=5)},
         seeds=20,
     ),
     Row(
         "garbled: the same, with higher limits that agree",
         partial(random_garbage, agree=True),
-        {"refused": _NONE, "silent": Bound(most=2 * PERIOD + 1)},
+        _HEARD,
         {"429": Bound(most=5)},
         seeds=20,
     ),
@@ -486,7 +474,7 @@ ROWS: list[Row] = [
             f"two nodes with clocks of their own, {style}",
             partial(nodes, style=style),
             {"429": _NONE, "fill": Bound(least=0.99)},
-            {"eff": Bound(least=0.99)},
+            _NEAR_FULL,
             seeds=10,
         )
         for style in ("js", "epoch_ceil")
@@ -494,17 +482,12 @@ ROWS: list[Row] = [
     Row("one bare 429", bare_refusal, {"refused call": Bound(most=2.0), "others": Bound(most=2.0)}),
     Row(
         "a gateway's bucket in front",
-        gateway_bucket,
-        {"429": Bound(most=131), "seconds": Bound(most=300)},
-        {"429": Bound(most=60)},
+        *(gateway_bucket, {"429": Bound(most=131), "seconds": Bound(most=300)}, {"429": Bound(most=60)}),
     ),
-    Row("no headers, limit known", partial(silent, known=True), {"429": _NONE, "eff": Bound(least=0.99)}),
+    Row("no headers, limit known", partial(silent, known=True), {"429": _NONE, **_NEAR_FULL}),
     # One point that nobody can use is a hundredth of such a window.
     Row(
-        "no headers, limit unknown",
-        partial(silent, known=False),
-        {"429": _NONE, "eff": Bound(least=0.985)},
-        {"eff": Bound(least=0.99)},
+        "no headers, limit unknown", partial(silent, known=False), {"429": _NONE, "eff": Bound(least=0.985)}, _NEAR_FULL
     ),
     *(
         Row(

@@ -45,7 +45,6 @@ class Bare:
         return await self.fetch(method, url, headers=headers, **options)
 
     async def fetch(self, method: str, url: yarl.URL, **options: Any) -> Answer:
-        """Ask for any URL, without a key."""
         options.setdefault("allow_redirects", False)
         async with self.session.request(method, url, **options) as response:
             body = await response.read()
@@ -62,21 +61,16 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be moved on."""
-
     jumped = 0.0
 
     def time(self) -> float:
-        """The loop's clock, with all jumps."""
         return super().time() + self.jumped
 
     def jump(self, seconds: float) -> None:
-        """Move the clock on."""
         self.jumped += seconds
 
 
 def jump(seconds: float) -> None:
-    """Move the running loop's clock on."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, JumpingLoop)
     loop.jump(seconds)

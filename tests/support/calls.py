@@ -5,10 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from whereby_async import (
-    RetryPolicy,
-    WherebyClient,
-)
+from whereby_async import RetryPolicy, WherebyClient
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import signal
@@ -89,13 +88,7 @@ class Program:
         self._process.stdout.close()
 
     @property
-    def pid(self) -> int:
-        """Its process."""
-        return self._process.pid
-
-    @property
     def out(self) -> str:
-        """What it has said so far, on stdout and stderr."""
         return "".join(self._lines)
 
     def until(self, pattern: str, *, times: int = 1, patience: float = PATIENCE) -> re.Match[str]:
@@ -108,14 +101,9 @@ class Program:
                     return found[times - 1]
                 left = deadline - monotonic()
                 assert left > 0, f"not {times} × {pattern!r} in {patience} s:\n{self.out}"
-                assert self._process.poll() is None or self._reader.is_alive(), (
-                    f"ended without {pattern!r}:\n{self.out}"
-                )
+                alive = self._process.poll() is None or self._reader.is_alive()
+                assert alive, f"ended without {pattern!r}:\n{self.out}"
                 self._news.wait(min(left, 0.2))
-
-    async def told(self, pattern: str, *, times: int = 1) -> re.Match[str]:
-        """`until`, for tests that await."""
-        return await asyncio.to_thread(self.until, pattern, times=times)
 
     def serving(self, *, workers: int = 1) -> Self:
         """Wait until it tells where it serves, and each of its workers that it is up."""

@@ -107,5 +107,4 @@ class RecordingLimiter:
 
     @property
     def ends(self) -> list[list[End]]:
-        """How each permit ended, in the order of the grants."""
         return [permit.ends for permit in self.permits]

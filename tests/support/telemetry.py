@@ -17,6 +17,8 @@ from whereby_async.otel import OpenTelemetryHooks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from opentelemetry.sdk.metrics.export import ScopeMetrics
+
     from whereby_async import WherebyClient
     from whereby_async.limiter import Permit
 
@@ -36,8 +38,6 @@ class _OpenSpans(SimpleSpanProcessor):
 
 
 class Telemetry:
-    """Everything that was traced and measured."""
-
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
         self._processor = _OpenSpans(self._exporter)
@@ -53,12 +53,10 @@ class Telemetry:
 
     @property
     def open(self) -> int:
-        """Spans that were never ended."""
         return self._processor.open
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """Ended spans, in the order of their ends."""
         return list(self._exporter.get_finished_spans())
 
     @property
@@ -71,17 +69,20 @@ class Telemetry:
         return [span for span in self.spans if span.name == "wait for points"]
 
     def only(self) -> ReadableSpan:
-        """The one call's span."""
         (span,) = self.calls
         return span
 
+    @property
+    def scopes(self) -> list[ScopeMetrics]:
+        """What was measured, by the scope of the meter."""
+        data = self._reader.get_metrics_data()
+        return [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
+
     def points(self, metric: str) -> list[tuple[dict[str, Any], Any]]:
         """The data points of a metric: attributes, and value or histogram."""
-        data = self._reader.get_metrics_data()
         return [
             (dict(point.attributes or {}), getattr(point, "value", point))
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
+            for scope in self.scopes
             for each in scope.metrics
             if each.name == metric
             for point in each.data.data_points
@@ -119,7 +120,6 @@ def times(span: ReadableSpan) -> tuple[int, int]:
 
 
 async def listed(whereby: WherebyClient) -> object:
-    """The call that most tests make, as a coroutine."""
     return await whereby.meetings.list()
 
 

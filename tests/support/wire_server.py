@@ -90,6 +90,16 @@ answer_each = answering(OK)
 """A script that answers every request with 200 and an empty object."""
 
 
+def saying(greeting: bytes) -> Script:
+    """A script that says this before it is asked anything, and nothing more until the client goes."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await reader.read()
+
+    return script
+
+
 async def silent(server: WireServer, reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """A script that takes one request and says nothing until the client goes."""
     await server.next_request(reader)

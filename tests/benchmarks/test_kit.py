@@ -1,12 +1,15 @@
-"""The benches' server keeps the budget that the service would."""
+"""What the benches share: medians and their intervals, and a server that keeps the budget as the service would."""
 
 from __future__ import annotations
 
 import http.client
+import importlib
 import json
+import random
+import statistics
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import checkout
@@ -17,19 +20,59 @@ if TYPE_CHECKING:
 PAGE = 100
 
 
+@pytest.fixture
+def ratios(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(sys, "path", [str(checkout.ROOT), *sys.path])
+    return importlib.import_module("benchmarks.kit.ratios")
+
+
+def test_fifteen_pairs_leave_out_three_at_each_end(ratios: Any) -> None:
+    """By the binomial distribution: the 4th and the 12th of 15 hold the true median with 96.5 %."""
+    found = ratios.estimate(range(1, 16))
+    assert (found.median, found.low, found.high, found.pairs) == (8, 4, 12, 15)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_values_have_no_interval_but_their_range(ratios: Any, count: int) -> None:
+    """With fewer than six values no inner interval holds the median with 95 %."""
+    found = ratios.estimate(range(count))
+    assert (found.low, found.high) == (0, count - 1)
+
+
+@pytest.mark.parametrize("count", [6, 15, 31])
+def test_interval_holds_the_true_median_as_often_as_it_says(ratios: Any, count: int) -> None:
+    """In 95 of 100 samples of a skewed distribution or more."""
+    dice = random.Random(count)
+    inside = 0
+    for _ in range(2000):
+        found = ratios.estimate([dice.lognormvariate(0, 1) for _ in range(count)])
+        inside += found.low <= 1 <= found.high
+    assert inside / 2000 > 0.94
+
+
+def test_ratios_are_taken_pair_by_pair(ratios: Any) -> None:
+    """A machine that is twice as slow for both in one turn changes nothing."""
+    ours, theirs = [1.0, 2.0, 40.0], [2.0, 4.0, 80.0]
+    assert ratios.ratio(ours, theirs).median == 0.5
+    assert ratios.difference(ours, theirs).median == statistics.median([-1.0, -2.0, -40.0])
+
+
+def test_percentiles_of_a_sorted_list(ratios: Any) -> None:
+    """The 99th of a hundred values is the last but none below it."""
+    assert ratios.percentile(list(range(100)), 0.5) == 50
+    assert ratios.percentile(list(range(100)), 0.99) == 99
+    assert ratios.percentile([7], 0.99) == 7
+
+
+# The server
+
+
 @pytest.fixture(scope="module")
 def ports() -> Iterator[list[int]]:
-    """Two ports of one server."""
     command = [sys.executable, "-m", "benchmarks.kit.server", "2"]
     environment = checkout.clean_environment(PYTHONPATH=str(checkout.ROOT))
-    with subprocess.Popen(
-        command,
-        cwd=checkout.ROOT,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    ) as server:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen(command, cwd=checkout.ROOT, env=environment, **pipes) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         yield json.loads(server.stdout.readline())["plain"]
@@ -37,7 +80,6 @@ def ports() -> Iterator[list[int]]:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[http.client.HTTPResponse, bytes]:
-    """One request, and what came of it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request(method, path, body)
@@ -48,7 +90,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[h
 
 
 def left(port: int, method: str, path: str, body: bytes | None = None) -> int:
-    """How many points remain behind a request."""
+    """Points that remain after a request."""
     return int(ask(port, method, path, body)[0].headers["X-RateLimit-Remaining"])
 
 
