@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.processes import PATIENCE, Ended, OnTerminal, command, environment
 
-from whereby_async import APIConnectionError, AuthenticationError, NotFoundError, operations
-from whereby_async.cli import main
-from whereby_async.cli.demo import CallLog, burst, show_account
+from whereby_async import NotFoundError, operations
+from whereby_async.cli.demo import CallLog, burst
 from whereby_async.cli.output import Output
 from whereby_async.operation import Operation
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
+
+    from support.processes import Runner
+    from support.serving import Served
 
 KEY = "a-key-that-must-not-be-seen"
 
@@ -136,29 +136,18 @@ async def test_error_in_the_burst_comes_out_as_it_is() -> None:
 
 
 @pytest.fixture
-async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeWhereby]:
-    """A server that plays the live account, and the variables that lead to it."""
-    async with FakeWhereby(api_key=KEY) as fake:
-        monkeypatch.setenv("WHEREBY_API_KEY", KEY)
-        monkeypatch.setenv("WHEREBY_BASE_URL", fake.url)
-        yield fake
+def account(served: Served, monkeypatch: pytest.MonkeyPatch) -> FakeWhereby:
+    """A server that plays the live account, with a key of its own."""
+    served.fake.api_key = KEY
+    monkeypatch.setenv("WHEREBY_API_KEY", KEY)
+    return served.fake
 
 
-async def _run(*words: str, **variables: str) -> Ended:
-    """Run `whereby` while this loop goes on serving."""
-    process = await asyncio.create_subprocess_exec(
-        *command(*words), env=environment(**variables), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    return Ended(process.returncode or 0, out.decode(), err.decode())
-
-
-@pytest.mark.anyio
-async def test_without_live_it_only_reads(account: FakeWhereby) -> None:
+def test_without_live_it_only_reads(account: FakeWhereby, here: Runner) -> None:
     """It says so first, and where it goes; then four GETs, one page each, and nothing else reaches the account."""
     for _ in range(25):
         account.add_meeting()
-    ended = await _run("demo")
+    ended = here("demo")
     assert (ended.code, ended.err) == (0, "")
     first = ended.rows()[0]
     assert (first["event"], first["live"]) == ("notice", False)
@@ -176,10 +165,9 @@ async def test_without_live_it_only_reads(account: FakeWhereby) -> None:
     assert KEY not in ended.out
 
 
-@pytest.mark.anyio
-async def test_live_makes_and_deletes_one_meeting(account: FakeWhereby) -> None:
+def test_live_makes_and_deletes_one_meeting(account: FakeWhereby, here: Runner) -> None:
     """With --live it also makes a meeting, reads and colours it, and leaves nothing."""
-    ended = await _run("demo", "--live")
+    ended = here("demo", "--live")
     assert (ended.code, ended.err) == (0, "")
     assert [request.operation for request in account.requests][4:] == [
         "meetings.create",
@@ -193,47 +181,39 @@ async def test_live_makes_and_deletes_one_meeting(account: FakeWhereby) -> None:
     assert (summary["calls"], summary["points"], summary["refused"]) == (8, 13, 0)
 
 
-@pytest.mark.anyio
-async def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby) -> None:
-    """A refusal in the middle leaves no meeting behind."""
+def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby, here: Runner) -> None:
     account.faults.add(Fault(status=422, operation="rooms.set_theme_tokens"))
-    ended = await _run("demo", "--live")
-    assert ended.code == 1
+    assert here("demo", "--live").code == 1
     assert account.requests[-1].operation == "meetings.delete"
     assert account.meetings == {}
 
 
-@pytest.mark.anyio
-async def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby) -> None:
-    """Ctrl-C in the middle leaves no meeting behind."""
+def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby, served: Served) -> None:
+    """Ctrl-C in the middle is exit code 130, and no traceback."""
     account.faults.add(Fault(delay=60.0, operation="meetings.get"))
-    process = await asyncio.create_subprocess_exec(
-        *command("demo", "--live"), env=environment(), stdout=asyncio.subprocess.DEVNULL
-    )
-    waiting = asyncio.ensure_future(process.wait())
-    while not any(request.operation == "meetings.get" for request in account.requests) and not waiting.done():
-        await asyncio.sleep(0.01)
-    if not waiting.done():
-        process.send_signal(signal.SIGINT)
-    assert await waiting == 130
+    with OnTerminal("demo", "--live") as terminal:
+        served.until(lambda: any(request.operation == "meetings.get" for request in account.requests))
+        ended = terminal.interrupt()
+    assert ended.code == 130
+    assert "interrupted" in ended.out
+    assert "Traceback" not in ended.out
     assert account.requests[-1].operation == "meetings.delete"
     assert account.meetings == {}
 
 
-@pytest.mark.anyio
-async def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhereby) -> None:
+def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhereby, here: Runner) -> None:
     """A 403 is a row with the server's words; the other reads follow, and the exit code is 1."""
     account.faults.add(Fault(status=403, operation="recordings.list"))
-    ended = await _run("demo")
+    ended = here("demo")
     assert (ended.code, len(account.requests)) == (1, 4)
     assert [row["status"] for row in _of(ended.rows(), "call")] == [200, 403, 200, 200]
     assert _of(ended.rows(), "summary")[0]["refused"] == 1
 
 
-@pytest.mark.anyio
-async def test_wrong_key_is_said(account: FakeWhereby) -> None:
+def test_wrong_key_is_said(account: FakeWhereby, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1, and a message that names the variable and shows no key."""
-    ended = await _run("demo", WHEREBY_API_KEY="another-secret-key")
+    monkeypatch.setenv("WHEREBY_API_KEY", "another-secret-key")
+    ended = here("demo")
     assert ended.code == 1
     assert ended.err.startswith("whereby: meetings.list: 401")
     assert "WHEREBY_API_KEY" in ended.err
@@ -241,13 +221,11 @@ async def test_wrong_key_is_said(account: FakeWhereby) -> None:
     assert len(account.requests) == 1
 
 
-@pytest.mark.anyio
-@pytest.mark.usefixtures("account")
-async def test_throttled_account_is_exit_code_3() -> None:
+@pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
+def test_throttled_account_is_exit_code_3(served: Served, here: Runner) -> None:
     """A server that wants a longer wait than one would sit through ends it at once."""
-    async with FakeWhereby(api_key=KEY, limit=1, period=600.0) as busy:
-        busy.spend(1)
-        ended = await _run("demo", WHEREBY_BASE_URL=busy.url)
+    served.do(lambda: served.fake.spend(1))
+    ended = here("demo")
     assert ended.code == 3
     assert ended.err.startswith("whereby: meetings.list: 429")
 
@@ -261,31 +239,18 @@ async def test_throttled_account_is_exit_code_3() -> None:
     ],
 )
 def test_account_that_can_not_be_asked(  # noqa: PLR0917 - pytest passes them by name
-    url: str,
-    words: tuple[str, ...],
-    code: int,
-    complaint: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    url: str, words: tuple[str, ...], code: int, complaint: str, monkeypatch: pytest.MonkeyPatch, here: Runner
 ) -> None:
     """Nobody listens, plain http to a stranger, an option for the fake server: a word on stderr and no key."""
     monkeypatch.setenv("WHEREBY_API_KEY", KEY)
     monkeypatch.setenv("WHEREBY_BASE_URL", url)
-    assert main(["demo", *words]) == code
-    out, err = capsys.readouterr()
-    assert complaint in err
-    assert KEY not in out + err
+    ended = here("demo", *words)
+    assert ended.code == code
+    assert complaint in ended.err
+    assert KEY not in ended.out + ended.err
 
 
-@pytest.mark.anyio
-async def test_errors_of_an_account_are_the_clients_own(account: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one process too."""
-    output = Output(as_json=True)
-    monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
-    with pytest.raises(AuthenticationError):
-        await show_account(output, live=False)
-    account.api_key = FAKE_API_KEY
-    account.faults.add(Fault(drop="before"), Fault(drop="before"))
-    with pytest.raises(APIConnectionError):
-        await show_account(output, live=True)
-    assert await show_account(output, live=True) == 0
+def test_live_needs_an_account(here: Runner) -> None:
+    ended = here("demo", "--live")
+    assert (ended.code, ended.out) == (2, "")
+    assert "set WHEREBY_API_KEY" in ended.err
