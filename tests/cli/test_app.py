@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.command_lines import PNG, ROOM
-from support.processes import PATIENCE, OnTerminal, command, environment, run
-from support.serving import Served
+from support.processes import PATIENCE, environment, run
 
 from whereby_async import __version__
-from whereby_async.cli import main
 from whereby_async.cli.app import app
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from support.processes import Runner
+    from support.serving import Served
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -35,54 +34,26 @@ def _commands() -> list[list[str]]:
 COMMANDS = _commands()
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_help_names_the_commands_and_exit_codes(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command, and with --help, it says what there is."""
-    assert main(words) == 0
-    out = capsys.readouterr().out
-    assert all(word in out for word in ("demo", "sandbox", "For example", "3 throttled"))
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help_names_the_commands_and_exit_codes(words: tuple[str, ...], here: Runner) -> None:
+    ended = here(*words)
+    assert ended.code == 0
+    assert all(word in ended.out for word in ("demo", "sandbox", "For example", "3 throttled"))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_examples(words: list[str], here: Runner) -> None:
     """The help of a command shows how it is called, and no line is wider than a terminal."""
-    assert main([*words, "--help"]) == 0
-    out = capsys.readouterr().out
-    assert f"\n    whereby {' '.join(words)}" in out
-    assert "--json" in out
-    assert max(map(len, out.splitlines())) <= 80
-    assert "`" not in out
+    ended = here(*words, "--help")
+    assert ended.code == 0
+    assert f"\n    whereby {' '.join(words)}" in ended.out
+    assert "--json" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "`" not in ended.out
 
 
-def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """`whereby --version` prints the version and nothing else."""
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (["nonsense"], "nonsense"),
-        (["demo", "--nonsense"], "--nonsense"),
-        (["demo", "--limit", "9"], "--limit"),
-        (["demo", "--limit", "many"], "--limit"),
-        (["demo", "--live"], "set WHEREBY_API_KEY"),
-        (["sandbox", "--algorithm", "dice"], "dice"),
-        (["sandbox", "--port", "70000"], "--port"),
-        (["sandbox", "--period", "0"], "--period"),
-        (["sandbox", "--host", "0.0.0.0"], "loopback"),
-        (["sandbox", "--host", "example.com"], "loopback"),
-    ],
-)
-def test_wrong_usage_is_one_line(words: Sequence[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2, one line on stderr that names what was wrong, nothing on stdout."""
-    assert main(words) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert complaint in err
-    assert err.startswith("whereby: ")
-    assert err.count("\n") == 1
+def test_version_is_the_packages_own(here: Runner) -> None:
+    assert here("--version") == (0, f"{__version__}\n", "")
 
 
 def _without(library: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -136,16 +107,6 @@ def test_importing_main_module_runs_nothing(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
-def test_ctrl_c_ends_the_demo_with_a_word() -> None:
-    """On a terminal Ctrl-C is exit code 130, and no traceback."""
-    with OnTerminal("demo") as terminal:
-        terminal.until("calls at once")
-        ended = terminal.interrupt()
-    assert ended.code == 130
-    assert "interrupted" in ended.out
-    assert "Traceback" not in ended.out
-
-
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     """The installed script, asked by bash itself."""
     ended = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
@@ -182,7 +143,7 @@ def test_shell_that_can_not_be_completed_for_is_wrong_usage(
 
 
 @pytest.mark.skipif(not BLOCKS, reason="the README has no sh blocks")
-def test_readme_blocks_run_as_they_stand(tmp_path: Path) -> None:
+def test_readme_blocks_run_as_they_stand(served: Served, tmp_path: Path) -> None:
     """One after another in one directory, against a server: each line ends well, and none says a word on stderr."""
     whereby = tmp_path / "bin" / "whereby"
     whereby.parent.mkdir()
@@ -193,33 +154,19 @@ def test_readme_blocks_run_as_they_stand(tmp_path: Path) -> None:
     (place / "logo.png").write_bytes(PNG)
     (place / "rooms.csv").write_text("customer,endDate\nacme,2099-01-01T00:00:00Z\nbeta,2099-01-01T00:00:00Z\n")
     path = f"{whereby.parent}{os.pathsep}{os.environ['PATH']}"
-    with Served() as served:
-        served.fake.add_meeting(room_name=ROOM)
-        session = served.fake.add_session(ROOM)
-        served.fake.add_recording(room_session_id=session["roomSessionId"])
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(BLOCKS)],
-            cwd=place,
-            env=environment(**served.variables, PATH=path, PYTHONPATH=str(ROOT)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=4 * PATIENCE,
-            check=False,
-            encoding="utf-8",
-        )
+    served.fake.add_meeting(room_name=ROOM)
+    session = served.fake.add_session(ROOM)
+    served.fake.add_recording(room_session_id=session["roomSessionId"])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(BLOCKS)],
+        cwd=place,
+        env=environment(PATH=path, PYTHONPATH=str(ROOT)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=4 * PATIENCE,
+        check=False,
+        encoding="utf-8",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "roomKey=" in done.stdout
     assert (place / "recordings").is_dir()
-
-
-def test_closed_pipe_ends_it_quietly() -> None:
-    """`whereby demo | head -1` prints its line and no traceback."""
-    with subprocess.Popen(
-        command("demo"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith(b'{"event": "notice"')
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(30) == 141
