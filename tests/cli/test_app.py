@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.command_lines import PNG, ROOM
+from support.command_lines import PNG, ROOM, all_commands
 from support.processes import PATIENCE, environment, run
 
 from whereby_async import __version__
-from whereby_async.cli.app import app
 
 if TYPE_CHECKING:
     from support.processes import Runner
@@ -25,13 +24,7 @@ ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-def _commands() -> list[list[str]]:
-    whereby = app()
-    groups = {name: [word for word in whereby[name] if word[0] != "-"] for name in whereby if name[0] != "-"}
-    return [[name, *rest] for name, words in groups.items() for rest in ([[word] for word in words] or [[]])]
-
-
-COMMANDS = _commands()
+COMMANDS = all_commands()
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
@@ -93,9 +86,7 @@ def test_another_missing_module_is_no_missing_extra() -> None:
 
 def test_python_dash_m_is_the_same() -> None:
     """`python -m whereby_async` runs the process's own words and passes its exit code on; a pipe gets no colours."""
-    ended = run("nonsense")
-    assert ended.code == 2
-    assert "nonsense" in ended.err
+    assert run("nonsense").code == 2
     ended = run("--help")
     assert (ended.code, ended.err) == (0, "")
     assert "\x1b" not in ended.out

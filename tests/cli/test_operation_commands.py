@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from support.command_lines import SECRET, command_lines
+from support.command_lines import SECRET, all_commands, command_lines
 from support.processes import Ended, on_terminal, run
 from support.serving import Served
 
 from whereby_async import operations
-from whereby_async.cli import main
-from whereby_async.cli.app import app
 from whereby_async.cli.operation_commands import COMMANDS
 from whereby_async.operation import Operation
+
+if TYPE_CHECKING:
+    from support.processes import Runner
 
 OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
 LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]
@@ -81,12 +81,8 @@ def test_every_command_is_run_here(piped: Outcome) -> None:
     assert set(OPERATIONS) <= {row.operation for row in COMMANDS}
     run_here = {tuple(words[:2]) for words in piped.lines.values()} | {(words[0],) for words in piped.lines.values()}
     assert {(row.group, row.word) for row in COMMANDS} <= run_here
-    whereby = app()
-    commands: set[tuple[str, ...]] = set()
-    for name in whereby:
-        inner = [word for word in whereby[name] if not word.startswith("-")]
-        commands |= {(name, word) for word in inner} if inner else {(name,)}
-    assert commands - run_here == {("demo",), ("sandbox",), ("--help",), ("-h",), ("--version",)}
+    commands = {tuple(words) for words in all_commands()}
+    assert commands - run_here == {("demo",), ("sandbox",)}
     assert len(commands) > 40
 
 
@@ -161,19 +157,19 @@ def test_links_on_a_terminal_are_whole(shown: Outcome) -> None:
     assert "Signature=" in link
 
 
-def test_waits_end_when_the_job_is_done(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_end_when_the_job_is_done(served: Served, here: Runner) -> None:
     """The transcription is printed; a failed one is exit code 1, one that takes too long exit code 4."""
     served.fake.processing_time = None
     ready = served.fake.add_transcription(room_name="/x")["transcriptionId"]
     failed = served.fake.add_transcription(room_name="/x", state="failed")["transcriptionId"]
     slow = served.fake.add_transcription(room_name="/x", state="in_progress")["transcriptionId"]
     summary = served.fake.add_summary(ready)["summaryId"]
-    assert main(["transcriptions", "wait", ready]) == 0
-    assert main(["summaries", "wait", summary]) == 0
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["transcriptionId"], first["state"]) == (ready, "ready")
-    assert second["summaryId"] == summary
-    assert main(["transcriptions", "wait", failed]) == 1
-    assert failed in capsys.readouterr().err
-    assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
-    assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err
+    (row,) = here("transcriptions", "wait", ready).rows()
+    assert (row["transcriptionId"], row["state"]) == (ready, "ready")
+    assert here("summaries", "wait", summary).rows()[0]["summaryId"] == summary
+    ended = here("transcriptions", "wait", failed)
+    assert ended.code == 1
+    assert failed in ended.err
+    ended = here("transcriptions", "wait", slow, "--within", "0.3")
+    assert ended.code == 4
+    assert "was not ready within 0.3 s; it goes on without us" in ended.err

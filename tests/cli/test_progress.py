@@ -77,19 +77,8 @@ def test_bar_shows_how_far_it_is(
 ) -> None:
     """Counts, points, time left, what it waits for; on stderr only."""
     _let_stderr_be_a_terminal(monkeypatch)
-    progress = Progress(
-        done=90,
-        failed=7,
-        unknown=3,
-        resumed=0,
-        under_way=4,
-        total=1200,
-        elapsed=10.0,
-        points=300,
-        points_per_second=30.0,
-        eta=600.0,
-        waiting=waiting,
-    )
+    counts = {"done": 90, "failed": 7, "unknown": 3, "resumed": 0, "under_way": 4, "total": 1200, "points": 300}
+    progress = Progress(**counts, elapsed=10.0, points_per_second=30.0, eta=600.0, waiting=waiting)
     with Bar("rooms") as bar:
         bar.show_batch(progress)
     out, err = capsys.readouterr()
