@@ -150,13 +150,11 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One answer.
 
     Attributes:
-        operation: The operation's name.
-        status: The HTTP status.
         points: Points that the attempt was charged.
         remaining: Points left by `X-RateLimit-Remaining`; `None` if the answer did not say.
         ms: Milliseconds on the wire.
         waited: Seconds that it waited for its points before.
-        note: What came of it.
+        note: The result in words.
     """
 
     operation: str
@@ -246,12 +244,7 @@ class CallLog:
 
 
 class _AllOperations:
-    """Every operation of the API, one after another, each call shown.
-
-    Args:
-        client: A client of the fake server.
-        log: The client's hook.
-    """
+    """Every operation of the API, one after another, each call shown."""
 
     def __init__(self, client: WherebyClient, log: CallLog) -> None:
         self._client = client
@@ -359,13 +352,13 @@ def _rows(rows: Sized) -> str:
 
 
 async def burst(client: WherebyClient, log: CallLog, meeting_id: str, *, calls: int, period: float) -> None:
-    """Ask for one meeting `calls` times at once, and show that the budget waits instead of being refused.
+    """Ask for one meeting `calls` times at once, and show that calls wait for points instead of being refused.
 
     Args:
         client: The client, whose budget is known by now.
         log: The client's hook.
         meeting_id: The meeting.
-        calls: How many; more than the window has points for.
+        calls: More than the window has points for.
         period: Seconds of the server's window.
     """
     before = client.limiter.snapshot()
@@ -412,11 +405,7 @@ async def _watch(client: WherebyClient, asked: set[asyncio.Task[Meeting]], bar: 
 
 
 async def show_account(output: Output, *, live: bool) -> ExitCode:
-    """Show the account that `WHEREBY_API_KEY` opens.
-
-    Args:
-        output: Where to show it.
-        live: Make a meeting too.
+    """Show the account that `WHEREBY_API_KEY` opens; if `live`, make a meeting too.
 
     Returns:
         `API_SAID_NO` if a read was refused, for instance because the plan has no recordings.

@@ -67,10 +67,7 @@ class GlobalOptions:
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
-        """A client, closed at the end; it asks for the key if the environment has none.
-
-        Args:
-            hooks: More hooks for it.
+        """A client with these hooks, closed at the end; it asks for the key if the environment has none.
 
         Raises:
             UsageError: There is no key.

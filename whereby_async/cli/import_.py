@@ -226,12 +226,7 @@ class ResultFile:
             self._file.close()
 
     def write(self, row: dict[str, Any], words: str) -> None:
-        """Keep a row; what an earlier run has done and the file holds is not written again.
-
-        Args:
-            row: The row.
-            words: What to say of it on a terminal, if anything.
-        """
+        """Keep a row, and say `words` of it on a terminal; a done row that the file holds is not written again."""
         if self._file is None:
             self._stdout.line(row, words or json.dumps(row))
             return

@@ -63,9 +63,8 @@ class OperationCommand(NamedTuple):
     @property
     def method(self) -> Callable[..., Any]:
         """The method of the resource's class, without a client."""
-        found: Callable[..., Any] = getattr(
-            getattr(resources, self.group.capitalize()), self.operation.partition(".")[2]
-        )
+        resource, _, name = self.operation.partition(".")
+        found: Callable[..., Any] = getattr(getattr(resources, resource.capitalize()), name)
         return found
 
     @property
@@ -190,12 +189,7 @@ _NAMES: Final = {"fields": "--field"}
 
 
 def register(group: App, name: str) -> None:
-    """Add the commands of a group to its app.
-
-    Args:
-        group: The group's app.
-        name: Its name, such as `meetings`.
-    """
+    """Add the commands of a resource, such as `meetings`, to its app."""
     for row in COMMANDS:
         if row.group == name:
             group.command(command_for(row), name=row.word)
@@ -339,7 +333,9 @@ async def _call(
     output = options.output()
     async with options.client() as client:
         with _as_usage_errors(arguments):
-            result: msgspec.Struct | list[msgspec.Struct] | None = await _bound(client, row)(**keywords)
+            result: msgspec.Struct | list[msgspec.Struct] | None = await row.method(
+                getattr(client, row.group), **keywords
+            )
     if result is None:
         subjects = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
         output.done(row.operation, {_camel(keyword): keywords[keyword] for keyword in subjects})
@@ -363,7 +359,7 @@ async def _list(
         keywords = keywords | _even_pages(max_items, keywords.get("page_size", _LARGEST_PAGE))
     async with options.client() as client:
         with _as_usage_errors(arguments):
-            paginator: Paginator[msgspec.Struct] = _bound(client, row)(**keywords)
+            paginator: Paginator[msgspec.Struct] = row.method(getattr(client, row.group), **keywords)
         count = 0
         async with paginator:
             async for page in paginator.pages():
@@ -381,11 +377,6 @@ def _even_pages(wanted: int, largest: int) -> dict[str, int]:
     if not 1 <= largest <= _LARGEST_PAGE:
         return {}  # the client says what is wrong with it
     return {"page_size": math.ceil(wanted / math.ceil(wanted / largest))}
-
-
-def _bound(client: object, row: OperationCommand) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(getattr(client, row.group), row.method.__name__)
-    return found
 
 
 @contextlib.contextmanager
