@@ -36,7 +36,6 @@ def test_help_names_the_commands_and_exit_codes(words: tuple[str, ...], here: Ru
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_has_help_with_examples(words: list[str], here: Runner) -> None:
-    """The help of a command shows how it is called, and no line is wider than a terminal."""
     ended = here(*words, "--help")
     assert ended.code == 0
     assert f"\n    whereby {' '.join(words)}" in ended.out
@@ -49,39 +48,30 @@ def test_version_is_the_packages_own(here: Runner) -> None:
     assert here("--version") == (0, f"{__version__}\n", "")
 
 
-def _without(library: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """`whereby` in a Python that does not find the library."""
-    program = f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; sys.exit(main({list(words)!r}))"
-    return subprocess.run(
+@pytest.mark.parametrize(
+    ("library", "words", "code", "complaint"),
+    [
+        ("cyclopts", ["--version"], 2, "pip install 'whereby-async[cli]'"),
+        ("rich", ["--version"], 2, "pip install 'whereby-async[cli]'"),
+        ("redis", ["meetings", "list", "--redis", "redis://localhost/0"], 2, "pip install 'whereby-async[redis]'"),
+        ("aiohttp", ["meetings", "list"], 70, "the installation is broken: "),
+    ],
+)
+def test_missing_library_is_said(library: str, words: list[str], code: int, complaint: str) -> None:
+    """In one line: which extra to install or, if it belongs to none, that the installation is broken."""
+    program = (
+        f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; sys.exit(main({words!r}))"
+    )
+    done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment(WHEREBY_API_KEY="k"),
         capture_output=True,
         check=False,
         encoding="utf-8",
     )
-
-
-@pytest.mark.parametrize(
-    ("library", "words", "extra"),
-    [
-        ("cyclopts", ["--version"], "cli"),
-        ("rich", ["--version"], "cli"),
-        ("redis", ["meetings", "list", "--redis", "redis://localhost/0"], "redis"),
-    ],
-)
-def test_missing_extra_is_said(library: str, words: list[str], extra: str) -> None:
-    """Without the extra's libraries it says in one line what to install."""
-    ended = _without(library, *words)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"pip install 'whereby-async[{extra}]'" in ended.stderr
-    assert ended.stderr.count("\n") == 1
-
-
-def test_another_missing_module_is_no_missing_extra() -> None:
-    """The message says that the installation is broken."""
-    ended = _without("aiohttp", "meetings", "list")
-    assert ended.returncode == 70
-    assert re.fullmatch(r"whereby: the installation is broken: .*\baiohttp\b.*\n", ended.stderr)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_python_dash_m_is_the_same() -> None:
@@ -99,7 +89,6 @@ def test_importing_main_module_runs_nothing(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
-    """The installed script, asked by bash itself."""
     ended = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
     assert (ended.code, ended.err) == (0, "")
     (script,) = (tmp_path / ".local").rglob("whereby")

@@ -32,7 +32,6 @@ def test_one_look_costs_one_point(served: Served, here: Runner) -> None:
 
 
 def test_watch_goes_on_and_counts(served: Served, here: Runner) -> None:
-    """As many lines as looks, each for one point."""
     ended = here("budget", "--watch", "--every", "0.05", "--count", "3")
     assert ended.code == 0
     assert [row["server"]["remaining"] for row in ended.rows()] == [999, 998, 997]
@@ -59,7 +58,6 @@ def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
 
 @pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
 def test_wait_shows_in_the_live_view(served: Served) -> None:
-    """A look that has to wait for its point does not hide it."""
     served.do(lambda: served.fake.spend(1))
     with OnTerminal("budget") as terminal:
         shown = terminal.until("normal 1")
@@ -163,7 +161,6 @@ def test_probe_shows_the_ietf_fields(formats: dict[str, str], here: Runner) -> N
 
 @pytest.mark.usefixtures("served")
 def test_probe_with_a_wrong_key_shows_the_answer_and_fails(here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1 after the first call."""
     monkeypatch.setenv("WHEREBY_API_KEY", "wrong")
     ended = here("probe")
     assert ended.code == 1
@@ -192,7 +189,6 @@ def test_probe_with_a_wrong_key_shows_the_answer_and_fails(here: Runner, monkeyp
     ],
 )
 def test_formats_have_names(value: str, name: str) -> None:
-    """The forms that such servers are known to write."""
     assert format_of(value) == name
 
 
@@ -200,5 +196,4 @@ def test_formats_have_names(value: str, name: str) -> None:
     ("header", "tells"), [("RateLimit-Policy", True), ("retry-after", True), ("Date", True), ("Server", False)]
 )
 def test_headers_about_the_budget(header: str, tells: bool) -> None:
-    """By their names, whatever their spelling."""
     assert is_about_the_budget(header) is tells

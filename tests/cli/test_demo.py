@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import PATIENCE, Ended, OnTerminal, command, environment
+from support.processes import Ended, OnTerminal, on_terminal, run
 
 from whereby_async import NotFoundError, operations
 from whereby_async.cli.demo import CallLog, burst
@@ -26,20 +26,11 @@ KEY = "a-key-that-must-not-be-seen"
 
 @pytest.fixture(scope="module")
 def runs() -> Mapping[str, Ended]:
-    """The demo in a pipe and on a terminal of 80 columns, both at once."""
-    with (
-        subprocess.Popen(
-            command("demo"),
-            env=environment(WHEREBY_API_KEY=" "),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        ) as process,
-        OnTerminal("demo", columns=80) as terminal,
-    ):
-        on_terminal = terminal.end()
-        out, err = process.communicate(timeout=PATIENCE)
-    return {"pipe": Ended(process.returncode, out, err), "terminal": on_terminal}
+    """The demo in a pipe and on a terminal, both at once."""
+    key = {"WHEREBY_API_KEY": " "}
+    with ThreadPoolExecutor() as pool:
+        shown = pool.submit(on_terminal, "demo", **key)
+        return {"pipe": run("demo", **key), "terminal": shown.result()}
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +44,12 @@ def _of(rows: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
 
 
 def test_both_end_well(runs: Mapping[str, Ended]) -> None:
-    """Exit code 0, nothing on stderr, and colours on the terminal only."""
     assert (runs["pipe"].code, runs["pipe"].err, runs["terminal"].code) == (0, "", 0)
     assert "\x1b" not in runs["pipe"].out
     assert "\x1b[32m" in runs["terminal"].out
 
 
 def test_first_line_says_that_it_stays_on_this_machine(rows: list[dict[str, Any]]) -> None:
-    """And names the server."""
     assert rows[0]["event"] == "notice"
     assert rows[0]["base_url"].startswith("http://127.0.0.1:")
     assert "nothing leaves this machine" in rows[0]["text"]
@@ -79,7 +68,6 @@ def test_all_operations_are_shown(rows: list[dict[str, Any]]) -> None:
 
 
 def test_jobs_are_followed_until_they_are_ready(rows: list[dict[str, Any]]) -> None:
-    """Transcription and summary are seen in progress first, then ready."""
     for operation in ("transcriptions.get", "summaries.get"):
         notes = [row["note"] for row in _of(rows, "call") if row["operation"] == operation]
         assert (notes[0], notes[-1]) == ("in_progress", "ready")
@@ -108,7 +96,6 @@ def test_client_and_server_count_the_same(rows: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("where", ["pipe", "terminal"])
 def test_no_secret_is_printed(runs: Mapping[str, Ended], where: str) -> None:
-    """No key, room key, signature or key id of the storage."""
     out = runs[where].out
     assert not [word for word in (FAKE_API_KEY, "roomKey", "Signature=", "AKIA", "AWSAccessKeyId") if word in out]
 
@@ -166,7 +153,6 @@ def test_without_live_it_only_reads(account: FakeWhereby, here: Runner) -> None:
 
 
 def test_live_makes_and_deletes_one_meeting(account: FakeWhereby, here: Runner) -> None:
-    """With --live it also makes a meeting, reads and colours it, and leaves nothing."""
     ended = here("demo", "--live")
     assert (ended.code, ended.err) == (0, "")
     assert [request.operation for request in account.requests][4:] == [
@@ -189,7 +175,6 @@ def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby, h
 
 
 def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby, served: Served) -> None:
-    """Ctrl-C in the middle is exit code 130, and no traceback."""
     account.faults.add(Fault(delay=60.0, operation="meetings.get"))
     with OnTerminal("demo", "--live") as terminal:
         served.until(lambda: any(request.operation == "meetings.get" for request in account.requests))
@@ -211,7 +196,6 @@ def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhere
 
 
 def test_wrong_key_is_said(account: FakeWhereby, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 1, and a message that names the variable and shows no key."""
     monkeypatch.setenv("WHEREBY_API_KEY", "another-secret-key")
     ended = here("demo")
     assert ended.code == 1

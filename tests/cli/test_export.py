@@ -106,7 +106,6 @@ def test_room_that_failed_is_fetched_by_the_next_run(served: Served, tmp_path: P
 
 @pytest.mark.parametrize("served", [{"latency": 0.02}], indirect=True)
 def test_kill_leaves_whole_rows_and_none_twice(served: Served, tmp_path: Path, here: Runner) -> None:
-    """Killed in the middle and run again, it has every row once."""
     words = (*EXPORT, str(tmp_path), "--concurrency", "2")
     _fill(served, rooms=30, sessions=1, people=1)
     process = subprocess.Popen(command(*words), env=environment(), stdout=subprocess.DEVNULL)
@@ -146,7 +145,6 @@ def test_ctrl_c_says_how_to_go_on(served: Served, tmp_path: Path, to_files: bool
 
 
 def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
-    """The second is refused while the first writes, and does not touch a line that is half written."""
     second = ExportFiles(tmp_path, {}, COLUMNS, is_csv=False)
     state = tmp_path / "export.state"
     with ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
@@ -169,7 +167,6 @@ def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
     ],
 )
 def test_damage_is_refused(tmp_path: Path, state: bytes, words: str) -> None:
-    """Rather than gone on with."""
     (tmp_path / "export.state").write_bytes(state)
     with pytest.raises(UsageError, match=words), ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
         pass

@@ -77,7 +77,6 @@ def test_csv_becomes_rooms(served: Served, tmp_path: Path, here: Runner) -> None
 
 
 def test_json_lines_become_rooms(served: Served, tmp_path: Path, here: Runner) -> None:
-    """With nested objects, lists and flags as JSON has them."""
     file = tmp_path / "rooms.jsonl"
     streaming = {"destination": {"url": "rtmp://live/key"}}
     rows: list[dict[str, Any]] = [
@@ -92,7 +91,6 @@ def test_json_lines_become_rooms(served: Served, tmp_path: Path, here: Runner) -
 
 
 def test_missing_file_is_named(served: Served, here: Runner) -> None:
-    """Be it for rows or the journal."""
     assert "nowhere.csv: No such file" in _complaint(here(*IMPORT, "nowhere.csv"), served)
     assert here(*IMPORT, "-", "--format", "jsonl", "--json", "--journal", "/no/where").code == 2
 
@@ -124,7 +122,6 @@ def test_second_run_makes_nothing_again(served: Served, tmp_path: Path, here: Ru
 
 
 def test_failed_rows_are_told_and_tried_again_when_asked(served: Served, tmp_path: Path, here: Runner) -> None:
-    """Exit code 1 with the server's words; --retry-failed makes the rest."""
     words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
     served.fake.faults.add(Fault(status=400, body=b'{"error": "not today"}', skip=1))
     ended = here(*words)
@@ -219,7 +216,6 @@ def test_ctrl_c_leaves_a_journal_and_says_how_to_go_on(served: Served, tmp_path:
 
 @pytest.mark.parametrize("served", [{"latency": 0.03}], indirect=True)
 def test_kill_is_survived_too(served: Served, tmp_path: Path, here: Runner) -> None:
-    """SIGKILL in the middle: no room is missing at the end, and none is there twice."""
     words = (*IMPORT, _rooms(tmp_path, 40), *BY_CUSTOMER, "--concurrency", "4", "--timeout", "0.5")
     with subprocess.Popen(command(*words), env=environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -254,7 +250,6 @@ def test_results_and_journal_are_two_files(served: Served, tmp_path: Path, link:
 
 @pytest.mark.parametrize("option", ["--output", "--journal"])
 def test_rows_are_never_written_over(served: Served, tmp_path: Path, option: str, here: Runner) -> None:
-    """Neither results nor a journal go into the file that is imported."""
     file = _rooms(tmp_path, 1)
     text = Path(file).read_text()
     (tmp_path / "link").hardlink_to(file)
@@ -290,7 +285,6 @@ def test_redirected_streams_are_files_too(served: Served, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("output", ["/dev/full", "/dev/zero", "/dev/stdout", "/dev/fd/1", "/dev", "-", "fifo"])
 def test_results_go_to_plain_files_only(served: Served, tmp_path: Path, output: str, here: Runner) -> None:
-    """Not to devices, pipes or directories."""
     if output == "fifo":
         output = str(tmp_path / output)
         os.mkfifo(output)

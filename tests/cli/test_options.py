@@ -80,13 +80,11 @@ def test_create_takes_every_parameter(served: Served, tmp_path: Path) -> None:
     ("text", "delta"), [("+90m", timedelta(minutes=90)), ("+2h", timedelta(hours=2)), ("+1w", timedelta(7))]
 )
 def test_dates_may_count_from_now(served: Served, text: str, delta: timedelta) -> None:
-    """A sign, a number and a unit."""
     sent = _sent(served, "meetings", "create", "--end-date", text)
     assert abs(datetime.fromisoformat(sent["endDate"]) - datetime.now(UTC) - delta) < timedelta(seconds=20)
 
 
 def test_filters_reach_the_query(served: Served) -> None:
-    """Every filter of a list, and more by --extra."""
     words = ("insights", "rooms", "--name", "/a", "--name-starts-with", "/b", "--name-contains", "c")
     dates = ("--created-from=-7d", "--created-to", ISO, "--sort-by", "totalSessions:asc")
     assert main([*words, *dates, "--page-size", "7", "--extra", "later=1", "--prefetch", "2"]) == 0
@@ -135,7 +133,6 @@ def test_stdin_stands_for_ids_and_json(served: Served, monkeypatch: pytest.Monke
 
 
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
-    """A JSON object, beside pairs."""
     more = tmp_path / "more.json"
     more.write_text('{"a": 1, "b": {"c": null}}')
     recording = served.fake.add_recording(room_name="/x")["recordingId"]
@@ -144,7 +141,6 @@ def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
 
 
 def test_image_is_uploaded(served: Served, tmp_path: Path) -> None:
-    """As the one file of the form."""
     image = tmp_path / "beach.png"
     image.write_bytes(PNG)
     assert main(["rooms", "set-background", "/weekly", str(image)]) == 0
@@ -191,7 +187,6 @@ def test_what_one_process_learns_another_knows(
 
 
 def test_url_comes_from_the_option_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then from the variable; blank is none."""
     monkeypatch.setenv("WHEREBY_REDIS_URL", "redis://:secret@b/0")
     assert redis_url("redis://a/0") == "redis://a/0"
     assert redis_url(None) == "redis://:secret@b/0"

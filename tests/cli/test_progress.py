@@ -38,7 +38,6 @@ def test_interrupted_work_says_its_command_line() -> None:
 
 
 def test_verbose_says_everything_wherever_stderr_leads(capsys: pytest.CaptureFixture[str]) -> None:
-    """Waits, retries, refusals and prices."""
     hook = StderrHook(verbose=True)
     hook.on_wait(_wait(reason="novel"))
     hook.on_retry(RetryDetails(operation="meetings.list", attempt=1, delay=0.25, reason="status 503"))
@@ -88,7 +87,6 @@ def test_bar_shows_how_far_it_is(
 
 
 def test_nothing_is_said_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither a bar nor a wait: nobody looks."""
     with Bar("rooms") as bar:
         bar.show(1, None)
     StderrHook().on_wait(_wait())

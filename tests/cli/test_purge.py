@@ -90,7 +90,6 @@ def test_it_wants_a_filter_and_leave(served: Served, here: Runner) -> None:
 
 
 def test_refusals_are_told_and_the_rest_is_deleted(served: Served, here: Runner) -> None:
-    """Exit code 1, with the meeting and the server's words."""
     for number in range(3):
         served.fake.add_meeting(room_name=f"/{number}")
     served.fake.faults.add(Fault(status=403, operation="meetings.delete"))

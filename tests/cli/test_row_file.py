@@ -115,7 +115,6 @@ def test_stdin_that_is_no_text_has_a_name(served: Served, monkeypatch: pytest.Mo
 def test_rows_that_can_be_used(
     served: Served, tmp_path: Path, content: bytes, words: Sequence[str], here: Runner
 ) -> None:
-    """A file with Excel's mark of UTF-8, and one whose doubled columns are ignored."""
     file = tmp_path / "rooms.csv"
     file.write_bytes(content)
     assert here("meetings", "import", file, *words).code == 0

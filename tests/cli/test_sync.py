@@ -46,7 +46,6 @@ def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, here: Ru
 
 
 def test_sync_on_a_terminal_prints_above_its_bar(served: Served, tmp_path: Path) -> None:
-    """A line for each file, and a summary, none of them behind the bar."""
     for _ in range(2):
         served.fake.add_recording(room_name="/weekly", content=b"one")
     lines = on_terminal(*SYNC, str(tmp_path)).lines()

@@ -1,7 +1,7 @@
-"""`whereby demo`: the client at work, call by call, with points spent and left.
+"""`whereby demo`: shows the client's calls one by one, with points spent and left.
 
-Without an account a fake server is started, and the client makes every call of the API on it. With an account it reads
-a few lists and, with `--live`, makes one meeting and deletes it.
+Without an account it starts a fake server and calls all operations on it. With an account it reads a few lists and, with
+`--live`, makes one meeting and deletes it.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ _LOGO: Final = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 
-# Hooks are called in the task that makes the call, so that an answer finds its own attempt also among many.
-_attempt: ContextVar[AttemptDetails | None] = ContextVar("whereby_cli_attempt", default=None)
+# Hooks are called in the task that makes the call, so that an answer finds its own attempt among many.
+_attempt: ContextVar[AttemptDetails] = ContextVar("whereby_cli_attempt")
 
 
 def demo(
@@ -203,10 +203,10 @@ class CallLog:
         row = CallRow(
             operation=details.operation,
             status=details.status,
-            points=attempt.cost if attempt else 0,
+            points=attempt.cost,
             remaining=details.rate_limit.remaining,
             ms=round(details.elapsed * 1000, 1),
-            waited=round(attempt.waited, 3) if attempt else 0.0,
+            waited=round(attempt.waited, 3),
         )
         self.counts["calls"] += 1
         self.counts["points"] += row.points

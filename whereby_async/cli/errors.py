@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and a line or two on stderr that say what to do. A traceback is never shown."""
+"""How a command ends: its exit code, and lines on stderr that say what to do instead of a traceback."""
 
 from __future__ import annotations
 

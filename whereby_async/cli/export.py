@@ -1,9 +1,9 @@
 """`whereby insights export`: rooms, their sessions and the participants of those, into files or a pipe.
 
-How an export is resumed: the rows of a room are written to all files, and only then a line of `export.state` says so,
-with the length that each file has by then. The next run cuts the files to the lengths of the last line, so that rows of
-a room that was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it is
-not counted. After a power cut the files may be shorter than `export.state` says; then the export is refused.
+How an export is resumed: the rows of a room are written to all files; then a line of `export.state` names the room and
+the length of each file. The next run cuts the files to the lengths of the last line. That removes the rows of a room
+that was half written, so that no row is there twice. A last line of `export.state` that has no end is not counted. After
+a power cut the files may be shorter than `export.state` says; then the export is refused.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ class ExportFiles:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A file for more that only its owner reads: it holds names and comments of guests."""
+    """Open a file to append to it. Only its owner may read it, since it holds names and comments of guests."""
     file = path.open("a+b")
     path.chmod(0o600)
     file.seek(0)

@@ -1,9 +1,8 @@
 """The commands that are one operation each, and `wait`.
 
-A row of `COMMANDS` says how a command is called and what a table of its rows shows. Everything else follows from the
-method of the client that it calls: its options from the annotations of the method's keywords, its help from the
-docstring. A new keyword of the client is thus an option by itself; one whose annotation is not known here fails the
-tests.
+A row of `COMMANDS` says how a command is called and which columns its table has. The rest follows from the method that
+the command calls: its options from the annotations of the method's keywords, its help from the docstring. A new keyword
+of the method becomes an option without a change here; the tests fail if its annotation is not in `_TYPES`.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class OperationCommand(NamedTuple):
         operation: The method that it calls, such as `meetings.create`.
         examples: How it is called, after `whereby meetings create`.
         columns: What a table of its rows shows: wire names with spaces between them, the most important first.
-        note: What else one should know before.
+        note: What the help says besides.
     """
 
     operation: str

@@ -1,8 +1,8 @@
 """What a command prints, and which files it may write.
 
-It prints JSON lines in a pipe or with `--json`, words and tables on a terminal.
-Results are what the user asked for, so they are whole: a room key or a link that was asked for is printed.
-Everything that is printed on stdout goes through `Output`. rich is imported on terminals only, where it is needed.
+A command prints JSON lines in a pipe or with `--json`, words and tables on a terminal. Results are printed whole, with
+the room keys and links that the user asked for. Everything on stdout goes through `Output`, which imports rich on
+terminals only.
 """
 
 from __future__ import annotations
