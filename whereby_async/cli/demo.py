@@ -29,7 +29,7 @@ from .sandbox import WEEKLY, fill
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sized
 
-    from .. import Page, Paginator
+    from .. import Paginator
     from ..hooks import AttemptDetails, ResponseDetails
     from ..models import Meeting, Summary, Transcription
 
@@ -218,12 +218,12 @@ class CallLog:
         rows, self._rows = self._rows, []
         return rows
 
-    async def show(self, call: Awaitable[T], note: str | Callable[[T], str] = "") -> T:
+    async def show(self, call: Awaitable[T], note: str | Callable[[T], str]) -> T:
         """Make a call and show its answers.
 
         Args:
-            call: The call.
-            note: What came of it, or how to say it from the result.
+            call: What to await.
+            note: The result in words, or a function that puts it into words.
 
         Raises:
             WherebyError: What the call raises, once its answers are shown.
@@ -444,7 +444,9 @@ async def _read(client: WherebyClient, log: CallLog) -> int:
     )
     for first_page in first_pages:
         try:
-            await log.show(first_page, _page_rows)
+            await log.show(
+                first_page, lambda page: _rows(page.results) + (", and there are more" if page.cursor else "")
+            )
         except (PermissionDeniedError, NotFoundError):
             refused += 1
     return refused
@@ -459,7 +461,3 @@ async def _write(client: WherebyClient, log: CallLog) -> None:
         await log.show(client.rooms.set_theme_tokens(meeting.room_name or "", primary="#0A2540"), "#0A2540")
     finally:
         await log.show(client.meetings.delete(meeting.meeting_id), "gone")
-
-
-def _page_rows(page: Page[Any]) -> str:
-    return f"{len(page.results)} rows{', and there are more' if page.cursor else ''}"

@@ -226,7 +226,7 @@ def _signature(arguments: list[Argument], *, is_list: bool) -> inspect.Signature
     parameters = [argument.parameter for argument in arguments]
     named = inspect.Parameter.KEYWORD_ONLY
     if is_list:
-        annotation = Annotated[int | None, Parameter(name=("--max-items",), help="Stop after so many rows.")]
+        annotation = Annotated[int | None, Parameter(help="Stop after so many rows.")]
         parameters.append(inspect.Parameter(_MAX_ITEMS, named, default=None, annotation=annotation))
     parameters.append(inspect.Parameter("options", named, default=GlobalOptions(), annotation=GlobalOptions))
     return inspect.Signature(parameters, return_annotation=int)
