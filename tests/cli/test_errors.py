@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -149,8 +148,7 @@ def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:
     assert "may be keys" not in short
 
 
-def test_missing_key_without_a_terminal(here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+def test_missing_key_without_a_terminal(here: Runner) -> None:
     ended = here("meetings", "list")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("whereby: no API key: set the variable WHEREBY_API_KEY")

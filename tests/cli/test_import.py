@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,15 +147,11 @@ def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Ru
     assert "journal" in _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER), served)
 
 
-def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:
     """JSON lines by default; the journal has to be named."""
     journal = tmp_path / "run.journal"
-    for text, words in (
-        (f'{{"end_date": "{END}"}}\n', ("--journal", journal)),
-        (f"endDate\n{END}\n", ("--format", "csv")),
-    ):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-        assert here(*IMPORT, "-", *words).code == 0
+    assert here(*IMPORT, "-", "--journal", journal, stdin=f'{{"end_date": "{END}"}}\n'.encode()).code == 0
+    assert here(*IMPORT, "-", "--format", "csv", stdin=f"endDate\n{END}\n".encode()).code == 0
     assert journal.exists()
     assert len(served.fake.meetings) == 2
 

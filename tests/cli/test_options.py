@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import io
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +120,13 @@ def test_max_items_reads_no_more_than_it_must(
     assert [dict(request.query)["limit"] for request in served.fake.requests] == limits
 
 
-def test_stdin_stands_for_ids_and_json(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_stands_for_ids_and_json(served: Served, here: Runner) -> None:
     """As `@-`: ids one a line, among others that are named; JSON, so that a secret needs no file."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\n\n c \n")))
-    assert _sent(served, "recordings", "bulk-delete", "a", "@-")["recordingIds"] == ["a", "b", "c"]
-    served.do(served.fake.clear)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"destination": {"url": "rtmp://x/key"}}')))
-    sent = _sent(served, "meetings", "create", "--end-date", "+1h", "--streaming", "@-")
-    assert sent["streaming"] == {"destination": {"url": "rtmp://x/key"}}
+    here("recordings", "bulk-delete", "a", "@-", stdin=b"b\n\n c \n")
+    assert served.last("recordings.bulk_delete").json["recordingIds"] == ["a", "b", "c"]
+    streaming = b'{"destination": {"url": "rtmp://x/key"}}'
+    here("meetings", "create", "--end-date", "+1h", "--streaming", "@-", stdin=streaming)
+    assert served.last("meetings.create").json["streaming"] == {"destination": {"url": "rtmp://x/key"}}
 
 
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:

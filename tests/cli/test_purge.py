@@ -54,7 +54,7 @@ def test_filters_by_time(served: Served, here: Runner) -> None:
     for filters, left in (
         (("--ended-before", "+0s", "--created-before=-7d"), {"/long", "/new"}),
         (("--ended-before", "+0s"), {"/long"}),
-        (("--everything",), set()),
+        (("--everything",), set[str]()),
     ):
         assert here(*PURGE, *filters, "--yes").code == 0
         assert _names(served) == left

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,9 +95,8 @@ def test_bad_rows_are_named_before_anything_is_sent(  # noqa: PLR0917 - pytest p
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_stdin_that_is_no_text_has_a_name(served: Served, monkeypatch: pytest.MonkeyPatch, here: Runner) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
-    ended = here("meetings", "import", "-")
+def test_stdin_that_is_no_text_has_a_name(served: Served, here: Runner) -> None:
+    ended = here("meetings", "import", "-", stdin=b"\xff")
     assert ended.code == 2
     assert "stdin, line 1, byte 1" in ended.err
     assert served.fake.requests == []
