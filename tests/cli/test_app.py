@@ -11,120 +11,72 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.command_lines import PNG, ROOM
-from support.processes import PATIENCE, OnTerminal, command, environment, run
-from support.serving import Served
+from support.command_lines import PNG, ROOM, all_commands
+from support.processes import PATIENCE, environment, run
 
 from whereby_async import __version__
-from whereby_async.cli import main
-from whereby_async.cli.app import app
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from support.processes import Runner
+    from support.serving import Served
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
-def _commands() -> list[list[str]]:
-    whereby = app()
-    groups = {name: [word for word in whereby[name] if word[0] != "-"] for name in whereby if name[0] != "-"}
-    return [[name, *rest] for name, words in groups.items() for rest in ([[word] for word in words] or [[]])]
+COMMANDS = all_commands()
 
 
-COMMANDS = _commands()
-
-
-@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
-def test_help_names_the_commands_and_exit_codes(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a command, and with --help, it says what there is."""
-    assert main(words) == 0
-    out = capsys.readouterr().out
-    assert all(word in out for word in ("demo", "sandbox", "For example", "3 throttled"))
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help_names_the_commands_and_exit_codes(words: tuple[str, ...], here: Runner) -> None:
+    ended = here(*words)
+    assert ended.code == 0
+    assert all(word in ended.out for word in ("demo", "sandbox", "For example", "3 throttled"))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The help of a command shows how it is called, and no line is wider than a terminal."""
-    assert main([*words, "--help"]) == 0
-    out = capsys.readouterr().out
-    assert f"\n    whereby {' '.join(words)}" in out
-    assert "--json" in out
-    assert max(map(len, out.splitlines())) <= 80
-    assert "`" not in out
+def test_every_command_has_help_with_examples(words: list[str], here: Runner) -> None:
+    ended = here(*words, "--help")
+    assert ended.code == 0
+    assert f"\n    whereby {' '.join(words)}" in ended.out
+    assert "--json" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "`" not in ended.out
 
 
-def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """`whereby --version` prints the version and nothing else."""
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"{__version__}\n"
+def test_version_is_the_packages_own(here: Runner) -> None:
+    assert here("--version") == (0, f"{__version__}\n", "")
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("library", "words", "code", "complaint"),
     [
-        (["nonsense"], "nonsense"),
-        (["demo", "--nonsense"], "--nonsense"),
-        (["demo", "--limit", "9"], "--limit"),
-        (["demo", "--limit", "many"], "--limit"),
-        (["demo", "--live"], "set WHEREBY_API_KEY"),
-        (["sandbox", "--algorithm", "dice"], "dice"),
-        (["sandbox", "--port", "70000"], "--port"),
-        (["sandbox", "--period", "0"], "--period"),
-        (["sandbox", "--host", "0.0.0.0"], "loopback"),
-        (["sandbox", "--host", "example.com"], "loopback"),
+        ("cyclopts", ["--version"], 2, "pip install 'whereby-async[cli]'"),
+        ("rich", ["--version"], 2, "pip install 'whereby-async[cli]'"),
+        ("redis", ["meetings", "list", "--redis", "redis://localhost/0"], 2, "pip install 'whereby-async[redis]'"),
+        ("aiohttp", ["meetings", "list"], 70, "the installation is broken: "),
     ],
 )
-def test_wrong_usage_is_one_line(words: Sequence[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2, one line on stderr that names what was wrong, nothing on stdout."""
-    assert main(words) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert complaint in err
-    assert err.startswith("whereby: ")
-    assert err.count("\n") == 1
-
-
-def _without(library: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """`whereby` in a Python that does not find the library."""
-    program = f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; sys.exit(main({list(words)!r}))"
-    return subprocess.run(
+def test_missing_library_is_said(library: str, words: list[str], code: int, complaint: str) -> None:
+    """In one line: which extra to install or, if it belongs to none, that the installation is broken."""
+    program = (
+        f"import sys; sys.modules[{library!r}] = None; from whereby_async.cli import main; sys.exit(main({words!r}))"
+    )
+    done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment(WHEREBY_API_KEY="k"),
         capture_output=True,
         check=False,
         encoding="utf-8",
     )
-
-
-@pytest.mark.parametrize(
-    ("library", "words", "extra"),
-    [
-        ("cyclopts", ["--version"], "cli"),
-        ("rich", ["--version"], "cli"),
-        ("redis", ["meetings", "list", "--redis", "redis://localhost/0"], "redis"),
-    ],
-)
-def test_missing_extra_is_said(library: str, words: list[str], extra: str) -> None:
-    """Without the extra's libraries it says in one line what to install."""
-    ended = _without(library, *words)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"pip install 'whereby-async[{extra}]'" in ended.stderr
-    assert ended.stderr.count("\n") == 1
-
-
-def test_another_missing_module_is_no_missing_extra() -> None:
-    """The message says that the installation is broken."""
-    ended = _without("aiohttp", "meetings", "list")
-    assert ended.returncode == 70
-    assert re.fullmatch(r"whereby: the installation is broken: .*\baiohttp\b.*\n", ended.stderr)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert complaint in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_python_dash_m_is_the_same() -> None:
     """`python -m whereby_async` runs the process's own words and passes its exit code on; a pipe gets no colours."""
-    ended = run("nonsense")
-    assert ended.code == 2
-    assert "nonsense" in ended.err
+    assert run("nonsense").code == 2
     ended = run("--help")
     assert (ended.code, ended.err) == (0, "")
     assert "\x1b" not in ended.out
@@ -136,18 +88,7 @@ def test_importing_main_module_runs_nothing(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr() == ("", "")
 
 
-def test_ctrl_c_ends_the_demo_with_a_word() -> None:
-    """On a terminal Ctrl-C is exit code 130, and no traceback."""
-    with OnTerminal("demo") as terminal:
-        terminal.until("calls at once")
-        ended = terminal.interrupt()
-    assert ended.code == 130
-    assert "interrupted" in ended.out
-    assert "Traceback" not in ended.out
-
-
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
-    """The installed script, asked by bash itself."""
     ended = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
     assert (ended.code, ended.err) == (0, "")
     (script,) = (tmp_path / ".local").rglob("whereby")
@@ -182,7 +123,7 @@ def test_shell_that_can_not_be_completed_for_is_wrong_usage(
 
 
 @pytest.mark.skipif(not BLOCKS, reason="the README has no sh blocks")
-def test_readme_blocks_run_as_they_stand(tmp_path: Path) -> None:
+def test_readme_blocks_run_as_they_stand(served: Served, tmp_path: Path) -> None:
     """One after another in one directory, against a server: each line ends well, and none says a word on stderr."""
     whereby = tmp_path / "bin" / "whereby"
     whereby.parent.mkdir()
@@ -193,33 +134,19 @@ def test_readme_blocks_run_as_they_stand(tmp_path: Path) -> None:
     (place / "logo.png").write_bytes(PNG)
     (place / "rooms.csv").write_text("customer,endDate\nacme,2099-01-01T00:00:00Z\nbeta,2099-01-01T00:00:00Z\n")
     path = f"{whereby.parent}{os.pathsep}{os.environ['PATH']}"
-    with Served() as served:
-        served.fake.add_meeting(room_name=ROOM)
-        session = served.fake.add_session(ROOM)
-        served.fake.add_recording(room_session_id=session["roomSessionId"])
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", "\n".join(BLOCKS)],
-            cwd=place,
-            env=environment(**served.variables, PATH=path, PYTHONPATH=str(ROOT)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=4 * PATIENCE,
-            check=False,
-            encoding="utf-8",
-        )
+    served.fake.add_meeting(room_name=ROOM)
+    session = served.fake.add_session(ROOM)
+    served.fake.add_recording(room_session_id=session["roomSessionId"])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(BLOCKS)],
+        cwd=place,
+        env=environment(PATH=path, PYTHONPATH=str(ROOT)),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=4 * PATIENCE,
+        check=False,
+        encoding="utf-8",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "roomKey=" in done.stdout
     assert (place / "recordings").is_dir()
-
-
-def test_closed_pipe_ends_it_quietly() -> None:
-    """`whereby demo | head -1` prints its line and no traceback."""
-    with subprocess.Popen(
-        command("demo"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline().startswith(b'{"event": "notice"')
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(30) == 141

@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
-from support.processes import OnTerminal, on_terminal, run
-from support.serving import Served
+from support.processes import OnTerminal, on_terminal
 
-from whereby_async.cli import main
 from whereby_async.cli.budget import format_of, is_about_the_budget, panel_rows
 from whereby_async.cli.terminal import grid
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from whereby_async.testing import HeaderStyle
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    """A server with a small limit."""
-    with Served(limit=200) as running:
-        yield running
+    from support.processes import Runner
+    from support.serving import Served
 
 
-def test_one_look_costs_one_point(served: Served) -> None:
+def test_one_look_costs_one_point(served: Served, here: Runner) -> None:
     """A JSON line in a pipe, with what the limiter goes by and what the server said."""
-    ended = run("budget", **served.variables)
+    ended = here("budget")
     assert (ended.code, ended.err) == (0, "")
     (row,) = ended.rows()
     assert row["event"] == "budget"
-    assert row["server"]["limit"] == 200
-    assert row["server"]["remaining"] == 199
+    assert (row["server"]["limit"], row["server"]["remaining"]) == (1000, 999)
     assert 0 < row["server"]["reset_in"] <= 61
-    assert (row["limit"], row["remaining"], row["available"]) == (200, 199, 199)
+    assert (row["limit"], row["remaining"], row["available"]) == (1000, 999, 999)
     assert row["waiting"] == {"interactive": 0, "normal": 0, "batch": 0}
     assert {"available", "in_flight", "waiting_points", "foreign_rate", "costs", "state", "at"} <= row.keys()
     assert served.fake.points_spent == 1
 
 
-def test_watch_goes_on_and_counts(served: Served) -> None:
-    """As many lines as looks, each for one point."""
-    ended = run("budget", "--watch", "--every", "0.05", "--count", "3", **served.variables)
+def test_watch_goes_on_and_counts(served: Served, here: Runner) -> None:
+    ended = here("budget", "--watch", "--every", "0.05", "--count", "3")
     assert ended.code == 0
-    assert [row["server"]["remaining"] for row in ended.rows()] == [199, 198, 197]
-    assert [(row["limit"], row["remaining"]) for row in ended.rows()] == [(200, 199), (200, 198), (200, 197)]
+    assert [row["server"]["remaining"] for row in ended.rows()] == [999, 998, 997]
+    assert [(row["limit"], row["remaining"]) for row in ended.rows()] == [(1000, 999), (1000, 998), (1000, 997)]
     assert all(0 < row["available"] <= row["remaining"] for row in ended.rows())
     assert served.fake.points_spent == 3
 
 
 def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
-    """A bar, the lanes and the window; it sees what others spend; Ctrl-C ends it with 130 and no traceback."""
-    with OnTerminal("budget", "--watch", "--every", "0.2", columns=80, variables=served.variables) as terminal:
-        terminal.until("199 of 200 left")
+    """A bar, the priorities and the window; it sees what others spend; Ctrl-C ends it with 130 and no traceback."""
+    with OnTerminal("budget", "--watch", "--every", "0.2") as terminal:
+        terminal.until("999 of 1000 left")
         served.do(lambda: served.fake.spend(50))
         terminal.until("spent 50 points since the first look")
         ended = terminal.interrupt()
@@ -69,13 +56,12 @@ def test_watch_on_a_terminal_is_a_live_view(served: Served) -> None:
     assert "█" in ended.out
 
 
-def test_wait_shows_in_the_live_view() -> None:
-    """A look that has to wait for its point does not hide it."""
-    with Served(limit=1, period=600.0) as busy:
-        busy.do(lambda: busy.fake.spend(1))
-        with OnTerminal("budget", columns=80, variables=busy.variables) as terminal:
-            shown = terminal.until("normal 1")
-            assert terminal.interrupt().code == 130
+@pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
+def test_wait_shows_in_the_live_view(served: Served) -> None:
+    served.do(lambda: served.fake.spend(1))
+    with OnTerminal("budget") as terminal:
+        shown = terminal.until("normal 1")
+        assert terminal.interrupt().code == 130
     assert "frozen" in shown
 
 
@@ -105,9 +91,9 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
     assert "insights.rooms 5" in out
 
 
-def test_probe_tells_names_formats_and_no_secrets(served: Served) -> None:
+def test_probe_tells_names_formats_and_no_secrets(served: Served, here: Runner) -> None:
     """Three reads: of a meeting that is not there, of one meeting, of one room; what they say of the budget."""
-    ended = run("probe", **served.variables)
+    ended = here("probe")
     assert (ended.code, ended.err) == (0, "")
     rows = ended.rows()
     assert [(row["operation"], row["status"]) for row in rows] == [
@@ -122,45 +108,30 @@ def test_probe_tells_names_formats_and_no_secrets(served: Served) -> None:
         "X-RateLimit-Reset": "ISO 8601 date",
         "Date": "HTTP date",
     }
-    assert rows[2]["read"]["remaining"] == 197
+    assert rows[2]["read"]["remaining"] == 997
     assert "Content-Type" in rows[0]["other_headers"]
     assert served.fake.points_spent == 3
     assert all(request.method == "GET" for request in served.fake.requests)
     assert served.fake.api_key not in ended.out
 
 
-def test_probe_on_a_terminal_fits(served: Served) -> None:
-    """Names, values and formats in columns, at 80."""
-    ended = on_terminal("probe", **served.variables)
-    lines = ended.lines()
-    assert ended.code == 0
-    assert max(map(len, lines)) <= 80
-    assert [line for line in lines if line.split()[:2] == ["X-RateLimit-Limit", "200"]]
-    assert [line for line in lines if line.strip().startswith("read as: limit 200, remaining 199")]
-
-
-def test_probe_of_a_service_without_headers(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("served", [{"header_style": "none"}], indirect=True)
+def test_probe_of_a_service_without_headers(served: Served, here: Runner) -> None:
     """It says so, and a refusal by the plan is an answer too."""
-    with Served(header_style="none") as silent:
-        for name, value in silent.variables.items():
-            monkeypatch.setenv(name, value)
-        silent.fake.faults.add(Fault(status=403, operation="insights.rooms", headers={"X-Throttle": "roomKey=abc"}))
-        assert main(["probe"]) == 0
-        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        with OnTerminal("probe", variables=silent.variables) as terminal:
-            assert "read as: nothing about the budget" in terminal.end().out
-    assert [row["status"] for row in rows] == [404, 200, 403]
-    assert rows[1]["read"] == dict.fromkeys(("limit", "remaining", "reset_in", "retry_after", "period"))
-    assert "abc" not in str(rows)
+    served.fake.faults.add(Fault(status=403, operation="insights.rooms", headers={"X-Throttle": "roomKey=abc"}))
+    ended = here("probe")
+    assert ended.code == 0
+    assert "read as: nothing about the budget" in on_terminal("probe").out
+    assert [row["status"] for row in ended.rows()] == [404, 200, 403]
+    assert ended.rows()[1]["read"] == dict.fromkeys(("limit", "remaining", "reset_in", "retry_after", "period"))
+    assert "abc" not in ended.out
 
 
 @pytest.mark.parametrize(
-    ("style", "formats"),
+    ("served", "formats"),
     [
         (
-            "draft_6",
+            {"header_style": "draft_6"},
             {
                 "RateLimit-Limit": "whole number",
                 "RateLimit-Remaining": "whole number",
@@ -168,30 +139,30 @@ def test_probe_of_a_service_without_headers(
                 "RateLimit-Policy": "several numbers",
             },
         ),
-        ("draft_7", {"RateLimit": "IETF draft 7", "RateLimit-Policy": "several numbers"}),
-        ("draft_10", {"RateLimit": "IETF drafts 8 to 11", "RateLimit-Policy": "IETF drafts 8 to 11"}),
+        ({"header_style": "draft_7"}, {"RateLimit": "IETF draft 7", "RateLimit-Policy": "several numbers"}),
+        (
+            {"header_style": "draft_10"},
+            {"RateLimit": "IETF drafts 8 to 11", "RateLimit-Policy": "IETF drafts 8 to 11"},
+        ),
     ],
+    indirect=["served"],
 )
-def test_probe_shows_the_ietf_fields(
-    style: HeaderStyle, formats: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Their names, values and formats, and how they are read."""
-    with Served(limit=200, header_style=style) as drafted:
-        for name, value in drafted.variables.items():
-            monkeypatch.setenv(name, value)
-        assert main(["probe"]) == 0
-        row = json.loads(capsys.readouterr().out.splitlines()[-1])
-        with OnTerminal("probe", columns=80, variables=drafted.variables) as terminal:
-            lines = terminal.end().lines()
+@pytest.mark.usefixtures("served")
+def test_probe_shows_the_ietf_fields(formats: dict[str, str], here: Runner) -> None:
+    """Their names, values and formats in columns that fit a terminal, and how they are read."""
+    row = here("probe").rows()[-1]
+    lines = on_terminal("probe").lines()
     assert {header["name"]: header["format"] for header in row["headers"]} == formats | {"Date": "HTTP date"}
-    assert (row["read"]["limit"], row["read"]["remaining"], row["read"]["period"]) == (200, 197, 60)
+    assert (row["read"]["limit"], row["read"]["remaining"], row["read"]["period"]) == (1000, 997, 60)
     assert max(map(len, lines)) <= 80
-    assert [line for line in lines if line.strip().startswith("read as: limit 200") and line.endswith("period 60")]
+    assert [line for line in lines if line.split()[:1] == [next(iter(formats))]]
+    assert [line for line in lines if line.strip().startswith("read as: limit 1000") and line.endswith("period 60")]
 
 
-def test_probe_with_a_wrong_key_shows_the_answer_and_fails(served: Served) -> None:
-    """Exit code 1 after the first call."""
-    ended = run("probe", **served.variables | {"WHEREBY_API_KEY": "wrong"})
+@pytest.mark.usefixtures("served")
+def test_probe_with_a_wrong_key_shows_the_answer_and_fails(here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_API_KEY", "wrong")
+    ended = here("probe")
     assert ended.code == 1
     assert [row["status"] for row in ended.rows()] == [401]
     assert "WHEREBY_API_KEY" in ended.err
@@ -218,7 +189,6 @@ def test_probe_with_a_wrong_key_shows_the_answer_and_fails(served: Served) -> No
     ],
 )
 def test_formats_have_names(value: str, name: str) -> None:
-    """The forms that such servers are known to write."""
     assert format_of(value) == name
 
 
@@ -226,5 +196,4 @@ def test_formats_have_names(value: str, name: str) -> None:
     ("header", "tells"), [("RateLimit-Policy", True), ("retry-after", True), ("Date", True), ("Server", False)]
 )
 def test_headers_about_the_budget(header: str, tells: bool) -> None:
-    """By their names, whatever their spelling."""
     assert is_about_the_budget(header) is tells

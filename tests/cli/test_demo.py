@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import signal
-import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import PATIENCE, Ended, OnTerminal, command, environment
+from support.processes import Ended, OnTerminal, on_terminal, run
 
-from whereby_async import APIConnectionError, AuthenticationError, NotFoundError, operations
-from whereby_async.cli import main
-from whereby_async.cli.demo import CallLog, burst, show_account
+from whereby_async import NotFoundError, operations
+from whereby_async.cli.demo import CallLog, burst
 from whereby_async.cli.output import Output
 from whereby_async.operation import Operation
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
+
+    from support.processes import Runner
+    from support.serving import Served
 
 KEY = "a-key-that-must-not-be-seen"
 
 
 @pytest.fixture(scope="module")
 def runs() -> Mapping[str, Ended]:
-    """The demo in a pipe and on a terminal of 80 columns, both at once."""
-    with (
-        subprocess.Popen(
-            command("demo"),
-            env=environment(WHEREBY_API_KEY=" "),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-        ) as process,
-        OnTerminal("demo", columns=80) as terminal,
-    ):
-        on_terminal = terminal.end()
-        out, err = process.communicate(timeout=PATIENCE)
-    return {"pipe": Ended(process.returncode, out, err), "terminal": on_terminal}
+    """The demo in a pipe and on a terminal, both at once."""
+    key = {"WHEREBY_API_KEY": " "}
+    with ThreadPoolExecutor() as pool:
+        shown = pool.submit(on_terminal, "demo", **key)
+        return {"pipe": run("demo", **key), "terminal": shown.result()}
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +44,12 @@ def _of(rows: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
 
 
 def test_both_end_well(runs: Mapping[str, Ended]) -> None:
-    """Exit code 0, nothing on stderr, and colours on the terminal only."""
     assert (runs["pipe"].code, runs["pipe"].err, runs["terminal"].code) == (0, "", 0)
     assert "\x1b" not in runs["pipe"].out
     assert "\x1b[32m" in runs["terminal"].out
 
 
 def test_first_line_says_that_it_stays_on_this_machine(rows: list[dict[str, Any]]) -> None:
-    """And names the server."""
     assert rows[0]["event"] == "notice"
     assert rows[0]["base_url"].startswith("http://127.0.0.1:")
     assert "nothing leaves this machine" in rows[0]["text"]
@@ -79,7 +68,6 @@ def test_all_operations_are_shown(rows: list[dict[str, Any]]) -> None:
 
 
 def test_jobs_are_followed_until_they_are_ready(rows: list[dict[str, Any]]) -> None:
-    """Transcription and summary are seen in progress first, then ready."""
     for operation in ("transcriptions.get", "summaries.get"):
         notes = [row["note"] for row in _of(rows, "call") if row["operation"] == operation]
         assert (notes[0], notes[-1]) == ("in_progress", "ready")
@@ -108,7 +96,6 @@ def test_client_and_server_count_the_same(rows: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("where", ["pipe", "terminal"])
 def test_no_secret_is_printed(runs: Mapping[str, Ended], where: str) -> None:
-    """No key, room key, signature or key id of the storage."""
     out = runs[where].out
     assert not [word for word in (FAKE_API_KEY, "roomKey", "Signature=", "AKIA", "AWSAccessKeyId") if word in out]
 
@@ -136,29 +123,18 @@ async def test_error_in_the_burst_comes_out_as_it_is() -> None:
 
 
 @pytest.fixture
-async def account(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeWhereby]:
-    """A server that plays the live account, and the variables that lead to it."""
-    async with FakeWhereby(api_key=KEY) as fake:
-        monkeypatch.setenv("WHEREBY_API_KEY", KEY)
-        monkeypatch.setenv("WHEREBY_BASE_URL", fake.url)
-        yield fake
+def account(served: Served, monkeypatch: pytest.MonkeyPatch) -> FakeWhereby:
+    """A server that plays the live account, with a key of its own."""
+    served.fake.api_key = KEY
+    monkeypatch.setenv("WHEREBY_API_KEY", KEY)
+    return served.fake
 
 
-async def _run(*words: str, **variables: str) -> Ended:
-    """Run `whereby` while this loop goes on serving."""
-    process = await asyncio.create_subprocess_exec(
-        *command(*words), env=environment(**variables), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await process.communicate()
-    return Ended(process.returncode or 0, out.decode(), err.decode())
-
-
-@pytest.mark.anyio
-async def test_without_live_it_only_reads(account: FakeWhereby) -> None:
+def test_without_live_it_only_reads(account: FakeWhereby, here: Runner) -> None:
     """It says so first, and where it goes; then four GETs, one page each, and nothing else reaches the account."""
     for _ in range(25):
         account.add_meeting()
-    ended = await _run("demo")
+    ended = here("demo")
     assert (ended.code, ended.err) == (0, "")
     first = ended.rows()[0]
     assert (first["event"], first["live"]) == ("notice", False)
@@ -176,10 +152,8 @@ async def test_without_live_it_only_reads(account: FakeWhereby) -> None:
     assert KEY not in ended.out
 
 
-@pytest.mark.anyio
-async def test_live_makes_and_deletes_one_meeting(account: FakeWhereby) -> None:
-    """With --live it also makes a meeting, reads and colours it, and leaves nothing."""
-    ended = await _run("demo", "--live")
+def test_live_makes_and_deletes_one_meeting(account: FakeWhereby, here: Runner) -> None:
+    ended = here("demo", "--live")
     assert (ended.code, ended.err) == (0, "")
     assert [request.operation for request in account.requests][4:] == [
         "meetings.create",
@@ -193,47 +167,37 @@ async def test_live_makes_and_deletes_one_meeting(account: FakeWhereby) -> None:
     assert (summary["calls"], summary["points"], summary["refused"]) == (8, 13, 0)
 
 
-@pytest.mark.anyio
-async def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby) -> None:
-    """A refusal in the middle leaves no meeting behind."""
+def test_live_meeting_is_deleted_when_a_later_call_fails(account: FakeWhereby, here: Runner) -> None:
     account.faults.add(Fault(status=422, operation="rooms.set_theme_tokens"))
-    ended = await _run("demo", "--live")
-    assert ended.code == 1
+    assert here("demo", "--live").code == 1
     assert account.requests[-1].operation == "meetings.delete"
     assert account.meetings == {}
 
 
-@pytest.mark.anyio
-async def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby) -> None:
-    """Ctrl-C in the middle leaves no meeting behind."""
+def test_live_meeting_is_deleted_when_interrupted(account: FakeWhereby, served: Served) -> None:
     account.faults.add(Fault(delay=60.0, operation="meetings.get"))
-    process = await asyncio.create_subprocess_exec(
-        *command("demo", "--live"), env=environment(), stdout=asyncio.subprocess.DEVNULL
-    )
-    waiting = asyncio.ensure_future(process.wait())
-    while not any(request.operation == "meetings.get" for request in account.requests) and not waiting.done():
-        await asyncio.sleep(0.01)
-    if not waiting.done():
-        process.send_signal(signal.SIGINT)
-    assert await waiting == 130
+    with OnTerminal("demo", "--live") as terminal:
+        served.until(lambda: any(request.operation == "meetings.get" for request in account.requests))
+        ended = terminal.interrupt()
+    assert ended.code == 130
+    assert "interrupted" in ended.out
+    assert "Traceback" not in ended.out
     assert account.requests[-1].operation == "meetings.delete"
     assert account.meetings == {}
 
 
-@pytest.mark.anyio
-async def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhereby) -> None:
+def test_what_the_plan_does_not_have_is_shown_and_passed_over(account: FakeWhereby, here: Runner) -> None:
     """A 403 is a row with the server's words; the other reads follow, and the exit code is 1."""
     account.faults.add(Fault(status=403, operation="recordings.list"))
-    ended = await _run("demo")
+    ended = here("demo")
     assert (ended.code, len(account.requests)) == (1, 4)
     assert [row["status"] for row in _of(ended.rows(), "call")] == [200, 403, 200, 200]
     assert _of(ended.rows(), "summary")[0]["refused"] == 1
 
 
-@pytest.mark.anyio
-async def test_wrong_key_is_said(account: FakeWhereby) -> None:
-    """Exit code 1, and a message that names the variable and shows no key."""
-    ended = await _run("demo", WHEREBY_API_KEY="another-secret-key")
+def test_wrong_key_is_said(account: FakeWhereby, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_API_KEY", "another-secret-key")
+    ended = here("demo")
     assert ended.code == 1
     assert ended.err.startswith("whereby: meetings.list: 401")
     assert "WHEREBY_API_KEY" in ended.err
@@ -241,13 +205,11 @@ async def test_wrong_key_is_said(account: FakeWhereby) -> None:
     assert len(account.requests) == 1
 
 
-@pytest.mark.anyio
-@pytest.mark.usefixtures("account")
-async def test_throttled_account_is_exit_code_3() -> None:
+@pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
+def test_throttled_account_is_exit_code_3(served: Served, here: Runner) -> None:
     """A server that wants a longer wait than one would sit through ends it at once."""
-    async with FakeWhereby(api_key=KEY, limit=1, period=600.0) as busy:
-        busy.spend(1)
-        ended = await _run("demo", WHEREBY_BASE_URL=busy.url)
+    served.do(lambda: served.fake.spend(1))
+    ended = here("demo")
     assert ended.code == 3
     assert ended.err.startswith("whereby: meetings.list: 429")
 
@@ -261,31 +223,18 @@ async def test_throttled_account_is_exit_code_3() -> None:
     ],
 )
 def test_account_that_can_not_be_asked(  # noqa: PLR0917 - pytest passes them by name
-    url: str,
-    words: tuple[str, ...],
-    code: int,
-    complaint: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    url: str, words: tuple[str, ...], code: int, complaint: str, monkeypatch: pytest.MonkeyPatch, here: Runner
 ) -> None:
     """Nobody listens, plain http to a stranger, an option for the fake server: a word on stderr and no key."""
     monkeypatch.setenv("WHEREBY_API_KEY", KEY)
     monkeypatch.setenv("WHEREBY_BASE_URL", url)
-    assert main(["demo", *words]) == code
-    out, err = capsys.readouterr()
-    assert complaint in err
-    assert KEY not in out + err
+    ended = here("demo", *words)
+    assert ended.code == code
+    assert complaint in ended.err
+    assert KEY not in ended.out + ended.err
 
 
-@pytest.mark.anyio
-async def test_errors_of_an_account_are_the_clients_own(account: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one process too."""
-    output = Output(as_json=True)
-    monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
-    with pytest.raises(AuthenticationError):
-        await show_account(output, live=False)
-    account.api_key = FAKE_API_KEY
-    account.faults.add(Fault(drop="before"), Fault(drop="before"))
-    with pytest.raises(APIConnectionError):
-        await show_account(output, live=True)
-    assert await show_account(output, live=True) == 0
+def test_live_needs_an_account(here: Runner) -> None:
+    ended = here("demo", "--live")
+    assert (ended.code, ended.out) == (2, "")
+    assert "set WHEREBY_API_KEY" in ended.err

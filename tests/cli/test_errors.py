@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import OnTerminal, command, environment, run
-from support.serving import Served
+from support.processes import OnTerminal, command, environment
 
 from whereby_async import (
     APIConnectionError,
@@ -22,49 +21,49 @@ from whereby_async import (
     ResponseDecodeError,
     WherebyError,
 )
-from whereby_async.cli import main
 from whereby_async.cli.errors import report_error
 from whereby_async.testing import Fault
+
+if TYPE_CHECKING:
+    from support.processes import Runner
+    from support.serving import Served
 
 KEY = "a-key-that-must-not-be-seen"
 
 
-def test_api_said_no(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1 and the server's words."""
-    assert main(["meetings", "get", "1"]) == 1
-    assert capsys.readouterr().err == (
-        "whereby: meetings.get: 404 Not Found: Could not find meeting. It does not exist, or it was deleted.\n"
+@pytest.mark.usefixtures("served")
+def test_api_said_no(here: Runner) -> None:
+    assert here("meetings", "get", "1") == (
+        1,
+        "",
+        "whereby: meetings.get: 404 Not Found: Could not find meeting. It does not exist, or it was deleted.\n",
     )
 
 
-def test_throttled() -> None:
-    """Exit code 3 with --max-wait, and when it would have been served."""
-    with Served(limit=1, period=600.0) as busy:
-        busy.do(lambda: busy.fake.spend(1))
-        ended = run("meetings", "list", "--max-wait", "1", **busy.variables)
+@pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
+def test_throttled(served: Served, here: Runner) -> None:
+    served.do(lambda: served.fake.spend(1))
+    ended = here("meetings", "list", "--max-wait", "1")
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.startswith("whereby: meetings.list: 429")
     assert "again in 6" in ended.err or "again in 5" in ended.err
 
 
-def test_no_answer_to_a_create_says_that_it_may_have_happened(
-    served: Served, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Exit code 4, and a second line with the way out."""
+def test_no_answer_to_a_create_says_that_it_may_have_happened(served: Served, here: Runner) -> None:
     served.fake.faults.add(Fault(drop="after", operation="meetings.create"))
-    assert main(["meetings", "create", "--end-date", "+1h"]) == 4
-    first, second = capsys.readouterr().err.splitlines()
+    ended = here("meetings", "create", "--end-date", "+1h")
+    assert ended.code == 4
+    first, second = ended.err.splitlines()
     assert first.startswith("whereby: meetings.create: connection failed")
     assert second == "whereby: It may have been done all the same: look before you do it again."
 
 
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 4, one line, nothing may have happened."""
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, here: Runner) -> None:
     monkeypatch.setenv("WHEREBY_API_KEY", KEY)
-    assert main(["meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1"]) == 4
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert KEY not in err
+    ended = here("meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1")
+    assert ended.code == 4
+    assert ended.err.count("\n") == 1
+    assert KEY not in ended.err
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,6 @@ def test_every_error_ends_in_words(
 def test_traceback_is_shown_to_those_who_ask(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By a variable that the message names."""
     monkeypatch.setenv("WHEREBY_TRACEBACK", "1")
     assert report_error(ZeroDivisionError("why")) == 70
     assert "ZeroDivisionError: why" in capsys.readouterr().err
@@ -112,15 +110,12 @@ def test_traceback_is_shown_to_those_who_ask(
 
 @pytest.mark.parametrize("option", ["--api-key", "--token", "--secret"])
 @pytest.mark.parametrize("joined", [True, False])
-def test_secrets_are_no_arguments(
-    served: Served, option: str, joined: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_secrets_are_no_arguments(served: Served, option: str, joined: bool, here: Runner) -> None:
     """Exit code 2, the variable to set, and the value is not repeated."""
-    words = [f"{option}={KEY}"] if joined else [option, KEY]
-    assert main(["meetings", "list", *words]) == 2
-    err = capsys.readouterr().err
-    assert "set the variable WHEREBY_" in err
-    assert KEY not in err
+    ended = here("meetings", "list", *([f"{option}={KEY}"] if joined else [option, KEY]))
+    assert ended.code == 2
+    assert "set the variable WHEREBY_" in ended.err
+    assert KEY not in ended.err
     assert served.fake.requests == []
 
 
@@ -136,70 +131,54 @@ def test_secrets_are_no_arguments(
         ["budget", f"-{KEY}"],
     ],
 )
-def test_key_in_a_wrong_place_is_not_repeated(
-    served: Served, words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A word too many may be a key."""
-    assert main(words) == 2
-    out, err = capsys.readouterr()
+def test_key_in_a_wrong_place_is_not_repeated(served: Served, words: list[str], here: Runner) -> None:
+    code, out, err = here(*words)
+    assert code == 2
     assert KEY[1:] not in out + err
     assert "See whereby --help." in err
     assert served.fake.requests == []
 
 
-def test_word_too_many_is_counted_if_it_may_be_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:
     """With where keys come from; a short one is repeated, which helps to find what is wrong."""
-    assert main(["budget", KEY]) == 2
-    assert main(["budget", "nonsense"]) == 2
-    err = capsys.readouterr().err
-    assert err.count("(here 1), since they may be keys") == err.count("WHEREBY_API_KEY") == 1
-    assert "nonsense" in err
+    long, short = here("budget", KEY).err, here("budget", "nonsense").err
+    assert "(here 1), since they may be keys" in long
+    assert "WHEREBY_API_KEY" in long
+    assert "nonsense" in short
+    assert "may be keys" not in short
 
 
-def test_missing_key_without_a_terminal() -> None:
-    """Exit code 2 and the variable's name; nothing hangs."""
-    ended = run("meetings", "list")
+def test_missing_key_without_a_terminal(here: Runner) -> None:
+    ended = here("meetings", "list")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("whereby: no API key: set the variable WHEREBY_API_KEY")
-
-
-def test_key_is_asked_for_on_a_terminal(served: Served) -> None:
-    """It is typed without being shown, and used."""
-    served.fake.add_meeting(room_name="/weekly")
-    base_url = {"WHEREBY_BASE_URL": served.fake.url, "WHEREBY_API_KEY": " "}
-    with OnTerminal("meetings", "list", variables=base_url) as terminal:
-        terminal.until("API key")
-        terminal.type(served.fake.api_key.encode() + b"\n")
-        ended = terminal.end()
-    assert ended.code == 0
-    assert served.fake.api_key not in ended.out
-    assert "/weekly" in ended.out
-    assert "\x1b[" in ended.out
 
 
 @pytest.mark.parametrize(
     ("keys", "code", "words"),
     [
+        (b"RIGHT\n", 0, "/weekly"),
         (b"\n", 2, "nothing was typed in"),
         (b"\x04", 2, "nothing was typed in"),
         (b"wrong-and-secret\n", 1, "Check the API key: it was typed in."),
     ],
 )
-def test_key_that_was_typed_in_wrong(served: Served, keys: bytes, code: int, words: str) -> None:
-    """An empty line or the end of the input is wrong usage; a wrong key is called so, and not shown."""
-    with OnTerminal("meetings", "list", variables={"WHEREBY_BASE_URL": served.fake.url, "WHEREBY_API_KEY": ""}) as it:
-        it.until("API key")
-        it.type(keys)
-        ended = it.end()
+def test_key_is_asked_for_on_a_terminal(served: Served, keys: bytes, code: int, words: str) -> None:
+    """It is not shown; an empty line or the end of the input is wrong usage; a wrong key is called so."""
+    served.fake.add_meeting(room_name="/weekly")
+    with OnTerminal("meetings", "list", variables={"WHEREBY_API_KEY": " "}) as terminal:
+        terminal.until("API key")
+        terminal.type(keys.replace(b"RIGHT", served.fake.api_key.encode()))
+        ended = terminal.end()
     assert ended.code == code
     assert words in ended.out
     assert "wrong-and-secret" not in ended.out
+    assert served.fake.api_key not in ended.out
 
 
 def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
-    """Exit code 130 and a word."""
     served.fake.faults.add(Fault(delay=60.0))
-    with OnTerminal("meetings", "list", "--verbose", variables=served.variables) as terminal:
+    with OnTerminal("meetings", "list", "--verbose") as terminal:
         terminal.until("attempt 1")
         served.until(lambda: len(served.fake.requests) == 1)
         ended = terminal.interrupt()
@@ -208,64 +187,49 @@ def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
     assert "Traceback" not in ended.out
 
 
-def test_wait_is_told_on_a_terminal() -> None:
-    """Why it stands still, once, and for how long."""
-    with Served(limit=100, period=600.0) as busy:
-        busy.do(lambda: busy.fake.spend(100))
-        with OnTerminal("meetings", "list", variables=busy.variables) as terminal:
-            shown = terminal.until("waits about")
-            ended = terminal.interrupt()
+@pytest.mark.parametrize("served", [{"limit": 100, "period": 600.0}], indirect=True)
+def test_wait_is_told_on_a_terminal(served: Served) -> None:
+    served.do(lambda: served.fake.spend(100))
+    with OnTerminal("meetings", "list") as terminal:
+        shown = terminal.until("waits about")
+        ended = terminal.interrupt()
     assert "the server asked for it" in shown
     assert ended.code == 130
 
 
-def test_closed_pipe_ends_a_list_quietly(served: Served) -> None:
+@pytest.mark.parametrize(
+    ("words", "first"), [("meetings list --page-size 1", b'{"meetingId"'), ("demo", b'{"event": "notice"')]
+)
+def test_closed_pipe_ends_it_quietly(served: Served, words: str, first: bytes) -> None:
     """`whereby meetings list | head -1` in the middle of many pages."""
     for _ in range(300):
         served.fake.add_meeting()
     with subprocess.Popen(
-        command("meetings", "list", "--page-size", "1"),
-        env=environment(**served.variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command(*words.split()), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith(b'{"meetingId"')
+        assert process.stdout.readline().startswith(first)
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 141
     assert len(served.fake.requests) < 300
 
 
-def test_help_into_a_closed_pipe_is_quiet() -> None:
-    """`whereby --help | true`."""
-    words = ["bash", "-c", f"{' '.join(command('--help'))} | true"]
-    assert subprocess.run(words, env=environment(), capture_output=True, check=False).stderr == b""
-
-
-def test_full_disk_is_told(served: Served) -> None:
-    """What can not be written is no success."""
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            command("meetings", "list"),
-            env=environment(**served.variables),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    assert done.returncode == 2
-    assert done.stderr == b"whereby: No space left on device\n"
-
-
-def test_closed_stdout_is_no_fault(served: Served) -> None:
-    """`whereby … >&-`."""
-    line = " ".join(command("meetings", "delete", "1"))
-    done = subprocess.run(
-        ["bash", "-c", f"{line} >&-"], env=environment(**served.variables), capture_output=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert served.last("meetings.delete").status == 204
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("line", "code", "err"),
+    [
+        ("WHEREBY --help | true", 0, b""),
+        ("WHEREBY meetings delete 1 >&-", 0, b""),
+        ("WHEREBY meetings list > /dev/full", 2, b"whereby: No space left on device\n"),
+    ],
+)
+def test_stdout_that_takes_nothing(line: str, code: int, err: bytes) -> None:
+    """Nobody reads it, it is closed, or the disk is full: what can not be written is no success."""
+    words = ["bash", "-c", line.replace("WHEREBY", " ".join(command()))]
+    done = subprocess.run(words, env=environment(), capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (code, err)
 
 
 def test_signal_while_it_starts_is_quiet() -> None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from support.command_lines import SECRET, command_lines
+from support.command_lines import SECRET, all_commands, command_lines
 from support.processes import Ended, on_terminal, run
 from support.serving import Served
 
 from whereby_async import operations
-from whereby_async.cli import main
-from whereby_async.cli.app import app
 from whereby_async.cli.operation_commands import COMMANDS
 from whereby_async.operation import Operation
+
+if TYPE_CHECKING:
+    from support.processes import Runner
 
 OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
 LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]
@@ -64,29 +64,15 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
     return {name: Outcome(*one) for name, one in pickle.loads(kept.read_bytes()).items()}
 
 
-@pytest.fixture
-def piped(outcomes: dict[str, Outcome]) -> Outcome:
-    """What became of them in pipes."""
-    return outcomes["pipe"]
-
-
-@pytest.fixture
-def shown(outcomes: dict[str, Outcome]) -> Outcome:
-    """What became of them on terminals."""
-    return outcomes["terminal"]
-
-
-def test_every_command_is_run_here(piped: Outcome) -> None:
+def test_every_command_is_run_here(outcomes: dict[str, Outcome]) -> None:
     """Each operation is in the table, each row of it is run here, and so is each of the app's other commands."""
     assert set(OPERATIONS) <= {row.operation for row in COMMANDS}
-    run_here = {tuple(words[:2]) for words in piped.lines.values()} | {(words[0],) for words in piped.lines.values()}
+    run_here = {tuple(words[:2]) for words in outcomes["pipe"].lines.values()} | {
+        (words[0],) for words in outcomes["pipe"].lines.values()
+    }
     assert {(row.group, row.word) for row in COMMANDS} <= run_here
-    whereby = app()
-    commands: set[tuple[str, ...]] = set()
-    for name in whereby:
-        inner = [word for word in whereby[name] if not word.startswith("-")]
-        commands |= {(name, word) for word in inner} if inner else {(name,)}
-    assert commands - run_here == {("demo",), ("sandbox",), ("--help",), ("-h",), ("--version",)}
+    commands = {tuple(words) for words in all_commands()}
+    assert commands - run_here == {("demo",), ("sandbox",)}
     assert len(commands) > 40
 
 
@@ -99,26 +85,23 @@ def test_every_command_ends_well(outcomes: dict[str, Outcome], place: str) -> No
     assert acted >= set(OPERATIONS)
 
 
-def test_terminals_get_words(shown: Outcome) -> None:
-    """No JSON, and nothing that is wider than the terminal but what is to be copied."""
+def test_terminals_get_words(outcomes: dict[str, Outcome]) -> None:
     for name in ("meetings import", "meetings purge", "recordings sync", "insights export", "budget", "probe"):
-        lines = shown.ended[name].lines()
+        lines = outcomes["terminal"].ended[name].lines()
         assert not any(line.startswith("{") for line in lines), name
         assert max(len(line) for line in lines if "/" not in line) <= 80, name
 
 
-def test_pipe_gets_json_lines_without_colours(piped: Outcome) -> None:
-    """Each line of each command is an object, and no escape code is among them."""
-    for name, ended in piped.ended.items():
+def test_pipe_gets_json_lines_without_colours(outcomes: dict[str, Outcome]) -> None:
+    for name, ended in outcomes["pipe"].ended.items():
         assert "\x1b" not in ended.out, name
         if name != "completion":
             assert all(isinstance(row, dict) for row in ended.rows()), name
             assert ended.rows(), name
 
 
-def test_results_are_in_the_apis_spelling(piped: Outcome) -> None:
-    """As in its reference: camelCase, dates as text, what the answer did not hold as null."""
-    (meeting,) = piped.ended["meetings.create"].rows()
+def test_results_are_in_the_apis_spelling(outcomes: dict[str, Outcome]) -> None:
+    (meeting,) = outcomes["pipe"].ended["meetings.create"].rows()
     assert meeting["roomUrl"].startswith("https://")
     assert meeting["hostRoomUrl"].startswith(meeting["roomUrl"] + "?roomKey=")
     assert meeting["viewerRoomUrl"] is None
@@ -126,54 +109,54 @@ def test_results_are_in_the_apis_spelling(piped: Outcome) -> None:
 
 
 @pytest.mark.parametrize("operation", NOTHING)
-def test_what_has_no_result_says_that_it_is_done(piped: Outcome, shown: Outcome, operation: str) -> None:
-    """A line with the operation's name and what it was done to."""
-    (row,) = piped.ended[operation].rows()
+def test_what_has_no_result_says_that_it_is_done(outcomes: dict[str, Outcome], operation: str) -> None:
+    (row,) = outcomes["pipe"].ended[operation].rows()
     assert (row["event"], row["operation"]) == ("done", operation)
     assert len(row) > 2
-    assert shown.ended[operation].lines()[0].endswith(": done")
+    assert outcomes["terminal"].ended[operation].lines()[0].endswith(": done")
 
 
 @pytest.mark.parametrize("operation", ROWS)
-def test_list_on_a_terminal_fits_and_counts(shown: Outcome, operation: str) -> None:
+def test_list_on_a_terminal_fits_and_counts(outcomes: dict[str, Outcome], operation: str) -> None:
     """Nothing is wider than 80 columns but what is to be copied, ids are whole, and the last line counts the rows."""
-    lines = [line for line in shown.ended[operation].lines() if line]
+    lines = [line for line in outcomes["terminal"].ended[operation].lines() if line]
     assert lines[-1].split()[1].rstrip(";") in {"row", "rows"} or operation == "insights.participant"
     prose = [line for line in lines if "userAgent" not in line and "samples" not in line]
     assert max(map(len, prose)) <= 80
     assert not lines[0].startswith("{")
 
 
-def test_ids_in_tables_are_whole(piped: Outcome, shown: Outcome) -> None:
-    """An id that can not be copied is of no use."""
+def test_ids_in_tables_are_whole(outcomes: dict[str, Outcome]) -> None:
     for operation, key in (("recordings.list", "recordingId"), ("insights.participants", "participantId")):
-        columns = [line.split()[0] for line in shown.ended[operation].lines() if line]
+        columns = [line.split()[0] for line in outcomes["terminal"].ended[operation].lines() if line]
         assert columns[0] == key
         assert {len(column) for column in columns[1:-1]} == {36}
-    assert len(piped.ended["insights.participants"].rows()) == 2
+    assert len(outcomes["pipe"].ended["insights.participants"].rows()) == 2
 
 
-def test_links_on_a_terminal_are_whole(shown: Outcome) -> None:
+def test_links_on_a_terminal_are_whole(outcomes: dict[str, Outcome]) -> None:
     """A room key and a signed link are printed as results, in one piece."""
-    (host,) = [line for line in shown.ended["meetings.create"].lines() if line.startswith("hostRoomUrl")]
+    (host,) = [line for line in outcomes["terminal"].ended["meetings.create"].lines() if line.startswith("hostRoomUrl")]
     assert len(host) > 120
-    (link,) = [line for line in shown.ended["recordings.access_link"].lines() if line.startswith("accessLink")]
+    (link,) = [
+        line for line in outcomes["terminal"].ended["recordings.access_link"].lines() if line.startswith("accessLink")
+    ]
     assert "Signature=" in link
 
 
-def test_waits_end_when_the_job_is_done(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waits_end_when_the_job_is_done(served: Served, here: Runner) -> None:
     """The transcription is printed; a failed one is exit code 1, one that takes too long exit code 4."""
     served.fake.processing_time = None
     ready = served.fake.add_transcription(room_name="/x")["transcriptionId"]
     failed = served.fake.add_transcription(room_name="/x", state="failed")["transcriptionId"]
     slow = served.fake.add_transcription(room_name="/x", state="in_progress")["transcriptionId"]
     summary = served.fake.add_summary(ready)["summaryId"]
-    assert main(["transcriptions", "wait", ready]) == 0
-    assert main(["summaries", "wait", summary]) == 0
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["transcriptionId"], first["state"]) == (ready, "ready")
-    assert second["summaryId"] == summary
-    assert main(["transcriptions", "wait", failed]) == 1
-    assert failed in capsys.readouterr().err
-    assert main(["transcriptions", "wait", slow, "--within", "0.3"]) == 4
-    assert "was not ready within 0.3 s; it goes on without us" in capsys.readouterr().err
+    (row,) = here("transcriptions", "wait", ready).rows()
+    assert (row["transcriptionId"], row["state"]) == (ready, "ready")
+    assert here("summaries", "wait", summary).rows()[0]["summaryId"] == summary
+    ended = here("transcriptions", "wait", failed)
+    assert ended.code == 1
+    assert failed in ended.err
+    ended = here("transcriptions", "wait", slow, "--within", "0.3")
+    assert ended.code == 4
+    assert "was not ready within 0.3 s; it goes on without us" in ended.err

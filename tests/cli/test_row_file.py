@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from whereby_async.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from support.processes import Runner
     from support.serving import Served
 
 END = "2099-01-01T00:00:00Z"
@@ -87,23 +84,21 @@ def test_bad_rows_are_named_before_anything_is_sent(  # noqa: PLR0917 - pytest p
     content: str | bytes,
     words: Sequence[str],
     complaints: list[str],
-    capsys: pytest.CaptureFixture[str],
+    here: Runner,
 ) -> None:
     """Exit code 2, each by its line, and no request, journal or result file."""
     (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    assert main(["meetings", "import", str(tmp_path / name), *words]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert [complaint for complaint in complaints if complaint not in err] == []
+    ended = here("meetings", "import", tmp_path / name, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert [complaint for complaint in complaints if complaint not in ended.err] == []
     assert served.fake.requests == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_stdin_has_a_name(served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where its rows are no text."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
-    assert main(["meetings", "import", "-"]) == 2
-    assert "stdin, line 1, byte 1" in capsys.readouterr().err
+def test_stdin_that_is_no_text_has_a_name(served: Served, here: Runner) -> None:
+    ended = here("meetings", "import", "-", stdin=b"\xff")
+    assert ended.code == 2
+    assert "stdin, line 1, byte 1" in ended.err
     assert served.fake.requests == []
 
 
@@ -114,9 +109,10 @@ def test_stdin_has_a_name(served: Served, monkeypatch: pytest.MonkeyPatch, capsy
         (f"end_date,endDate,note,note\n{END},x,1,2\n".encode(), ("--ignore", "endDate", "--ignore", "note")),
     ],
 )
-def test_rows_that_can_be_used(served: Served, tmp_path: Path, content: bytes, words: Sequence[str]) -> None:
-    """A file with Excel's mark of UTF-8, and one whose doubled columns are ignored."""
+def test_rows_that_can_be_used(
+    served: Served, tmp_path: Path, content: bytes, words: Sequence[str], here: Runner
+) -> None:
     file = tmp_path / "rooms.csv"
     file.write_bytes(content)
-    assert main(["meetings", "import", str(file), *words]) == 0
+    assert here("meetings", "import", file, *words).code == 0
     assert len(served.fake.meetings) == 1

@@ -16,12 +16,13 @@ import pytest
 from support.processes import OnTerminal, command, environment
 
 from whereby_async import AuthenticationError, Throttled, WherebyClient
-from whereby_async.cli import main
 from whereby_async.limiter import Unlimited
 from whereby_async.testing import FAKE_API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.processes import Runner
 
 pytestmark = pytest.mark.anyio
 
@@ -129,36 +130,28 @@ async def test_empty_world_and_other_budget() -> None:
     """`--empty` has no meetings; limit, period and algorithm are as asked for."""
     budget = ("--limit", "7", "--period", "1.5", "--algorithm", "token_bucket")
     with Sandbox("--empty", "--host", "localhost", *budget) as box:
-        assert {name: box.ready[name] for name in ("limit", "period", "algorithm")} == {
-            "limit": 7,
-            "period": 1.5,
-            "algorithm": "token_bucket",
-        }
+        assert [box.ready[name] for name in ("limit", "period", "algorithm")] == [7, 1.5, "token_bucket"]
         async with box.client() as client:
             assert await client.meetings.list().collect() == []
         code, *_ = box.stop(signal.SIGTERM)
     assert code == 0
 
 
-def test_taken_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2, and what to do."""
+def test_taken_port_is_told(here: Runner) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["sandbox", "--port", str(port)]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert f"--port {port}: {os.strerror(errno.EADDRINUSE)}" in err
-    assert "--port 0" in err
+        ended = here("sandbox", "--port", port)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"--port {port}: {os.strerror(errno.EADDRINUSE)}" in ended.err
+    assert "--port 0" in ended.err
 
 
-async def test_on_a_terminal_it_prints_lines_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_on_a_terminal_it_prints_lines_to_copy() -> None:
     """Two export lines, whole and without colour however narrow the terminal, a table, and a summary at Ctrl-C."""
     with OnTerminal("sandbox", "--port", "0", columns=60) as terminal:
         shown = terminal.until("export WHEREBY_API_KEY=" + FAKE_API_KEY)
         (url,) = re.findall(r"^export WHEREBY_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\r$", shown, re.MULTILINE)
-        monkeypatch.setenv("WHEREBY_BASE_URL", url)
-        monkeypatch.setenv("WHEREBY_API_KEY", FAKE_API_KEY)
-        async with WherebyClient() as client:
+        async with WherebyClient(FAKE_API_KEY, base_url=url) as client:
             await client.meetings.list()
         terminal.until("/v1/meetings")
         ended = terminal.interrupt()
@@ -171,7 +164,6 @@ async def test_on_a_terminal_it_prints_lines_to_copy(monkeypatch: pytest.MonkeyP
 
 
 async def test_json_on_a_terminal() -> None:
-    """`--json` is JSON also where somebody looks."""
     with OnTerminal("sandbox", "--port", "0", "--json") as terminal:
         first = json.loads(terminal.until("\n").splitlines()[0])
         ended = terminal.interrupt()

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from support.processes import OnTerminal, on_terminal, run
-from support.serving import Served
+from support.processes import OnTerminal, on_terminal
 
-from whereby_async.cli import main
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+    from support.processes import Runner
+    from support.serving import Served
 
 DAY = 86_400.0
 MEGABYTE = 1_000_000
+SYNC = ("recordings", "sync")
 
 
-def _rows(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, here: Runner) -> None:
     """Once: a second run finds all there, a third what came meanwhile; the key never goes to the storage."""
     first = served.fake.add_recording(room_name="/weekly", content=b"one")
     served.fake.add_recording(room_name="/weekly", content=b"two", start_date=-7200.0)
     place = tmp_path / "new" / "place"
-    assert main(["recordings", "sync", str(place)]) == 0
-    *told, summary = _rows(capsys.readouterr().out)
+    ended = here(*SYNC, place)
+    assert ended.code == 0
+    *told, summary = ended.rows()
     assert summary == {"event": "summary", "there": 0, "missing": 2, "downloaded": 2, "failed": 0, "elsewhere": 0}
     assert {row["event"] for row in told} == {"downloaded"}
     files = sorted(place.iterdir())
@@ -38,11 +35,10 @@ def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, capsys: 
     (named,) = [file for file in files if first["recordingId"] in file.name]
     assert named.name.startswith("weekly-")
     assert named.read_bytes() == b"one"
-    assert main(["recordings", "sync", str(place)]) == 0
-    served.fake.add_recording(room_name="/weekly", content=b"three")
-    assert main(["recordings", "sync", str(place)]) == 0
-    again, *_, last = _rows(capsys.readouterr().out)
+    again = here(*SYNC, place).rows()[-1]
     assert (again["there"], again["downloaded"]) == (2, 0)
+    served.fake.add_recording(room_name="/weekly", content=b"three")
+    last = here(*SYNC, place).rows()[-1]
     assert (last["there"], last["downloaded"]) == (2, 1)
     stored = [request for request in served.fake.requests if request.operation == "storage"]
     assert len(stored) == 3
@@ -50,118 +46,109 @@ def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, capsys: 
 
 
 def test_sync_on_a_terminal_prints_above_its_bar(served: Served, tmp_path: Path) -> None:
-    """A line for each file, and a summary, none of them behind the bar."""
     for _ in range(2):
         served.fake.add_recording(room_name="/weekly", content=b"one")
-    lines = on_terminal("recordings", "sync", str(tmp_path), **served.variables).lines()
+    lines = on_terminal(*SYNC, str(tmp_path)).lines()
     assert len([line for line in lines if line.startswith(str(tmp_path)[:40])]) == 2
     assert "2 downloaded, 0 there already." in lines
 
 
-def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, here: Runner) -> None:
     """A room, a time from, a time to; --dry-run downloads nothing and makes no directory."""
     for name, days in (("/a", 1), ("/a", 5), ("/a", 9), ("/b", 5)):
         served.fake.add_recording(room_name=name, start_date=-days * DAY)
     place = tmp_path / "none"
-    words = ["recordings", "sync", str(place), "--room-name", "/a", "--since=-6d", "--until=-2d"]
-    assert main([*words, "--dry-run"]) == 0
-    missing, summary = _rows(capsys.readouterr().out)
+    words = (*SYNC, place, "--room-name", "/a", "--since=-6d", "--until=-2d")
+    missing, summary = here(*words, "--dry-run").rows()
     assert (missing["event"], missing["roomName"]) == ("missing", "/a")
     assert (summary["missing"], summary["downloaded"]) == (1, 0)
     assert not place.exists()
-    assert main(words) == 0
+    assert here(*words).code == 0
     assert len(list(place.iterdir())) == 1
 
 
-def test_sync_tells_what_it_can_not_get(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sync_tells_what_it_can_not_get(served: Served, tmp_path: Path, here: Runner) -> None:
     """What others host is passed over; what fails is exit code 1, and the rest is there."""
     served.fake.add_recording(room_name="/x", storage_type="SELF_HOSTED")
-    gone = served.fake.add_recording(room_name="/x")
+    served.fake.add_recording(room_name="/x")
     served.fake.add_recording(room_name="/x")
     served.fake.faults.add(Fault(status=404, operation="recordings.access_link", skip=1))
-    assert main(["recordings", "sync", str(tmp_path), "--concurrency", "1"]) == 1
-    *rows, summary = _rows(capsys.readouterr().out)
+    ended = here(*SYNC, tmp_path, "--concurrency", "1")
+    assert ended.code == 1
+    *rows, summary = ended.rows()
     assert sorted(row["event"] for row in rows) == ["downloaded", "elsewhere", "failed"]
     assert (summary["failed"], summary["elsewhere"], summary["downloaded"]) == (1, 1, 1)
-    assert gone["recordingId"]
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_sync_makes_safe_names(served: Served, tmp_path: Path) -> None:
+def test_sync_makes_safe_names(served: Served, tmp_path: Path, here: Runner) -> None:
     """Whatever a recording is called, its file is in the directory."""
     recording = served.fake.add_recording(room_name="/x")
     served.fake.recordings[recording["recordingId"]]["filename"] = "../../etc/passwd\x1b.mp4/../x"
-    assert main(["recordings", "sync", str(tmp_path)]) == 0
+    assert here(*SYNC, tmp_path).code == 0
     (file,) = tmp_path.iterdir()
     assert recording["recordingId"] in file.name
     assert "\x1b" not in file.name
 
 
-def test_sync_looks_at_each_recording_itself(
-    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sync_looks_at_each_recording_itself(served: Served, tmp_path: Path, here: Runner) -> None:
     """A server that ignores the room, or does not say when a recording began."""
     rows = [served.fake.add_recording(room_name=name) for name in ("/a", "/b", "/a")]
     del rows[2]["startDate"]
     listed = json.dumps({"results": rows, "cursor": None}).encode()
     served.fake.faults.add(Fault(status=200, body=listed, operation="recordings.list", times=2))
-    words = ["recordings", "sync", str(tmp_path), "--dry-run", "--room-name", "/a"]
-    assert main(words) == 0
-    assert main([*words, "--since=-1d"]) == 0
-    told = _rows(capsys.readouterr().out)
-    assert [row["roomName"] for row in told if row["event"] == "missing"] == ["/a", "/a", "/a"]
-    assert [row["missing"] for row in told if row["event"] == "summary"] == [2, 1]
+    for since, count in (((), 2), (("--since=-1d",), 1)):
+        *missing, summary = here(*SYNC, tmp_path, "--dry-run", "--room-name", "/a", *since).rows()
+        assert [row["roomName"] for row in missing] == ["/a"] * count
+        assert summary["missing"] == count
 
 
-def test_sync_into_a_file_is_wrong_usage(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is asked of the server."""
+def test_sync_into_a_file_is_wrong_usage(served: Served, tmp_path: Path, here: Runner) -> None:
     (tmp_path / "x").write_text("")
-    assert main(["recordings", "sync", str(tmp_path / "x")]) == 2
-    assert "name a directory" in capsys.readouterr().err
+    ended = here(*SYNC, tmp_path / "x")
+    assert ended.code == 2
+    assert "name a directory" in ended.err
     assert served.fake.requests == []
 
 
-def test_sync_that_is_interrupted_goes_on(tmp_path: Path) -> None:
+def test_sync_that_is_interrupted_goes_on(served: Served, tmp_path: Path, here: Runner) -> None:
     """On a terminal a bar shows bytes; Ctrl-C keeps what has arrived, and the next run asks for the rest only."""
-    with Served() as served:
-        recording = served.fake.add_recording(room_name="/x", size=40 * MEGABYTE)
-        served.fake.faults.add(Fault(operation="storage", truncate=25 * MEGABYTE, times=1))
-        served.fake.faults.add(Fault(operation="storage", delay=60.0, times=1))
-        words = ("recordings", "sync", str(tmp_path))
-        with OnTerminal(*words, columns=100, variables=served.variables) as terminal:
-            terminal.until("MB of 40.0 MB")
-            served.until(lambda: [request.operation for request in served.fake.requests].count("storage") == 2)
-            ended = terminal.interrupt()
-        assert ended.code == 130
-        assert "what has arrived is kept. Go on with:" in ended.out
-        assert "whereby recordings sync" in ended.out
-        (part,) = tmp_path.glob("*.part")
-        arrived = part.stat().st_size
-        assert arrived > MEGABYTE
-        again = run(*words, **served.variables)
-        assert again.code == 0, again.err
-        assert again.rows()[0]["resumed"] == arrived
-        (file,) = tmp_path.iterdir()
-        assert recording["recordingId"] in file.name
-        assert file.stat().st_size == 40 * MEGABYTE
+    recording = served.fake.add_recording(room_name="/x", size=40 * MEGABYTE)
+    served.fake.faults.add(Fault(operation="storage", truncate=25 * MEGABYTE, times=1))
+    served.fake.faults.add(Fault(operation="storage", delay=60.0, times=1))
+    with OnTerminal(*SYNC, str(tmp_path), columns=100) as terminal:
+        terminal.until("MB of 40.0 MB")
+        served.until(lambda: [request.operation for request in served.fake.requests].count("storage") == 2)
+        ended = terminal.interrupt()
+    assert ended.code == 130
+    assert "what has arrived is kept. Go on with:" in ended.out
+    assert "whereby recordings sync" in ended.out
+    (part,) = tmp_path.glob("*.part")
+    arrived = part.stat().st_size
+    assert arrived > MEGABYTE
+    again = here(*SYNC, tmp_path)
+    assert again.code == 0, again.err
+    assert again.rows()[0]["resumed"] == arrived
+    (file,) = tmp_path.iterdir()
+    assert recording["recordingId"] in file.name
+    assert file.stat().st_size == 40 * MEGABYTE
 
 
-def test_download_gets_one_file(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_download_gets_one_file(served: Served, tmp_path: Path, here: Runner) -> None:
     """Under the name that is given, or that the API tells; a file that is there is kept unless told otherwise."""
     recording = served.fake.add_recording(room_name="/x", content=b"video")["recordingId"]
     transcription = served.fake.add_transcription(room_name="/x", content=b"# Hello")["transcriptionId"]
-    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4")]) == 0
-    (row,) = _rows(capsys.readouterr().out)
+    video = tmp_path / "x.mp4"
+    (row,) = here("recordings", "download", recording, video).rows()
     assert (row["event"], row["id"], row["size"]) == ("downloaded", recording, 5)
-    assert (tmp_path / "x.mp4").read_bytes() == b"video"
-    assert main(["transcriptions", "download", transcription, str(tmp_path)]) == 0
+    assert video.read_bytes() == b"video"
+    assert here("transcriptions", "download", transcription, tmp_path).code == 0
     assert [file.read_bytes() for file in tmp_path.glob("*.md")] == [b"# Hello"]
-    capsys.readouterr()
-    (tmp_path / "x.mp4").write_bytes(b"mine")
-    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4")]) == 2
-    assert "pass --overwrite to replace it" in capsys.readouterr().err
-    assert main(["recordings", "download", recording, str(tmp_path / "x.mp4"), "--overwrite"]) == 0
-    assert (tmp_path / "x.mp4").read_bytes() == b"video"
-    assert main(["recordings", "download", "a/b", str(tmp_path / "y.mp4")]) == 2
-    assert main(["recordings", "download", recording, str(tmp_path / "no" / "where.mp4")]) == 2
-    assert main(["recordings", "download", "unknown", str(tmp_path / "z.mp4")]) == 1
+    video.write_bytes(b"mine")
+    ended = here("recordings", "download", recording, video)
+    assert ended.code == 2
+    assert "pass --overwrite to replace it" in ended.err
+    assert here("recordings", "download", recording, video, "--overwrite").code == 0
+    assert video.read_bytes() == b"video"
+    for code, words in ((2, ("a/b", "y.mp4")), (2, (recording, "no/where.mp4")), (1, ("unknown", "z.mp4"))):
+        assert here("recordings", "download", words[0], tmp_path / words[1]).code == code

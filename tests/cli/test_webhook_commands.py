@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import OnTerminal, command, environment, on_terminal
+from support.processes import OnTerminal, on_terminal
 
-from whereby_async.cli import main
 from whereby_async.webhooks import sign
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.processes import Runner
+
+VERIFY = ("webhooks", "verify")
 SECRET = "whsec-that-must-not-be-seen"
 BODY = json.dumps(
     {
@@ -29,6 +28,7 @@ BODY = json.dumps(
     },
     separators=(",", ":"),
 ).encode()
+SIGNATURE = ("--signature", sign(BODY, SECRET))
 
 
 @pytest.fixture
@@ -40,65 +40,47 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-def test_right_signature_prints_the_event(body: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """As it was sent, on one line; no key of the API is needed."""
-    assert main(["webhooks", "verify", body, "--signature", sign(BODY, SECRET)]) == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out) == json.loads(BODY)
-    assert (out.count("\n"), err) == (1, "")
+def test_right_signature_prints_the_event(body: str, here: Runner) -> None:
+    """As it was sent, from a file or a pipe, on one line; no key of the API is needed."""
+    for ended in (here(*VERIFY, body, *SIGNATURE), here(*VERIFY, *SIGNATURE, stdin=BODY)):
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.rows() == [json.loads(BODY)]
 
 
-def test_body_comes_by_the_pipe(body: str) -> None:
-    """As a process, byte for byte."""
-    done = subprocess.run(
-        command("webhooks", "verify", "--signature", sign(BODY, SECRET)),
-        input=BODY,
-        env=environment(),
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads(done.stdout)["type"] == "room.client.joined"
+def test_wrong_signature_is_exit_code_1(body: str, here: Runner) -> None:
+    ended = here(*VERIFY, body, "--signature", sign(BODY + b" ", SECRET))
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("whereby: ")
+    assert SECRET not in ended.err
 
 
-def test_wrong_signature_is_exit_code_1(body: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line that says what to check, and no secret."""
-    assert main(["webhooks", "verify", body, "--signature", sign(BODY + b" ", SECRET)]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("whereby: ")
-    assert SECRET not in err
-
-
-def test_old_signature_needs_leave(body: str) -> None:
+def test_old_signature_needs_leave(body: str, here: Runner) -> None:
     """Ten minutes old: refused, unless it may be as old, or of any age."""
-    signature = sign(BODY, SECRET, at=time.time() - 600)
-    words = ["webhooks", "verify", body, "--signature", signature]
-    assert main(words) == 1
-    assert main([*words, "--tolerance", "900"]) == 0
-    assert main([*words, "--any-age"]) == 0
+    words = (*VERIFY, body, "--signature", sign(BODY, SECRET, at=time.time() - 600))
+    assert [here(*words, *more).code for more in ((), ("--tolerance", "900"), ("--any-age",))] == [1, 0, 0]
 
 
-def test_wrong_usage(body: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is not there, a tolerance that is none, no signature, no secret."""
-    signature = ["--signature", sign(BODY, SECRET)]
-    assert main(["webhooks", "verify", "nowhere.json", *signature]) == 2
-    assert main(["webhooks", "verify", body, *signature, "--tolerance=-1"]) == 2
-    assert main(["webhooks", "verify", body]) == 2
-    monkeypatch.delenv("WHEREBY_WEBHOOK_SECRET")
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert main(["webhooks", "verify", body, *signature]) == 2
-    nowhere, tolerance, no_signature, no_secret = capsys.readouterr().err.splitlines()
-    assert "nowhere.json: No such file" in nowhere
-    assert "--tolerance" in tolerance
-    assert "--signature" in no_signature
-    assert "set the variable WHEREBY_WEBHOOK_SECRET" in no_secret
+@pytest.mark.parametrize(
+    ("words", "secret", "complaint"),
+    [
+        (("nowhere.json", *SIGNATURE), SECRET, "nowhere.json: No such file"),
+        (("BODY", *SIGNATURE, "--tolerance=-1"), SECRET, "--tolerance"),
+        (("BODY",), SECRET, "--signature"),
+        (("BODY", *SIGNATURE), "", "set the variable WHEREBY_WEBHOOK_SECRET"),
+    ],
+)
+def test_wrong_usage(  # noqa: PLR0917 - pytest passes them by name
+    body: str, words: tuple[str, ...], secret: str, complaint: str, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHEREBY_WEBHOOK_SECRET", secret)
+    ended = here(*VERIFY, *(body if word == "BODY" else word for word in words))
+    assert ended.code == 2
+    assert complaint in ended.err
 
 
 def test_on_a_terminal_the_secret_is_asked_for(body: str) -> None:
     """And a record is shown, without what a guest's name would make the terminal do."""
-    words = ("webhooks", "verify", body, "--signature", sign(BODY, SECRET))
-    with OnTerminal(*words, variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
+    with OnTerminal(*VERIFY, body, *SIGNATURE, variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
         terminal.until("Webhook secret")
         terminal.type(SECRET.encode() + b"\n")
         ended = terminal.end()
@@ -109,7 +91,6 @@ def test_on_a_terminal_the_secret_is_asked_for(body: str) -> None:
 
 
 def test_without_a_body_on_a_terminal_it_does_not_hang() -> None:
-    """It says how to give one."""
-    ended = on_terminal("webhooks", "verify", "--signature", "t=1,v1=2")
+    ended = on_terminal(*VERIFY, "--signature", "t=1,v1=2")
     assert ended.code == 2
     assert "no body" in ended.out

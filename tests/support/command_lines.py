@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whereby_async.cli.app import app
 from whereby_async.webhooks import sign
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"
     "0000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082"
 )
+
+
+def all_commands() -> list[list[str]]:
+    """The words of each command of the app, such as `["meetings", "list"]`."""
+    whereby = app()
+    groups = {name: [word for word in whereby[name] if word[0] != "-"] for name in whereby if name[0] != "-"}
+    return [[name, *rest] for name, words in groups.items() for rest in ([[word] for word in words] or [[]])]
 
 
 def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:

@@ -14,10 +14,10 @@ import subprocess
 import sys
 import termios
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PATIENCE = 30.0
 """Seconds until a process that does not end fails its test."""
@@ -39,19 +39,12 @@ def environment(**variables: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in left_out} | variables
 
 
-class Ended:
-    """A process that has ended.
+class Ended(NamedTuple):
+    """The exit code and the output of a process that has ended; on a terminal everything is in `out`."""
 
-    Attributes:
-        code: Its exit code.
-        out: Its stdout; on a terminal everything.
-        err: Its stderr.
-    """
-
-    def __init__(self, code: int, out: str, err: str = "") -> None:
-        self.code = code
-        self.out = out
-        self.err = err
+    code: int
+    out: str
+    err: str = ""
 
     def rows(self) -> list[dict[str, Any]]:
         """Its stdout as JSON lines."""
@@ -61,6 +54,9 @@ class Ended:
         """What a terminal shows of it, without colours; of lines that were painted over, the last state."""
         text = _ESCAPES.sub("", self.out).replace("\r\n", "\n")
         return [line.rpartition("\r")[2] for line in text.split("\n")]
+
+
+Runner: TypeAlias = "Callable[..., Ended]"
 
 
 def run(*words: str, **variables: str) -> Ended:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from contextlib import ExitStack
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
+from anyio.from_thread import start_blocking_portal
+
+from support.processes import PATIENCE
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from whereby_async.testing import RecordedRequest
-
-
-_PATIENCE = 30.0
 
 
 class Served:
@@ -27,19 +26,15 @@ class Served:
 
     def __init__(self, **options: Any) -> None:
         self.fake = FakeWhereby(**options)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.fake.start(), self._loop).result(10)
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        self._stack.enter_context(self._portal.wrap_async_context_manager(self.fake))
         return self
 
     def __exit__(self, *error: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.fake.aclose(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        self._stack.close()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -48,15 +43,11 @@ class Served:
 
     def do(self, act: Callable[[], Any]) -> Any:
         """Do something in the server's thread."""
-
-        async def acted() -> Any:
-            return act()
-
-        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(10)
+        return self._portal.call(act)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until the server's world is so; what a process does there tells nobody."""
-        deadline = monotonic() + _PATIENCE
+        deadline = monotonic() + PATIENCE
         while not condition():
             assert monotonic() < deadline
             sleep(0.005)

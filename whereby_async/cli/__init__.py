@@ -1,16 +1,15 @@
-"""The command line, `whereby` (extra `[cli]`): it talks to the public API only.
+"""The command line, `whereby` (extra `[cli]`). It uses the public API of this package only.
 
-All operations are commands. More are `meetings import` and `purge`, `recordings sync` and `download`, `transcriptions
-download` and `wait`, `summaries wait`, `insights export`, `webhooks verify`, `budget`, `probe`, `demo`, and `sandbox`,
-the fake server for an app of yours. Every `--help` has examples.
+Each operation is a command. The other commands are `meetings import` and `purge`, `recordings sync` and `download`,
+`transcriptions download` and `wait`, `summaries wait`, `insights export`, `webhooks verify`, `budget`, `probe`, `demo`,
+and `sandbox`, a fake server for your own app. Every `--help` has examples.
 
-The key comes from `WHEREBY_API_KEY`, or is typed in on a terminal; it is never an argument, which everybody on the
-machine could see. Nor is the secret of `webhooks verify`, which comes from `WHEREBY_WEBHOOK_SECRET`.
+The API key comes from `WHEREBY_API_KEY`, or is typed in on a terminal. It is never an argument, since everybody on the
+machine can see those. The secret of `webhooks verify` comes from `WHEREBY_WEBHOOK_SECRET` for the same reason.
 
-On a terminal there are tables and records, as wide as it is; with `--json` or in a pipe JSON lines in the API's
-spelling, without colours. Long work has a progress bar on stderr and can be stopped at any moment: Ctrl-C says with
-which command line it is resumed. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer; 130
-after Ctrl-C.
+A terminal gets tables and records that fit its width. A pipe, or `--json`, gets JSON lines in the API's spelling,
+without colours. Long work shows a progress bar on stderr; Ctrl-C stops it, and says with which command line it is
+resumed. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer, 130 after Ctrl-C.
 
 Every command that talks to the API takes `--base-url`, `--max-wait`, `--timeout`, `--verbose`, and `--redis URL` for a
 budget that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish

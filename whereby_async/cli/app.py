@@ -1,7 +1,6 @@
-"""The app: its commands, and what becomes of the errors that come out of them.
+"""The app: its commands, and the exit code of each.
 
-Only what a command line names is imported: `whereby meetings list` never pays for the fake server that `whereby demo`
-needs.
+Only what a command line names is imported: `whereby meetings list` does not import the fake server of `whereby demo`.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def app(words: Sequence[str] | None = None) -> App:
     """The app.
 
     Args:
-        words: The command line, of which only what it names is imported; `None` for all commands.
+        words: The command line; only what it names is imported. `None` imports all commands.
     """
     words = None if words is not None and _INSTALL_COMPLETION in words else words
     whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
@@ -102,7 +101,9 @@ def app(words: Sequence[str] | None = None) -> App:
 
 def _fill(group: App, name: str) -> None:
     if name in _RESOURCES:
-        _module("operation_commands").register(group, name)
+        from .operation_commands import register
+
+        register(group, name)
     for words in _FUNCTIONS:
         if words.startswith(f"{name} "):
             group.command(_function(words), name=words.partition(" ")[2])
@@ -110,11 +111,7 @@ def _fill(group: App, name: str) -> None:
 
 def _function(words: str) -> Any:
     module, name = _FUNCTIONS[words].split(".")
-    return getattr(_module(module), name)
-
-
-def _module(name: str) -> Any:
-    return importlib.import_module(f".{name}", __package__)
+    return getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def _install_completion(whereby: App) -> Callable[..., None]:
@@ -144,14 +141,7 @@ def _install_completion(whereby: App) -> Callable[..., None]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command.
-
-    Args:
-        arguments: The words after `whereby`.
-
-    Returns:
-        The exit code.
-    """
+    """Run one command, given the words after `whereby`; the exit code."""
     try:
         refuse_secrets(arguments)
         words = _behind_the_command(arguments)

@@ -94,7 +94,7 @@ def budget(
 
 
 async def _look(options: GlobalOptions, every: float, last: float) -> int:
-    answer = LastAnswer()
+    answer = _LastAnswer()
     async with options.client(answer) as client:
         with _Screen(client, answer, options.output()) as screen:
             number = 0
@@ -116,7 +116,7 @@ async def _shown_until(screen: _Screen, work: Coroutine[Any, Any, Any]) -> None:
             await asyncio.wait([task], timeout=_TICK)
 
 
-class LastAnswer:
+class _LastAnswer:
     """A hook that keeps what the last answer said of the budget.
 
     Attributes:
@@ -130,11 +130,9 @@ class LastAnswer:
         self._cost = 0
 
     def on_attempt(self, details: AttemptDetails) -> None:
-        """A look is about to be sent."""
         self._cost = details.cost
 
     def on_response(self, details: ResponseDetails) -> None:
-        """An answer came."""
         read, before = details.rate_limit, self.figures.get("remaining")
         if before is not None and read.remaining is not None:
             self.foreign += max(0, int(before) - read.remaining - self._cost)
@@ -142,15 +140,9 @@ class LastAnswer:
 
 
 class _Screen:
-    """A JSON line for each look, or a panel on the terminal that is painted over; its last state stays.
+    """A JSON line for each look, or a panel on the terminal that is painted over; its last state stays."""
 
-    Args:
-        client: Whose budget.
-        answer: What the server said of it last.
-        output: Where JSON lines go.
-    """
-
-    def __init__(self, client: WherebyClient, answer: LastAnswer, output: Output) -> None:
+    def __init__(self, client: WherebyClient, answer: _LastAnswer, output: Output) -> None:
         self._client = client
         self._answer = answer
         self._output = output
@@ -190,7 +182,7 @@ class _Screen:
             self._live.update(grid(facts["base_url"], panel_rows(facts)), refresh=True)
 
 
-def _facts(client: WherebyClient, answer: LastAnswer) -> dict[str, Any]:
+def _facts(client: WherebyClient, answer: _LastAnswer) -> dict[str, Any]:
     """The budget in numbers and names."""
     budget: BudgetSnapshot = client.limiter.snapshot()
     figures = msgspec.structs.asdict(budget) | _by_the_server(budget, answer.figures)
@@ -207,7 +199,7 @@ def _facts(client: WherebyClient, answer: LastAnswer) -> dict[str, Any]:
 
 
 def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
-    """The figures of the last answer, which win: the limiter believes a higher limit on the second answer only."""
+    """The figures of the last answer, which are shown first: the limiter raises its limit on the second answer only."""
     figures = {name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None}
     if (left := figures.get("remaining")) is not None:
         figures["available"] = left if budget.remaining is None else min(left, budget.available)
@@ -215,11 +207,7 @@ def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -
 
 
 def panel_rows(budget: Mapping[str, Any]) -> list[tuple[str, list[Piece]]]:
-    """The rows of the panel: a name and words each.
-
-    Args:
-        budget: Its facts.
-    """
+    """The rows of the panel: a name and words each."""
     reset_in = budget["reset_in"]
     return [
         ("points", _points(budget)),

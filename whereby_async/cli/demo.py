@@ -1,7 +1,7 @@
-"""`whereby demo`: the client at work, call by call, with points spent and left.
+"""`whereby demo`: shows the client's calls one by one, with points spent and left.
 
-Without an account a fake server is started, and the client makes every call of the API on it. With an account it reads
-a few lists and, with `--live`, makes one meeting and deletes it.
+Without an account it starts a fake server and calls all operations on it. With an account it reads a few lists and, with
+`--live`, makes one meeting and deletes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .sandbox import WEEKLY, fill
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sized
 
-    from .. import Page, Paginator
+    from .. import Paginator
     from ..hooks import AttemptDetails, ResponseDetails
     from ..models import Meeting, Summary, Transcription
 
@@ -67,8 +67,8 @@ _LOGO: Final = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
 
-# Hooks are called in the task that makes the call, so that an answer finds its own attempt also among many.
-_attempt: ContextVar[AttemptDetails | None] = ContextVar("whereby_cli_attempt", default=None)
+# Hooks are called in the task that makes the call, so that an answer finds its own attempt among many.
+_attempt: ContextVar[AttemptDetails] = ContextVar("whereby_cli_attempt")
 
 
 def demo(
@@ -150,13 +150,11 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One answer.
 
     Attributes:
-        operation: The operation's name.
-        status: The HTTP status.
         points: Points that the attempt was charged.
         remaining: Points left by `X-RateLimit-Remaining`; `None` if the answer did not say.
         ms: Milliseconds on the wire.
         waited: Seconds that it waited for its points before.
-        note: What came of it.
+        note: The result in words.
     """
 
     operation: str
@@ -205,10 +203,10 @@ class CallLog:
         row = CallRow(
             operation=details.operation,
             status=details.status,
-            points=attempt.cost if attempt else 0,
+            points=attempt.cost,
             remaining=details.rate_limit.remaining,
             ms=round(details.elapsed * 1000, 1),
-            waited=round(attempt.waited, 3) if attempt else 0.0,
+            waited=round(attempt.waited, 3),
         )
         self.counts["calls"] += 1
         self.counts["points"] += row.points
@@ -220,12 +218,12 @@ class CallLog:
         rows, self._rows = self._rows, []
         return rows
 
-    async def show(self, call: Awaitable[T], note: str | Callable[[T], str] = "") -> T:
+    async def show(self, call: Awaitable[T], note: str | Callable[[T], str]) -> T:
         """Make a call and show its answers.
 
         Args:
-            call: The call.
-            note: What came of it, or how to say it from the result.
+            call: What to await.
+            note: The result in words, or a function that puts it into words.
 
         Raises:
             WherebyError: What the call raises, once its answers are shown.
@@ -246,12 +244,7 @@ class CallLog:
 
 
 class _AllOperations:
-    """Every operation of the API, one after another, each call shown.
-
-    Args:
-        client: A client of the fake server.
-        log: The client's hook.
-    """
+    """Every operation of the API, one after another, each call shown."""
 
     def __init__(self, client: WherebyClient, log: CallLog) -> None:
         self._client = client
@@ -359,13 +352,13 @@ def _rows(rows: Sized) -> str:
 
 
 async def burst(client: WherebyClient, log: CallLog, meeting_id: str, *, calls: int, period: float) -> None:
-    """Ask for one meeting `calls` times at once, and show that the budget waits instead of being refused.
+    """Ask for one meeting `calls` times at once, and show that calls wait for points instead of being refused.
 
     Args:
         client: The client, whose budget is known by now.
         log: The client's hook.
         meeting_id: The meeting.
-        calls: How many; more than the window has points for.
+        calls: More than the window has points for.
         period: Seconds of the server's window.
     """
     before = client.limiter.snapshot()
@@ -412,11 +405,7 @@ async def _watch(client: WherebyClient, asked: set[asyncio.Task[Meeting]], bar: 
 
 
 async def show_account(output: Output, *, live: bool) -> ExitCode:
-    """Show the account that `WHEREBY_API_KEY` opens.
-
-    Args:
-        output: Where to show it.
-        live: Make a meeting too.
+    """Show the account that `WHEREBY_API_KEY` opens; if `live`, make a meeting too.
 
     Returns:
         `API_SAID_NO` if a read was refused, for instance because the plan has no recordings.
@@ -455,7 +444,9 @@ async def _read(client: WherebyClient, log: CallLog) -> int:
     )
     for first_page in first_pages:
         try:
-            await log.show(first_page, _page_rows)
+            await log.show(
+                first_page, lambda page: _rows(page.results) + (", and there are more" if page.cursor else "")
+            )
         except (PermissionDeniedError, NotFoundError):
             refused += 1
     return refused
@@ -470,7 +461,3 @@ async def _write(client: WherebyClient, log: CallLog) -> None:
         await log.show(client.rooms.set_theme_tokens(meeting.room_name or "", primary="#0A2540"), "#0A2540")
     finally:
         await log.show(client.meetings.delete(meeting.meeting_id), "gone")
-
-
-def _page_rows(page: Page[Any]) -> str:
-    return f"{len(page.results)} rows{', and there are more' if page.cursor else ''}"

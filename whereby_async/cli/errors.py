@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and a line or two on stderr that say what to do. A traceback is never shown."""
+"""How a command ends: its exit code, and lines on stderr that say what to do instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from cyclopts import CycloptsError
 
-from ..errors import (
-    APIConnectionError,
-    BudgetError,
-    ConfigurationError,
-    ResponseDecodeError,
-    Throttled,
-    WherebyError,
-)
+from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,11 +45,7 @@ class ExitCode(enum.IntEnum):
 
 
 class CommandError(Exception):
-    """The command ends here; the message says what to do.
-
-    Attributes:
-        exit_code: The exit code that the command ends with.
-    """
+    """The command ends here, with this exit code; the message says what to do."""
 
     exit_code: ClassVar[ExitCode]
 
@@ -85,11 +74,7 @@ def code_for(error: Exception) -> ExitCode:
 
 
 def report_error(error: BaseException) -> int:
-    """Say on stderr what ended a command.
-
-    Returns:
-        The exit code.
-    """
+    """Say on stderr what ended a command; its exit code."""
     code, *lines = _explained(_single(error))
     for line in lines:
         print(line if line.startswith("  ") else f"whereby: {line}", file=sys.stderr)  # indented ones are to be copied
@@ -146,7 +131,7 @@ def in_option_names(message: str, options: Mapping[str, str] | None = None) -> s
 
     Args:
         message: The text, which names Python's keywords.
-        options: The command's own options by keyword, in addition to those of every command.
+        options: The command's own options by keyword.
     """
     message = message.replace("it was passed as api_key=", "it was typed in").replace(" (given: None and None)", "")
     for keyword, option in {**(options or {}), **_GLOBAL_OPTIONS}.items():

@@ -1,9 +1,9 @@
 """`whereby insights export`: rooms, their sessions and the participants of those, into files or a pipe.
 
-How an export is resumed: the rows of a room are written to all files, and only then a line of `export.state` says so,
-with the length that each file has by then. The next run cuts the files to the lengths of the last line, so that rows of
-a room that was half written go, and none is there twice. A torn last line of `export.state` was not finished, so it is
-not counted. After a power cut the files may be shorter than `export.state` says; then the export is refused.
+How an export is resumed: the rows of a room are written to all files; then a line of `export.state` names the room and
+the length of each file. The next run cuts the files to the lengths of the last line. That removes the rows of a room
+that was half written, so that no row is there twice. A last line of `export.state` that has no end is not counted. After
+a power cut the files may be shorter than `export.state` says; then the export is refused.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def export(  # noqa: PLR0913 - the options of a job
 
 
 class _Export:
-    """The job; `plan` holds format, depth and filters."""
+    """One export; `plan` holds format, depth and filters."""
 
     def __init__(self, directory: Path | None, plan: Mapping[str, Any], output: Output) -> None:
         self._directory = directory
@@ -253,7 +253,10 @@ class ExportFiles:
             self._files[kind] = _opened(self._path(kind))
             _cut(self._files[kind], ends.get(kind, 0))
         if not length:
-            self._begin()
+            if self._is_csv:
+                for kind, names in self._columns.items():
+                    self._files[kind].write(_csv_line(names))
+            self._write_state({"export": self._identity})
 
     def __exit__(self, *error: object) -> None:
         for file in (*self._files.values(), self._state):
@@ -271,9 +274,10 @@ class ExportFiles:
             if not line.endswith(b"\n"):
                 break
             row = self._parsed(line)
-            if number == 0:
-                self._compare(row.get("export"))
-            elif "room" in row:
+            if number == 0 and row.get("export") != self._identity:
+                msg = f"{self._directory} holds another export ({_STATE} tells of which): export into another directory"
+                raise UsageError(msg)
+            if "room" in row:
                 self.done.add(row["room"])
             self.finished = bool(row.get("finished"))
             ends = row.get("ends", ends)
@@ -286,11 +290,6 @@ class ExportFiles:
         except (ValueError, TypeError):
             raise UsageError(f"{self._directory / _STATE} is damaged: export into another directory") from None
 
-    def _compare(self, identity: object) -> None:
-        if identity != self._identity:
-            msg = f"{self._directory} holds another export ({_STATE} tells of which): export into another directory"
-            raise UsageError(msg)
-
     def _lock(self, file: BinaryIO) -> None:
         """Keep others out, where the system can."""
         try:
@@ -302,19 +301,8 @@ class ExportFiles:
         except BlockingIOError:
             raise UsageError(f"another export is writing into {self._directory}") from None
 
-    def _begin(self) -> None:
-        if self._is_csv:
-            for kind, names in self._columns.items():
-                self._files[kind].write(_csv_line(names))
-        self._write_state({"export": self._identity})
-
     def add(self, room: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Write the rows of a room.
-
-        Args:
-            room: Its name.
-            rows: The rows of each kind.
-        """
+        """Write the rows of a room, by their kind."""
         for kind, each in rows.items():
             self._files[kind].write(b"".join(self._line(kind, row) for row in each))
         self._write_state({"room": room})
@@ -338,7 +326,7 @@ class ExportFiles:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A file for more that only its owner reads: it holds names and comments of guests."""
+    """Open a file to append to it. Only its owner may read it, since it holds names and comments of guests."""
     file = path.open("a+b")
     path.chmod(0o600)
     file.seek(0)

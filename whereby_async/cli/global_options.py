@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter, validators
 
-from .errors import UsageError
-from .keys import api_key
+from .errors import KEY_VARIABLE, UsageError
+from .keys import typed_in
 from .output import Output
 from .progress import StderrHook
 
@@ -67,10 +67,7 @@ class GlobalOptions:
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
-        """A client, closed at the end; it asks for the key if the environment has none.
-
-        Args:
-            hooks: More hooks for it.
+        """A client with these hooks, closed at the end; it asks for the key if the environment has none.
 
         Raises:
             UsageError: There is no key.
@@ -78,13 +75,14 @@ class GlobalOptions:
         """
         from .. import WherebyClient
 
+        key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
         options: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
         async with contextlib.AsyncExitStack() as stack:
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
             every = [StderrHook(verbose=self.verbose), *hooks]
-            client = WherebyClient(api_key(), base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
+            client = WherebyClient(key, base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 
     def _limiter(self) -> Limiter | None:

@@ -105,7 +105,6 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
 
 
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
-    """Say what the job would take."""
     async with options.client() as client:
         limit = await ask_for_limit(client)
         estimate = client.estimate(client.meetings.create, len(rows))
@@ -127,7 +126,7 @@ async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> in
 
 
 class _Import:
-    """The job."""
+    """One import: makes the rooms, and counts what became of the rows."""
 
     def __init__(self, rows: RowFile, journal: str | None, results: ResultFile, stdout: Output) -> None:
         self._rows = rows
@@ -137,7 +136,6 @@ class _Import:
         self._counts: dict[str, int] = dict.fromkeys(("made", "adopted", "resumed", "failed", "unknown"), 0)
 
     async def run(self, options: GlobalOptions, batch_options: dict[str, Any]) -> int:
-        """Make the rooms."""
         from ..batch import JournalError
 
         with self._results, Bar("rooms") as bar:
@@ -226,12 +224,7 @@ class ResultFile:
             self._file.close()
 
     def write(self, row: dict[str, Any], words: str) -> None:
-        """Keep a row; what an earlier run has done and the file holds is not written again.
-
-        Args:
-            row: The row.
-            words: What to say of it on a terminal, if anything.
-        """
+        """Keep a row, and say `words` of it on a terminal; a done row that the file holds is not written again."""
         if self._file is None:
             self._stdout.line(row, words or json.dumps(row))
             return
@@ -243,7 +236,7 @@ class ResultFile:
 
 
 def _opened(path: str) -> TextIO:
-    """The file, for more. A device is not read: it may have no end."""
+    """Open a file to append to it. A device is refused before it is read, since it may have no end."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
     number = os.open(path, flags, 0o600)
     try:

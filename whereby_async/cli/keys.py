@@ -1,10 +1,9 @@
-"""Secrets that a command needs: from the environment, or asked for on a terminal, and never from an argument."""
+"""Secrets that a command needs: they are asked for on a terminal if no variable has them, and never an argument."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -22,15 +21,6 @@ _NO_ARGUMENTS: Final = {
     "--secret": WEBHOOK_VARIABLE,
     "--webhook-secret": WEBHOOK_VARIABLE,
 }
-
-
-def api_key() -> Secret | None:
-    """The key that was typed in; `None` if the environment has it.
-
-    Raises:
-        UsageError: It is not in the environment, and there is no terminal to ask on.
-    """
-    return None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
 
 
 def refuse_secrets(arguments: Sequence[str]) -> None:

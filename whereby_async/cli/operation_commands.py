@@ -1,9 +1,8 @@
 """The commands that are one operation each, and `wait`.
 
-A row of `COMMANDS` says how a command is called and what a table of its rows shows. Everything else follows from the
-method of the client that it calls: its options from the annotations of the method's keywords, its help from the
-docstring. A new keyword of the client is thus an option by itself; one whose annotation is not known here fails the
-tests.
+A row of `COMMANDS` says how a command is called and which columns its table has. The rest follows from the method that
+the command calls: its options from the annotations of the method's keywords, its help from the docstring. A new keyword
+of the method becomes an option without a change here; the tests fail if its annotation is not in `_TYPES`.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class OperationCommand(NamedTuple):
         operation: The method that it calls, such as `meetings.create`.
         examples: How it is called, after `whereby meetings create`.
         columns: What a table of its rows shows: wire names with spaces between them, the most important first.
-        note: What else one should know before.
+        note: What the help says besides.
     """
 
     operation: str
@@ -63,9 +62,8 @@ class OperationCommand(NamedTuple):
     @property
     def method(self) -> Callable[..., Any]:
         """The method of the resource's class, without a client."""
-        found: Callable[..., Any] = getattr(
-            getattr(resources, self.group.capitalize()), self.operation.partition(".")[2]
-        )
+        resource, _, name = self.operation.partition(".")
+        found: Callable[..., Any] = getattr(getattr(resources, resource.capitalize()), name)
         return found
 
     @property
@@ -190,12 +188,7 @@ _NAMES: Final = {"fields": "--field"}
 
 
 def register(group: App, name: str) -> None:
-    """Add the commands of a group to its app.
-
-    Args:
-        group: The group's app.
-        name: Its name, such as `meetings`.
-    """
+    """Add the commands of a resource, such as `meetings`, to its app."""
     for row in COMMANDS:
         if row.group == name:
             group.command(command_for(row), name=row.word)
@@ -233,7 +226,7 @@ def _signature(arguments: list[Argument], *, is_list: bool) -> inspect.Signature
     parameters = [argument.parameter for argument in arguments]
     named = inspect.Parameter.KEYWORD_ONLY
     if is_list:
-        annotation = Annotated[int | None, Parameter(name=("--max-items",), help="Stop after so many rows.")]
+        annotation = Annotated[int | None, Parameter(help="Stop after so many rows.")]
         parameters.append(inspect.Parameter(_MAX_ITEMS, named, default=None, annotation=annotation))
     parameters.append(inspect.Parameter("options", named, default=GlobalOptions(), annotation=GlobalOptions))
     return inspect.Signature(parameters, return_annotation=int)
@@ -339,7 +332,9 @@ async def _call(
     output = options.output()
     async with options.client() as client:
         with _as_usage_errors(arguments):
-            result: msgspec.Struct | list[msgspec.Struct] | None = await _bound(client, row)(**keywords)
+            result: msgspec.Struct | list[msgspec.Struct] | None = await row.method(
+                getattr(client, row.group), **keywords
+            )
     if result is None:
         subjects = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
         output.done(row.operation, {_camel(keyword): keywords[keyword] for keyword in subjects})
@@ -363,7 +358,7 @@ async def _list(
         keywords = keywords | _even_pages(max_items, keywords.get("page_size", _LARGEST_PAGE))
     async with options.client() as client:
         with _as_usage_errors(arguments):
-            paginator: Paginator[msgspec.Struct] = _bound(client, row)(**keywords)
+            paginator: Paginator[msgspec.Struct] = row.method(getattr(client, row.group), **keywords)
         count = 0
         async with paginator:
             async for page in paginator.pages():
@@ -381,11 +376,6 @@ def _even_pages(wanted: int, largest: int) -> dict[str, int]:
     if not 1 <= largest <= _LARGEST_PAGE:
         return {}  # the client says what is wrong with it
     return {"page_size": math.ceil(wanted / math.ceil(wanted / largest))}
-
-
-def _bound(client: object, row: OperationCommand) -> Callable[..., Any]:
-    found: Callable[..., Any] = getattr(getattr(client, row.group), row.method.__name__)
-    return found
 
 
 @contextlib.contextmanager

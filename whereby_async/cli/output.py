@@ -1,8 +1,8 @@
 """What a command prints, and which files it may write.
 
-It prints JSON lines in a pipe or with `--json`, words and tables on a terminal.
-Results are what the user asked for, so they are whole: a room key or a link that was asked for is printed.
-Everything that is printed on stdout goes through `Output`. rich is imported on terminals only, where it is needed.
+A command prints JSON lines in a pipe or with `--json`, words and tables on a terminal. Results are printed whole, with
+the room keys and links that the user asked for. Everything on stdout goes through `Output`, which imports rich on
+terminals only.
 """
 
 from __future__ import annotations
@@ -119,11 +119,7 @@ class Output:
             self._terminal.end(counted(count, "row"))
 
     def failed(self, error: Exception) -> str:
-        """Count a failure, which decides the exit code.
-
-        Returns:
-            The error's text without secrets.
-        """
+        """Count a failure, which decides the exit code; the error's text without secrets."""
         self._codes.add(code_for(error))
         return redact(str(error))
 
@@ -178,11 +174,11 @@ def duration(seconds: float) -> str:
 
 
 def check_plain(name: str, path: str) -> None:
-    """Check that a file can take results that a later run reads again.
+    """Check that a file, which need not exist, can take results that a later run reads again.
 
     Args:
-        name: What it is called, such as `--output`.
-        path: The file, which need not exist.
+        name: What the user calls it, such as `--output`.
+        path: Where it is.
 
     Raises:
         UsageError: It is a pipe, a device or a directory; the null device is the only exception.
@@ -201,11 +197,6 @@ def check_plain(name: str, path: str) -> None:
 
 def check_status(name: str, path: str, status: os.stat_result) -> None:
     """Check that what was found at a path is a plain file or the null device.
-
-    Args:
-        name: What it is called.
-        path: Where it is.
-        status: What the system says of it.
 
     Raises:
         UsageError: It is neither.

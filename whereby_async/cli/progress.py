@@ -46,7 +46,7 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
     """Run long work; Ctrl-C stops it in order, and says how to go on.
 
     Args:
-        work: The work.
+        work: What to run.
         kept: What an interrupted run leaves, for people.
         resumes: Whether the same command line goes on where it was.
 
@@ -74,12 +74,7 @@ async def ask_for_limit(client: WherebyClient) -> int:
 
 
 class Bar:
-    """A progress bar on stderr while the block runs; nothing where stderr is no terminal.
-
-    Args:
-        what: What is counted, such as `rooms`.
-        in_bytes: Whether bytes are counted.
-    """
+    """A progress bar on stderr while the block runs; nothing where stderr is no terminal."""
 
     def __init__(self, what: str, *, in_bytes: bool = False) -> None:
         self._what = what
@@ -129,11 +124,7 @@ class Bar:
 
 
 class StderrHook:
-    """A hook that says on a terminal why calls wait and, if `verbose`, everything wherever stderr leads.
-
-    Args:
-        verbose: Say everything.
-    """
+    """A hook that says on a terminal why calls wait and, if `verbose`, everything wherever stderr leads."""
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose

@@ -1,7 +1,7 @@
-"""`whereby meetings purge`: deletes the meetings that filters pick. It lists them all first, and only then deletes.
+"""`whereby meetings purge`: deletes the meetings that filters pick.
 
-The list's cursors are offsets: rows that are deleted while it is read make it skip others. The server may ignore the
-filter by name, so each row is checked here again: nothing is deleted that was not asked for.
+It lists all meetings before it deletes any: the list's cursors are offsets, so deleting while reading skips rows. It
+checks each row again, because the server may ignore the filter by name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A file of rows, CSV or JSON lines, as keywords of `meetings.create`: checked whole before anything is sent."""
+"""A file of rows, CSV or JSON lines, as keywords of `meetings.create`. All rows are checked before anything is sent."""
 
 from __future__ import annotations
 

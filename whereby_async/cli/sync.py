@@ -128,7 +128,7 @@ def sync(  # noqa: PLR0913 - the options of a job
 
 
 class _Sync:
-    """The job."""
+    """One sync: lists the recordings, and downloads those that are missing."""
 
     def __init__(self, directory: Path, since: datetime | None, until: datetime | None, output: Output) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""What a terminal shows: words, tables as wide as it is, and records of a line for each field. Ids stay whole."""
+"""What a terminal shows: words, tables that fit its width, and records with a line for each field. No id is cut."""
 
 from __future__ import annotations
 

@@ -25,12 +25,7 @@ _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey
 
 
 def moment(option: str, text: str, *, from_now: bool = True) -> str:
-    """A point in time: RFC 3339 with an offset, or so long from now, such as `+90m` or `-7d`.
-
-    Args:
-        option: What it is for, as the user knows it.
-        text: The words.
-        from_now: Whether it may count from now.
+    """A point in time: RFC 3339 with an offset or, if `from_now`, so long from now, such as `+90m` or `-7d`.
 
     Raises:
         UsageError: It is neither; a date without an offset could be meant in any time zone.
@@ -68,7 +63,11 @@ def structure(option: str, text: str) -> dict[str, Any]:
     Raises:
         UsageError: It is none, or holds a secret that everybody would see in the list of processes.
     """
-    value = _json(option, _content(option, text.removeprefix("@")) if text.startswith("@") else text)
+    try:
+        value = json.loads(_content(option, text.removeprefix("@")) if text.startswith("@") else text)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UsageError(f"{option} is no JSON{place}: pass an object, or @FILE with one") from None
     if not isinstance(value, dict):
         raise UsageError(f'{option} must be a JSON object such as {{"type": "cloud"}}, or @FILE')
     found = cast("dict[str, Any]", value)
@@ -128,14 +127,6 @@ def _lines(option: str, source: str) -> list[str]:
 
 def _content(option: str, source: str) -> str:
     return raw(option, source).decode("utf-8-sig", "replace")
-
-
-def _json(option: str, text: str) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise UsageError(f"{option} is no JSON{place}: pass an object, or @FILE with one") from None
 
 
 def _secret_in(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`whereby webhooks verify`: checks a webhook's signature and prints its event, without the API and its key."""
+"""`whereby webhooks verify`: checks a webhook's signature and prints its event. It needs no API key."""
 
 from __future__ import annotations
 
@@ -45,18 +45,10 @@ def verify(
     if body == STDIN and sys.stdin.isatty():
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
+    secret = Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
     try:
-        event = unwrap(content, signature, _secret(), tolerance=None if any_age else tolerance)
+        event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
     except ValueError as error:
         raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
     Output(as_json=as_json).rows([json.loads(event.body)])
     return ExitCode.OK
-
-
-def _secret() -> Secret:
-    """The webhooks' secret, from the environment or typed in.
-
-    Raises:
-        UsageError: It is not in the environment, and there is no terminal to ask on.
-    """
-    return Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
