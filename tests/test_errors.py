@@ -69,7 +69,6 @@ PARENTS = {
 
 
 def one_of_each() -> list[WherebyError]:
-    """An error of each class, all its parts filled."""
     errors: list[WherebyError] = [
         WherebyError("text"),
         Throttled("text"),
@@ -108,7 +107,6 @@ def test_the_tree_is_the_documented_one() -> None:
 
 
 def pickled(protocol: int) -> Duplicate:
-    """A duplicate that went through a pickle."""
     return lambda error: cast("WherebyError", pickle.loads(pickle.dumps(error, protocol)))
 
 
@@ -151,7 +149,6 @@ def test_who_did_nothing_says_so() -> None:
 
 
 def test_a_decode_error_is_told_with_its_operation() -> None:
-    """`during` puts the operation in front and keeps body and path."""
     error = ResponseDecodeError("the answer is odd", body=BODY, path="$.x").during("meetings.get")
     assert str(error) == "meetings.get: the answer is odd"
     assert (error.body, error.path, error.operation) == (BODY, "$.x", "meetings.get")

@@ -70,7 +70,6 @@ async def test_a_client_that_is_dropped_takes_its_hooks_back() -> None:
 
 
 async def test_a_client_that_is_dropped_takes_its_hooks_back_from_a_real_budget() -> None:
-    """The process's own budget outlives many a client."""
     limiter = PointBudget()
     hook = Waits()
     refer = weakref.ref(hook)
@@ -102,7 +101,6 @@ async def test_a_views_limiter_goes_with_the_view() -> None:
 
 
 async def test_a_view_of_a_closed_client_subscribes_to_nothing() -> None:
-    """Nobody would take the hooks back."""
     client = WherebyClient(KEY, limiter=RecordingLimiter(), hooks=[Waits()])
     await client.aclose()
     limiter = RecordingLimiter()
@@ -152,8 +150,6 @@ def test_a_hook_that_leaves_never_waits_for_the_lock() -> None:
 
 
 async def test_a_limiter_of_ones_own_need_not_take_hooks_back() -> None:
-    """A client with a limiter without `unsubscribe` closes all the same."""
-
     class Plain(RecordingLimiter):
         unsubscribe = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType] - it has none
 

@@ -27,7 +27,6 @@ ANYTHING = st.one_of(st.text(), TRICKY, TRICKY.map(lambda text: "/" + text))
 
 
 def test_reprs_show_no_value() -> None:
-    """Neither the id, nor the query, nor a body, nor a file shows."""
     part = FilePart("image", "image.png", "image/png", SilentBytes(b"planted"))
     request = GET.bind({"thing_id": "planted"}, query=[("a", "planted")], json=SilentBytes(b"planted"), files=[part])
     assert repr(GET) == "<things.get: GET /things/{thing_id}>"
@@ -98,7 +97,6 @@ def test_the_placeholder_is_filled_wherever_it_stands() -> None:
 
 
 def outcome(call: Callable[..., str], *arguments: str) -> str | ValueError:
-    """What the call returns, or the refusal that it raises."""
     try:
         return call(*arguments)
     except ValueError as refusal:
@@ -164,7 +162,6 @@ def test_a_path_of_ones_own_stays_below_the_root(value: str) -> None:
     ],
 )
 def test_a_path_of_ones_own_is_encoded_once(given: str, path: str) -> None:
-    """What is encoded already stays so, an encoded slash too; the rest is encoded."""
     assert relative_path(given) == path
 
 

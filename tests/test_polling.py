@@ -47,17 +47,14 @@ MANY = 300
 
 
 def started(fake: FakeWhereby, count: int = 1) -> list[str]:
-    """Ids of new transcriptions that are in progress."""
     return [fake.add_transcription(state="in_progress")["transcriptionId"] for _ in range(count)]
 
 
 def reads(fake: FakeWhereby) -> dict[str, int]:
-    """How often each operation was called."""
     return Counter(request.operation for request in fake.requests)
 
 
 def watches(client: WherebyClient) -> int:
-    """Watches that are open."""
     return len(client._watches)  # pyright: ignore[reportPrivateUsage] - nothing may be left over
 
 
@@ -137,7 +134,6 @@ async def test_a_failed_job_raises_with_the_reason(fake: FakeWhereby, whereby: W
 
 @simulated()
 async def test_an_unknown_state_is_waited_on(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A newer word for being under way ends nothing."""
     (job,) = started(fake)
     fake.transcriptions[job]["state"] = "polishing"
     with anyio.move_on_after(50) as scope:
@@ -181,7 +177,6 @@ def test_hundreds_of_waits_share_the_list(limit: int) -> None:
 
 @simulated()
 async def test_summaries_share_the_list_too(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """As transcriptions do, with watches of their own."""
     transcriptions = started(fake, 20)
     summaries = [fake.add_summary(each, state="in_progress")["summaryId"] for each in transcriptions]
     async with asyncio.TaskGroup() as tasks:
@@ -245,7 +240,6 @@ async def test_an_error_of_the_poll_goes_to_all_who_wait(
 
 @simulated()
 async def test_an_error_of_one_read_goes_to_whom_it_concerns(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The other wait goes on."""
     job, other = started(fake, 2)
     fake.faults.add(Fault(operation="transcriptions.list", status=403))
     fake.faults.add(Fault(operation="transcriptions.get", status=422))
@@ -298,7 +292,6 @@ async def test_who_leaves_while_his_job_is_read_is_not_told(fake: FakeWhereby, w
 
 @simulated()
 async def test_a_newcomer_is_looked_at_at_once(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """However long the others' pause is."""
     (job,) = started(fake)
     fake.processing_time = None
     (slow,) = started(fake)
@@ -375,7 +368,6 @@ def test_a_look_that_max_wait_refuses_is_put_off(count: int) -> None:
 
 @simulated(processing_time=None)
 async def test_closing_the_client_ends_waits(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """All of them, at once."""
     waiting = [asyncio.create_task(whereby.transcriptions.wait(job)) for job in started(fake, 5)]
     loop = asyncio.get_running_loop()
     await asyncio.sleep(100 if fake.processing_time is None else 10)
@@ -389,7 +381,6 @@ async def test_closing_the_client_ends_waits(fake: FakeWhereby, whereby: Whereby
 @pytest.mark.parametrize("bad", ["", "a/b", "."])
 @simulated()
 async def test_ids_are_checked(fake: FakeWhereby, whereby: WherebyClient, bad: str) -> None:
-    """Before anything is sent."""
     for wait in (whereby.transcriptions.wait, whereby.summaries.wait):
         with pytest.raises(ValueError, match="_id="):
             await wait(bad)
@@ -459,7 +450,6 @@ def test_a_cancel_at_any_await_disturbs_nobody(count: int, moment: Moment) -> No
 
 @pytest.mark.parametrize(("waited", "seconds"), [(0, SHORTEST), (6, 2), (30, 10), (90, LONGEST), (10_000, LONGEST)])
 def test_the_interval_grows_with_the_wait(waited: float, seconds: float) -> None:
-    """A third of the time waited, within bounds."""
     assert interval_by_age(waited) == seconds
 
 

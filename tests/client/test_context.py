@@ -60,7 +60,6 @@ async def test_a_priority_follows_its_task(whereby: WherebyClient, limiter: Reco
 async def test_a_call_keeps_its_priority_over_its_attempts(
     fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """A retry waits where the first attempt waited."""
     fake.faults.add(Fault(status=429), Fault(status=503))
     with use_priority(Priority.INTERACTIVE):
         await whereby.meetings.list()
@@ -115,7 +114,6 @@ async def test_captures_follow_their_task_and_do_not_add_up(whereby: WherebyClie
 
 
 async def test_an_answer_that_does_not_decode_is_captured(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Nothing the server sent is out of reach."""
     fake.faults.add(Fault(body=b"no json"))
     with capture_responses() as answers, pytest.raises(ResponseDecodeError):
         await whereby.meetings.get("1")

@@ -61,7 +61,6 @@ class Recorder:
         self.heard.append((name, details))
 
     def of(self, method: str) -> list[Any]:
-        """The details that one method was given."""
         return [details for name, details in self.heard if name == method]
 
     @property
@@ -74,7 +73,6 @@ class Recorder:
 
 
 def hook_with(method: str, function: Any) -> Any:
-    """A hook with this one method."""
     return type("One", (), {method: staticmethod(function)})()
 
 
@@ -134,7 +132,6 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
 
 
 async def test_calls_at_once_have_numbers_of_their_own(hooked: WherebyClient, recorder: Recorder) -> None:
-    """No number is given twice, and each begins and ends once."""
     await asyncio.gather(*(hooked.meetings.list().collect() for _ in range(20)))
     numbers = [details.call for details in recorder.calls]
     assert len(set(numbers)) == 20
@@ -157,7 +154,6 @@ async def test_paths_are_told_as_templates(hooked: WherebyClient, recorder: Reco
 async def test_an_end_tells_the_error_and_the_points_that_it_cost(
     fake: FakeWhereby, hooked: WherebyClient, recorder: Recorder
 ) -> None:
-    """By status, by refusal, and after a retry that could not be paid for."""
     fake.faults.add(Fault(operation="meetings.create", status=500))
     with pytest.raises(InternalServerError):
         await hooked.meetings.create(end_date=UNTIL)
@@ -176,7 +172,6 @@ async def test_an_end_tells_the_error_and_the_points_that_it_cost(
 
 
 async def test_the_status_at_the_end_is_the_last_attempts(fake: FakeWhereby, recorder: Recorder) -> None:
-    """What an earlier attempt was answered is not passed off as the answer."""
     fake.faults.add(Fault(status=503), Fault(drop="after"))
     async with fake.client(
         limiter=RecordingLimiter(), retry=RetryPolicy(attempts=2, base=0), hooks=[recorder]
@@ -188,7 +183,6 @@ async def test_the_status_at_the_end_is_the_last_attempts(fake: FakeWhereby, rec
 
 
 async def test_a_cancelled_call_has_an_end(fake: FakeWhereby, hooked: WherebyClient, recorder: Recorder) -> None:
-    """An expired deadline is one too."""
     fake.faults.add(Fault(delay=60))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -199,7 +193,6 @@ async def test_a_cancelled_call_has_an_end(fake: FakeWhereby, hooked: WherebyCli
 
 
 async def test_a_wait_in_vain_counts_as_waited(fake: FakeWhereby, recorder: Recorder) -> None:
-    """Though no attempt came of it."""
     limiter = PointBudget(1)
     permit = await limiter.acquire(1)
     async with fake.client(limiter=limiter, hooks=[recorder]) as whereby:
@@ -214,7 +207,6 @@ async def test_a_wait_in_vain_counts_as_waited(fake: FakeWhereby, recorder: Reco
 
 @pytest.mark.parametrize(("method", "times"), list(zip(METHODS, (1, 2, 2, 1, 1), strict=True)))
 async def test_a_hook_hears_only_what_it_has_a_method_for(fake: FakeWhereby, method: str, times: int) -> None:
-    """Whatever the method is."""
     heard: list[msgspec.Struct] = []
     fake.faults.add(Fault(status=503))
     hook = hook_with(method, heard.append)
@@ -225,7 +217,6 @@ async def test_a_hook_hears_only_what_it_has_a_method_for(fake: FakeWhereby, met
 
 
 async def test_details_can_be_kept_as_json(hooked: WherebyClient, recorder: Recorder) -> None:
-    """They are plain values."""
     await hooked.meetings.list()
     for _, details in recorder.heard:
         assert msgspec.json.decode(msgspec.json.encode(details))["call"] == recorder.calls[0].call
@@ -274,7 +265,6 @@ async def test_a_cancel_that_a_hook_makes_itself_is_its_own_error(
 
 
 async def test_a_hook_that_is_given_twice_is_told_once(fake: FakeWhereby, recorder: Recorder) -> None:
-    """As by a limiter."""
     async with fake.client(hooks=[recorder, recorder]) as whereby:
         await whereby.meetings.list()
     assert len(recorder.calls) == len(recorder.ends) == 1

@@ -69,7 +69,6 @@ async def test_request_sends_files(fake: FakeWhereby, whereby: WherebyClient, tm
 
 
 async def test_request_keeps_an_encoded_slash(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A room's name with its slash encoded, should the API ever want it so."""
     await whereby.request("PUT", "/rooms/%2Fdemo/theme/tokens", json={"tokensPreset": "default"})
     assert fake.requests[0].target == "/v1/rooms/%2Fdemo/theme/tokens"
     assert fake.requests[0].operation == "rooms.set_theme_tokens"
@@ -81,7 +80,6 @@ async def test_request_keeps_an_encoded_slash(fake: FakeWhereby, whereby: Whereb
 async def test_request_has_a_price(
     method: str, cost: int, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """By its method, or as said; the name for prices and errors too."""
     with pytest.raises(NotFoundError):
         await whereby.request(method, "/things/1")
     with pytest.raises(NotFoundError, match=r"^things\.do: 404"):
@@ -99,7 +97,6 @@ async def test_request_has_a_price(
 async def test_request_is_sent_again_if_it_may_be(
     method: str, idempotent: bool | None, requests: int, fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """By its method, or as said with `idempotent=`."""
     path = {"GET": "/meetings", "POST": "/meetings", "DELETE": "/meetings/1", "PUT": "/rooms/x/theme/tokens"}[method]
     fake.faults.add(Fault(status=503), Fault(status=200, body=b"{}"))
     call = whereby.request(method, path, idempotent=idempotent)

@@ -34,12 +34,10 @@ Row: TypeAlias = "tuple[Call, type[Exception], *tuple[str, ...]]"
 
 
 def bound(call: CallWith, argument: object) -> Call:
-    """The call, given all but its client."""
     return lambda client: call(client, argument)
 
 
 def rows(calls: Iterable[CallWith], values: Iterable[tuple[Any, type[Exception], *tuple[str, ...]]]) -> list[Row]:
-    """A row for each call with each value."""
     return [(bound(call, value), error, *words) for call in calls for value, error, *words in values]
 
 
