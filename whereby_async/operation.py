@@ -16,7 +16,7 @@ import msgspec
 from .redaction import SilentBytes, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -86,7 +86,7 @@ class Operation(Generic[T]):
 
     def bind(
         self,
-        segments: Mapping[str, str] | None = None,
+        value: str = "",
         *,
         query: Iterable[tuple[str, str]] = (),
         json: SilentBytes | None = None,
@@ -96,16 +96,19 @@ class Operation(Generic[T]):
         """One call of this operation.
 
         Args:
-            segments: The value of the path's placeholder by its name, already encoded (see `segment`).
+            value: What the path's placeholder stands for: an id or a room's name.
             query: The query's names and values, not yet encoded.
             json: The JSON body, encoded.
             files: Files of a multipart body.
             form: Plain fields beside the files.
+
+        Raises:
+            TypeError, ValueError: As `segment`.
         """
-        path = self.path
-        if segments:
-            before, placeholder, after = self._around
-            path = before + segments[placeholder] + after
+        path, (before, placeholder, after) = self.path, self._around
+        if placeholder:
+            encoded = room_segment if placeholder == "room_name" else segment
+            path = before + encoded(placeholder, value) + after
         return Request(self, path, tuple(query), json, tuple(files), tuple(form))
 
 

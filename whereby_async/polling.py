@@ -38,7 +38,6 @@ from .errors import (
     Throttled,
     WherebyError,
 )
-from .operation import segment
 from .pagination import MAX_PAGE_SIZE, Paginator
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 
     from .limiter.protocol import BudgetSnapshot, Limiter
     from .models import Page
-    from .operation import Operation, Request
+    from .operation import Operation
     from .sender import ClientSender
 
 __all__ = ["Kind", "Watches", "wait_for"]
@@ -105,15 +104,6 @@ class Kind(NamedTuple, Generic[J]):
     get: Operation[J]
     list: Operation[Page[J]]
 
-    def bind(self, job_id: str) -> Request[J]:
-        """The request that reads one job.
-
-        Raises:
-            ValueError: The id is empty or holds a slash.
-        """
-        name = f"{self.name}_id"
-        return self.get.bind({name: segment(name, job_id)})
-
     def id_of(self, job: J) -> str:
         """The id of a job."""
         job_id: str = getattr(job, f"{self.name}_id")
@@ -166,7 +156,7 @@ async def wait_for(watches: Watches, caller: ClientSender, kind: Kind[J], job_id
         JobFailedError: The job failed for good.
         NotFoundError: There is no such job, or it was deleted meanwhile.
     """
-    kind.bind(job_id)
+    kind.get.bind(job_id)  # refuses what is no id
     return await watches.join(kind, caller).wait(job_id)
 
 
@@ -269,7 +259,7 @@ class Watch(Generic[J]):
 
     async def _read_one(self, job: _AwaitedJob[J]) -> None:
         try:
-            read = await self._caller.send(self._kind.bind(job.job_id))
+            read = await self._caller.send(self._kind.get.bind(job.job_id))
         except Throttled as refusal:
             self._put_off(refusal, [job])
         except WherebyError as error:

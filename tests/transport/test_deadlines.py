@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _exchange() -> Exchange:
-    request = GET_MEETING.bind({"meeting_id": "1"})
+    request = GET_MEETING.bind("1")
     headers = {"Authorization": Secret("Bearer x")}
     return Exchange(request, "http://127.0.0.1", headers, timeout=5.0, priority=Priority.NORMAL)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..models.decoding import decoder
 from ..models.encoding import encode
-from ..operation import Operation, relative_path
+from ..operation import Operation, Request, relative_path
 from ..redaction import silent
 from . import arguments
 from .files import file_parts
@@ -147,4 +147,4 @@ class ApiRoot:
         body = None if json is None else encode(json)
         query = arguments.query(params)
         parts = await file_parts(files or {})
-        return await self._sender.send(called.bind({"path": checked}, query=query, json=body, files=parts))
+        return await self._sender.send(Request(called, checked, tuple(query), body, tuple(parts)))
