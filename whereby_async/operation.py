@@ -178,13 +178,11 @@ def segment(name: str, value: str) -> str:
             character), or it is no Unicode text.
     """
     if not isinstance(value, str):
-        msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
-        raise TypeError(msg)
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
     if _PLAIN_ID(value):
         return value
     if not value.strip() or value in {".", ".."}:
-        msg = f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'")
     if "/" in value or _has_control(value):
         msg = f"{name}={shown(value)} holds a slash or a control character: pass a bare id or name, not a path or a URL"
         raise ValueError(msg)
@@ -219,8 +217,7 @@ def relative_path(path: str) -> str:
         ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
     """
     if not isinstance(path, str):
-        msg = f"path must be a string, not {type(path).__name__}: {shown(path)}"
-        raise TypeError(msg)
+        raise TypeError(f"path must be a string, not {type(path).__name__}: {shown(path)}")
     decoded = unquote(unicode_text("path", path))
     if "?" in path or "#" in path or _has_control(decoded):
         msg = (

@@ -98,8 +98,7 @@ class Paginator(Generic[T]):
             ValueError: `max_items` is negative or no whole number.
         """
         if max_items is not None and (not isinstance(max_items, int) or max_items < 0):
-            msg = f"max_items={max_items!r}: pass a whole number from 0, or None for all"
-            raise ValueError(msg)
+            raise ValueError(f"max_items={max_items!r}: pass a whole number from 0, or None for all")
         items: list[T] = []
         if max_items != 0:
             async for page in self._walk(max_items):
@@ -112,8 +111,7 @@ class Paginator(Generic[T]):
 
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
-            msg = "this paginator is entered already: make another one"
-            raise RuntimeError(msg)
+            raise RuntimeError("this paginator is entered already: make another one")
         import anyio
 
         self._tasks = await anyio.create_task_group().__aenter__()

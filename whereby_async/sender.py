@@ -145,8 +145,7 @@ def _current_task() -> asyncio.Task[object]:
         if (task := asyncio.current_task()) is not None:
             return task
     advice = "whereby_async runs on asyncio or uvloop, not on trio; start it with asyncio.run(…)"
-    msg = f"there is no asyncio task here: {advice}"
-    raise ConfigurationError(msg)
+    raise ConfigurationError(f"there is no asyncio task here: {advice}")
 
 
 class SharedState:

@@ -198,8 +198,7 @@ class Rooms:
     ) -> None:
         built_in = palette is not None or theme is not None
         if (image is not None) == built_in:
-            msg = "pass either image=, or palette= and/or theme= for a built-in background"
-            raise ValueError(msg)
+            raise ValueError("pass either image=, or palette= and/or theme= for a built-in background")
         if image is not None:
             await self._upload(operation, room_name, image, BACKGROUND_BYTES, extra)
             return
@@ -222,6 +221,5 @@ class Rooms:
 
 def _colour(name: str, value: str) -> str:
     if not isinstance(value, str) or not _COLOUR.fullmatch(value):
-        msg = f"{name}={value!r}: pass a colour as '#RRGGBB', such as '#0A2540'"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={value!r}: pass a colour as '#RRGGBB', such as '#0A2540'")
     return value

@@ -135,11 +135,9 @@ class ApiRoot:
         json, params = silent(json), silent(params)
         verb = method.upper()
         if verb not in _METHODS:
-            msg = f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}"
-            raise ValueError(msg)
+            raise ValueError(f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}")
         if json is not None and files:
-            msg = "pass either json= or files=, not both"
-            raise ValueError(msg)
+            raise ValueError("pass either json= or files=, not both")
         checked = relative_path(path)
         points = None if cost is None else arguments.whole("cost", cost, 1, 1_000_000)
         name = operation or f"{verb} {checked}"
