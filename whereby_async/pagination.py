@@ -9,18 +9,19 @@ The iterators are plain objects, not async generators: a `break` leaves nothing 
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from .errors import ResponseDecodeError
+from .models.model import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import Generator, Iterator
     from types import TracebackType
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .models.model import Page
     from .operation import Request, Sender
 
 T = TypeVar("T")
@@ -131,7 +132,7 @@ class Paginator(Generic[T]):
                 self._ahead.pop().close()
 
 
-class _Pages(Generic[T]):
+class _Pages(AsyncIterator[Page[T]]):
     """Walks the pages, one call at a time."""
 
     __slots__ = ("_ahead", "_cursor", "_over", "_page_size", "_request", "_seen", "_sender", "_stuck", "_wanted")
@@ -147,9 +148,6 @@ class _Pages(Generic[T]):
         self._cursor: str | None = None
         self._seen = {value for name, value in request.query if name == "cursor"}
         self._stuck = self._over = False
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Page[T]:
         if self._over:
@@ -181,7 +179,7 @@ class _Pages(Generic[T]):
         self._cursor = cursor
 
 
-class _Items(Generic[T]):
+class _Items(AsyncIterator[T]):
     """The items of pages, one by one."""
 
     __slots__ = ("_pages", "_rest")
@@ -190,9 +188,6 @@ class _Items(Generic[T]):
         self._pages = pages
         self._rest: Iterator[T] = iter(())
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> T:
         while True:
             for item in self._rest:
@@ -200,16 +195,13 @@ class _Items(Generic[T]):
             self._rest = iter((await anext(self._pages)).results)
 
 
-class _PagesAhead(Generic[T]):
+class _PagesAhead(AsyncIterator[Page[T]]):
     """The pages that a task of the paginator's `async with` block reads ahead."""
 
     __slots__ = ("_stream",)
 
     def __init__(self, stream: MemoryObjectReceiveStream[Page[T] | Exception]) -> None:
         self._stream = stream
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Page[T]:
         import anyio
