@@ -28,14 +28,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class FilePart(msgspec.Struct, frozen=True):
-    """One file of a multipart body.
-
-    Attributes:
-        field: The form field's name.
-        filename: The name that the server is told.
-        content_type: Its media type.
-        content: All of it, so that a retry sends it whole.
-    """
+    """One file of a multipart body: all of it, so that a retry sends it whole."""
 
     field: str
     filename: str
@@ -97,7 +90,7 @@ class Operation(Generic[T]):
 
         Args:
             value: What the path's placeholder stands for: an id or a room's name.
-            query: The query's names and values, not yet encoded.
+            query: Names and values, not yet encoded.
             json: The JSON body, encoded.
             files: Files of a multipart body.
             form: Plain fields beside the files.
@@ -114,16 +107,7 @@ class Operation(Generic[T]):
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Request(Generic[T]):
-    """One call of an operation, complete but for origin and key.
-
-    Attributes:
-        operation: What is called.
-        path: The path, encoded.
-        query: Names and values, not yet encoded.
-        json: The JSON body, if there is one.
-        files: The files of a multipart body.
-        form: The fields beside them.
-    """
+    """One call of an operation, complete but for origin and key. Its path is encoded, its query not yet."""
 
     operation: Operation[T]
     path: str
@@ -166,11 +150,7 @@ class Sender(Protocol):
 
 
 def segment(name: str, value: str) -> str:
-    """An id as one path segment, percent-encoded.
-
-    Args:
-        name: The argument's name, for the error.
-        value: The id.
+    """An id as one path segment, percent-encoded. `name` is the argument's, for the error.
 
     Raises:
         TypeError: The id is no string.

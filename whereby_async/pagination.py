@@ -51,14 +51,7 @@ class Paginator(Generic[T]):
     __slots__ = ("_ahead", "_first", "_page_size", "_prefetch", "_request", "_sender", "_tasks")
 
     def __init__(self, sender: Sender, request: Request[Page[T]], *, page_size: int, prefetch: int = 0) -> None:
-        """Made by the `list` methods of the client's resources.
-
-        Args:
-            sender: What sends the requests.
-            request: The first page; its query holds `limit`.
-            page_size: That limit, in rows.
-            prefetch: Pages to read ahead.
-        """
+        """Made by the `list` methods of the client's resources; the request's query holds `limit`, the page size."""
         self._sender = sender
         self._request = request
         self._page_size = page_size

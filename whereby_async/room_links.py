@@ -271,10 +271,6 @@ def _text(name: str, value: object) -> str:
     return str.__str__(value)
 
 
-def _metadata(name: str, value: object) -> str:
-    return _encoded(name, _text(name, value))
-
-
 def _display_name(name: str, value: object) -> str:
     text = _text(name, value)
     wrong = sorted(set(text) & set(_FORBIDDEN_IN_A_NAME))
@@ -369,7 +365,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], str]]] = {
     "display_name": _display_name,
     "lang": _lang,
     "external_id": _external_id,
-    "metadata": _metadata,
+    "metadata": lambda name, value: _encoded(name, _text(name, value)),
     "avatar_url": _avatar_url,
     "groups": _groups,
     "camera_effect": _camera_effect,
@@ -423,7 +419,7 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
 
 
 def _extra_pair(name: str, value: object) -> str:
-    key, text = _encoded("extra", name), _extra_text(name, value)
+    key, text = _encoded("extra", name), _extra_text(name, value)  # in a frame of its own, since it may be a key
     return f"{key}={text}" if text else key
 
 

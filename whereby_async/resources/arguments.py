@@ -34,11 +34,10 @@ _SORT_BY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:(asc|desc)")
 
 
 def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[tuple[str, str]]:
-    """Query pairs from keywords, which are wire names; `None` is left out, and so is an empty list.
+    """Query pairs from keywords, which are wire names, and from `extra`, which wins over them.
 
-    Args:
-        extra: More pairs, which win over the keywords.
-        **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
+    Values are strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list). `None` is left
+    out, and so is an empty list.
     """
     if extra:
         values |= dict(extra)
@@ -82,11 +81,9 @@ def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentBytes:
-    """A JSON body from keywords, which are wire names; `None` is left out.
+    """A JSON body from keywords, which are wire names and left out if `None`, and from `extra`.
 
-    Args:
-        extra: More keys, which win over the keywords; `None` in it is sent as null.
-        **values: What msgspec can encode: strings, numbers, datetimes, request Structs, dictionaries, lists.
+    What `extra` holds wins over the keywords, and its `None` is sent as null.
     """
     merged = {name: value for name, value in values.items() if value is not None}
     return encode(merged | dict(extra or {}))

@@ -30,15 +30,10 @@ _SIGNATURES = (
 
 
 async def read_file(name: str, source: FileSource, *, max_bytes: int | None = None) -> SilentBytes:
-    """All of a file.
-
-    Args:
-        name: The argument's name, for errors.
-        source: Bytes, a path, or a binary file.
-        max_bytes: The largest that will do; no more than that is read.
+    """All of a file. `name` is the argument's, for errors; no more than `max_bytes` are read.
 
     Raises:
-        TypeError: It is none of these, or a file opened as text.
+        TypeError: It is neither bytes, a path nor a binary file.
         ValueError: It is larger than `max_bytes`.
         OSError: It can not be read.
     """
@@ -79,10 +74,6 @@ async def image_part(image: ImageSource, *, max_bytes: int | None = None) -> Fil
     """The file part of an upload.
 
     The file is named `image` whatever it was called here: local names stay local.
-
-    Args:
-        image: Bytes, a path, or a binary file (read from where it stands).
-        max_bytes: The largest that the API takes.
 
     Raises:
         TypeError, OSError: As `read_file`.
