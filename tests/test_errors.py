@@ -12,20 +12,14 @@ from whereby_async import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
     BudgetError,
     BudgetTimeoutError,
     ClientClosedError,
     ConfigurationError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    PermissionDeniedError,
+    JobFailedError,
     RateLimitError,
     ResponseDecodeError,
     Throttled,
-    UnprocessableEntityError,
     WebhookVerificationError,
     WherebyError,
 )
@@ -46,25 +40,18 @@ PARTS: dict[str, Any] = {
     "body": BODY,
 }
 
-PARENTS = {
-    ConfigurationError: WherebyError,
-    ClientClosedError: WherebyError,
-    APIConnectionError: WherebyError,
-    APITimeoutError: APIConnectionError,
-    APIStatusError: WherebyError,
-    BadRequestError: APIStatusError,
-    AuthenticationError: APIStatusError,
-    PermissionDeniedError: APIStatusError,
-    NotFoundError: APIStatusError,
-    ConflictError: APIStatusError,
-    UnprocessableEntityError: APIStatusError,
-    InternalServerError: APIStatusError,
-    RateLimitError: APIStatusError,
-    BudgetError: WherebyError,
-    BudgetTimeoutError: BudgetError,
-    ResponseDecodeError: WherebyError,
-    WebhookVerificationError: WherebyError,
-    Throttled: WherebyError,
+TREE = {
+    "WherebyError": "APIConnectionError APIStatusError BudgetError ClientClosedError ConfigurationError"
+    " JobFailedError ResponseDecodeError Throttled WebhookVerificationError",
+    "APIConnectionError": "APITimeoutError",
+    "APIStatusError": "AuthenticationError BadRequestError ConflictError InternalServerError NotFoundError"
+    " PermissionDeniedError RateLimitError UnprocessableEntityError",
+    "BudgetError": "BudgetTimeoutError",
+}
+PARENTS: dict[type[WherebyError], type[WherebyError]] = {
+    getattr(whereby_async, child): getattr(whereby_async, parent)
+    for parent, children in TREE.items()
+    for child in children.split()
 }
 
 
@@ -79,6 +66,7 @@ def one_of_each() -> list[WherebyError]:
         BudgetError("text"),
         BudgetTimeoutError("text", retry_after=2.5),
         ResponseDecodeError("text", body=BODY, path="$.results[0]", operation="meetings.list"),
+        JobFailedError("text", job_id="1", state="failed", message="words"),
         WebhookVerificationError("text"),
         *(
             kind("text", status=418, may_have_happened=True, **PARTS)

@@ -260,15 +260,6 @@ def test_a_repr_shows_where_and_no_key() -> None:
     assert repr(whereby.with_options(timeout=1)) == "<WherebyClient view https://api.example/v1>"
 
 
-def test_views_share_what_they_do_not_replace() -> None:
-    """The limiter stays the same object unless another one is given."""
-    whereby = client()
-    other = RecordingLimiter()
-    assert whereby.with_options(api_key="rotated").limiter is whereby.limiter
-    assert whereby.with_options(limiter=other).limiter is other
-    assert whereby.with_options().base_url == whereby.base_url
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [

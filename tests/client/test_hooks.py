@@ -72,8 +72,8 @@ class Recorder:
         return self.of("on_end")
 
 
-def hook_with(method: str, function: Any) -> Any:
-    return type("One", (), {method: staticmethod(function)})()
+def hook_with(function: Any, *methods: str) -> Any:
+    return type("Hook", (), dict.fromkeys(methods, staticmethod(function)))()
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_a_wait_in_vain_counts_as_waited(fake: FakeWhereby, recorder: Reco
 async def test_a_hook_hears_only_what_it_has_a_method_for(fake: FakeWhereby, method: str, times: int) -> None:
     heard: list[msgspec.Struct] = []
     fake.faults.add(Fault(status=503))
-    hook = hook_with(method, heard.append)
+    hook = hook_with(heard.append, method)
     async with fake.client(limiter=RecordingLimiter(), retry=AT_ONCE, hooks=[hook]) as whereby:
         await whereby.meetings.list()
     name = method.removeprefix("on_").capitalize() + "Details"
@@ -232,7 +232,7 @@ async def test_what_stops_the_program_passes_and_loses_no_point(
     def stop(_: object) -> None:
         raise error
 
-    limiter, hook = RecordingLimiter(), hook_with(method, stop)
+    limiter, hook = RecordingLimiter(), hook_with(stop, method)
     fake.faults.add(Fault(status=503))
     async with fake.client(limiter=limiter, retry=AT_ONCE, hooks=[hook, recorder]) as whereby:
         with pytest.raises(error):
@@ -252,10 +252,10 @@ async def test_a_cancel_that_a_hook_makes_itself_is_its_own_error(
 ) -> None:
     """Nobody has cancelled the call: it goes on, and the log tells."""
 
-    def cancelled(_: object, __: object) -> None:
+    def cancelled(_: object) -> None:
         raise asyncio.CancelledError
 
-    hook: Any = type("Cancelled" + method, (), {method: cancelled})()
+    hook: Any = type("Cancelled" + method, (), {method: staticmethod(cancelled)})()
     with caplog.at_level(logging.ERROR, logger="whereby_async"):
         async with fake.client(hooks=[hook]) as whereby:
             await whereby.meetings.list()
@@ -294,12 +294,9 @@ async def test_points_that_were_there_were_not_waited_for(
 ) -> None:
     """However long the machine takes over it, if the limiter says so; if it says nothing, the clock has to do."""
     told: list[AttemptDetails | EndDetails] = []
-
-    class Everything:
-        on_attempt = on_end = staticmethod(told.append)
-
+    hooks = [hook_with(told.append, "on_attempt", "on_end")]
     fake.faults.add(Fault(status=503))
-    async with fake.client(limiter=kind(), retry=AT_ONCE, hooks=[Everything()]) as whereby:
+    async with fake.client(limiter=kind(), retry=AT_ONCE, hooks=hooks) as whereby:
         await whereby.meetings.list()
     assert [each.waited == 0.0 for each in told] == [says] * 3
     assert says or told[2].waited >= 0.02
@@ -309,12 +306,10 @@ async def test_points_that_were_there_were_not_waited_for(
 def test_waits_are_told_in_the_time_of_the_loop(batched: bool) -> None:
     """A call waits a minute for its window; its second attempt finds a point there, and has not waited."""
     told: list[AttemptDetails | EndDetails] = []
-
-    class Everything:
-        on_attempt = on_end = staticmethod(told.append)
+    hooks = [hook_with(told.append, "on_attempt", "on_end")]
 
     async def wait_and_fail() -> None:
-        options: Any = {"limiter": PointBudget(2, reserve=0), "retry": AT_ONCE, "hooks": [Everything()]}
+        options: Any = {"limiter": PointBudget(2, reserve=0), "retry": AT_ONCE, "hooks": hooks}
         async with FakeWhereby(limit=2, period=60.0) as fake, fake.client(**options) as whereby:
             for _ in range(2):
                 await whereby.meetings.list()
@@ -378,7 +373,7 @@ def test_call_that_is_dropped_with_its_loop_simply_goes(steps: int) -> None:
         fake.faults.add(Fault(delay=1000.0, times=None))
         # aiohttp's wait for a name to be resolved raises a RuntimeError when it is dropped
         client = fake.client(
-            hooks=[hook_with("on_end", ends.append)], base_url=fake.url.replace("127.0.0.1", "localhost")
+            hooks=[hook_with(ends.append, "on_end")], base_url=fake.url.replace("127.0.0.1", "localhost")
         )
         loop = asyncio.new_event_loop()
         call = client.meetings.get("1")

@@ -21,10 +21,8 @@ from whereby_async import (
     APIConnectionError,
     ClientClosedError,
     ConfigurationError,
-    Priority,
     SessionPool,
     WherebyClient,
-    use_priority,
 )
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
@@ -397,36 +395,3 @@ async def test_1000_calls_of_which_200_are_cancelled_leave_nothing_behind() -> N
             }
             assert left == set()
         await pool.aclose()
-
-
-@simulated
-async def test_cancelled_waiters_for_points_give_their_place_up() -> None:
-    async with FakeWhereby(limit=100) as fake, fake.client() as client:
-        await client.meetings.list()
-        served: list[int] = []
-
-        async def call(number: int) -> None:
-            await client.meetings.list()
-            served.append(number)
-
-        calls = [asyncio.create_task(call(number)) for number in range(200)]
-        await asyncio.sleep(0)
-        for task in calls[1::2]:
-            task.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        assert sorted(served) == list(range(0, 200, 2))
-        assert fake.throttled == 0
-
-
-@simulated
-async def test_interactive_calls_go_before_a_waiting_batch() -> None:
-    async with FakeWhereby(limit=10) as fake, fake.client() as client:
-        await asyncio.gather(*(client.meetings.list() for _ in range(10)))
-        await asyncio.sleep(20)
-        with use_priority(Priority.BATCH):
-            batch = [asyncio.create_task(client.recordings.list().collect()) for _ in range(12)]
-            await asyncio.sleep(0)
-        await client.with_options(priority=Priority.INTERACTIVE).summaries.list()
-        assert fake.requests[10].operation == "summaries.list"
-        await asyncio.gather(*batch)
-        assert fake.throttled == 0

@@ -67,21 +67,21 @@ async def test_every_status_but_2xx_is_an_error(status: int, kind: type[APIStatu
     assert error.may_have_happened is (status < 400 or status >= 500)
 
 
-async def test_401_names_the_variable(fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong key from the environment: the error names the variable, and shows no key."""
-    monkeypatch.setenv("WHEREBY_API_KEY", "planted-key")
-    error = await error_of(fake, api_key=None)
+@pytest.mark.parametrize(
+    ("passed", "variable", "source"),
+    [
+        (None, "planted-key", "it comes from the variable WHEREBY_API_KEY."),
+        ("planted-key", "another", "it was passed as api_key=."),
+    ],
+)
+async def test_401_names_where_the_key_came_from(
+    passed: str | None, variable: str, source: str, fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHEREBY_API_KEY", variable)
+    error = await error_of(fake, api_key=passed)
     assert isinstance(error, AuthenticationError)
-    assert "Check the API key: it comes from the variable WHEREBY_API_KEY." in str(error)
+    assert str(error).endswith(f"Check the API key: {source}")
     assert "planted-key" not in repr(vars(error)) + str(error)
-
-
-async def test_401_names_the_argument(fake: FakeWhereby, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong key that was passed: the error says so, also when a variable is set."""
-    monkeypatch.setenv("WHEREBY_API_KEY", fake.api_key)
-    error = await error_of(fake, api_key="planted-key")
-    assert "Check the API key: it was passed as api_key=." in str(error)
-    assert "WHEREBY_API_KEY" not in str(error)
 
 
 async def test_401_of_a_view_names_the_view_s_key(fake: FakeWhereby) -> None:

@@ -32,13 +32,6 @@ async def test_rooms_writes_all_filters_with_brackets(fake: FakeWhereby, whereby
     )
 
 
-async def test_rooms_returns_totals(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    fake.add_session("/demo", participants=2)
-    fake.add_session("/other")
-    (room,) = await whereby.insights.rooms(name="/demo").collect()
-    assert (room.room_name, room.total_sessions, room.total_unique_participants) == ("/demo", 1, 2)
-
-
 async def test_room_sessions_needs_a_room(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The room is a positional argument, its slash is kept; a session that runs has no end."""
     known = fake.add_session("/demo", ended=False)

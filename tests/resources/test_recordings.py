@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-async def test_get_returns_the_recording(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    known = fake.add_recording(room_name="/demo")
-    recording = await whereby.recordings.get(known["recordingId"])
-    assert fake.requests[0].target == f"/v1/recordings/{known['recordingId']}"
-    assert (recording.recording_id, recording.room_name) == (known["recordingId"], "/demo")
-    assert recording.start_date is not None
-    assert recording.start_date.utcoffset() is not None
-
-
 async def test_list_filters_by_room_and_sorts(fake: FakeWhereby, whereby: WherebyClient) -> None:
     fake.add_recording(room_name="/demo")
     fake.add_recording(room_name="/other")
@@ -100,14 +91,6 @@ async def test_transcription_is_read_listed_linked_and_deleted(fake: FakeWhereby
     ]
     with pytest.raises(NotFoundError, match=r"transcriptions\.get: 404"):
         await whereby.transcriptions.get(known)
-
-
-async def test_bulk_delete_transcriptions(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    ids = [fake.add_transcription(room_name="/demo")["transcriptionId"] for _ in range(3)]
-    await whereby.transcriptions.bulk_delete(dict.fromkeys(ids))
-    assert fake.requests[0].json == {"transcriptionIds": ids}
-    assert fake.requests[0].target == "/v1/transcriptions/bulk-delete"
-    assert not fake.transcriptions
 
 
 async def test_create_summary_sends_transcription_and_template(fake: FakeWhereby, whereby: WherebyClient) -> None:
