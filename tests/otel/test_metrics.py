@@ -16,7 +16,6 @@ from support.recording_limiter import RecordingLimiter
 from support.telemetry import BlockedLimiter, Telemetry, listed, times
 
 from whereby_async import (
-    APIConnectionError,
     BudgetTimeoutError,
     ConfigurationError,
     NotFoundError,
@@ -82,18 +81,6 @@ async def test_points_are_counted_by_operation_and_lane(
         ("_OTHER", "normal"): 1,
     }
     assert sum(counted.values()) == fake.points_spent
-
-
-async def test_a_request_that_never_left_spends_nothing(telemetry: Telemetry) -> None:
-    policy = RetryPolicy(attempts=2, base=0)
-    async with WherebyClient(
-        "k" * 20, base_url="http://127.0.0.1:9", limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]
-    ) as whereby:
-        with pytest.raises(APIConnectionError):
-            await whereby.meetings.list()
-    ((told, point),) = telemetry.points(DURATION)
-    assert (told["error.type"], point.count) == ("APIConnectionError", 2)
-    assert telemetry.points("whereby.points.spent") == []
 
 
 async def test_answers_429_are_counted(fake: FakeWhereby, whereby: WherebyClient, telemetry: Telemetry) -> None:

@@ -180,6 +180,9 @@ async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry
             await whereby.meetings.create(end_date=UNTIL)
     _is_error(telemetry, "APIConnectionError", None, 0)
     assert attributes(telemetry.only())["http.request.resend_count"] == 1
+    ((told, point),) = telemetry.points("http.client.request.duration")
+    assert (told["error.type"], point.count) == ("APIConnectionError", 2)
+    assert telemetry.points("whereby.points.spent") == []
 
 
 @pytest.mark.parametrize(
