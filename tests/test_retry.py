@@ -46,35 +46,31 @@ def failed(status: int = 503, retry_after: float | None = None) -> InternalServe
     return InternalServerError("failed", status=status, rate_limit=limit, may_have_happened=True)
 
 
-@pytest.mark.parametrize("error", [NEVER_SENT, DROPPED, TIMED_OUT, failed(500), failed(502), failed(503), failed(504)])
-def test_an_idempotent_call_is_made_again(error: WherebyError) -> None:
-    assert RetryPolicy().delay(1, error, idempotent=True, jitter=1.0) == 0.25
-
-
-@pytest.mark.parametrize("error", [DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0)])
-def test_a_create_is_not_made_again_if_it_may_have_happened(error: WherebyError) -> None:
-    """Not even if the server names a time."""
-    assert RetryPolicy().delay(1, error, idempotent=False, jitter=0.0) is None
-
-
-def test_a_create_that_never_left_is_made_again() -> None:
-    assert RetryPolicy().delay(1, NEVER_SENT, idempotent=False, jitter=1.0) == 0.25
+FINAL = [
+    BadRequestError("bad", status=400),
+    NotFoundError("gone", status=404),
+    APIStatusError("odd", status=302, may_have_happened=True),
+    ResponseDecodeError("odd", body=b""),
+    ClientClosedError("closed"),
+    ConfigurationError("wrong"),
+    WherebyError("any"),
+]
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("errors", "idempotent", "delay"),
     [
-        BadRequestError("bad", status=400),
-        NotFoundError("gone", status=404),
-        APIStatusError("odd", status=302, may_have_happened=True),
-        ResponseDecodeError("odd", body=b""),
-        ClientClosedError("closed"),
-        ConfigurationError("wrong"),
-        WherebyError("any"),
+        ([NEVER_SENT, DROPPED, TIMED_OUT, *map(failed, (500, 502, 503, 504))], True, 0.25),
+        ([NEVER_SENT], False, 0.25),
+        ([DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0)], False, None),
+        (FINAL, True, None),
     ],
 )
-def test_other_errors_are_final(error: WherebyError) -> None:
-    assert RetryPolicy().delay(1, error, idempotent=True, jitter=0.0) is None
+def test_what_is_made_again(errors: list[WherebyError], idempotent: bool, delay: float | None) -> None:
+    """A create is not made again if it may have happened, not even if the server names a time."""
+    assert [RetryPolicy().delay(1, error, idempotent=idempotent, jitter=1.0) for error in errors] == [delay] * len(
+        errors
+    )
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
@@ -116,23 +112,16 @@ def test_a_long_cap_is_the_caller_s_patience() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("option", "value"),
     [
-        ({"attempts": 0}, "attempts=0"),
-        ({"attempts": -1}, "attempts=-1"),
-        ({"attempts": 2.0}, "attempts=2.0"),
-        ({"attempts": "4"}, "attempts='4'"),
-        ({"attempts": None}, "attempts=None"),
-        ({"base": -0.1}, "base=-0.1"),
-        ({"base": float("nan")}, "base=nan"),
-        ({"cap": float("inf")}, "cap=inf"),
-        ({"cap": "8"}, "cap='8'"),
-        ({"base": None}, "base=None"),
+        *(("attempts", value) for value in (0, -1, 2.0, "4", None)),
+        *(("base", value) for value in (-0.1, float("nan"), None)),
+        *(("cap", value) for value in (float("inf"), "8")),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words) as caught:
-        RetryPolicy(**options)
+def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option}={value!r}") as caught:
+        RetryPolicy(**{option: value})
     assert "pass" in str(caught.value)
 
 
