@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from limiter.serving import until
 
-from whereby_async import (
-    APIConnectionError,
-    ClientClosedError,
-    ConfigurationError,
-    SessionPool,
-    WherebyClient,
-)
+from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 

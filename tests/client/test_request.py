@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.calls import PNG, UNTIL
 
-from whereby_async import (
-    InternalServerError,
-    NotFoundError,
-    ResponseDecodeError,
-    WherebyClient,
-)
+from whereby_async import InternalServerError, NotFoundError, ResponseDecodeError, WherebyClient
 from whereby_async.models import Meeting
 from whereby_async.testing import FakeWhereby, Fault
 
@@ -61,10 +56,7 @@ async def test_request_sends_files(fake: FakeWhereby, whereby: WherebyClient, tm
     path.write_bytes(PNG)
     await whereby.request("PUT", "/rooms/demo/theme/logo", files={"image": path, "other": b"bytes"})
     parts = [(part.field, part.filename, part.content_type, part.content) for part in fake.requests[0].files]
-    assert parts == [
-        ("image", "logo.png", "image/png", PNG),
-        ("other", "other", "application/octet-stream", b"bytes"),
-    ]
+    assert parts == [("image", "logo.png", "image/png", PNG), ("other", "other", "application/octet-stream", b"bytes")]
     assert fake.theme("/demo").logo == PNG
 
 

@@ -15,14 +15,7 @@ from support.calls import UNTIL
 from support.recording_limiter import RecordingLimiter
 from support.telemetry import BlockedLimiter, Telemetry, listed, times
 
-from whereby_async import (
-    BudgetTimeoutError,
-    ConfigurationError,
-    NotFoundError,
-    Priority,
-    RetryPolicy,
-    WherebyClient,
-)
+from whereby_async import BudgetTimeoutError, ConfigurationError, NotFoundError, Priority, RetryPolicy, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.otel import OpenTelemetryHooks
 from whereby_async.testing import FakeWhereby, Fault

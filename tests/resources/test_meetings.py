@@ -92,11 +92,8 @@ async def test_dictionaries_are_passed_as_they_are(fake: FakeWhereby, whereby: W
 async def test_a_dictionary_may_hold_structs_and_dates(fake: FakeWhereby, whereby: WherebyClient) -> None:
     recording = {"type": "cloud", "destination": RecordingDestination(provider="whereby"), "at": UNTIL}
     await whereby.meetings.create(end_date=UNTIL, recording=recording)
-    assert fake.requests[0].json["recording"] == {
-        "type": "cloud",
-        "destination": {"provider": "whereby"},
-        "at": UNTIL_TEXT,
-    }
+    sent = {"type": "cloud", "destination": {"provider": "whereby"}, "at": UNTIL_TEXT}
+    assert fake.requests[0].json["recording"] == sent
 
 
 async def test_extra_of_a_create_goes_into_the_body(fake: FakeWhereby, whereby: WherebyClient) -> None:

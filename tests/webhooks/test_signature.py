@@ -199,8 +199,7 @@ def test_a_tolerance_that_is_none_is_refused(tolerance: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "now",
-    [float("nan"), float("inf"), 10**400, True, "1710000000", datetime.fromisoformat("2024-03-09")],
+    "now", [float("nan"), float("inf"), 10**400, True, "1710000000", datetime.fromisoformat("2024-03-09")]
 )
 def test_a_time_that_is_none_is_refused(now: Any) -> None:
     """A naive datetime would be hours off."""
