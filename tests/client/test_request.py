@@ -112,6 +112,7 @@ async def test_request_is_sent_again_if_it_may_be(
         ("POST", "/meetings", {"json": {"a": object()}}, TypeError, "a is of type object"),
         ("POST", "/meetings", {"files": {"": b""}}, ValueError, "files has a field named ''"),
         ("POST", "/meetings", {"files": {'a"b': b""}}, ValueError, "pass a plain name"),
+        ("POST", "/meetings", {"files": [b"x"]}, TypeError, "files must be a dictionary by field name"),
         ("POST", "/meetings", {"files": {"a": 5}}, TypeError, "a must be bytes, a path or a binary file"),
         ("GET", "/meetings", {"cost": 0}, ValueError, "cost=0"),
         ("GET", "/meetings", {"cost": 1.5}, ValueError, "cost=1.5"),

@@ -239,6 +239,7 @@ IMAGES: list[Row] = [
     (lambda c: c.rooms.set_knock_background("/x", PNG, palette="grey"), ValueError, "either image=", "palette="),
     (lambda c: c.rooms.set_logo("/x", PNG, extra={"a": "\ud800"}), ValueError, "a=", "not Unicode text"),
     (lambda c: c.rooms.set_logo("/x", PNG, extra={"a": b""}), TypeError, "a=b''", "pass"),
+    (lambda c: c.rooms.set_logo("/x", PNG, extra={'a"b': "c"}), ValueError, "no form field can be named", "plain name"),
 ]
 
 TABLES = {
