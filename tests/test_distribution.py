@@ -24,7 +24,6 @@ INFO = f"whereby_async-{__version__}.dist-info/"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that holds a wheel and an sdist of this checkout."""
     place = checkout.copy_to(tmp_path_factory.mktemp("checkout"))
     (place / ".venv").mkdir()
     (place / ".venv" / "stray.py").touch()

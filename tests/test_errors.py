@@ -12,20 +12,14 @@ from whereby_async import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
     BudgetError,
     BudgetTimeoutError,
     ClientClosedError,
     ConfigurationError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    PermissionDeniedError,
+    JobFailedError,
     RateLimitError,
     ResponseDecodeError,
     Throttled,
-    UnprocessableEntityError,
     WebhookVerificationError,
     WherebyError,
 )
@@ -46,30 +40,22 @@ PARTS: dict[str, Any] = {
     "body": BODY,
 }
 
-PARENTS = {
-    ConfigurationError: WherebyError,
-    ClientClosedError: WherebyError,
-    APIConnectionError: WherebyError,
-    APITimeoutError: APIConnectionError,
-    APIStatusError: WherebyError,
-    BadRequestError: APIStatusError,
-    AuthenticationError: APIStatusError,
-    PermissionDeniedError: APIStatusError,
-    NotFoundError: APIStatusError,
-    ConflictError: APIStatusError,
-    UnprocessableEntityError: APIStatusError,
-    InternalServerError: APIStatusError,
-    RateLimitError: APIStatusError,
-    BudgetError: WherebyError,
-    BudgetTimeoutError: BudgetError,
-    ResponseDecodeError: WherebyError,
-    WebhookVerificationError: WherebyError,
-    Throttled: WherebyError,
+TREE = {
+    "WherebyError": "APIConnectionError APIStatusError BudgetError ClientClosedError ConfigurationError"
+    " JobFailedError ResponseDecodeError Throttled WebhookVerificationError",
+    "APIConnectionError": "APITimeoutError",
+    "APIStatusError": "AuthenticationError BadRequestError ConflictError InternalServerError NotFoundError"
+    " PermissionDeniedError RateLimitError UnprocessableEntityError",
+    "BudgetError": "BudgetTimeoutError",
+}
+PARENTS: dict[type[WherebyError], type[WherebyError]] = {
+    getattr(whereby_async, child): getattr(whereby_async, parent)
+    for parent, children in TREE.items()
+    for child in children.split()
 }
 
 
 def one_of_each() -> list[WherebyError]:
-    """An error of each class, all its parts filled."""
     errors: list[WherebyError] = [
         WherebyError("text"),
         Throttled("text"),
@@ -80,6 +66,7 @@ def one_of_each() -> list[WherebyError]:
         BudgetError("text"),
         BudgetTimeoutError("text", retry_after=2.5),
         ResponseDecodeError("text", body=BODY, path="$.results[0]", operation="meetings.list"),
+        JobFailedError("text", job_id="1", state="failed", message="words"),
         WebhookVerificationError("text"),
         *(
             kind("text", status=418, may_have_happened=True, **PARTS)
@@ -108,7 +95,6 @@ def test_the_tree_is_the_documented_one() -> None:
 
 
 def pickled(protocol: int) -> Duplicate:
-    """A duplicate that went through a pickle."""
     return lambda error: cast("WherebyError", pickle.loads(pickle.dumps(error, protocol)))
 
 
@@ -151,7 +137,6 @@ def test_who_did_nothing_says_so() -> None:
 
 
 def test_a_decode_error_is_told_with_its_operation() -> None:
-    """`during` puts the operation in front and keeps body and path."""
     error = ResponseDecodeError("the answer is odd", body=BODY, path="$.x").during("meetings.get")
     assert str(error) == "meetings.get: the answer is odd"
     assert (error.body, error.path, error.operation) == (BODY, "$.x", "meetings.get")

@@ -66,7 +66,6 @@ def test_catching_an_error_by_its_top_level_name_does_without_aiohttp() -> None:
 
 @pytest.mark.parametrize("module", ["whereby_async", *(f"whereby_async.{name}" for name in MODULES)])
 def test_every_listed_name_is_there(module: str) -> None:
-    """All of `__all__` can be had, and appears in `dir()`."""
     subject = importlib.import_module(module)
     names = getattr(subject, "__all__", ())
     assert set(names) <= set(dir(subject))
@@ -75,14 +74,12 @@ def test_every_listed_name_is_there(module: str) -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    """A typing error is told by its name, and `hasattr` works."""
     assert not hasattr(whereby_async, "WherebyCleint")
     with pytest.raises(AttributeError, match="WherebyCleint"):
         _ = whereby_async.WherebyCleint  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType,reportUnknownVariableType]
 
 
 def test_top_level_names_keep_their_home() -> None:
-    """A name at the top is the very object of its module."""
     assert whereby_async.NotFoundError is whereby_async.errors.NotFoundError
     assert whereby_async.Priority is whereby_async.limiter.Priority
     assert whereby_async.Page is whereby_async.models.Page
@@ -136,7 +133,6 @@ def test_every_parameter_is_explained() -> None:
 
 
 def test_every_operation_says_its_price() -> None:
-    """Each method of a resource tells its cost in points."""
     silent = [
         name
         for name, value in _explainable()

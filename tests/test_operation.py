@@ -27,9 +27,8 @@ ANYTHING = st.one_of(st.text(), TRICKY, TRICKY.map(lambda text: "/" + text))
 
 
 def test_reprs_show_no_value() -> None:
-    """Neither the id, nor the query, nor a body, nor a file shows."""
     part = FilePart("image", "image.png", "image/png", SilentBytes(b"planted"))
-    request = GET.bind({"thing_id": "planted"}, query=[("a", "planted")], json=SilentBytes(b"planted"), files=[part])
+    request = GET.bind("planted", query=[("a", "planted")], json=SilentBytes(b"planted"), files=[part])
     assert repr(GET) == "<things.get: GET /things/{thing_id}>"
     assert repr(request) == "<request things.get>"
     assert repr(part) == "FilePart('image', 'image.png', 'image/png', <7 bytes>)"
@@ -46,7 +45,7 @@ def test_prices_and_repetition_follow_the_method_unless_said() -> None:
 
 def test_with_query_replaces_adds_and_leaves_out() -> None:
     """The other values keep their order; the path, the bodies and the first request stay as they were."""
-    first = GET.bind({"thing_id": "1"}, query=[("a", "1"), ("b", "2"), ("c", "3")], json=SilentBytes(b"{}"))
+    first = GET.bind("1", query=[("a", "1"), ("b", "2"), ("c", "3")], json=SilentBytes(b"{}"))
     second = first.with_query(b=None, a="x", d="y")
     assert second.target == "/things/1?c=3&a=x&d=y"
     assert second.json == b"{}"
@@ -57,7 +56,7 @@ def test_with_query_replaces_adds_and_leaves_out() -> None:
 @given(st.lists(st.tuples(TEXT.filter(bool), TEXT), max_size=5))
 def test_a_query_arrives_as_it_was_given(pairs: list[tuple[str, str]]) -> None:
     """Whatever the names and values, a server that splits at `&` and `=` reads the same; spaces are `%20`."""
-    target = GET.bind({"thing_id": "1"}, query=pairs).target
+    target = GET.bind("1", query=pairs).target
     path, _, query = target.partition("?")
     assert path == "/things/1"
     assert target.isascii()
@@ -81,24 +80,24 @@ def test_an_encoded_query_is_not_taken_for_another() -> None:
     ]
     for _ in range(2):
         for pairs in queries:
-            _, _, query = GET.bind({"thing_id": "1"}, query=pairs).target.partition("?")
+            _, _, query = GET.bind("1", query=pairs).target.partition("?")
             assert parse_qsl(query, keep_blank_values=True) == pairs
-    one, two = (GET.bind({"thing_id": each}, query=[("a", "b")]) for each in ("1", "2"))
+    one, two = (GET.bind(each, query=[("a", "b")]) for each in ("1", "2"))
     assert (one.target, two.target) == ("/things/1?a=b", "/things/2?a=b")
 
 
 def test_the_placeholder_is_filled_wherever_it_stands() -> None:
-    """At the end or within, and a value that looks like a placeholder stays as it is."""
-    for path, filled in {"/a/{x}": "/a/{y}", "/a/{x}/b": "/a/{y}/b", "{x}/b": "{y}/b"}.items():
-        operation = Operation("x", "GET", path, bytes)
-        assert operation.bind({"x": "{y}"}).path == filled
-        assert operation.bind().path == path
-    with pytest.raises(KeyError):
-        GET.bind({"other": "1"})
+    """At the end or within; what is filled in is checked, and a room's name may have its slash."""
+    for path, filled in {"/a/{x}": "/a/%7By%7D", "/a/{x}/b": "/a/%7By%7D/b", "{x}/b": "%7By%7D/b"}.items():
+        assert Operation("x", "GET", path, bytes).bind("{y}").path == filled
+    assert Operation("x", "GET", "/a", bytes).bind().path == "/a"
+    assert Operation("x", "GET", "/a/{room_name}", bytes).bind("/b").path == "/a/b"
+    for value in ("/b", ""):
+        with pytest.raises(ValueError, match="thing_id="):
+            GET.bind(value)
 
 
 def outcome(call: Callable[..., str], *arguments: str) -> str | ValueError:
-    """What the call returns, or the refusal that it raises."""
     try:
         return call(*arguments)
     except ValueError as refusal:
@@ -164,7 +163,6 @@ def test_a_path_of_ones_own_stays_below_the_root(value: str) -> None:
     ],
 )
 def test_a_path_of_ones_own_is_encoded_once(given: str, path: str) -> None:
-    """What is encoded already stays so, an encoded slash too; the rest is encoded."""
     assert relative_path(given) == path
 
 

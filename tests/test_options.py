@@ -19,14 +19,12 @@ JWT = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJwbGFudGVkIn0.planted"
 
 
 def client(**options: Any) -> WherebyClient:
-    """A client that sends nothing in this module unless told to."""
     given: dict[str, Any] = {"api_key": KEY, "limiter": RecordingLimiter(), **options}
     return WherebyClient(**given)
 
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeWhereby]:
-    """A server that takes the planted key."""
     async with FakeWhereby(api_key=KEY) as server:
         yield server
 
@@ -46,7 +44,6 @@ async def test_the_key_is_passed_or_comes_from_the_environment(
 
 
 def test_a_missing_key_names_both_ways_to_give_one() -> None:
-    """Neither passed nor set: told at construction."""
     with pytest.raises(
         ConfigurationError, match=r"no API key: set the variable WHEREBY_API_KEY, or pass api_key= \(it was not set\)"
     ):
@@ -77,7 +74,6 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 @pytest.mark.parametrize("option", ["api_key", "base_url"])
 @pytest.mark.parametrize("value", [5, b"planted", ["planted"]])
 def test_text_of_another_type_is_refused(option: str, value: object) -> None:
-    """The type is told, the value is not."""
     with pytest.raises(ConfigurationError, match=f"{option} must be a string, not {type(value).__name__}") as caught:
         client(**{option: value})
     assert "planted" not in str(caught.value)
@@ -98,7 +94,6 @@ def test_no_error_about_a_key_shows_it(key: str) -> None:
 
 
 def test_headers_carry_the_bearer_silently() -> None:
-    """The bearer is there and does not show."""
     headers = request_headers(read_key(KEY)[0])
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert headers["User-Agent"].startswith("whereby-async/")
@@ -176,7 +171,6 @@ def test_base_url_that_cannot_be_used_is_refused(url: str, words: str) -> None:
 
 
 def test_a_key_passed_for_a_url_does_not_show() -> None:
-    """Who mixes up the two does not find the key in a log."""
     with pytest.raises(ConfigurationError) as caught:
         client(base_url=JWT)
     assert "planted" not in str(caught.value)
@@ -213,7 +207,6 @@ def test_a_value_that_no_option_can_have_is_refused(option: str, values: list[ob
 
 
 def test_use_priority_refuses_what_is_no_priority() -> None:
-    """As the client does."""
     with pytest.raises(ConfigurationError, match=r"is no priority: pass Priority\."), use_priority(cast("Priority", 5)):
         pass
 
@@ -221,7 +214,6 @@ def test_use_priority_refuses_what_is_no_priority() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("given", "asked"), [(None, None), (0, 0.0), (2.5, 2.5), (math.inf, None)])
 async def test_max_wait_reaches_the_limiter(given: float | None, asked: float | None, fake: FakeWhereby) -> None:
-    """The limiter is told how long a call may wait; endless is `None`."""
     limiter = RecordingLimiter()
     async with fake.client(limiter=limiter, max_wait=given) as whereby:
         await whereby.meetings.list()
@@ -257,26 +249,15 @@ class AsyncHook:
     ],
 )
 def test_a_hook_that_would_never_be_told_is_refused(hooks: object, words: str) -> None:
-    """At construction."""
     with pytest.raises(ConfigurationError) as caught:
         client(hooks=hooks)
     assert words in str(caught.value)
 
 
 def test_a_repr_shows_where_and_no_key() -> None:
-    """A client's and a view's repr tell the URL only."""
     whereby = client(base_url="https://api.example/v1")
     assert repr(whereby) == "<WherebyClient https://api.example/v1>"
     assert repr(whereby.with_options(timeout=1)) == "<WherebyClient view https://api.example/v1>"
-
-
-def test_views_share_what_they_do_not_replace() -> None:
-    """The limiter stays the same object unless another one is given."""
-    whereby = client()
-    other = RecordingLimiter()
-    assert whereby.with_options(api_key="rotated").limiter is whereby.limiter
-    assert whereby.with_options(limiter=other).limiter is other
-    assert whereby.with_options().base_url == whereby.base_url
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
-import inspect
 import math
 import pickle
 from collections import Counter
@@ -38,59 +36,53 @@ from whereby_async.polling import (
     interval_by_age,
     interval_for_points,
 )
-from whereby_async.testing import FakeWhereby, Fault, run_simulated
+from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator
+
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
 
 MANY = 300
 
 
 def started(fake: FakeWhereby, count: int = 1) -> list[str]:
-    """Ids of new transcriptions that are in progress."""
     return [fake.add_transcription(state="in_progress")["transcriptionId"] for _ in range(count)]
 
 
 def reads(fake: FakeWhereby) -> dict[str, int]:
-    """How often each operation was called."""
     return Counter(request.operation for request in fake.requests)
 
 
 def watches(client: WherebyClient) -> int:
-    """Watches that are open."""
     return len(client._watches)  # pyright: ignore[reportPrivateUsage] - nothing may be left over
 
 
-def run(main: Callable[..., Awaitable[None]], client: dict[str, Any] | None = None, **server: Any) -> None:
-    """Run it with a fake server and a client of it, on a simulated clock; no watch, task or descriptor is left."""
-
-    async def whole() -> None:
-        settings: dict[str, Any] = {"processing_time": 60.0} | server
-        async with FakeWhereby(**settings) as fake, fake.client(**client or {}) as whereby:
-            await main(fake, whereby)
-            assert watches(whereby) == 0
-            assert fake.throttled == 0
-
-    run_cleanly(whole())
+@pytest.fixture
+async def fake(request: pytest.FixtureRequest) -> AsyncIterator[FakeWhereby]:
+    """A server whose jobs take a minute; a test may ask for other options. No task may be left."""
+    before = len(asyncio.all_tasks())
+    options: dict[str, Any] = {"processing_time": 60.0} | getattr(request, "param", {})
+    async with FakeWhereby(**options) as server:
+        yield server
+    await asyncio.sleep(1)
+    assert len(asyncio.all_tasks()) <= before
 
 
-def simulated(**options: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Decorate a test that takes a server and a client, and perhaps parameters, with `run`."""
-
-    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-        def decorated(**parameters: Any) -> None:
-            run(functools.partial(test, **parameters), **options)
-
-        signature = inspect.signature(test)
-        parameters = [each for name, each in signature.parameters.items() if name not in {"fake", "whereby"}]
-        decorated.__doc__ = test.__doc__
-        setattr(decorated, "__signature__", signature.replace(parameters=parameters))  # noqa: B010 - pytest reads it
-        return decorated
-
-    return decorate
+@pytest.fixture
+async def whereby(fake: FakeWhereby) -> AsyncIterator[WherebyClient]:
+    """A client with a budget of its own. No watch may be left, and no call refused."""
+    async with fake.client(limiter=PointBudget(), retry=RetryPolicy(base=0.1)) as client:
+        yield client
+        assert watches(client) == 0
+        assert fake.throttled == 0
 
 
-@simulated()
+def server(**options: Any) -> pytest.MarkDecorator:
+    """Options for the test's server."""
+    return pytest.mark.parametrize("fake", [options], indirect=True)
+
+
 async def test_a_wait_ends_soon_after_the_transcription(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """It takes a minute: seen at most a third later, in a dozen looks."""
     (job,) = started(fake)
@@ -103,7 +95,6 @@ async def test_a_wait_ends_soon_after_the_transcription(fake: FakeWhereby, where
     assert fake.points_spent <= 13
 
 
-@simulated()
 async def test_what_is_ready_is_returned_at_once(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """One look, one point; a summary's `completed` is as good as `ready`."""
     transcription = fake.add_transcription()["transcriptionId"]
@@ -115,7 +106,6 @@ async def test_what_is_ready_is_returned_at_once(fake: FakeWhereby, whereby: Whe
     assert (found.is_ready, fake.points_spent) == (True, 2)
 
 
-@simulated()
 async def test_a_failed_job_raises_with_the_reason(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The server's own words, if it has any."""
     told, silent = started(fake, 2)
@@ -135,9 +125,7 @@ async def test_a_failed_job_raises_with_the_reason(fake: FakeWhereby, whereby: W
         await waiting
 
 
-@simulated()
 async def test_an_unknown_state_is_waited_on(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A newer word for being under way ends nothing."""
     (job,) = started(fake)
     fake.transcriptions[job]["state"] = "polishing"
     with anyio.move_on_after(50) as scope:
@@ -146,7 +134,6 @@ async def test_an_unknown_state_is_waited_on(fake: FakeWhereby, whereby: Whereby
     assert (await whereby.transcriptions.wait(job)).is_ready
 
 
-@simulated()
 async def test_deleted_while_waiting(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """A 404, whether it was there before or never."""
     jobs = started(fake, 5)
@@ -160,28 +147,22 @@ async def test_deleted_while_waiting(fake: FakeWhereby, whereby: WherebyClient) 
         await whereby.transcriptions.wait("never")
 
 
-@pytest.mark.parametrize("limit", [100, 1000])
-def test_hundreds_of_waits_share_the_list(limit: int) -> None:
+@pytest.mark.parametrize("fake", [{"limit": 100}, {"limit": 1000}], indirect=True)
+async def test_hundreds_of_waits_share_the_list(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """300 waits of a minute: three points a round in place of 300, and no more than a fifth of the budget."""
-
-    async def main(fake: FakeWhereby, whereby: WherebyClient) -> None:
-        loop = asyncio.get_running_loop()
-        jobs = started(fake, MANY)
-        began = loop.time()
-        found = await asyncio.gather(*(whereby.transcriptions.wait(job) for job in jobs))
-        took = loop.time() - began
-        assert [transcription.transcription_id for transcription in found] == jobs
-        assert 60 <= took < 100
-        assert reads(fake).keys() == {"transcriptions.list"}
-        assert fake.points_spent <= 3 * 13
-        assert fake.points_spent <= max(0.4 * limit * took / 60, 9)
-
-    run(main, limit=limit)
+    loop = asyncio.get_running_loop()
+    jobs = started(fake, MANY)
+    began = loop.time()
+    found = await asyncio.gather(*(whereby.transcriptions.wait(job) for job in jobs))
+    took = loop.time() - began
+    assert [transcription.transcription_id for transcription in found] == jobs
+    assert 60 <= took < 100
+    assert reads(fake).keys() == {"transcriptions.list"}
+    assert fake.points_spent <= 3 * 13
+    assert fake.points_spent <= max(0.4 * fake.limit * took / 60, 9)
 
 
-@simulated()
 async def test_summaries_share_the_list_too(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """As transcriptions do, with watches of their own."""
     transcriptions = started(fake, 20)
     summaries = [fake.add_summary(each, state="in_progress")["summaryId"] for each in transcriptions]
     async with asyncio.TaskGroup() as tasks:
@@ -194,7 +175,7 @@ async def test_summaries_share_the_list_too(fake: FakeWhereby, whereby: WherebyC
     assert fake.points_spent <= 30
 
 
-@simulated(limit=10_000)
+@server(limit=10_000)
 async def test_few_among_many_are_read_by_their_ids(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """Three waits among a thousand old transcriptions: the list is given up after a page or two."""
     jobs = [fake.add_transcription(state="in_progress", start_date=-1e6)["transcriptionId"] for _ in range(3)]
@@ -215,7 +196,6 @@ async def test_few_among_many_are_read_by_their_ids(fake: FakeWhereby, whereby: 
         {"body": b'{"results": [], "cursor": null}'},
     ],
 )
-@simulated()
 async def test_a_list_that_is_of_no_use_is_read_once(
     fake: FakeWhereby, whereby: WherebyClient, answer: dict[str, Any]
 ) -> None:
@@ -228,7 +208,6 @@ async def test_a_list_that_is_of_no_use_is_read_once(
 
 
 @pytest.mark.parametrize(("status", "kind", "tries"), [(500, InternalServerError, 4), (401, AuthenticationError, 1)])
-@simulated(client={"retry": RetryPolicy(base=0.1)})
 async def test_an_error_of_the_poll_goes_to_all_who_wait(
     fake: FakeWhereby, whereby: WherebyClient, status: int, kind: type[Exception], tries: int
 ) -> None:
@@ -243,9 +222,7 @@ async def test_an_error_of_the_poll_goes_to_all_who_wait(
     assert (await whereby.transcriptions.wait(jobs[0])).is_ready
 
 
-@simulated()
 async def test_an_error_of_one_read_goes_to_whom_it_concerns(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The other wait goes on."""
     job, other = started(fake, 2)
     fake.faults.add(Fault(operation="transcriptions.list", status=403))
     fake.faults.add(Fault(operation="transcriptions.get", status=422))
@@ -253,7 +230,6 @@ async def test_an_error_of_one_read_goes_to_whom_it_concerns(fake: FakeWhereby, 
     assert [isinstance(outcome, Transcription) for outcome in outcomes].count(True) == 1
 
 
-@simulated()
 async def test_a_deadline_is_the_callers(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """Waits that run out of time, or are cancelled, disturb no other, whoever of them led."""
     jobs = started(fake, 20)
@@ -269,7 +245,6 @@ async def test_a_deadline_is_the_callers(fake: FakeWhereby, whereby: WherebyClie
     assert kinds == [asyncio.CancelledError] * 15 + [Transcription] * 5
 
 
-@simulated()
 async def test_several_wait_for_the_same(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """One look serves all, and one that leaves takes nothing along."""
     (job,) = started(fake)
@@ -281,7 +256,6 @@ async def test_several_wait_for_the_same(fake: FakeWhereby, whereby: WherebyClie
     assert fake.points_spent <= 13
 
 
-@simulated()
 async def test_who_leaves_while_his_job_is_read_is_not_told(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """The leader reads it for him, and goes on with its own."""
     job, other = started(fake, 2)
@@ -296,9 +270,7 @@ async def test_who_leaves_while_his_job_is_read_is_not_told(fake: FakeWhereby, w
     assert (await leading).transcription_id == job
 
 
-@simulated()
 async def test_a_newcomer_is_looked_at_at_once(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """However long the others' pause is."""
     (job,) = started(fake)
     fake.processing_time = None
     (slow,) = started(fake)
@@ -311,7 +283,6 @@ async def test_a_newcomer_is_looked_at_at_once(fake: FakeWhereby, whereby: Where
     await waiting
 
 
-@simulated()
 async def test_polls_wait_in_the_callers_lane(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """Other lanes, keys and limiters have watches of their own."""
     jobs = started(fake, 4)
@@ -329,7 +300,7 @@ async def test_polls_wait_in_the_callers_lane(fake: FakeWhereby, whereby: Whereb
         assert watches(whereby) == 4
 
 
-@simulated(limit=100, processing_time=280.0)
+@server(limit=100, processing_time=280.0)
 async def test_looks_grow_rarer_when_points_are_short(fake: FakeWhereby, whereby: WherebyClient) -> None:
     """Ten waits read by their ids on 100 points a minute: a small part of the budget, and others hardly wait."""
     fake.faults.add(Fault(operation="transcriptions.list", status=403, times=None))
@@ -349,36 +320,28 @@ async def test_looks_grow_rarer_when_points_are_short(fake: FakeWhereby, whereby
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_look_that_max_wait_refuses_is_put_off(count: int) -> None:
+@server(limit=10, processing_time=1.0)
+async def test_a_look_that_max_wait_refuses_is_put_off(fake: FakeWhereby, count: int) -> None:
     """The budget is spent: the wait goes on when there are points again."""
-
-    async def main(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    async with fake.client(limiter=PointBudget(10)) as whereby:
         await whereby.meetings.list()
         fake.spend(9)
         await asyncio.sleep(1)
         for _ in range(9):
             if whereby.limiter.snapshot().available:
-                await whereby.with_options(max_wait=None).meetings.list()
+                await whereby.meetings.list()
         jobs = started(fake, count)
         view = whereby.with_options(max_wait=0.0)
         found = await asyncio.gather(*map(view.transcriptions.wait, jobs))
         assert all(each.is_ready for each in found)
-
-    async def whole() -> None:
-        limiter = PointBudget(10)
-        async with FakeWhereby(limit=10, processing_time=1.0) as fake, fake.client(limiter=limiter) as whereby:
-            await main(fake, whereby)
-            assert watches(whereby) == 0
-
-    run_simulated(whole())
+        assert watches(whereby) == 0
 
 
-@simulated(processing_time=None)
+@server(processing_time=None)
 async def test_closing_the_client_ends_waits(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """All of them, at once."""
     waiting = [asyncio.create_task(whereby.transcriptions.wait(job)) for job in started(fake, 5)]
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(100 if fake.processing_time is None else 10)
+    await asyncio.sleep(100)
     began = loop.time()
     await whereby.aclose()
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
@@ -387,9 +350,7 @@ async def test_closing_the_client_ends_waits(fake: FakeWhereby, whereby: Whereby
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "."])
-@simulated()
 async def test_ids_are_checked(fake: FakeWhereby, whereby: WherebyClient, bad: str) -> None:
-    """Before anything is sent."""
     for wait in (whereby.transcriptions.wait, whereby.summaries.wait):
         with pytest.raises(ValueError, match="_id="):
             await wait(bad)
@@ -459,7 +420,6 @@ def test_a_cancel_at_any_await_disturbs_nobody(count: int, moment: Moment) -> No
 
 @pytest.mark.parametrize(("waited", "seconds"), [(0, SHORTEST), (6, 2), (30, 10), (90, LONGEST), (10_000, LONGEST)])
 def test_the_interval_grows_with_the_wait(waited: float, seconds: float) -> None:
-    """A third of the time waited, within bounds."""
     assert interval_by_age(waited) == seconds
 
 

@@ -59,7 +59,6 @@ def test_reset_is_read_in_every_spelling(reset: str, seconds: float) -> None:
     ],
 )  # fmt: skip
 def test_nonsense_in_reset_is_no_information(reset: str) -> None:
-    """Negative, not a number, a list, no date, or more than an hour off."""
     assert reset_in(reset) is None
 
 
@@ -110,7 +109,6 @@ def plain_headers(headers: dict[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("kind", [plain_headers, aiohttp_headers, email_headers])
 @pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
 def test_case_of_names_does_not_matter(kind: Any, case: Any) -> None:
-    """In a plain dictionary, in aiohttp's headers and in other mappings."""
     headers = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "7", "X-RateLimit-Reset": "9", "Retry-After": "8"}
     answer = RateLimit.from_response(429, kind({case(name): value for name, value in headers.items()}))
     assert answer == RateLimit(limit=1000, remaining=7, reset_in=9.0, retry_after=8.0, throttled=True)
@@ -132,7 +130,6 @@ def test_the_most_exact_word_on_a_429_wins() -> None:
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """By the answer's own `Date`."""
     headers = {"Date": DATE, "Retry-After": "Tue, 05 Mar 2024 10:00:38 GMT"}
     assert RateLimit.from_response(503, headers).retry_after == 38
 
@@ -155,7 +152,6 @@ SPOILT: list[object] = [-1, True, None, "soon", [], 10**400, 10**14, "1e5"]
     ],
 )  # fmt: skip
 def test_spoilt_body_falls_back_to_the_headers(spoilt: bytes) -> None:
-    """No JSON, another shape, or a number that can not be true."""
     assert RateLimit.from_response(429, {"Retry-After": "5"}, spoilt).retry_after == 5
 
 
@@ -293,7 +289,6 @@ def test_ietf_fields_are_read(headers: dict[str, str], budget: RateLimit, kind: 
 
 
 def test_ietf_list_may_be_spread_over_lines() -> None:
-    """As one line with a comma between."""
     lines = CIMultiDict(fields('"a";r=50;t=30', '"a";q=100;w=60'))
     lines.add("RateLimit", '"b";r=5;t=20')
     lines.add("ratelimit-policy", '"b";q=10;w=50')
@@ -341,7 +336,6 @@ NAMES = ["Date", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Rese
     content=st.binary() | st.builds(body, st.integers() | st.floats() | st.text()),
 )
 def test_never_raises_and_never_believes_nonsense(status: int, headers: dict[str, str], content: bytes) -> None:
-    """Whatever headers and body hold, what comes out could be true."""
     answer = RateLimit.from_response(status, headers, content)
     assert answer.throttled == (status == 429)
     assert answer.limit is None or 0 < answer.limit <= MOST_POINTS

@@ -99,7 +99,6 @@ def test_only_known_kinds_of_blocks_are_there() -> None:
 
 
 def test_it_is_short() -> None:
-    """A reader who skims gets to its end."""
     assert README.count("\n") <= SHORT
 
 

@@ -1,4 +1,4 @@
-"""Retries: what the policy decides, what is sent again and what is not, and when. Time is simulated."""
+"""Retries: what the policy decides, and when a call is sent again. Time is simulated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from support.calls import CREATES, EVERY, PERHAPS_DONE, REPEATABLE, UNTIL, Call, answer, statuses
+from support.calls import UNTIL
 
 from whereby_async import (
     APIConnectionError,
@@ -24,7 +24,6 @@ from whereby_async import (
     RateLimitError,
     ResponseDecodeError,
     RetryPolicy,
-    WherebyClient,
     WherebyError,
 )
 from whereby_async.limiter import PointBudget, Unlimited
@@ -33,9 +32,6 @@ from whereby_async.testing import FakeWhereby, Fault, TcpFault, TcpProxy
 from whereby_async.transport import RetryBudget
 
 if TYPE_CHECKING:
-    from support.recording_limiter import RecordingLimiter
-
-    from whereby_async.hooks import RetryDetails
     from whereby_async.testing import HeaderStyle
 
 pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
@@ -46,43 +42,35 @@ TIMED_OUT = APITimeoutError("late", may_have_happened=True)
 
 
 def failed(status: int = 503, retry_after: float | None = None) -> InternalServerError:
-    """A server's failure."""
     limit = RateLimit(retry_after=retry_after)
     return InternalServerError("failed", status=status, rate_limit=limit, may_have_happened=True)
 
 
-@pytest.mark.parametrize("error", [NEVER_SENT, DROPPED, TIMED_OUT, failed(500), failed(502), failed(503), failed(504)])
-def test_an_idempotent_call_is_made_again(error: WherebyError) -> None:
-    """After a connection error, a timeout or a 5xx."""
-    assert RetryPolicy().delay(1, error, idempotent=True, jitter=1.0) == 0.25
-
-
-@pytest.mark.parametrize("error", [DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0)])
-def test_a_create_is_not_made_again_if_it_may_have_happened(error: WherebyError) -> None:
-    """Not even if the server names a time."""
-    assert RetryPolicy().delay(1, error, idempotent=False, jitter=0.0) is None
-
-
-def test_a_create_that_never_left_is_made_again() -> None:
-    """A connection that was never made did nothing."""
-    assert RetryPolicy().delay(1, NEVER_SENT, idempotent=False, jitter=1.0) == 0.25
+FINAL = [
+    BadRequestError("bad", status=400),
+    NotFoundError("gone", status=404),
+    APIStatusError("odd", status=302, may_have_happened=True),
+    ResponseDecodeError("odd", body=b""),
+    ClientClosedError("closed"),
+    ConfigurationError("wrong"),
+    WherebyError("any"),
+]
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("errors", "idempotent", "delay"),
     [
-        BadRequestError("bad", status=400),
-        NotFoundError("gone", status=404),
-        APIStatusError("odd", status=302, may_have_happened=True),
-        ResponseDecodeError("odd", body=b""),
-        ClientClosedError("closed"),
-        ConfigurationError("wrong"),
-        WherebyError("any"),
+        ([NEVER_SENT, DROPPED, TIMED_OUT, *map(failed, (500, 502, 503, 504))], True, 0.25),
+        ([NEVER_SENT], False, 0.25),
+        ([DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0)], False, None),
+        (FINAL, True, None),
     ],
 )
-def test_other_errors_are_final(error: WherebyError) -> None:
-    """What the same call would meet again is not tried again."""
-    assert RetryPolicy().delay(1, error, idempotent=True, jitter=0.0) is None
+def test_what_is_made_again(errors: list[WherebyError], idempotent: bool, delay: float | None) -> None:
+    """A create is not made again if it may have happened, not even if the server names a time."""
+    assert [RetryPolicy().delay(1, error, idempotent=idempotent, jitter=1.0) for error in errors] == [delay] * len(
+        errors
+    )
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
@@ -120,34 +108,24 @@ def test_retry_after_of_a_5xx_is_kept(retry_after: float | None, delay: float | 
 
 
 def test_a_long_cap_is_the_caller_s_patience() -> None:
-    """Who allows longer waits waits longer."""
     assert RetryPolicy(cap=300).delay(1, failed(503, 200.0), idempotent=True, jitter=0.0) == 200.0
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("option", "value"),
     [
-        ({"attempts": 0}, "attempts=0"),
-        ({"attempts": -1}, "attempts=-1"),
-        ({"attempts": 2.0}, "attempts=2.0"),
-        ({"attempts": "4"}, "attempts='4'"),
-        ({"attempts": None}, "attempts=None"),
-        ({"base": -0.1}, "base=-0.1"),
-        ({"base": float("nan")}, "base=nan"),
-        ({"cap": float("inf")}, "cap=inf"),
-        ({"cap": "8"}, "cap='8'"),
-        ({"base": None}, "base=None"),
+        *(("attempts", value) for value in (0, -1, 2.0, "4", None)),
+        *(("base", value) for value in (-0.1, float("nan"), None)),
+        *(("cap", value) for value in (float("inf"), "8")),
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, Any], words: str) -> None:
-    """The error names the option, its value and what to pass."""
-    with pytest.raises(ConfigurationError, match=words) as caught:
-        RetryPolicy(**options)
+def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{option}={value!r}") as caught:
+        RetryPolicy(**{option: value})
     assert "pass" in str(caught.value)
 
 
 def test_a_policy_is_a_frozen_value() -> None:
-    """It compares, pickles and cannot be changed."""
     policy = RetryPolicy(attempts=2, base=0.0)
     assert policy == RetryPolicy(2, 0.0)
     assert pickle.loads(pickle.dumps(policy)) == policy
@@ -172,7 +150,6 @@ def test_the_budget_ends_and_successes_fill_it_again() -> None:
 
 @given(st.lists(st.booleans(), max_size=400))
 def test_retries_are_bounded_by_capacity_and_a_tenth_of_the_successes(events: list[bool]) -> None:
-    """Whatever the order: granted retries never exceed the capacity plus a tenth of the successes."""
     budget = RetryBudget(capacity=10.0)
     granted = successes = 0
     for success in events:
@@ -184,229 +161,11 @@ def test_retries_are_bounded_by_capacity_and_a_tenth_of_the_successes(events: li
         assert granted <= 10 + successes / 10 + 1e-6
 
 
-# What is sent again
-
-
-@pytest.mark.parametrize("fault", PERHAPS_DONE.values(), ids=PERHAPS_DONE)
-@pytest.mark.parametrize("operation", CREATES)
-async def test_a_create_is_never_sent_twice_once_it_has_left(
-    operation: str, fault: Fault, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
-) -> None:
-    """A 5xx, a drop or half an answer ends a create at once, and it says that it may have happened."""
-    fake.faults.add(fault)
-    answer(fake, operation)
-    with pytest.raises((APIConnectionError, InternalServerError)) as caught:
-        await CREATES[operation](whereby)
-    assert caught.value.may_have_happened is True
-    assert isinstance(caught.value, APIConnectionError | InternalServerError)
-    assert caught.value.operation == operation
-    assert len(fake.requests) == len(limiter.permits) == 1
-
-
-@pytest.mark.parametrize("fault", PERHAPS_DONE.values(), ids=PERHAPS_DONE)
-@pytest.mark.parametrize("operation", REPEATABLE)
-async def test_reads_deletes_puts_and_bulk_deletes_are_sent_again(
-    operation: str, fault: Fault, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
-) -> None:
-    """The same request goes out again, pays again, names the attempt before it, and succeeds."""
-    fake.faults.add(fault)
-    answer(fake, operation)
-    await REPEATABLE[operation](whereby)
-    first, second = fake.requests
-    assert (first.operation, first.method, first.target) == (operation, second.method, second.target)
-    assert first.json == second.json
-    assert [part.content for part in first.files] == [part.content for part in second.files]
-    assert [permit.cost for permit in limiter.permits] == [limiter.permits[0].cost] * 2
-    assert [permit.after for permit in limiter.permits] == [None, limiter.permits[0]]
-
-
-@pytest.mark.parametrize("operation", CREATES)
-async def test_a_meeting_is_made_once_though_its_answer_is_lost(
-    operation: str, fake: FakeWhereby, whereby: WherebyClient
-) -> None:
-    """The server acts once, by its own count."""
-    recording = fake.add_recording(content=b"film")["recordingId"]
-    transcription = fake.add_transcription()["transcriptionId"]
-    calls: dict[str, Call] = {
-        "meetings.create": lambda c: c.meetings.create(end_date=UNTIL),
-        "transcriptions.create": lambda c: c.transcriptions.create(recording),
-        "summaries.create": lambda c: c.summaries.create(transcription),
-    }
-    fake.faults.add(Fault(drop="after"))
-    with pytest.raises(APIConnectionError, match="the server may have acted on it"):
-        await calls[operation](whereby)
-    worlds = {
-        "meetings.create": fake.meetings,
-        "transcriptions.create": fake.transcriptions.keys() - {transcription},
-        "summaries.create": fake.summaries,
-    }
-    assert len(worlds[operation]) == 1
-    assert len([request for request in fake.requests if request.acted]) == 1
-
-
-@pytest.mark.parametrize("operation", EVERY)
-async def test_a_429_is_sent_again_for_every_method(
-    operation: str, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
-) -> None:
-    """However often: a 429 was not acted on, and does not count as an attempt."""
-    fake.faults.add(Fault(status=429, times=10, headers={"Retry-After": "0"}))
-    answer(fake, operation)
-    await EVERY[operation](whereby.with_options(retry=RetryPolicy(attempts=1)))
-    assert len(fake.requests) == 11
-    assert limiter.ends == [["settle"]] * 11
-    assert [permit.after for permit in limiter.permits] == [None, *limiter.permits[:-1]]
-
-
-async def test_429s_between_failures_leave_the_attempts_as_they_are(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Three attempts are three failures, however many 429s lie between."""
-    for _ in range(3):
-        fake.faults.add(Fault(status=429, times=2), Fault(status=503))
-    with pytest.raises(InternalServerError):
-        await whereby.with_options(retry=RetryPolicy(attempts=3, base=0)).meetings.list()
-    assert statuses(fake) == [429, 429, 503] * 3
-
-
-@pytest.mark.parametrize("attempts", [1, 2, 4])
-async def test_attempts_bound_a_call(attempts: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The last error is the one that is raised."""
-    fake.faults.add(*[Fault(status=500)] * (attempts - 1), Fault(status=502, times=None))
-    with pytest.raises(InternalServerError) as caught:
-        await whereby.with_options(retry=RetryPolicy(attempts=attempts, base=0)).meetings.list()
-    assert statuses(fake) == [500] * (attempts - 1) + [502]
-    assert caught.value.status == 502
-
-
-@pytest.mark.parametrize("status", [300, 302, 400, 401, 403, 404, 409, 418, 422])
-async def test_other_answers_are_final(status: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Nothing but connection errors, 5xx and 429 is sent again."""
-    fake.faults.add(Fault(status=status, times=None))
-    with pytest.raises(APIStatusError) as caught:
-        await whereby.meetings.list()
-    assert caught.value.status == status
-    assert len(fake.requests) == 1
-
-
-async def test_a_connection_that_was_never_made_is_tried_again_for_a_create(
-    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
-) -> None:
-    """Refused connections did nothing: the points go back, and every call may go again."""
-    await fake.aclose()
-    with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
-        await whereby.meetings.create(end_date=UNTIL)
-    assert caught.value.may_have_happened is False
-    assert limiter.ends == [["release"]] * 4
-    await fake.start()
-    await whereby.meetings.create(end_date=UNTIL)
-    assert len(fake.meetings) == 1
-
-
-async def test_a_timeout_ends_a_create_and_repeats_a_read(
-    fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
-) -> None:
-    """`timeout` is one attempt's; after it a read goes again, a create says that it may have happened."""
-    fake.faults.add(Fault(delay=60), Fault(delay=60, operation="meetings.create"))
-    hasty = whereby.with_options(timeout=0.2)
-    await hasty.meetings.list()
-    with pytest.raises(APITimeoutError, match=r"meetings\.create: no answer within timeout=0\.2 s") as caught:
-        await hasty.meetings.create(end_date=UNTIL)
-    assert caught.value.may_have_happened is True
-    assert limiter.ends == [["lost"], ["settle"], ["lost"]]
-
-
-async def test_what_an_earlier_attempt_may_have_done_is_not_forgotten(
-    fake: FakeWhereby, whereby: WherebyClient
-) -> None:
-    """A delete that was dropped after acting and then throttled or refused still may have happened."""
-    fake.faults.add(Fault(drop="after"), Fault(status=429))
-    with pytest.raises(RateLimitError) as throttled:
-        await whereby.with_options(max_wait=0).meetings.delete("1")
-    fake.faults.add(Fault(drop="after"), Fault(status=404))
-    with pytest.raises(NotFoundError) as missing:
-        await whereby.meetings.delete("1")
-    assert throttled.value.may_have_happened is True
-    assert missing.value.may_have_happened is True
-    fake.faults.add(Fault(status=429), Fault(status=404))
-    with pytest.raises(NotFoundError) as untouched:
-        await whereby.meetings.delete("1")
-    assert untouched.value.may_have_happened is False
-
-
-async def test_a_server_that_goes_away_after_a_drop_still_may_have_acted(
-    fake: FakeWhereby, limiter: RecordingLimiter
-) -> None:
-    """The first attempt was dropped, the others were refused: the last error remembers the first."""
-
-    class Gone:
-        def on_retry(self, details: RetryDetails) -> None:
-            closing.append(asyncio.ensure_future(fake.aclose()))
-
-    closing: list[asyncio.Future[None]] = []
-    fake.faults.add(Fault(drop="after"))
-    async with fake.client(limiter=limiter, retry=RetryPolicy(base=0.05), hooks=[Gone()]) as whereby:
-        with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
-            await whereby.meetings.delete("1")
-    await asyncio.gather(*closing)
-    assert caught.value.may_have_happened is True
-    assert limiter.ends[0] == ["lost"]
-    assert limiter.ends[-1] == ["release"]
-
-
-async def test_retry_after_of_a_503_is_waited_for(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The next attempt goes no earlier than the server said."""
-    fake.faults.add(Fault(status=503, headers={"Retry-After": "0.3"}))
-    await whereby.meetings.list()
-    first, second = fake.requests
-    assert second.at - first.at >= 0.3
-
-
-async def test_retry_after_of_an_hour_ends_the_call(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """What nobody would wait for is an error at once."""
-    fake.faults.add(Fault(status=503, headers={"Retry-After": "3600"}))
-    with pytest.raises(InternalServerError) as caught:
-        await whereby.meetings.list()
-    assert caught.value.rate_limit is not None
-    assert caught.value.rate_limit.retry_after == 3600
-    assert len(fake.requests) == 1
-
-
-async def test_a_broken_server_is_not_hammered(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The retries of a client and its views are bounded together: 200 calls bring 100 more requests, not 600."""
-    fake.faults.add(Fault(status=500, times=None))
-    view = whereby.with_options(timeout=5)
-    for _ in range(100):
-        for client in (whereby, view):
-            with pytest.raises(InternalServerError):
-                await client.meetings.list()
-    assert len(fake.requests) == 300
-
-
-async def test_success_gives_retries_back(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """After an outage, calls that succeed earn the right to retry again."""
-    fake.faults.add(Fault(status=500, times=134))
-    for _ in range(34):
-        with pytest.raises(InternalServerError):
-            await whereby.meetings.list()
-    assert len(fake.faults) == 0
-    fake.clear()
-    for _ in range(11):
-        await whereby.meetings.list()
-    fake.faults.add(Fault(status=500, times=None))
-    fake.clear()
-    with pytest.raises(InternalServerError):
-        await whereby.meetings.list()
-    assert len(fake.requests) == 2
-
-
-# When
-
-
 def now() -> float:
-    """The simulated time."""
     return asyncio.get_running_loop().time()
 
 
 def gaps(fake: FakeWhereby) -> list[float]:
-    """Seconds between one request's arrival and the next."""
     return [later.at - earlier.at for earlier, later in pairwise(fake.requests)]
 
 
@@ -429,7 +188,6 @@ async def test_delays_are_drawn_from_a_doubling_range(fault: Fault, fake: FakeWh
 
 
 async def test_calls_that_fail_together_do_not_come_back_together(fake: FakeWhereby) -> None:
-    """An outage of one moment does not become a second one: the retries are spread."""
     fake.faults.add(Fault(status=503, times=40))
     async with fake.client(limiter=Unlimited()) as whereby:
         await asyncio.gather(*(whereby.meetings.list().collect() for _ in range(40)))
@@ -454,7 +212,6 @@ async def test_a_429_waits_for_the_server_s_time_and_a_little_more(after: str) -
 
 
 async def test_after_a_429_calls_go_on_in_their_order() -> None:
-    """The calls that were refused come first, in their order, and those behind them after."""
     async with FakeWhereby(limit=40, period=10.0) as fake, fake.client(limiter=PointBudget(period=10.0)) as whereby:
         await whereby.meetings.list()
         fake.spend(38)

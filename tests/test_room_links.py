@@ -44,12 +44,10 @@ OTHERS = ["groups", "autoHideSelfView"]
 
 
 def keyword(name: str) -> str:
-    """The keyword of a parameter."""
     return re.sub("([A-Z])", lambda match: f"_{match[1].lower()}", name)
 
 
 def link(room_url: Any = PLAIN, **parameters: Any) -> str:
-    """The link, from keywords of any type."""
     return room_link(room_url, **parameters)
 
 
@@ -68,7 +66,6 @@ def test_all_47_documented_parameters_have_a_keyword() -> None:
 
 @pytest.mark.parametrize("name", ON_OR_OFF)
 def test_switches_are_spelled_on_and_off(name: str) -> None:
-    """Booleans, or the words of the docs."""
     for value, word in ((True, "on"), (False, "off"), ("on", "on"), ("off", "off")):
         assert link(**{keyword(name): value}) == f"{PLAIN}?{name}={word}"
 
@@ -86,7 +83,6 @@ def test_a_switch_with_one_documented_word_knows_the_other_as_the_default(name: 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts_are_percent_encoded(name: str) -> None:
-    """Whatever they hold, they come out of the link as they went in."""
     text, encoded = TEXTS[name]
     made = link(HOST, **{keyword(name): text})
     assert made == f"{HOST}&{name}={encoded}"
@@ -94,14 +90,12 @@ def test_texts_are_percent_encoded(name: str) -> None:
 
 
 def test_groups_are_a_comma_list() -> None:
-    """The commas stand as they are, as in the docs."""
     assert link(groups=["Orange", "Red & blue", "Ø"]) == f"{PLAIN}?groups=Orange,Red%20%26%20blue,%C3%98"
     assert link(groups=(name for name in ("a", "b"))) == f"{PLAIN}?groups=a,b"
     assert link(groups=[str(number) for number in range(20)]).count(",") == 19
 
 
 def test_a_uuid_is_an_external_id() -> None:
-    """Which Whereby recommends."""
     id_ = UUID(int=7)
     assert link(external_id=id_) == f"{PLAIN}?externalId={id_}"
 
@@ -117,7 +111,6 @@ def test_languages_are_open() -> None:
 
 
 def test_nothing_to_say_leaves_the_link_as_it_is() -> None:
-    """A plain string, equal to what went in."""
     odd = f"{HOST}&&a=b+c&A=%41&a=b#x?y"
     assert link(odd) == f"{HOST}&a=b+c&A=%41&a=b#x?y"
     assert link(HOST, display_name=None, extra={}) == HOST
@@ -142,7 +135,6 @@ def test_a_parameter_on_the_link_is_replaced_where_it_stands() -> None:
 
 
 def test_extra_takes_what_this_version_does_not_know() -> None:
-    """And documented parameters unchecked; it wins over the keywords."""
     extra: dict[str, Any] = {"reactions": False, "x y": "1&2", "n": 5, "flag": "", "list": ["a", "b c"], "no": None}
     assert link(HOST, extra=extra) == f"{HOST}&reactions=off&x%20y=1%262&n=5&flag&list=a,b%20c"
     assert link(display_name="a", extra={"displayName": "$"}) == f"{PLAIN}?displayName=%24"
@@ -200,7 +192,6 @@ def test_the_own_view_hides_only_where_it_floats() -> None:
     ],
 )
 def test_values_that_whereby_would_refuse_are_refused(parameters: dict[str, Any], told: str) -> None:
-    """With a text that names the value, and what to do."""
     with pytest.raises(ValueError, match=told) as caught:
         link(HOST, **parameters)
     assert KEY not in str(caught.value)
@@ -225,7 +216,6 @@ def test_values_that_whereby_would_refuse_are_refused(parameters: dict[str, Any]
     ],
 )
 def test_values_of_another_type_are_type_errors(parameters: dict[str, Any]) -> None:
-    """Also for those who run no type checker."""
     with pytest.raises(TypeError, match=next(iter(parameters))):
         link(HOST, **parameters)
 
@@ -307,7 +297,6 @@ def test_any_name_joins_any_link(carried: list[tuple[str, str]], name: str) -> N
 
 
 def test_the_camera_effects_are_those_of_the_docs() -> None:
-    """Eight of them."""
     assert len(CAMERA_EFFECTS) == 8
     for effect in CAMERA_EFFECTS:
         assert link(camera_effect=effect).endswith(f"?cameraEffect={effect}")

@@ -273,7 +273,6 @@ async def test_no_secret_shows_when_the_connection_fails(hunt: Hunt) -> None:
 
 
 async def test_no_secret_shows_through_a_proxy_that_fails(hunt: Hunt) -> None:
-    """A proxy's password is a secret as well."""
     async with WireServer(answering(http(407, b"no"))) as proxy:
         pool = SessionPool(proxy=f"http://user:plantedproxypassword@127.0.0.1:{proxy.port}")
         hunt.thing("pool", pool)
@@ -285,7 +284,6 @@ async def test_no_secret_shows_through_a_proxy_that_fails(hunt: Hunt) -> None:
 
 
 async def test_no_secret_shows_in_what_a_client_is_made_of(hunt: Hunt) -> None:
-    """Clients, views, options, limiters, requests, and the errors of bad options."""
     async with client_for("http://127.0.0.1:9") as client:
         view = client.with_options(api_key=KEY + "2")
         parts = [client, view, client.limiter, client.meetings, *vars(client).values(), *vars(view).values()]
@@ -333,7 +331,6 @@ BAD_OPTIONS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("option", BAD_OPTIONS)
 def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> None:
-    """The frames of the constructors are part of the traceback."""
     try:
         BAD_OPTIONS[option]()
     except WherebyError as error:
@@ -410,7 +407,6 @@ WEBHOOKS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("case", WEBHOOKS)
 def test_no_secret_shows_of_a_webhook_or_a_room_link(hunt: Hunt, case: str) -> None:
-    """Neither the webhook's secret nor the right digest, nor what the body holds, nor the link's key."""
     try:
         outcome = WEBHOOKS[case]()
     except (WherebyError, TypeError, ValueError) as error:

@@ -27,6 +27,8 @@ from .notify import tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import msgspec
+
     from .errors import WherebyError
     from .hooks import Hook, LimiterHook
     from .limiter.protocol import Limiter, Permit, Priority
@@ -70,20 +72,22 @@ class CallEvents:
         self._waited = 0.0
         self._status: int | None = None
 
+    def _tell(self, method: str, kind: Callable[..., msgspec.Struct], /, **fields: object) -> None:
+        if hooks := self._listeners[method]:
+            tell(hooks, method, kind(call=self._number, operation=self._operation.name, **fields))
+
     def begin(self, request: Request[Any], base_url: str) -> None:
         """The call begins."""
-        if hooks := self._listeners["on_call"]:
-            operation = self._operation
-            details = CallDetails(
-                call=self._number,
-                operation=operation.name,
-                method=operation.method,
-                path=operation.path,
-                named=operation.name != f"{operation.method} {request.path}",
-                base_url=base_url,
-                priority=self._priority,
-            )
-            tell(hooks, "on_call", details)
+        operation = self._operation
+        self._tell(
+            "on_call",
+            CallDetails,
+            method=operation.method,
+            path=operation.path,
+            named=operation.name != f"{operation.method} {request.path}",
+            base_url=base_url,
+            priority=self._priority,
+        )
 
     def ask(self) -> None:
         """The call asks the limiter for points, and perhaps waits for them."""
@@ -96,17 +100,15 @@ class CallEvents:
         self._status = None
         self._attempt += 1
         self._points += permit.cost
-        if hooks := self._listeners["on_attempt"]:
-            details = AttemptDetails(
-                operation=self._operation.name,
-                method=self._operation.method,
-                attempt=self._attempt,
-                cost=permit.cost,
-                priority=self._priority,
-                waited=waited,
-                call=self._number,
-            )
-            tell(hooks, "on_attempt", details)
+        self._tell(
+            "on_attempt",
+            AttemptDetails,
+            method=self._operation.method,
+            attempt=self._attempt,
+            cost=permit.cost,
+            priority=self._priority,
+            waited=waited,
+        )
 
     def _end_wait(self, permit: Permit | None = None, earlier: Permit | None = None) -> float:
         """Seconds that the wait for points took, by the permit's `waited` if it has one, else by our clock.
@@ -125,17 +127,9 @@ class CallEvents:
     def answered(self, status: int, size: int, rate_limit: RateLimit) -> None:
         """An answer came, whose decoded body has `size` bytes."""
         self._status = status
-        if hooks := self._listeners["on_response"]:
-            details = ResponseDetails(
-                operation=self._operation.name,
-                attempt=self._attempt,
-                status=status,
-                elapsed=monotonic() - self._sent_at,
-                size=size,
-                rate_limit=rate_limit,
-                call=self._number,
-            )
-            tell(hooks, "on_response", details)
+        elapsed = monotonic() - self._sent_at
+        told = {"attempt": self._attempt, "status": status, "elapsed": elapsed, "size": size, "rate_limit": rate_limit}
+        self._tell("on_response", ResponseDetails, **told)
 
     def unanswered(self, status: int | None, unspent: int) -> None:
         """No answer came, or only its status. `unspent` points went back, because the request never left."""
@@ -144,33 +138,23 @@ class CallEvents:
 
     def retry(self, delay: float, reason: str, error: WherebyError) -> None:
         """Another attempt will follow."""
-        if hooks := self._listeners["on_retry"]:
-            details = RetryDetails(
-                operation=self._operation.name,
-                attempt=self._attempt,
-                delay=delay,
-                reason=reason,
-                error=type(error).__name__,
-                call=self._number,
-            )
-            tell(hooks, "on_retry", details)
+        name = type(error).__name__
+        self._tell("on_retry", RetryDetails, attempt=self._attempt, delay=delay, reason=reason, error=name)
 
     def end(self, error: BaseException | None) -> None:
         """The call has ended, with this error or with a result."""
         self._end_wait()
-        if hooks := self._listeners["on_end"]:
-            details = EndDetails(
-                call=self._number,
-                operation=self._operation.name,
-                error=None if error is None else type(error).__name__,
-                cancelled=not isinstance(error, Exception | None),
-                status=error.status if isinstance(error, APIStatusError) else self._status,
-                attempts=self._attempt,
-                points=self._points,
-                waited=self._waited,
-                elapsed=monotonic() - self._began_at,
-            )
-            tell(hooks, "on_end", details)
+        self._tell(
+            "on_end",
+            EndDetails,
+            error=None if error is None else type(error).__name__,
+            cancelled=not isinstance(error, Exception | None),
+            status=error.status if isinstance(error, APIStatusError) else self._status,
+            attempts=self._attempt,
+            points=self._points,
+            waited=self._waited,
+            elapsed=monotonic() - self._began_at,
+        )
 
 
 class Subscriptions:

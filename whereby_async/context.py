@@ -50,9 +50,6 @@ def use_priority(priority: Priority) -> Generator[None]:
 
     It follows the task: tasks started inside have it, tasks that run beside do not.
 
-    Args:
-        priority: The priority.
-
     Raises:
         ConfigurationError: It is no priority.
     """

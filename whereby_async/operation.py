@@ -16,7 +16,7 @@ import msgspec
 from .redaction import SilentBytes, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -28,14 +28,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 class FilePart(msgspec.Struct, frozen=True):
-    """One file of a multipart body.
-
-    Attributes:
-        field: The form field's name.
-        filename: The name that the server is told.
-        content_type: Its media type.
-        content: All of it, so that a retry sends it whole.
-    """
+    """One file of a multipart body: all of it, so that a retry sends it whole."""
 
     field: str
     filename: str
@@ -86,7 +79,7 @@ class Operation(Generic[T]):
 
     def bind(
         self,
-        segments: Mapping[str, str] | None = None,
+        value: str = "",
         *,
         query: Iterable[tuple[str, str]] = (),
         json: SilentBytes | None = None,
@@ -96,31 +89,25 @@ class Operation(Generic[T]):
         """One call of this operation.
 
         Args:
-            segments: The value of the path's placeholder by its name, already encoded (see `segment`).
-            query: The query's names and values, not yet encoded.
+            value: What the path's placeholder stands for: an id or a room's name.
+            query: Names and values, not yet encoded.
             json: The JSON body, encoded.
             files: Files of a multipart body.
             form: Plain fields beside the files.
+
+        Raises:
+            TypeError, ValueError: As `segment`.
         """
-        path = self.path
-        if segments:
-            before, placeholder, after = self._around
-            path = before + segments[placeholder] + after
+        path, (before, placeholder, after) = self.path, self._around
+        if placeholder:
+            encoded = room_segment if placeholder == "room_name" else segment
+            path = before + encoded(placeholder, value) + after
         return Request(self, path, tuple(query), json, tuple(files), tuple(form))
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Request(Generic[T]):
-    """One call of an operation, complete but for origin and key.
-
-    Attributes:
-        operation: What is called.
-        path: The path, encoded.
-        query: Names and values, not yet encoded.
-        json: The JSON body, if there is one.
-        files: The files of a multipart body.
-        form: The fields beside them.
-    """
+    """One call of an operation, complete but for origin and key. Its path is encoded, its query not yet."""
 
     operation: Operation[T]
     path: str
@@ -163,11 +150,7 @@ class Sender(Protocol):
 
 
 def segment(name: str, value: str) -> str:
-    """An id as one path segment, percent-encoded.
-
-    Args:
-        name: The argument's name, for the error.
-        value: The id.
+    """An id as one path segment, percent-encoded. `name` is the argument's, for the error.
 
     Raises:
         TypeError: The id is no string.
@@ -175,13 +158,11 @@ def segment(name: str, value: str) -> str:
             character), or it is no Unicode text.
     """
     if not isinstance(value, str):
-        msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
-        raise TypeError(msg)
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
     if _PLAIN_ID(value):
         return value
     if not value.strip() or value in {".", ".."}:
-        msg = f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={shown(value)} is no id: pass the id that the API gave, such as '107585562'")
     if "/" in value or _has_control(value):
         msg = f"{name}={shown(value)} holds a slash or a control character: pass a bare id or name, not a path or a URL"
         raise ValueError(msg)
@@ -216,8 +197,7 @@ def relative_path(path: str) -> str:
         ValueError: It is empty or absolute, leaves the root, or holds a query, a fragment or a control character.
     """
     if not isinstance(path, str):
-        msg = f"path must be a string, not {type(path).__name__}: {shown(path)}"
-        raise TypeError(msg)
+        raise TypeError(f"path must be a string, not {type(path).__name__}: {shown(path)}")
     decoded = unquote(unicode_text("path", path))
     if "?" in path or "#" in path or _has_control(decoded):
         msg = (

@@ -38,13 +38,11 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
     given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
     if given is not None and not isinstance(given, str):
-        msg = f"api_key must be a string, not {type(given).__name__}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"api_key must be a string, not {type(given).__name__}")
     key = Secret((given or "").strip())
     if not key:
         blank = "not set" if given is None else "blank"
-        msg = f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {blank})"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {blank})")
     if not key.isascii() or not key.isprintable() or " " in key:
         msg = f"the API key holds a space, a line break or a character that no header can carry ({source})"
         raise ConfigurationError(msg)
@@ -57,23 +55,19 @@ def read_base_url(base_url: str | None) -> str:
     """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
-        msg = f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}")
     url = Secret(url.strip())
     if "@" in url:
-        msg = "base_url must not hold a user or a password; the API key goes in api_key="
-        raise ConfigurationError(msg)
+        raise ConfigurationError("base_url must not hold a user or a password; the API key goes in api_key=")
     if "?" in url or "#" in url:
         msg = f"base_url={redact(re.split('[?#]', url)[0])!r} goes on with a query or a fragment: leave it out"
         raise ConfigurationError(msg)
     parts, host = _split(url)
     if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
-        msg = f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}")
     if parts.scheme == "http" and not is_loopback(host):
         advice = "use https (http is for loopback addresses only)"
-        msg = f"base_url={redact(url)!r} would send the API key in the clear: {advice}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"base_url={redact(url)!r} would send the API key in the clear: {advice}")
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
@@ -101,8 +95,7 @@ def read_timeout(timeout: float) -> float:
     """Seconds for one attempt."""
     if not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0:
         advice = "a deadline over a whole call is asyncio.timeout(…)"
-        msg = f"timeout={timeout!r}: pass seconds above 0 for one attempt; {advice}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"timeout={timeout!r}: pass seconds above 0 for one attempt; {advice}")
     return float(timeout)
 
 
@@ -121,13 +114,11 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
     try:
         given = tuple({id(hook): hook for hook in hooks}.values())
     except TypeError:
-        msg = f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"hooks={hooks!r} is no list of hooks: pass [{hooks!r}]") from None
     for hook in given:
         methods = [name for name in _HOOK_METHODS if callable(getattr(hook, name, None))]
         if not methods:
-            msg = f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"hooks holds {hook!r}, which has none of the methods {', '.join(_HOOK_METHODS)}")
         if isinstance(hook, type) and any(inspect.isfunction(inspect.getattr_static(hook, name)) for name in methods):
             msg = f"hooks holds the class {hook.__name__} and not an object of it: pass {hook.__name__}()"
             raise ConfigurationError(msg)
@@ -141,8 +132,7 @@ def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
 def require(name: str, value: object, kind: type, *, advice: str) -> None:
     """Check an option's type."""
     if not isinstance(value, kind):
-        msg = f"{name}={shown(value)} is no {kind.__name__}: {advice}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name}={shown(value)} is no {kind.__name__}: {advice}")
 
 
 def require_limiter(limiter: object) -> None:
@@ -150,8 +140,7 @@ def require_limiter(limiter: object) -> None:
     missing = [name for name in _LIMITER_MEMBERS if not callable(getattr(limiter, name, None))]
     if missing:
         advice = "pass a PointBudget(), or anything with a Limiter's methods"
-        msg = f"limiter={shown(limiter)} has no {', '.join(missing)}: {advice}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"limiter={shown(limiter)} has no {', '.join(missing)}: {advice}")
 
 
 def _is_number(value: object) -> bool:

@@ -235,14 +235,11 @@ class _CallSpan:
         self._stated: Attributes = {}
 
     def begin_attempt(self, details: AttemptDetails) -> None:
-        """Make the span current."""
         self.waited += details.waited
         if self._recording:
             self._add_wait(details.waited, None)
-            self._span.add_event(
-                "whereby.attempt",
-                {_ATTEMPT: details.attempt, "whereby.points.cost": details.cost, _WAITED: details.waited},
-            )
+            points = {"whereby.points.cost": details.cost, _WAITED: details.waited}
+            self._span.add_event("whereby.attempt", {_ATTEMPT: details.attempt, **points})
         if self._span.get_span_context().is_valid:
             self._token = context.attach(trace.set_span_in_context(self._span))
         self._sent_at = monotonic()
@@ -265,19 +262,11 @@ class _CallSpan:
             self._span.add_event("whereby.response", {_ATTEMPT: details.attempt, _STATUS: details.status, **known})
 
     def add_retry(self, details: RetryDetails) -> None:
-        """Add the event of a retry."""
         if self._recording:
-            self._span.add_event(
-                "whereby.retry",
-                {
-                    _ATTEMPT: details.attempt,
-                    "whereby.retry.reason": details.reason,
-                    "whereby.retry.delay": details.delay,
-                },
-            )
+            reason: Attributes = {"whereby.retry.reason": details.reason, "whereby.retry.delay": details.delay}
+            self._span.add_event("whereby.retry", {_ATTEMPT: details.attempt, **reason})
 
     def end(self, details: EndDetails) -> None:
-        """End the span."""
         try:
             if self._recording:
                 error = _error_type(details)
@@ -310,13 +299,9 @@ class _CallSpan:
 
 
 class _Target(NamedTuple):
-    """Where calls of one operation and lane go, made once and shared by all of them.
+    """Where calls of one operation and lane go: the name and the attributes of their spans, requests and points.
 
-    Attributes:
-        name: The name of their spans.
-        span: Attributes of their spans, from the beginning.
-        request: Attributes of what is measured of each request.
-        points: Attributes of what is measured of their points.
+    It is made once and shared by all of these calls.
     """
 
     name: str

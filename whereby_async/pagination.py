@@ -9,18 +9,19 @@ The iterators are plain objects, not async generators: a `break` leaves nothing 
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from .errors import ResponseDecodeError
+from .models.model import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import Generator, Iterator
     from types import TracebackType
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from .models.model import Page
     from .operation import Request, Sender
 
 T = TypeVar("T")
@@ -50,14 +51,7 @@ class Paginator(Generic[T]):
     __slots__ = ("_ahead", "_first", "_page_size", "_prefetch", "_request", "_sender", "_tasks")
 
     def __init__(self, sender: Sender, request: Request[Page[T]], *, page_size: int, prefetch: int = 0) -> None:
-        """Made by the `list` methods of the client's resources.
-
-        Args:
-            sender: What sends the requests.
-            request: The first page; its query holds `limit`.
-            page_size: That limit, in rows.
-            prefetch: Pages to read ahead.
-        """
+        """Made by the `list` methods of the client's resources; the request's query holds `limit`, the page size."""
         self._sender = sender
         self._request = request
         self._page_size = page_size
@@ -98,8 +92,7 @@ class Paginator(Generic[T]):
             ValueError: `max_items` is negative or no whole number.
         """
         if max_items is not None and (not isinstance(max_items, int) or max_items < 0):
-            msg = f"max_items={max_items!r}: pass a whole number from 0, or None for all"
-            raise ValueError(msg)
+            raise ValueError(f"max_items={max_items!r}: pass a whole number from 0, or None for all")
         items: list[T] = []
         if max_items != 0:
             async for page in self._walk(max_items):
@@ -112,8 +105,7 @@ class Paginator(Generic[T]):
 
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
-            msg = "this paginator is entered already: make another one"
-            raise RuntimeError(msg)
+            raise RuntimeError("this paginator is entered already: make another one")
         import anyio
 
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -133,7 +125,7 @@ class Paginator(Generic[T]):
                 self._ahead.pop().close()
 
 
-class _Pages(Generic[T]):
+class _Pages(AsyncIterator[Page[T]]):
     """Walks the pages, one call at a time."""
 
     __slots__ = ("_ahead", "_cursor", "_over", "_page_size", "_request", "_seen", "_sender", "_stuck", "_wanted")
@@ -149,9 +141,6 @@ class _Pages(Generic[T]):
         self._cursor: str | None = None
         self._seen = {value for name, value in request.query if name == "cursor"}
         self._stuck = self._over = False
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Page[T]:
         if self._over:
@@ -183,7 +172,7 @@ class _Pages(Generic[T]):
         self._cursor = cursor
 
 
-class _Items(Generic[T]):
+class _Items(AsyncIterator[T]):
     """The items of pages, one by one."""
 
     __slots__ = ("_pages", "_rest")
@@ -192,9 +181,6 @@ class _Items(Generic[T]):
         self._pages = pages
         self._rest: Iterator[T] = iter(())
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> T:
         while True:
             for item in self._rest:
@@ -202,16 +188,13 @@ class _Items(Generic[T]):
             self._rest = iter((await anext(self._pages)).results)
 
 
-class _PagesAhead(Generic[T]):
+class _PagesAhead(AsyncIterator[Page[T]]):
     """The pages that a task of the paginator's `async with` block reads ahead."""
 
     __slots__ = ("_stream",)
 
     def __init__(self, stream: MemoryObjectReceiveStream[Page[T] | Exception]) -> None:
         self._stream = stream
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> Page[T]:
         import anyio

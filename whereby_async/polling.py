@@ -38,7 +38,6 @@ from .errors import (
     Throttled,
     WherebyError,
 )
-from .operation import segment
 from .pagination import MAX_PAGE_SIZE, Paginator
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 
     from .limiter.protocol import BudgetSnapshot, Limiter
     from .models import Page
-    from .operation import Operation, Request
+    from .operation import Operation
     from .sender import ClientSender
 
 __all__ = ["Kind", "Watches", "wait_for"]
@@ -93,26 +92,11 @@ J = TypeVar("J", bound=ServerJob)
 
 
 class Kind(NamedTuple, Generic[J]):
-    """A kind of job.
-
-    Attributes:
-        name: Such as `transcription`; the job's id is called `transcription_id` in results and paths.
-        get: Reads one job.
-        list: Lists all of them.
-    """
+    """A kind of job: its name, such as `transcription` (its id is then `transcription_id`), and how it is read."""
 
     name: str
     get: Operation[J]
     list: Operation[Page[J]]
-
-    def bind(self, job_id: str) -> Request[J]:
-        """The request that reads one job.
-
-        Raises:
-            ValueError: The id is empty or holds a slash.
-        """
-        name = f"{self.name}_id"
-        return self.get.bind({name: segment(name, job_id)})
 
     def id_of(self, job: J) -> str:
         """The id of a job."""
@@ -153,20 +137,8 @@ class Watches:
 
 
 async def wait_for(watches: Watches, caller: ClientSender, kind: Kind[J], job_id: str) -> J:
-    """Wait until a job is done.
-
-    Args:
-        watches: The watches of the client.
-        caller: The client; the wait goes by its options and its priority as they are now.
-        kind: The kind of job.
-        job_id: Its id.
-
-    Raises:
-        ValueError: The id is empty or holds a slash.
-        JobFailedError: The job failed for good.
-        NotFoundError: There is no such job, or it was deleted meanwhile.
-    """
-    kind.bind(job_id)
+    """Wait until a job is done, by the options and the priority of the caller as they are now."""
+    kind.get.bind(job_id)  # refuses what is no id
     return await watches.join(kind, caller).wait(job_id)
 
 
@@ -182,12 +154,7 @@ class _AwaitedJob(msgspec.Struct, Generic[J], eq=False):
 
 
 class Watch(Generic[J]):
-    """All waits for one kind of job, of one client, with one set of options, in one loop.
-
-    Attributes:
-        loop: The loop in which the tasks wait.
-        key: Its key among the client's watches.
-    """
+    """All waits for one kind of job, of one client, with one set of options, in one loop."""
 
     def __init__(
         self, kind: Kind[J], caller: ClientSender, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
@@ -205,11 +172,7 @@ class Watch(Generic[J]):
         self._search: tuple[ListSearch, AsyncIterator[Page[J]]] | None = None
 
     async def wait(self, job_id: str) -> J:
-        """Wait until the job is done.
-
-        Raises:
-            WherebyError: The job failed, or it cannot be looked at.
-        """
+        """Wait until the job is done; raises a `WherebyError` if it failed or cannot be looked at."""
         woken, now = asyncio.Event(), self.loop.time()
         job = self._jobs.setdefault(job_id, _AwaitedJob(job_id, now, now + _FIRST_DELAY))
         job.waits.append(woken)
@@ -269,7 +232,7 @@ class Watch(Generic[J]):
 
     async def _read_one(self, job: _AwaitedJob[J]) -> None:
         try:
-            read = await self._caller.send(self._kind.bind(job.job_id))
+            read = await self._caller.send(self._kind.get.bind(job.job_id))
         except Throttled as refusal:
             self._put_off(refusal, [job])
         except WherebyError as error:
@@ -353,12 +316,7 @@ def interval_by_age(waited: float) -> float:
 
 
 def interval_for_points(round_cost: int, limiter: Limiter) -> float:
-    """The least seconds between two looks that leave the budget to other calls.
-
-    Args:
-        round_cost: Points for one look at all jobs.
-        limiter: The budget that pays for it.
-    """
+    """The least seconds between two looks, of `round_cost` points each, that leave the budget to other calls."""
     points = _WINDOWS_AHEAD * max(1, limiter.snapshot().limit)
     seconds_per_point = limiter.forecast(points).seconds / points
     seconds = max(_BUDGET_SHARE * round_cost * seconds_per_point, limiter.forecast(round_cost).seconds)
@@ -408,12 +366,7 @@ class PollingCosts(msgspec.Struct, eq=False):
 
 
 class ListSearch:
-    """One search of the list.
-
-    Attributes:
-        sought: Ids that have not been seen yet.
-        pages: Pages that were read.
-    """
+    """One search of the list: the ids that have not been seen yet, and the pages that were read."""
 
     def __init__(self, sought: set[str]) -> None:
         self.sought: set[str] = sought

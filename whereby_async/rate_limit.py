@@ -204,15 +204,6 @@ class _Policy(NamedTuple):
     of_points: bool
 
 
-class _Budget(NamedTuple):
-    """What the IETF fields of an answer say. Times are in seconds."""
-
-    limit: int | None = None
-    remaining: int | None = None
-    reset_in: float | None = None
-    period: float | None = None
-
-
 def _members(text: str | None) -> list[_Member]:
     """The members of a Structured Field; none if there is a syntax error anywhere in it."""
     members: list[_Member] = []
@@ -258,7 +249,7 @@ def _policies(members: Iterable[_Member]) -> list[_Policy]:
     ]
 
 
-def _ietf_budget(headers: Mapping[str, str]) -> _Budget:
+def _ietf_budget(headers: Mapping[str, str]) -> RateLimit:
     """What the IETF fields say: those of the newest draft that say anything of the present, else the policies."""
     texts: dict[str, str] = {}
     for name, value in headers.items():
@@ -281,27 +272,28 @@ def _ietf_budget(headers: Mapping[str, str]) -> _Budget:
         budget = _by_numbers(numbers, [*_policies(limits[1:]), *of_points])
     if budget is None:
         smallest = min(of_points, key=lambda policy: policy.quota, default=None)
-        budget = _Budget(smallest.quota, period=smallest.period) if smallest else _Budget()
+        budget = RateLimit(limit=smallest.quota, period=smallest.period) if smallest else RateLimit()
     return budget
 
 
-def _by_items(items: list[_Member], policies: list[_Policy]) -> _Budget | None:
+def _by_items(items: list[_Member], policies: list[_Policy]) -> RateLimit | None:
     """`"default";r=50;t=30`: the item with the least remaining and its policy; `None` if no item is valid."""
     by_name = {policy.name: policy for policy in reversed(policies)}
-    least: _Budget | None = None
+    least: RateLimit | None = None
     for item in items:
         policy = by_name.get(item.value.strip('"'))
         remaining = _whole(item.parameters.get("r"), MOST_POINTS)
         if remaining is None or (policy and not policy.of_points):
             continue
         reset_in = _seconds(item.parameters.get("t"), LONGEST_WINDOW)
-        budget = _Budget(policy and policy.quota, remaining, reset_in, policy and policy.period)
+        quota, period = (policy.quota, policy.period) if policy else (None, None)
+        budget = RateLimit(limit=quota, remaining=remaining, reset_in=reset_in, period=period)
         if least is None or (remaining, -(reset_in or 0)) < (least.remaining or 0, -(least.reset_in or 0)):
             least = budget
     return least
 
 
-def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> _Budget | None:
+def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> RateLimit | None:
     """`limit`, `remaining` and `reset` of draft 7 and before, and their policy; `None` if all three are void."""
     limit = _whole(numbers.get("limit"), MOST_POINTS) or None
     remaining = _whole(numbers.get("remaining"), MOST_POINTS)
@@ -311,7 +303,8 @@ def _by_numbers(numbers: Mapping[str, str], policies: list[_Policy]) -> _Budget 
     policy = next((policy for policy in policies if policy.quota == limit), None)
     if limit is None and len(policies) == 1:
         policy = policies[0]
-    return _Budget(limit or (policy and policy.quota), remaining, reset_in, policy and policy.period)
+    quota, period = (policy.quota, policy.period) if policy else (None, None)
+    return RateLimit(limit=limit or quota, remaining=remaining, reset_in=reset_in, period=period)
 
 
 def _retry_after(status: int, after: str | None, date: str | None, reset_in: float | None, body: bytes) -> float | None:

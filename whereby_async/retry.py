@@ -50,8 +50,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         for name in ("base", "cap"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                msg = f"RetryPolicy({name}={value!r}): pass seconds, 0 or more"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"RetryPolicy({name}={value!r}): pass seconds, 0 or more")
 
     def delay(self, failures: int, error: WherebyError, *, idempotent: bool, jitter: float) -> float | None:
         """Seconds until the next attempt, or `None` if there is none.

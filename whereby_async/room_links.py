@@ -265,16 +265,10 @@ def _undocumented(name: str, value: str, problem: str) -> ValueError:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        message = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
-        raise TypeError(message)
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
     if not value.strip():
-        message = f"{name}={shown(value)} is blank: leave it out, or pass None"
-        raise ValueError(message)
+        raise ValueError(f"{name}={shown(value)} is blank: leave it out, or pass None")
     return str.__str__(value)
-
-
-def _metadata(name: str, value: object) -> str:
-    return _encoded(name, _text(name, value))
 
 
 def _display_name(name: str, value: object) -> str:
@@ -316,12 +310,10 @@ def _camera_effect(name: str, value: object) -> str:
 
 def _groups(name: str, value: object) -> str:
     if not _is_a_list(value):
-        message = f"{name} must be a list of names, not {type(value).__name__}: {shown(value)}"
-        raise TypeError(message)
+        raise TypeError(f"{name} must be a list of names, not {type(value).__name__}: {shown(value)}")
     names = [_text(name, item) for item in value]
     if not 1 <= len(names) <= _MOST_GROUPS:
-        message = f"{name} holds {len(names)} names: pass 1 to {_MOST_GROUPS}. extra= takes it unchecked"
-        raise ValueError(message)
+        raise ValueError(f"{name} holds {len(names)} names: pass 1 to {_MOST_GROUPS}. extra= takes it unchecked")
     for item in names:
         if "," in item:
             advice = "a comma ends a group's name, so pass each name in a string of its own"
@@ -350,8 +342,7 @@ def _address(name: str, value: object, *schemes: str) -> str:
     except ValueError:
         usable = False
     if not usable or not text.isprintable() or " " in text:
-        message = f"{name}={_bare(text)} is no usable address: pass a whole {' or '.join(schemes)} URL"
-        raise ValueError(message)
+        raise ValueError(f"{name}={_bare(text)} is no usable address: pass a whole {' or '.join(schemes)} URL")
     return _encoded(name, text)
 
 
@@ -374,7 +365,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], str]]] = {
     "display_name": _display_name,
     "lang": _lang,
     "external_id": _external_id,
-    "metadata": _metadata,
+    "metadata": lambda name, value: _encoded(name, _text(name, value)),
     "avatar_url": _avatar_url,
     "groups": _groups,
     "camera_effect": _camera_effect,
@@ -416,8 +407,7 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
     if extra is None:
         return {}
     if not isinstance(extra, Mapping):
-        message = f"extra must be a dictionary of names and values, not {type(extra).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"extra must be a dictionary of names and values, not {type(extra).__name__}")
     pairs: Pairs = SilentDict()  # a roomKey may be among them
     for name, value in extra.items():
         if not isinstance(name, str) or not name.strip():
@@ -429,7 +419,7 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
 
 
 def _extra_pair(name: str, value: object) -> str:
-    key, text = _encoded("extra", name), _extra_text(name, value)
+    key, text = _encoded("extra", name), _extra_text(name, value)  # in a frame of its own, since it may be a key
     return f"{key}={text}" if text else key
 
 

@@ -57,10 +57,7 @@ class SendOptions:
 
     Attributes:
         headers: Sent with every request; the bearer among them, as a `Secret`.
-        key: The API key, which is masked wherever the server repeats it.
         key_source: Where the key came from, for the advice after a 401.
-        limiter: The point budget.
-        retry: The retry policy.
         timeout: Seconds for one attempt.
         max_wait: Seconds that one call may wait for points, or `None`.
         priority: The client's priority, which `use_priority` overrides, or `None`.
@@ -145,8 +142,7 @@ def _current_task() -> asyncio.Task[object]:
         if (task := asyncio.current_task()) is not None:
             return task
     advice = "whereby_async runs on asyncio or uvloop, not on trio; start it with asyncio.run(…)"
-    msg = f"there is no asyncio task here: {advice}"
-    raise ConfigurationError(msg)
+    raise ConfigurationError(f"there is no asyncio task here: {advice}")
 
 
 class SharedState:
@@ -154,12 +150,10 @@ class SharedState:
 
     Attributes:
         base_url: The API's root, without a slash at its end.
-        pool: The connections.
         call_listeners: The hooks that hear of calls; `None` if there are none.
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
-        closed: `aclose` was called.
     """
 
     __slots__ = ("base_url", "call_listeners", "closed", "pool", "retry_budget", "subscriptions", "waiting")

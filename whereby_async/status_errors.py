@@ -37,13 +37,7 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
-    Args:
-        operation: The operation's name.
-        status: The answer's status, which is not 2xx.
-        body: The answer's body.
-        rate_limit: What its headers said.
-        key: The API key, which is masked wherever the server repeats it.
-        key_source: Where the key came from, such as `it was passed as api_key=`.
+    The API key is masked wherever the server repeats it; `key_source` says where it came from.
     """
     body = body.replace(key.encode(), MASK.encode())
     words, data = _server_words(body)

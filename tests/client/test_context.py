@@ -60,7 +60,6 @@ async def test_a_priority_follows_its_task(whereby: WherebyClient, limiter: Reco
 async def test_a_call_keeps_its_priority_over_its_attempts(
     fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """A retry waits where the first attempt waited."""
     fake.faults.add(Fault(status=429), Fault(status=503))
     with use_priority(Priority.INTERACTIVE):
         await whereby.meetings.list()
@@ -86,16 +85,20 @@ async def test_a_view_replaces_what_it_is_given_and_shares_the_rest(
 
 
 async def test_captured_responses_are_raw(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Status, headers and body of every answer, those of failed attempts among them, oldest first."""
+    """Status, headers and body of every answer, failed attempts and what does not decode included, oldest first."""
     fake.faults.add(Fault(status=503, body=b"one"), Fault(drop="after"), Fault(body=b'{"results": [], "new": 1}'))
+    fake.faults.add(Fault(operation="meetings.get", body=b"no json"))
     with capture_responses() as answers:
         await whereby.meetings.list()
+        with pytest.raises(ResponseDecodeError):
+            await whereby.meetings.get("1")
         with pytest.raises(NotFoundError):
             await whereby.meetings.get("1")
     await whereby.meetings.list()
     assert [(each.status, each.body) for each in answers[:2]] == [(503, b"one"), (200, b'{"results": [], "new": 1}')]
-    assert [each.status for each in answers] == [503, 200, 404]
+    assert [each.status for each in answers] == [503, 200, 200, 404]
     assert answers[1].headers["x-ratelimit-LIMIT"] == "1000000"
+    assert answers[2].body == b"no json"
     assert repr(answers[0]) == "Answer(status=503, body=<3 bytes>)"
 
 
@@ -112,11 +115,3 @@ async def test_captures_follow_their_task_and_do_not_add_up(whereby: WherebyClie
                 await asyncio.create_task(call())
         tasks.create_task(call())
     assert (len(outer), len(inner)) == (1, 1)
-
-
-async def test_an_answer_that_does_not_decode_is_captured(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Nothing the server sent is out of reach."""
-    fake.faults.add(Fault(body=b"no json"))
-    with capture_responses() as answers, pytest.raises(ResponseDecodeError):
-        await whereby.meetings.get("1")
-    assert [each.body for each in answers] == [b"no json"]

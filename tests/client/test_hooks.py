@@ -61,7 +61,6 @@ class Recorder:
         self.heard.append((name, details))
 
     def of(self, method: str) -> list[Any]:
-        """The details that one method was given."""
         return [details for name, details in self.heard if name == method]
 
     @property
@@ -73,9 +72,8 @@ class Recorder:
         return self.of("on_end")
 
 
-def hook_with(method: str, function: Any) -> Any:
-    """A hook with this one method."""
-    return type("One", (), {method: staticmethod(function)})()
+def hook_with(function: Any, *methods: str) -> Any:
+    return type("Hook", (), dict.fromkeys(methods, staticmethod(function)))()
 
 
 @pytest.fixture
@@ -134,7 +132,6 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
 
 
 async def test_calls_at_once_have_numbers_of_their_own(hooked: WherebyClient, recorder: Recorder) -> None:
-    """No number is given twice, and each begins and ends once."""
     await asyncio.gather(*(hooked.meetings.list().collect() for _ in range(20)))
     numbers = [details.call for details in recorder.calls]
     assert len(set(numbers)) == 20
@@ -157,13 +154,16 @@ async def test_paths_are_told_as_templates(hooked: WherebyClient, recorder: Reco
 async def test_an_end_tells_the_error_and_the_points_that_it_cost(
     fake: FakeWhereby, hooked: WherebyClient, recorder: Recorder
 ) -> None:
-    """By status, by refusal, and after a retry that could not be paid for."""
+    """And the last attempt's status: what an earlier one was answered is not passed off as the answer."""
     fake.faults.add(Fault(operation="meetings.create", status=500))
     with pytest.raises(InternalServerError):
         await hooked.meetings.create(end_date=UNTIL)
     fake.faults.add(Fault(status=429))
     with pytest.raises(RateLimitError):
         await hooked.with_options(max_wait=0).meetings.list()
+    fake.faults.add(Fault(status=503), Fault(drop="after"))
+    with pytest.raises(APIConnectionError):
+        await hooked.with_options(retry=RetryPolicy(attempts=2, base=0)).meetings.list()
     limiter: Any = hooked.limiter
     limiter.refuse = True
     with pytest.raises(BudgetError):
@@ -171,24 +171,12 @@ async def test_an_end_tells_the_error_and_the_points_that_it_cost(
     assert [(end.error, end.status, end.attempts, end.points, end.cancelled) for end in recorder.ends] == [
         ("InternalServerError", 500, 1, 3, False),
         ("RateLimitError", 429, 1, 1, False),
+        ("APIConnectionError", None, 2, 2, False),
         ("BudgetError", None, 0, 0, False),
     ]
 
 
-async def test_the_status_at_the_end_is_the_last_attempts(fake: FakeWhereby, recorder: Recorder) -> None:
-    """What an earlier attempt was answered is not passed off as the answer."""
-    fake.faults.add(Fault(status=503), Fault(drop="after"))
-    async with fake.client(
-        limiter=RecordingLimiter(), retry=RetryPolicy(attempts=2, base=0), hooks=[recorder]
-    ) as whereby:
-        with pytest.raises(APIConnectionError):
-            await whereby.meetings.list()
-    (end,) = recorder.ends
-    assert (end.error, end.status, end.attempts) == ("APIConnectionError", None, 2)
-
-
 async def test_a_cancelled_call_has_an_end(fake: FakeWhereby, hooked: WherebyClient, recorder: Recorder) -> None:
-    """An expired deadline is one too."""
     fake.faults.add(Fault(delay=60))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
@@ -199,7 +187,6 @@ async def test_a_cancelled_call_has_an_end(fake: FakeWhereby, hooked: WherebyCli
 
 
 async def test_a_wait_in_vain_counts_as_waited(fake: FakeWhereby, recorder: Recorder) -> None:
-    """Though no attempt came of it."""
     limiter = PointBudget(1)
     permit = await limiter.acquire(1)
     async with fake.client(limiter=limiter, hooks=[recorder]) as whereby:
@@ -214,10 +201,9 @@ async def test_a_wait_in_vain_counts_as_waited(fake: FakeWhereby, recorder: Reco
 
 @pytest.mark.parametrize(("method", "times"), list(zip(METHODS, (1, 2, 2, 1, 1), strict=True)))
 async def test_a_hook_hears_only_what_it_has_a_method_for(fake: FakeWhereby, method: str, times: int) -> None:
-    """Whatever the method is."""
     heard: list[msgspec.Struct] = []
     fake.faults.add(Fault(status=503))
-    hook = hook_with(method, heard.append)
+    hook = hook_with(heard.append, method)
     async with fake.client(limiter=RecordingLimiter(), retry=AT_ONCE, hooks=[hook]) as whereby:
         await whereby.meetings.list()
     name = method.removeprefix("on_").capitalize() + "Details"
@@ -225,7 +211,6 @@ async def test_a_hook_hears_only_what_it_has_a_method_for(fake: FakeWhereby, met
 
 
 async def test_details_can_be_kept_as_json(hooked: WherebyClient, recorder: Recorder) -> None:
-    """They are plain values."""
     await hooked.meetings.list()
     for _, details in recorder.heard:
         assert msgspec.json.decode(msgspec.json.encode(details))["call"] == recorder.calls[0].call
@@ -241,7 +226,7 @@ async def test_what_stops_the_program_passes_and_loses_no_point(
     def stop(_: object) -> None:
         raise error
 
-    limiter, hook = RecordingLimiter(), hook_with(method, stop)
+    limiter, hook = RecordingLimiter(), hook_with(stop, method)
     fake.faults.add(Fault(status=503))
     async with fake.client(limiter=limiter, retry=AT_ONCE, hooks=[hook, recorder]) as whereby:
         with pytest.raises(error):
@@ -261,10 +246,10 @@ async def test_a_cancel_that_a_hook_makes_itself_is_its_own_error(
 ) -> None:
     """Nobody has cancelled the call: it goes on, and the log tells."""
 
-    def cancelled(_: object, __: object) -> None:
+    def cancelled(_: object) -> None:
         raise asyncio.CancelledError
 
-    hook: Any = type("Cancelled" + method, (), {method: cancelled})()
+    hook: Any = type("Cancelled" + method, (), {method: staticmethod(cancelled)})()
     with caplog.at_level(logging.ERROR, logger="whereby_async"):
         async with fake.client(hooks=[hook]) as whereby:
             await whereby.meetings.list()
@@ -274,7 +259,6 @@ async def test_a_cancel_that_a_hook_makes_itself_is_its_own_error(
 
 
 async def test_a_hook_that_is_given_twice_is_told_once(fake: FakeWhereby, recorder: Recorder) -> None:
-    """As by a limiter."""
     async with fake.client(hooks=[recorder, recorder]) as whereby:
         await whereby.meetings.list()
     assert len(recorder.calls) == len(recorder.ends) == 1
@@ -304,12 +288,9 @@ async def test_points_that_were_there_were_not_waited_for(
 ) -> None:
     """However long the machine takes over it, if the limiter says so; if it says nothing, the clock has to do."""
     told: list[AttemptDetails | EndDetails] = []
-
-    class Everything:
-        on_attempt = on_end = staticmethod(told.append)
-
+    hooks = [hook_with(told.append, "on_attempt", "on_end")]
     fake.faults.add(Fault(status=503))
-    async with fake.client(limiter=kind(), retry=AT_ONCE, hooks=[Everything()]) as whereby:
+    async with fake.client(limiter=kind(), retry=AT_ONCE, hooks=hooks) as whereby:
         await whereby.meetings.list()
     assert [each.waited == 0.0 for each in told] == [says] * 3
     assert says or told[2].waited >= 0.02
@@ -319,12 +300,10 @@ async def test_points_that_were_there_were_not_waited_for(
 def test_waits_are_told_in_the_time_of_the_loop(batched: bool) -> None:
     """A call waits a minute for its window; its second attempt finds a point there, and has not waited."""
     told: list[AttemptDetails | EndDetails] = []
-
-    class Everything:
-        on_attempt = on_end = staticmethod(told.append)
+    hooks = [hook_with(told.append, "on_attempt", "on_end")]
 
     async def wait_and_fail() -> None:
-        options: Any = {"limiter": PointBudget(2, reserve=0), "retry": AT_ONCE, "hooks": [Everything()]}
+        options: Any = {"limiter": PointBudget(2, reserve=0), "retry": AT_ONCE, "hooks": hooks}
         async with FakeWhereby(limit=2, period=60.0) as fake, fake.client(**options) as whereby:
             for _ in range(2):
                 await whereby.meetings.list()
@@ -343,13 +322,11 @@ def test_waits_are_told_in_the_time_of_the_loop(batched: bool) -> None:
     assert all_together == waited
 
 
-async def test_the_last_failure_is_no_retry(fake: FakeWhereby, limiter: RecordingLimiter, recorder: Recorder) -> None:
+async def test_the_last_failure_is_no_retry(fake: FakeWhereby, hooked: WherebyClient, recorder: Recorder) -> None:
     """`on_retry` is told only of attempts that another follows; a timeout is told as one."""
     fake.faults.add(Fault(delay=60), Fault(status=500, times=None))
-    policy = RetryPolicy(attempts=3, base=0)
-    async with fake.client(limiter=limiter, retry=policy, hooks=[recorder], timeout=0.2) as whereby:
-        with pytest.raises(InternalServerError):
-            await whereby.meetings.list()
+    with pytest.raises(InternalServerError):
+        await hooked.with_options(retry=RetryPolicy(attempts=3, base=0), timeout=0.2).meetings.list()
     assert [each.reason for each in recorder.of("on_retry")] == ["timeout", "status 500"]
 
 
@@ -388,7 +365,7 @@ def test_call_that_is_dropped_with_its_loop_simply_goes(steps: int) -> None:
         fake.faults.add(Fault(delay=1000.0, times=None))
         # aiohttp's wait for a name to be resolved raises a RuntimeError when it is dropped
         client = fake.client(
-            hooks=[hook_with("on_end", ends.append)], base_url=fake.url.replace("127.0.0.1", "localhost")
+            hooks=[hook_with(ends.append, "on_end")], base_url=fake.url.replace("127.0.0.1", "localhost")
         )
         loop = asyncio.new_event_loop()
         call = client.meetings.get("1")

@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from limiter.serving import until
 
-from whereby_async import (
-    APIConnectionError,
-    ClientClosedError,
-    ConfigurationError,
-    Priority,
-    SessionPool,
-    WherebyClient,
-    use_priority,
-)
+from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 
@@ -119,7 +111,6 @@ def test_a_client_left_unclosed_is_named_in_one_warning(server: FakeWhereby) -> 
 
 
 def test_a_client_that_was_never_used_warns_of_nothing() -> None:
-    """There is nothing to close."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         WherebyClient("k" * 20)
@@ -127,7 +118,6 @@ def test_a_client_that_was_never_used_warns_of_nothing() -> None:
 
 
 def test_threads_with_loops_of_their_own_share_one_client(server: FakeWhereby) -> None:
-    """One client, six threads: every call is answered, and one account has counted them all."""
     client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=PointBudget(100_000))
     counts: list[int] = []
 
@@ -242,7 +232,6 @@ def test_a_forked_child_starts_cold_and_leaves_the_parents_connections_alone(ser
 
 
 async def test_a_pool_and_a_limiter_that_were_passed_stay_open() -> None:
-    """What you pass stays yours."""
     pool, budget = SessionPool(), PointBudget()
     async with FakeWhereby() as fake:
         async with WherebyClient(FAKE_API_KEY, base_url=fake.url, pool=pool, limiter=budget) as client:
@@ -271,7 +260,6 @@ async def test_closing_in_mid_call_ends_every_call_in_one_of_our_errors() -> Non
 
 
 async def test_the_callers_own_cancel_wins_over_closing() -> None:
-    """A task that is cancelled by its owner while the client closes is cancelled, not told of the closing."""
     async with FakeWhereby(limit=1) as fake:
         budget = PointBudget(1)
         client = WherebyClient(FAKE_API_KEY, base_url=fake.url, limiter=budget)
@@ -346,7 +334,6 @@ def test_a_client_of_other_loops_closes_without_one() -> None:
 
 
 async def test_clients_made_per_request_share_one_account() -> None:
-    """The process's own budget is found by base_url and key: many clients, one account."""
     async with FakeWhereby(limit=50, period=60) as fake:
         for _ in range(5):
             async with WherebyClient(FAKE_API_KEY, base_url=fake.url) as client:
@@ -359,7 +346,6 @@ async def test_clients_made_per_request_share_one_account() -> None:
 
 @simulated
 async def test_400_gets_on_a_100_point_window_meet_no_429() -> None:
-    """400 calls at once on 100 points per minute: no 429, and three waits for the next window."""
     async with FakeWhereby(limit=100) as fake, fake.client() as client:
         began = asyncio.get_running_loop().time()
         pages = await asyncio.gather(*(client.meetings.list(page_size=1).collect() for _ in range(400)))
@@ -403,38 +389,3 @@ async def test_1000_calls_of_which_200_are_cancelled_leave_nothing_behind() -> N
             }
             assert left == set()
         await pool.aclose()
-
-
-@simulated
-async def test_cancelled_waiters_for_points_give_their_place_up() -> None:
-    """Half of 200 calls that wait for points are cancelled; the others are served as the window allows."""
-    async with FakeWhereby(limit=100) as fake, fake.client() as client:
-        await client.meetings.list()
-        served: list[int] = []
-
-        async def call(number: int) -> None:
-            await client.meetings.list()
-            served.append(number)
-
-        calls = [asyncio.create_task(call(number)) for number in range(200)]
-        await asyncio.sleep(0)
-        for task in calls[1::2]:
-            task.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        assert sorted(served) == list(range(0, 200, 2))
-        assert fake.throttled == 0
-
-
-@simulated
-async def test_interactive_calls_go_before_a_waiting_batch() -> None:
-    """A later interactive call is served before what has waited for less than a period."""
-    async with FakeWhereby(limit=10) as fake, fake.client() as client:
-        await asyncio.gather(*(client.meetings.list() for _ in range(10)))
-        await asyncio.sleep(20)
-        with use_priority(Priority.BATCH):
-            batch = [asyncio.create_task(client.recordings.list().collect()) for _ in range(12)]
-            await asyncio.sleep(0)
-        await client.with_options(priority=Priority.INTERACTIVE).summaries.list()
-        assert fake.requests[10].operation == "summaries.list"
-        await asyncio.gather(*batch)
-        assert fake.throttled == 0

@@ -23,34 +23,28 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def fake(fake: FakeWhereby) -> FakeWhereby:
-    """A server with 25 recordings."""
     for _ in range(25):
         fake.add_recording(room_name="/demo")
     return fake
 
 
 def ids_of(recordings: list[Recording]) -> list[str]:
-    """The ids, in order."""
     return [recording.recording_id for recording in recordings]
 
 
 def limits(fake: FakeWhereby) -> list[int]:
-    """The page sizes that were asked for."""
     return [int(dict(request.query)["limit"]) for request in fake.requests]
 
 
 def listings(fake: FakeWhereby) -> int:
-    """How many pages of recordings were asked for."""
     return len([request for request in fake.requests if request.operation == "recordings.list"])
 
 
 def answer(ids: list[str], cursor: str | None) -> bytes:
-    """The body of a page of recordings."""
     return json.dumps({"results": [{"recordingId": each} for each in ids], "cursor": cursor}).encode()
 
 
 def readers() -> list[asyncio.Task[object]]:
-    """Tasks that read ahead."""
     return [task for task in asyncio.all_tasks() if "_read_ahead" in task.get_name()]
 
 
@@ -62,7 +56,6 @@ async def read_in_block(paginator: Paginator[Recording], found: list[str]) -> No
 
 
 async def requests_arrive(fake: FakeWhereby, count: int) -> None:
-    """Wait until so many requests have arrived."""
     async with asyncio.timeout(5):
         while len(fake.requests) < count:
             await asyncio.sleep(0)
@@ -93,7 +86,6 @@ async def test_iterating_walks_all_pages(page_size: int, fake: FakeWhereby, wher
 
 
 async def test_pages_carry_the_cursor_to_go_on_from(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`.pages()` yields `Page`s; a cursor that was kept starts another listing where this one was."""
     pages = [page async for page in whereby.recordings.list(page_size=10).pages()]
     assert [type(page) for page in pages] == [Page] * 3
     assert [len(page) for page in pages] == [10, 10, 5]
@@ -118,7 +110,6 @@ async def test_awaiting_gives_the_first_page_and_iterating_reuses_it(fake: FakeW
 
 
 async def test_iterating_again_starts_again(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A second loop reads anew, and sees what has changed."""
     paginator = whereby.recordings.list()
     assert len([each async for each in paginator]) == 25
     fake.add_recording(room_name="/demo")
@@ -127,7 +118,6 @@ async def test_iterating_again_starts_again(fake: FakeWhereby, whereby: WherebyC
 
 
 async def test_two_iterations_side_by_side_do_not_disturb_each_other(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Each iterator has its own place."""
     paginator = whereby.recordings.list(page_size=10)
     one, two = aiter(paginator), aiter(paginator)
     found = [((await anext(one)).recording_id, (await anext(two)).recording_id) for _ in range(25)]
@@ -150,21 +140,18 @@ async def test_a_break_outside_of_a_block_wastes_nothing(fake: FakeWhereby, wher
 async def test_collect_shrinks_its_last_page(
     max_items: int | None, asked: list[int], fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """`collect(max_items=…)` asks for no row more than it needs, and for none at all if it needs none."""
     found = await whereby.recordings.list(page_size=10).collect(max_items=max_items)
     assert ids_of(found) == list(fake.recordings)[:max_items]
     assert limits(fake) == asked
 
 
 async def test_collect_cuts_what_a_server_gives_too_much(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A page that is larger than asked for does not make the list longer."""
     fake.faults.add(Fault(body=answer(["1", "2", "3"], "next")))
     assert ids_of(await whereby.recordings.list().collect(max_items=2)) == ["1", "2"]
     assert len(fake.requests) == 1
 
 
 async def test_collect_refuses_a_negative_number(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The error names the value and what to pass."""
     with pytest.raises(ValueError, match=r"max_items=-1: pass a whole number from 0, or None"):
         await whereby.recordings.list().collect(max_items=-1)
     assert fake.requests == []
@@ -174,7 +161,6 @@ async def test_collect_refuses_a_negative_number(fake: FakeWhereby, whereby: Whe
 async def test_an_empty_page_with_a_cursor_is_not_the_end(
     prefetch: int, fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """Only a missing, null or empty cursor ends a list."""
     fake.faults.add(
         Fault(body=answer([], "a")),
         Fault(body=answer(["1"], "b")),
@@ -199,7 +185,6 @@ async def test_a_cursor_that_repeats_raises(prefetch: int, fake: FakeWhereby, wh
 
 
 async def test_the_cursor_that_one_starts_with_counts_as_seen(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A server that gives back the cursor that it was asked for does not get anywhere."""
     fake.faults.add(Fault(times=None, body=answer(["1"], "a")))
     with pytest.raises(ResponseDecodeError, match="twice"):
         await whereby.recordings.list(cursor="a").collect()
@@ -219,7 +204,6 @@ async def test_a_failed_page_can_be_asked_for_again(fake: FakeWhereby, whereby: 
 
 
 async def test_an_iterator_that_is_done_stays_done(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """After its end it asks for nothing more."""
     iterator = aiter(whereby.recordings.list())
     assert len([each async for each in iterator]) == 25
     assert await anext(iterator, None) is None
@@ -227,7 +211,6 @@ async def test_an_iterator_that_is_done_stays_done(fake: FakeWhereby, whereby: W
 
 
 async def test_the_priority_is_that_of_its_making(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """A paginator keeps the priority with which it was made, wherever it is read, also by its reader."""
     with use_priority(Priority.BATCH):
         batch = whereby.recordings.list(page_size=10, prefetch=1)
     normal = whereby.recordings.list(page_size=10)
@@ -264,7 +247,6 @@ async def test_a_smaller_first_page_keeps_the_cursor_it_begins_at(fake: FakeWher
 
 
 async def test_a_cursor_that_no_url_can_carry_costs_nothing(fake: FakeWhereby) -> None:
-    """Half a surrogate pair is refused when the list is made, not when its points are taken."""
     limiter = PointBudget()
     async with fake.client(limiter=limiter) as whereby:
         await whereby.recordings.list(page_size=1)
@@ -277,7 +259,6 @@ async def test_a_cursor_that_no_url_can_carry_costs_nothing(fake: FakeWhereby) -
 
 
 async def test_priorities_of_one_client_are_kept_apart(whereby: WherebyClient, limiter: RecordingLimiter) -> None:
-    """Lists made with different priorities, of a client and of a view, are each read with their own."""
     view = whereby.with_options(priority=Priority.INTERACTIVE)
     priorities = [Priority.BATCH, Priority.INTERACTIVE, Priority.NORMAL] * 2
     lists: list[Paginator[Recording]] = []
@@ -292,8 +273,6 @@ async def test_priorities_of_one_client_are_kept_apart(whereby: WherebyClient, l
 
 
 async def test_a_view_s_lists_go_with_the_view_s_key() -> None:
-    """Whichever of client and view made a list before."""
-
     async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await server.next_request(reader)
@@ -313,7 +292,6 @@ async def test_a_view_s_lists_go_with_the_view_s_key() -> None:
 
 @pytest.mark.parametrize("prefetch", [1, 2, 3])
 async def test_a_block_reads_that_many_pages_ahead(prefetch: int, fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """While a page is looked at, `prefetch` more are fetched, and not one more."""
     async with whereby.recordings.list(page_size=2, prefetch=prefetch) as items:
         pages = items.pages()
         await anext(pages)
@@ -328,14 +306,12 @@ async def test_a_block_reads_that_many_pages_ahead(prefetch: int, fake: FakeWher
 async def test_a_block_gives_the_same_items(
     prefetch: int, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """Reading ahead changes nothing about what comes, nor about what is sent."""
     async with whereby.recordings.list(page_size=4, prefetch=prefetch) as items:
         assert [each.recording_id async for each in items] == list(fake.recordings)
     assert limiter.ends == [["settle"]] * 7
 
 
 async def test_a_block_reuses_an_awaited_page(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The page that was awaited is the first that the reader hands over."""
     async with whereby.recordings.list(page_size=10, prefetch=2) as items:
         first = await items
         assert await anext(items.pages()) is first
@@ -358,7 +334,6 @@ async def test_a_break_leaves_no_task_and_no_open_permit(
 
 
 async def test_an_unused_block_sends_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Entering alone reads nothing."""
     async with whereby.recordings.list(prefetch=3):
         pass
     assert fake.requests == []
@@ -384,7 +359,6 @@ async def test_an_error_in_the_reader_surfaces_plain(fake: FakeWhereby, whereby:
 
 
 async def test_an_error_that_nobody_came_to_see_is_let_go(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A reader that failed behind a `break` does not make the block fail."""
     fake.faults.add(Fault(skip=1, status=404))
     async with whereby.recordings.list(page_size=10, prefetch=2) as items:
         async for _ in items:
@@ -395,7 +369,6 @@ async def test_an_error_that_nobody_came_to_see_is_let_go(fake: FakeWhereby, whe
 
 
 async def test_the_block_s_own_error_comes_out_as_it_is(whereby: WherebyClient) -> None:
-    """An exception raised inside is not wrapped, and nothing is left over."""
     error = KeyError("mine")
 
     async def run() -> None:
@@ -432,7 +405,6 @@ async def test_a_deadline_inside_of_a_block_is_a_timeout(
 async def test_a_cancel_inside_of_a_block_is_a_cancel(
     fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """A task that is cancelled while it waits for its reader ends cancelled, and leaves nothing."""
     fake.faults.add(Fault(delay=60))
     task = asyncio.create_task(read_in_block(whereby.recordings.list(prefetch=1), []))
     await requests_arrive(fake, 1)
@@ -455,7 +427,6 @@ async def test_a_block_cannot_be_entered_twice_at_once(whereby: WherebyClient) -
 
 
 async def test_pages_of_a_block_that_has_ended_say_so(whereby: WherebyClient) -> None:
-    """An iterator carried out of its block does not pretend that the list ends there."""
     async with whereby.recordings.list(page_size=10, prefetch=1) as items:
         pages = items.pages()
         await anext(pages)
@@ -464,7 +435,6 @@ async def test_pages_of_a_block_that_has_ended_say_so(whereby: WherebyClient) ->
 
 
 async def test_a_paginator_left_its_block_reads_on_its_own(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Outside of the block the same object walks page by page again."""
     async with whereby.recordings.list(page_size=10, prefetch=1) as items:
         pass
     async for _ in items:

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.calls import PNG, UNTIL
 
-from whereby_async import (
-    InternalServerError,
-    NotFoundError,
-    ResponseDecodeError,
-    WherebyClient,
-)
+from whereby_async import InternalServerError, NotFoundError, ResponseDecodeError, WherebyClient
 from whereby_async.models import Meeting
 from whereby_async.testing import FakeWhereby, Fault
 
@@ -61,15 +56,11 @@ async def test_request_sends_files(fake: FakeWhereby, whereby: WherebyClient, tm
     path.write_bytes(PNG)
     await whereby.request("PUT", "/rooms/demo/theme/logo", files={"image": path, "other": b"bytes"})
     parts = [(part.field, part.filename, part.content_type, part.content) for part in fake.requests[0].files]
-    assert parts == [
-        ("image", "logo.png", "image/png", PNG),
-        ("other", "other", "application/octet-stream", b"bytes"),
-    ]
+    assert parts == [("image", "logo.png", "image/png", PNG), ("other", "other", "application/octet-stream", b"bytes")]
     assert fake.theme("/demo").logo == PNG
 
 
 async def test_request_keeps_an_encoded_slash(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A room's name with its slash encoded, should the API ever want it so."""
     await whereby.request("PUT", "/rooms/%2Fdemo/theme/tokens", json={"tokensPreset": "default"})
     assert fake.requests[0].target == "/v1/rooms/%2Fdemo/theme/tokens"
     assert fake.requests[0].operation == "rooms.set_theme_tokens"
@@ -81,7 +72,6 @@ async def test_request_keeps_an_encoded_slash(fake: FakeWhereby, whereby: Whereb
 async def test_request_has_a_price(
     method: str, cost: int, fake: FakeWhereby, whereby: WherebyClient, limiter: RecordingLimiter
 ) -> None:
-    """By its method, or as said; the name for prices and errors too."""
     with pytest.raises(NotFoundError):
         await whereby.request(method, "/things/1")
     with pytest.raises(NotFoundError, match=r"^things\.do: 404"):
@@ -99,7 +89,6 @@ async def test_request_has_a_price(
 async def test_request_is_sent_again_if_it_may_be(
     method: str, idempotent: bool | None, requests: int, fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """By its method, or as said with `idempotent=`."""
     path = {"GET": "/meetings", "POST": "/meetings", "DELETE": "/meetings/1", "PUT": "/rooms/x/theme/tokens"}[method]
     fake.faults.add(Fault(status=503), Fault(status=200, body=b"{}"))
     call = whereby.request(method, path, idempotent=idempotent)
@@ -123,6 +112,7 @@ async def test_request_is_sent_again_if_it_may_be(
         ("POST", "/meetings", {"json": {"a": object()}}, TypeError, "a is of type object"),
         ("POST", "/meetings", {"files": {"": b""}}, ValueError, "files has a field named ''"),
         ("POST", "/meetings", {"files": {'a"b': b""}}, ValueError, "pass a plain name"),
+        ("POST", "/meetings", {"files": [b"x"]}, TypeError, "files must be a dictionary by field name"),
         ("POST", "/meetings", {"files": {"a": 5}}, TypeError, "a must be bytes, a path or a binary file"),
         ("GET", "/meetings", {"cost": 0}, ValueError, "cost=0"),
         ("GET", "/meetings", {"cost": 1.5}, ValueError, "cost=1.5"),

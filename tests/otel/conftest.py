@@ -9,10 +9,11 @@ from support.recording_limiter import RecordingLimiter
 from support.telemetry import Telemetry
 
 from whereby_async import RetryPolicy, WherebyClient
-from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from whereby_async.testing import FakeWhereby
 
 
 @pytest.fixture
@@ -23,12 +24,6 @@ def telemetry() -> Iterator[Telemetry]:
     assert telemetry.open == 0
     assert repr(telemetry.hooks) == "<OpenTelemetryHooks, 0 calls under way>"
     telemetry.close()
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeWhereby]:
-    async with FakeWhereby(limit=1_000_000) as server:
-        yield server
 
 
 @pytest.fixture

@@ -15,15 +15,7 @@ from support.calls import UNTIL
 from support.recording_limiter import RecordingLimiter
 from support.telemetry import BlockedLimiter, Telemetry, listed, times
 
-from whereby_async import (
-    APIConnectionError,
-    BudgetTimeoutError,
-    ConfigurationError,
-    NotFoundError,
-    Priority,
-    RetryPolicy,
-    WherebyClient,
-)
+from whereby_async import BudgetTimeoutError, ConfigurationError, NotFoundError, Priority, RetryPolicy, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.otel import OpenTelemetryHooks
 from whereby_async.testing import FakeWhereby, Fault
@@ -67,7 +59,6 @@ async def test_each_request_is_measured_by_the_conventions(
 async def test_points_are_counted_by_operation_and_lane(
     whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby
 ) -> None:
-    """As many as the server counts."""
     await whereby.meetings.create(end_date=UNTIL)
     await whereby.with_options(priority=Priority.BATCH).meetings.create(end_date=UNTIL)
     await whereby.meetings.list()
@@ -85,21 +76,7 @@ async def test_points_are_counted_by_operation_and_lane(
     assert sum(counted.values()) == fake.points_spent
 
 
-async def test_a_request_that_never_left_spends_nothing(telemetry: Telemetry) -> None:
-    """It is measured as a request, and no point is counted."""
-    policy = RetryPolicy(attempts=2, base=0)
-    async with WherebyClient(
-        "k" * 20, base_url="http://127.0.0.1:9", limiter=Unlimited(), retry=policy, hooks=[telemetry.hooks]
-    ) as whereby:
-        with pytest.raises(APIConnectionError):
-            await whereby.meetings.list()
-    ((told, point),) = telemetry.points(DURATION)
-    assert (told["error.type"], point.count) == ("APIConnectionError", 2)
-    assert telemetry.points("whereby.points.spent") == []
-
-
 async def test_answers_429_are_counted(fake: FakeWhereby, whereby: WherebyClient, telemetry: Telemetry) -> None:
-    """Each, and the retry that succeeds is none."""
     fake.faults.add(Fault(status=429, times=2))
     for _ in range(2):
         await whereby.meetings.list()
@@ -123,7 +100,6 @@ async def test_waits_for_points_are_measured(telemetry: Telemetry) -> None:
 
 
 async def test_waits_in_vain_are_measured_with_their_error(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """A refusal and a cancel; a call that was served is not among them."""
     blocked = BlockedLimiter()
     budget = PointBudget(1, period=60.0)
     async with fake.client(hooks=[telemetry.hooks], limiter=blocked) as whereby:
@@ -146,8 +122,6 @@ async def test_waits_in_vain_are_measured_with_their_error(fake: FakeWhereby, te
 async def test_a_call_whose_beginning_was_missed_is_left_alone(
     fake: FakeWhereby, telemetry: Telemetry, fault: Fault
 ) -> None:
-    """The rest of it makes no span and no error."""
-
     class NoBeginning:
         def __getattr__(self, name: str) -> object:
             if name == "on_call":
@@ -174,7 +148,6 @@ async def test_points_are_shown_as_the_limiter_knows_them(fake: FakeWhereby, tel
 
 
 async def test_the_queue_is_shown_by_lane(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """Calls that wait, and the points that they ask for."""
     limiter = PointBudget(2)
     permit = await limiter.acquire(2)
     async with fake.client(hooks=[telemetry.hooks], limiter=limiter) as whereby:
@@ -226,7 +199,6 @@ async def test_gauges_keep_neither_client_nor_limiter_nor_hooks_alive(fake: Fake
 
 
 async def test_what_is_unmetered_has_a_queue_and_no_points(fake: FakeWhereby, telemetry: Telemetry) -> None:
-    """Its limit is a number that means nothing."""
     async with fake.client(hooks=[telemetry.hooks], limiter=Unlimited()) as whereby:
         await whereby.meetings.list()
         assert [len(telemetry.points(gauge)) for gauge in GAUGES] == [0, 0, 1, 3]
@@ -311,7 +283,6 @@ asyncio.run(main())
 
 
 def test_calls_with_other_hooks_load_no_opentelemetry() -> None:
-    """Neither importing the client nor using it with hooks does."""
     program = """
 import asyncio, sys
 from whereby_async.testing import FakeWhereby
@@ -330,7 +301,6 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 
 
 def test_the_hooks_alone_load_no_sdk_and_no_client() -> None:
-    """The API is all that they need."""
     program = "import sys, whereby_async.otel; print([n for n in sys.modules if n in ('aiohttp', 'opentelemetry.sdk')])"
     assert _output(program) == "[]\n"
 
@@ -364,7 +334,6 @@ except ImportError as error:
 @pytest.mark.parametrize("name", ["tracer_provider", "meter_provider"])
 @pytest.mark.parametrize("odd", ["x", 5, TracerProvider])
 def test_a_provider_that_is_none_is_refused(name: str, odd: Any) -> None:
-    """By its name, when the hooks are made."""
     match = rf"{name}=.* has no get_(tracer|meter): pass one of OpenTelemetry's SDK"
     with pytest.raises(ConfigurationError, match=match):
         OpenTelemetryHooks(**{name: odd})

@@ -83,7 +83,6 @@ async def test_a_call_is_one_client_span_by_the_conventions(
 async def test_every_operation_goes_by_its_name_and_template(
     fake: FakeWhereby, whereby: WherebyClient, telemetry: Telemetry, operation: str
 ) -> None:
-    """Placeholders stay placeholders."""
     answer(fake, operation)
     await EVERY[operation](whereby)
     span = telemetry.only()
@@ -157,14 +156,12 @@ async def test_retries_are_events_of_one_span(fake: FakeWhereby, whereby: Whereb
 async def test_an_answer_without_headers_states_no_points(
     whereby: WherebyClient, telemetry: Telemetry, fake: FakeWhereby
 ) -> None:
-    """What the server did not say is not shown."""
     fake.faults.add(Fault(headers={"X-RateLimit-Limit": "?", "X-RateLimit-Remaining": "?"}))
     await whereby.meetings.list()
     assert not attributes(telemetry.only()).keys() & {"whereby.points.remaining", "whereby.points.limit"}
 
 
 def _is_error(telemetry: Telemetry, kind: str, status: int | None, spent: int) -> None:
-    """The one call failed so, with this status, and spent so many points."""
     told = attributes(telemetry.only())
     assert (told["error.type"], told.get("http.response.status_code")) == (kind, status)
     assert told["whereby.points.spent"] == spent
@@ -172,7 +169,6 @@ def _is_error(telemetry: Telemetry, kind: str, status: int | None, spent: int) -
 
 
 async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry: Telemetry) -> None:
-    """The error is shown by its class."""
     async with WherebyClient(
         "k" * 20,
         base_url="http://127.0.0.1:9",
@@ -184,6 +180,9 @@ async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry
             await whereby.meetings.create(end_date=UNTIL)
     _is_error(telemetry, "APIConnectionError", None, 0)
     assert attributes(telemetry.only())["http.request.resend_count"] == 1
+    ((told, point),) = telemetry.points("http.client.request.duration")
+    assert (told["error.type"], point.count) == ("APIConnectionError", 2)
+    assert telemetry.points("whereby.points.spent") == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +196,6 @@ async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry
 async def test_a_failed_call_shows_error_status_and_points(
     whereby: WherebyClient, fake: FakeWhereby, *, telemetry: Telemetry, fault: Fault, options: Any, told: Any
 ) -> None:
-    """A timeout, a body of the wrong shape, and a refusal to wait after a 429."""
     fake.faults.add(fault)
     with pytest.raises(WherebyError):
         await whereby.with_options(retry=RetryPolicy(attempts=1), **options).meetings.list()
@@ -205,7 +203,6 @@ async def test_a_failed_call_shows_error_status_and_points(
 
 
 async def test_a_refusal_to_wait_ends_the_span(whereby: WherebyClient, telemetry: Telemetry) -> None:
-    """No attempt, no points."""
     limiter: Any = whereby.limiter
     limiter.refuse = True
     with pytest.raises(BudgetError):
@@ -214,7 +211,6 @@ async def test_a_refusal_to_wait_ends_the_span(whereby: WherebyClient, telemetry
 
 
 async def _cancelled(whereby: WherebyClient, ready: Callable[[], Awaitable[object]]) -> None:
-    """Make a call and cancel it as soon as something has happened."""
     task = asyncio.create_task(listed(whereby))
     await ready()
     task.cancel()
@@ -241,7 +237,6 @@ async def test_a_cancel_during_the_wait_ends_the_span(fake: FakeWhereby, telemet
 async def test_a_cancel_on_the_wire_ends_the_span(
     fake: FakeWhereby, whereby: WherebyClient, telemetry: Telemetry
 ) -> None:
-    """Its points are spent, and no status is known."""
     came = asyncio.Event()
 
     def arrives(_: object) -> bool:
@@ -332,7 +327,6 @@ async def test_each_page_is_a_call(fake: FakeWhereby, whereby: WherebyClient, te
 
 @pytest.mark.parametrize("lane", Priority)
 async def test_the_lane_is_shown(whereby: WherebyClient, telemetry: Telemetry, lane: Priority) -> None:
-    """That of the call, wherever it comes from."""
     with use_priority(lane):
         await whereby.meetings.list()
     await whereby.with_options(priority=lane).meetings.list()
@@ -343,7 +337,6 @@ async def test_the_lane_is_shown(whereby: WherebyClient, telemetry: Telemetry, l
 async def test_an_argument_that_is_refused_is_no_call(
     whereby: WherebyClient, telemetry: Telemetry, operation: str
 ) -> None:
-    """Nothing was sent, no point asked for."""
     resource = getattr(whereby, operation.partition(".")[0])
     with pytest.raises((TypeError, ValueError)):
         await resource.get("")
@@ -382,7 +375,6 @@ async def test_the_span_is_current_on_the_wire_and_nowhere_else(fake: FakeWhereb
 async def test_fifty_calls_at_once_have_each_their_own_parent(
     fake: FakeWhereby, whereby: WherebyClient, telemetry: Telemetry
 ) -> None:
-    """Half of them are retried, and some are cancelled; nothing gets mixed up."""
     fake.faults.add(Fault(status=429, times=25))
 
     async def one(number: int) -> None:

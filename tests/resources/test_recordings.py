@@ -16,18 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-async def test_get_returns_the_recording(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A read of one id, without a query."""
-    known = fake.add_recording(room_name="/demo")
-    recording = await whereby.recordings.get(known["recordingId"])
-    assert fake.requests[0].target == f"/v1/recordings/{known['recordingId']}"
-    assert (recording.recording_id, recording.room_name) == (known["recordingId"], "/demo")
-    assert recording.start_date is not None
-    assert recording.start_date.utcoffset() is not None
-
-
 async def test_list_filters_by_room_and_sorts(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`room_name` is `roomName`, `sort_by` is `sortBy`, `page_size` is `limit`."""
     fake.add_recording(room_name="/demo")
     fake.add_recording(room_name="/other")
     found = await whereby.recordings.list(room_name="/demo", sort_by="startDate:desc", page_size=3).collect()
@@ -36,7 +25,6 @@ async def test_list_filters_by_room_and_sorts(fake: FakeWhereby, whereby: Whereb
 
 
 async def test_list_takes_extra(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """`extra` goes into the query and wins over a keyword."""
     await whereby.recordings.list(room_name="/demo", extra={"roomName": "/other", "new": 1})
     assert dict(fake.requests[0].query) == {"roomName": "/other", "new": "1", "limit": "100"}
 
@@ -48,7 +36,6 @@ async def test_delete_takes_the_id_in_the_path(fake: FakeWhereby, whereby: Where
 
 
 async def test_bulk_delete_sends_each_id_once_in_order(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Repeats are dropped; any iterable of ids will do."""
     ids = [fake.add_recording(room_name="/demo")["recordingId"] for _ in range(3)]
     await whereby.recordings.bulk_delete(iter([*ids, ids[0]]), extra={"why": "old"})
     (request,) = fake.requests
@@ -73,7 +60,6 @@ async def test_access_link_says_how_long_it_is_valid(fake: FakeWhereby, whereby:
 
 
 async def test_create_transcription_sends_the_recording(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """The id goes into the body, not into the path; the job's id comes back."""
     recording = fake.add_recording(room_name="/demo", content=b"film")["recordingId"]
     job = await whereby.transcriptions.create(recording, extra={"language": "en"})
     (request,) = fake.requests
@@ -89,7 +75,6 @@ async def test_create_transcription_accepts_a_bare_string(fake: FakeWhereby, whe
 
 
 async def test_transcription_is_read_listed_linked_and_deleted(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Each call has the path and the query of its endpoint."""
     known = fake.add_transcription(room_name="/demo", content=b"words")["transcriptionId"]
     transcription = await whereby.transcriptions.get(known, extra={"x": 1})
     listed = await whereby.transcriptions.list(room_name="/demo", sort_by="durationInSeconds:asc").collect()
@@ -108,17 +93,7 @@ async def test_transcription_is_read_listed_linked_and_deleted(fake: FakeWhereby
         await whereby.transcriptions.get(known)
 
 
-async def test_bulk_delete_transcriptions(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """All ids go in one call, under the name of their kind."""
-    ids = [fake.add_transcription(room_name="/demo")["transcriptionId"] for _ in range(3)]
-    await whereby.transcriptions.bulk_delete(dict.fromkeys(ids))
-    assert fake.requests[0].json == {"transcriptionIds": ids}
-    assert fake.requests[0].target == "/v1/transcriptions/bulk-delete"
-    assert not fake.transcriptions
-
-
 async def test_create_summary_sends_transcription_and_template(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Without a template none is sent."""
     known = fake.add_transcription(room_name="/demo")["transcriptionId"]
     job = await whereby.summaries.create(known, template="SOAP")
     await whereby.summaries.delete(job.summary_id)
@@ -129,7 +104,6 @@ async def test_create_summary_sends_transcription_and_template(fake: FakeWhereby
 
 
 async def test_summary_is_read_and_listed(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Each call has the path and the query of its endpoint."""
     transcription = fake.add_transcription(room_name="/demo")["transcriptionId"]
     known = fake.add_summary(transcription, state="ready")["summaryId"]
     summary = await whereby.summaries.get(known)

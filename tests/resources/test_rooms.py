@@ -65,7 +65,6 @@ async def test_theme_tokens_are_custom_and_only_those_given(fake: FakeWhereby, w
 
 
 async def test_theme_tokens_of_tomorrow_go_in_as_extra(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Without a colour of ours, `extra` alone is enough."""
     await whereby.rooms.set_theme_tokens("/demo", extra={"tokens": {"colors": {"new": "#000000"}}})
     assert fake.requests[0].json == {"tokensPreset": "custom", "tokens": {"colors": {"new": "#000000"}}}
 
@@ -112,7 +111,6 @@ async def test_an_image_may_be_an_open_file(fake: FakeWhereby, whereby: WherebyC
 async def test_an_image_may_be_any_bytes(
     kind: type[bytearray | memoryview], fake: FakeWhereby, whereby: WherebyClient
 ) -> None:
-    """What holds bytes will do."""
     await whereby.rooms.set_logo("/demo", cast("ImageSource", kind(PNG)))
     assert fake.theme("/demo").logo == PNG
 
@@ -125,7 +123,6 @@ async def test_a_retry_sends_the_image_whole(fake: FakeWhereby, whereby: Whereby
 
 
 async def test_extra_of_an_upload_is_form_fields(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """More form fields stand beside the file, text whatever they were."""
     await whereby.rooms.set_logo("/demo", PNG, extra={"fit": "cover ü"})
     await whereby.rooms.set_background("/demo", PNG, extra={"blur": True, "left": None})
     assert [request.form for request in fake.requests] == [{"fit": "cover ü"}, {"blur": "true"}]
@@ -133,7 +130,6 @@ async def test_extra_of_an_upload_is_form_fields(fake: FakeWhereby, whereby: Whe
 
 
 async def test_reset_logo_sends_the_default_theme(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """A logo is undone by a JSON body."""
     await whereby.rooms.set_logo("/demo", PNG)
     await whereby.rooms.reset_logo("/demo", extra={"x": 1})
     assert fake.requests[1].json == {"theme": "default", "x": 1}
@@ -141,7 +137,6 @@ async def test_reset_logo_sends_the_default_theme(fake: FakeWhereby, whereby: Wh
 
 
 async def test_backgrounds_are_images_or_built_in(fake: FakeWhereby, whereby: WherebyClient) -> None:
-    """Room and knock page take the same; each has its own path."""
     rooms = whereby.rooms
     for set_one, reset in (
         (rooms.set_background, rooms.reset_background),

@@ -43,7 +43,6 @@ PLANTED = "planted-secret"
 
 
 def parsed(type_: str, data: Any = None, **changes: Any) -> Any:
-    """The event in a body of this type."""
     return parse_event(event(type_, data, **changes))
 
 
@@ -68,7 +67,6 @@ def test_every_documented_field_has_its_attribute(type_: str) -> None:
 
 
 def test_fields_have_their_types() -> None:
-    """As a type checker sees them, too."""
     found = parse_event(event("room.client.joined"))
     assert isinstance(found, RoomClientJoined)
     assert_type(found.data, PresenceData)
@@ -114,7 +112,6 @@ def test_events_are_told_apart_by_their_class() -> None:
 
 
 def test_an_unknown_type_keeps_its_data() -> None:
-    """Types that Whereby adds are no error, and nothing of them is lost."""
     data = {"summaryId": "1", "deep": [{"a": None}]}
     found = parsed("summary.finished", data)
     assert found == UnknownEvent(type="summary.finished", id="6b1f", api_version="1.0", created_at=NOON, data=data)
@@ -138,7 +135,6 @@ def test_unknown_fields_are_no_error_and_stay_in_reach() -> None:
 
 @pytest.mark.parametrize("type_", DATA)
 def test_fields_may_be_missing_or_null(type_: str) -> None:
-    """All but the envelope's id and type, and the id of what an event is about."""
     needed = {"transcriptionId", "recordingId"} & DATA[type_].keys() - ({"recordingId"} if "trans" in type_ else set())
     least = {name: DATA[type_][name] for name in needed}
     for data in (least, dict.fromkeys(DATA[type_]) | least):
@@ -161,7 +157,6 @@ def test_fields_may_be_missing_or_null(type_: str) -> None:
     ],
 )
 def test_known_deviations_are_read(sent: dict[str, Any], attribute: str, read: object) -> None:
-    """The tolerances that the results of the API have."""
     found = parsed("room.client.joined", PRESENCE | sent)
     assert isinstance(found, RoomClientJoined)
     assert getattr(found.data, attribute) == read
@@ -255,7 +250,6 @@ def test_events_pickle_copy_and_compare_by_value(type_: str) -> None:
 
 
 def test_events_can_be_made_by_hand() -> None:
-    """For the tests of those who handle them."""
     made = RoomClientKnocked(id="1", data=ParticipantData(display_name="Zoë"))
     assert (made.type, made.data.display_name, made.body) == ("room.client.knocked", "Zoë", b"")
     assert parse_event(msgspec.json.encode(made)) == made
@@ -294,7 +288,6 @@ def test_keys_and_links_do_not_show(found: WebhookEvent) -> None:
 
 
 def test_what_is_not_secret_shows() -> None:
-    """A repr is good to read."""
     shown = repr(parse_event(event("room.client.joined")))
     for part in ("RoomClientJoined(id='6b1f'", "room_name='/r'", "display_name='Zoë 🎥'", "{'host': 1, 'granted"):
         assert part in shown

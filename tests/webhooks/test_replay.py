@@ -16,12 +16,10 @@ class Clock:
     now = 1000.0
 
     def __call__(self) -> float:
-        """The time."""
         return self.now
 
 
 def test_only_the_first_is_new() -> None:
-    """Each id counts once, until it is forgotten."""
     seen = SeenEvents()
     assert [seen.add(id_) for id_ in ("a", "b", "a", "a")] == [True, True, False, False]
     assert "a" in seen
@@ -33,7 +31,6 @@ def test_only_the_first_is_new() -> None:
 
 
 def test_the_oldest_go_when_there_are_too_many() -> None:
-    """It never holds more than it was told."""
     seen = SeenEvents(3)
     for number in range(100_000):
         assert seen.add(str(number))
@@ -123,7 +120,6 @@ def test_work_may_outlast_the_memory() -> None:
 
 
 def test_threads_agree_who_was_first() -> None:
-    """Of many threads that bring the same ids, exactly one is told that each is new."""
     seen = SeenEvents()
     ids = [str(number) for number in range(2000)]
     start = threading.Barrier(8)
@@ -142,7 +138,6 @@ def test_threads_agree_who_was_first() -> None:
 
 
 def test_an_event_in_place_of_its_id_is_refused() -> None:
-    """It would be new each time."""
     odd: Any = object()
     seen = SeenEvents()
     with pytest.raises(TypeError, match=r"event\.id"):
@@ -154,7 +149,6 @@ def test_an_event_in_place_of_its_id_is_refused() -> None:
 
 @pytest.mark.parametrize("options", [{"max_count": 0}, {"max_count": True}, {"max_count": 1.5}, {"max_age": 0}])
 def test_bounds_that_are_none_are_refused(options: dict[str, Any]) -> None:
-    """Without a bound it would grow for ever."""
     with pytest.raises(ValueError, match=next(iter(options))):
         SeenEvents(**options)
     with pytest.raises(ValueError, match="max_age"):
@@ -162,7 +156,6 @@ def test_bounds_that_are_none_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_its_repr_says_how_full_it_is() -> None:
-    """And none of the ids."""
     seen = SeenEvents(10, max_age=60)
     seen.add("some id")
     assert repr(seen) == "SeenEvents(max_count=10, max_age=60) with 1 ids"

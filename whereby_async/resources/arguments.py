@@ -34,11 +34,10 @@ _SORT_BY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:(asc|desc)")
 
 
 def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[tuple[str, str]]:
-    """Query pairs from keywords, which are wire names; `None` is left out, and so is an empty list.
+    """Query pairs from keywords, which are wire names, and from `extra`, which wins over them.
 
-    Args:
-        extra: More pairs, which win over the keywords.
-        **values: Strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list).
+    Values are strings, numbers, booleans, datetimes, or iterables of strings (sent as one comma list). `None` is left
+    out, and so is an empty list.
     """
     if extra:
         values |= dict(extra)
@@ -65,8 +64,7 @@ def _query_text(name: str, value: object) -> str | None:
     if _is_a_list(value):
         return comma_list(name, value)
     allowed = "a string, a number, a boolean, a datetime or a list of strings"
-    msg = f"{name}={shown(value)} can not be a query value: pass {allowed}"
-    raise TypeError(msg)
+    raise TypeError(f"{name}={shown(value)} can not be a query value: pass {allowed}")
 
 
 def _is_a_list(value: object) -> TypeGuard[Iterable[object]]:
@@ -78,17 +76,14 @@ def form(extra: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     pairs = query(extra)
     for name, _ in pairs:
         if not is_field_name(name):
-            msg = f"extra holds {name!r}, which no form field can be named: pass a plain name"
-            raise ValueError(msg)
+            raise ValueError(f"extra holds {name!r}, which no form field can be named: pass a plain name")
     return pairs
 
 
 def body(extra: Mapping[str, Any] | None = None, /, **values: object) -> SilentBytes:
-    """A JSON body from keywords, which are wire names; `None` is left out.
+    """A JSON body from keywords, which are wire names and left out if `None`, and from `extra`.
 
-    Args:
-        extra: More keys, which win over the keywords; `None` in it is sent as null.
-        **values: What msgspec can encode: strings, numbers, datetimes, request Structs, dictionaries, lists.
+    What `extra` holds wins over the keywords, and its `None` is sent as null.
     """
     merged = {name: value for name, value in values.items() if value is not None}
     return encode(merged | dict(extra or {}))
@@ -105,16 +100,13 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
     """A list of strings, none of them empty or with the separator in it."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         hint = f": pass [{shown(values)}]" if isinstance(values, str) else ""
-        msg = f"{name}={shown(values)} must be a list of strings{hint}"
-        raise TypeError(msg)
+        raise TypeError(f"{name}={shown(values)} must be a list of strings{hint}")
     listed: list[str] = []
     for value in values:
         if not isinstance(value, str):
-            msg = f"{name} must hold strings, not {type(value).__name__}: {shown(value)}"
-            raise TypeError(msg)
+            raise TypeError(f"{name} must hold strings, not {type(value).__name__}: {shown(value)}")
         if not value.strip() or (separator and separator in value):
-            msg = f"{name} holds {shown(value)}: pass one name or id in each string"
-            raise ValueError(msg)
+            raise ValueError(f"{name} holds {shown(value)}: pass one name or id in each string")
         listed.append(str.__str__(value))  # the `str()` of an enum may be its name
     return listed
 
@@ -123,24 +115,21 @@ def ids(values: Iterable[str]) -> list[str]:
     """The `ids` of a bulk call, without repeats, in order."""
     listed = list(dict.fromkeys(strings("ids", values)))
     if not listed:
-        msg = "ids is empty: pass at least one id (a call without any would cost points for nothing)"
-        raise ValueError(msg)
+        raise ValueError("ids is empty: pass at least one id (a call without any would cost points for nothing)")
     return listed
 
 
 def text(name: str, value: str) -> str:
     """A string."""
     if not isinstance(value, str):
-        msg = f"{name} must be a string, not {type(value).__name__}: {shown(value)}"
-        raise TypeError(msg)
+        raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
     return value
 
 
 def required(name: str, value: str) -> str:
     """A string that is not empty."""
     if not text(name, value).strip():
-        msg = f"{name}={shown(value)} is empty: pass a name or an id, as the API gave it"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={shown(value)} is empty: pass a name or an id, as the API gave it")
     return value
 
 
@@ -152,8 +141,7 @@ def optional(name: str, value: str | None) -> str | None:
 def whole(name: str, value: int, least: int, most: int) -> int:
     """A whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        msg = f"{name}={shown(value)}: pass a whole number from {least} to {most}"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={shown(value)}: pass a whole number from {least} to {most}")
     return value
 
 
@@ -186,8 +174,7 @@ def paginator(  # noqa: PLR0913, PLR0917 - what every list takes
     """The paginator of a list, its priority fixed as it is now."""
     for name, _ in pairs:
         if name in _KEYWORDS:
-            msg = f"extra holds {name!r}: pass {_KEYWORDS[name]}= instead, which the paging goes by"
-            raise ValueError(msg)
+            raise ValueError(f"extra holds {name!r}: pass {_KEYWORDS[name]}= instead, which the paging goes by")
     rows = whole("page_size", size, 1, MAX_PAGE_SIZE)
     ahead = whole("prefetch", prefetch, 0, MAX_PAGE_SIZE)
     if cursor is not None:

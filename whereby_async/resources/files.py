@@ -30,15 +30,10 @@ _SIGNATURES = (
 
 
 async def read_file(name: str, source: FileSource, *, max_bytes: int | None = None) -> SilentBytes:
-    """All of a file.
-
-    Args:
-        name: The argument's name, for errors.
-        source: Bytes, a path, or a binary file.
-        max_bytes: The largest that will do; no more than that is read.
+    """All of a file. `name` is the argument's, for errors; no more than `max_bytes` are read.
 
     Raises:
-        TypeError: It is none of these, or a file opened as text.
+        TypeError: It is neither bytes, a path nor a binary file.
         ValueError: It is larger than `max_bytes`.
         OSError: It can not be read.
     """
@@ -62,20 +57,17 @@ async def _read(name: str, source: FileSource, most: int) -> bytes:
         async with await anyio.open_file(source, "rb") as file:
             return await file.read(most)
     if not callable(getattr(source, "read", None)):
-        msg = f"{name} must be bytes, a path or a binary file, not {type(source).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"{name} must be bytes, a path or a binary file, not {type(source).__name__}")
     content: object = await anyio.to_thread.run_sync(source.read, most)
     if not isinstance(content, bytes):
-        msg = f"{name} is a file that gives {type(content).__name__}, not bytes: open it with mode 'rb'"
-        raise TypeError(msg)
+        raise TypeError(f"{name} is a file that gives {type(content).__name__}, not bytes: open it with mode 'rb'")
     return content
 
 
 def _check_size(name: str, size: int, max_bytes: int | None) -> None:
     if max_bytes is not None and size > max_bytes:
         more = " or more" if size == max_bytes + 1 else ""  # reading stops there
-        msg = f"{name} has {size} bytes{more} and the API takes at most {max_bytes}: pass a smaller one"
-        raise ValueError(msg)
+        raise ValueError(f"{name} has {size} bytes{more} and the API takes at most {max_bytes}: pass a smaller one")
 
 
 async def image_part(image: ImageSource, *, max_bytes: int | None = None) -> FilePart:
@@ -83,18 +75,13 @@ async def image_part(image: ImageSource, *, max_bytes: int | None = None) -> Fil
 
     The file is named `image` whatever it was called here: local names stay local.
 
-    Args:
-        image: Bytes, a path, or a binary file (read from where it stands).
-        max_bytes: The largest that the API takes.
-
     Raises:
         TypeError, OSError: As `read_file`.
         ValueError: It is empty, too large, or no PNG, JPEG, GIF, WebP or SVG.
     """
     content = await read_file("image", image, max_bytes=max_bytes)
     if not content:
-        msg = "image is empty: pass the bytes of a PNG, its path, or a file that is open at its start"
-        raise ValueError(msg)
+        raise ValueError("image is empty: pass the bytes of a PNG, its path, or a file that is open at its start")
     extension, content_type = _kind(content)
     return FilePart("image", f"image.{extension}", content_type, content)
 
@@ -120,13 +107,11 @@ async def file_parts(files: Mapping[str, FileSource]) -> list[FilePart]:
         ValueError: A field's name can not be one.
     """
     if not isinstance(files, Mapping):
-        msg = f"files must be a dictionary by field name, such as {{'image': …}}, not {type(files).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"files must be a dictionary by field name, such as {{'image': …}}, not {type(files).__name__}")
     parts: list[FilePart] = []
     for field, source in files.items():
         if not is_field_name(field):
-            msg = f"files has a field named {field!r}: pass a plain name, such as 'image'"
-            raise ValueError(msg)
+            raise ValueError(f"files has a field named {field!r}: pass a plain name, such as 'image'")
         name = _printable(Path(cast("str", source)).name) if isinstance(source, str | os.PathLike) else field
         content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         parts.append(FilePart(field, name, content_type, await read_file(field, source)))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import operations
 from ..models import rfc3339
-from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..redaction import silent
 from . import arguments
@@ -124,8 +123,7 @@ class Meetings:
             NotFoundError: No such meeting, or it is deleted.
         """
         query = arguments.query(extra, fields=arguments.comma_list("fields", fields))
-        bound = operations.GET_MEETING.bind({"meeting_id": segment("meeting_id", meeting_id)}, query=query)
-        return await self._sender.send(bound)
+        return await self._sender.send(operations.GET_MEETING.bind(meeting_id, query=query))
 
     def list(  # noqa: PLR0913 - keywords
         self,
@@ -173,5 +171,4 @@ class Meetings:
         Raises:
             ValueError: The id is empty or holds a slash.
         """
-        segments = {"meeting_id": segment("meeting_id", meeting_id)}
-        await self._sender.send(operations.DELETE_MEETING.bind(segments, query=arguments.query(extra)))
+        await self._sender.send(operations.DELETE_MEETING.bind(meeting_id, query=arguments.query(extra)))

@@ -37,8 +37,7 @@ class Recordings:
             ValueError: The id is empty or holds a slash.
             NotFoundError: No such recording, or it is deleted.
         """
-        segments = {"recording_id": segment("recording_id", recording_id)}
-        return await self._sender.send(operations.GET_RECORDING.bind(segments, query=arguments.query(extra)))
+        return await self._sender.send(operations.GET_RECORDING.bind(recording_id, query=arguments.query(extra)))
 
     async def delete(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a recording. Costs 2 points. Deleting it again does no harm.
@@ -52,8 +51,7 @@ class Recordings:
         Raises:
             ValueError: The id is empty or holds a slash.
         """
-        segments = {"recording_id": segment("recording_id", recording_id)}
-        await self._sender.send(operations.DELETE_RECORDING.bind(segments, query=arguments.query(extra)))
+        await self._sender.send(operations.DELETE_RECORDING.bind(recording_id, query=arguments.query(extra)))
 
     def list(  # noqa: PLR0913 - keywords
         self,
@@ -121,9 +119,8 @@ class Recordings:
             PermissionDeniedError: The file is in storage of your own.
             NotFoundError: No such recording.
         """
-        segments = {"recording_id": segment("recording_id", recording_id)}
         query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
-        return await self._sender.send(operations.LINK_RECORDING.bind(segments, query=query))
+        return await self._sender.send(operations.LINK_RECORDING.bind(recording_id, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
         self,

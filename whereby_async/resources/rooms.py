@@ -56,7 +56,7 @@ class Rooms:
             )
             raise ValueError(msg)
         body = arguments.body(extra, tokensPreset="custom", tokens={"colors": colours} if colours else None)
-        await self._sender.send(operations.SET_THEME_TOKENS.bind(_room(room_name), json=body))
+        await self._sender.send(operations.SET_THEME_TOKENS.bind(room_name, json=body))
 
     async def reset_theme_tokens(self, room_name: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Give a room the organisation's colours again. Costs 3 points.
@@ -71,7 +71,7 @@ class Rooms:
             ValueError: The name is empty or holds a slash.
         """
         body = arguments.body(extra, tokensPreset="default")
-        await self._sender.send(operations.SET_THEME_TOKENS.bind(_room(room_name), json=body))
+        await self._sender.send(operations.SET_THEME_TOKENS.bind(room_name, json=body))
 
     async def set_logo(self, room_name: str, image: ImageSource, *, extra: Mapping[str, str] | None = None) -> None:
         """Upload a room's logo. Costs 3 points.
@@ -103,7 +103,7 @@ class Rooms:
             ValueError: The name is empty or holds a slash.
         """
         body = arguments.body(extra, theme="default")
-        await self._sender.send(operations.SET_LOGO.bind(_room(room_name), json=body))
+        await self._sender.send(operations.SET_LOGO.bind(room_name, json=body))
 
     async def set_background(
         self,
@@ -198,13 +198,12 @@ class Rooms:
     ) -> None:
         built_in = palette is not None or theme is not None
         if (image is not None) == built_in:
-            msg = "pass either image=, or palette= and/or theme= for a built-in background"
-            raise ValueError(msg)
+            raise ValueError("pass either image=, or palette= and/or theme= for a built-in background")
         if image is not None:
             await self._upload(operation, room_name, image, BACKGROUND_BYTES, extra)
             return
         body = arguments.body(extra, palette=palette, theme=theme)
-        await self._sender.send(operation.bind(_room(room_name), json=body))
+        await self._sender.send(operation.bind(room_name, json=body))
 
     async def _upload(
         self,
@@ -214,17 +213,13 @@ class Rooms:
         max_bytes: int | None,
         extra: Mapping[str, Any] | None,
     ) -> None:
-        segments, form = _room(room_name), arguments.form(extra)
+        room_segment("room_name", room_name)  # refused before a file is read
+        form = arguments.form(extra)
         part = await image_part(image, max_bytes=max_bytes)
-        await self._sender.send(operation.bind(segments, files=[part], form=form))
-
-
-def _room(room_name: str) -> dict[str, str]:
-    return {"room_name": room_segment("room_name", room_name)}
+        await self._sender.send(operation.bind(room_name, files=[part], form=form))
 
 
 def _colour(name: str, value: str) -> str:
     if not isinstance(value, str) or not _COLOUR.fullmatch(value):
-        msg = f"{name}={value!r}: pass a colour as '#RRGGBB', such as '#0A2540'"
-        raise ValueError(msg)
+        raise ValueError(f"{name}={value!r}: pass a colour as '#RRGGBB', such as '#0A2540'")
     return value

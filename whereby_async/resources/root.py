@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ..models.decoding import decoder
 from ..models.encoding import encode
-from ..operation import Operation, relative_path
+from ..operation import Operation, Request, relative_path
 from ..redaction import silent
 from . import arguments
 from .files import file_parts
@@ -135,11 +135,9 @@ class ApiRoot:
         json, params = silent(json), silent(params)
         verb = method.upper()
         if verb not in _METHODS:
-            msg = f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}"
-            raise ValueError(msg)
+            raise ValueError(f"method={method!r}: pass one of {', '.join(sorted(_METHODS))}")
         if json is not None and files:
-            msg = "pass either json= or files=, not both"
-            raise ValueError(msg)
+            raise ValueError("pass either json= or files=, not both")
         checked = relative_path(path)
         points = None if cost is None else arguments.whole("cost", cost, 1, 1_000_000)
         name = operation or f"{verb} {checked}"
@@ -147,4 +145,4 @@ class ApiRoot:
         body = None if json is None else encode(json)
         query = arguments.query(params)
         parts = await file_parts(files or {})
-        return await self._sender.send(called.bind({"path": checked}, query=query, json=body, files=parts))
+        return await self._sender.send(Request(called, checked, tuple(query), body, tuple(parts)))

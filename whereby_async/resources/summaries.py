@@ -61,8 +61,7 @@ class Summaries:
             ValueError: The id is empty or holds a slash.
             NotFoundError: No such summary, or it is deleted.
         """
-        segments = {"summary_id": segment("summary_id", summary_id)}
-        return await self._sender.send(operations.GET_SUMMARY.bind(segments, query=arguments.query(extra)))
+        return await self._sender.send(operations.GET_SUMMARY.bind(summary_id, query=arguments.query(extra)))
 
     async def delete(self, summary_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a summary. Costs 2 points. Deleting it again does no harm.
@@ -76,8 +75,7 @@ class Summaries:
         Raises:
             ValueError: The id is empty or holds a slash.
         """
-        segments = {"summary_id": segment("summary_id", summary_id)}
-        await self._sender.send(operations.DELETE_SUMMARY.bind(segments, query=arguments.query(extra)))
+        await self._sender.send(operations.DELETE_SUMMARY.bind(summary_id, query=arguments.query(extra)))
 
     def list(
         self,

@@ -60,8 +60,9 @@ class Transcriptions:
             ValueError: The id is empty or holds a slash.
             NotFoundError: No such transcription, or it is deleted.
         """
-        segments = {"transcription_id": segment("transcription_id", transcription_id)}
-        return await self._sender.send(operations.GET_TRANSCRIPTION.bind(segments, query=arguments.query(extra)))
+        return await self._sender.send(
+            operations.GET_TRANSCRIPTION.bind(transcription_id, query=arguments.query(extra))
+        )
 
     async def delete(self, transcription_id: str, *, extra: Mapping[str, Any] | None = None) -> None:
         """Delete a transcription. Costs 2 points. Deleting it again does no harm.
@@ -75,8 +76,7 @@ class Transcriptions:
         Raises:
             ValueError: The id is empty or holds a slash.
         """
-        segments = {"transcription_id": segment("transcription_id", transcription_id)}
-        await self._sender.send(operations.DELETE_TRANSCRIPTION.bind(segments, query=arguments.query(extra)))
+        await self._sender.send(operations.DELETE_TRANSCRIPTION.bind(transcription_id, query=arguments.query(extra)))
 
     def list(  # noqa: PLR0913 - keywords
         self,
@@ -143,9 +143,8 @@ class Transcriptions:
             PermissionDeniedError: The file is in storage of your own.
             NotFoundError: No such transcription.
         """
-        segments = {"transcription_id": segment("transcription_id", transcription_id)}
         query = arguments.query(extra, validForSeconds=arguments.link_life(valid_for))
-        return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(segments, query=query))
+        return await self._sender.send(operations.LINK_TRANSCRIPTION.bind(transcription_id, query=query))
 
     async def download(  # noqa: PLR0913 - keywords
         self,
