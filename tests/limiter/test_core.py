@@ -10,12 +10,15 @@ import time
 from typing import Any
 
 import pytest
+from support.budgets import BookedGrant, Server, call, cancel, now, refuses, says, simulated, spend, turns, warm
 
-from limiter.driving import PERIOD, BookedGrant, now, refuses, says, simulated, spend, turns, warm
-from limiter.serving import Server, call
-from whereby_async.errors import BudgetError, BudgetTimeoutError
+from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit
-from whereby_async.limiter.core import MOST_PRICES, NO, Core
+from whereby_async.limiter.core import MOST_PRICES, NO, Core, Price
+from whereby_async.limiter.loops import WaitingCall
+from whereby_async.limiter.queue import PriorityQueue, Queue
+
+PERIOD = 60.0
 
 
 class Alone:
@@ -26,7 +29,6 @@ class Alone:
         self.now = 1000.0
 
     def grant(self, cost: int = 1, operation: str = "") -> BookedGrant | None:
-        """A call asks."""
         price = self.core.price(operation, cost)
         verdict = self.core.decide(self.now, price)
         if verdict <= NO:
@@ -34,7 +36,6 @@ class Alone:
         return self.core.book(BookedGrant, None, price, self.now, verdict, 0)
 
     def call(self, answer: RateLimit | None, cost: int = 1, operation: str = "") -> None:
-        """One goes, and is answered."""
         grant = self.grant(cost, operation)
         assert grant is not None
         self.now += 0.01
@@ -96,7 +97,6 @@ async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() 
 
 @simulated
 async def test_deadline_and_cancel_in_one_turn_leave_the_counts_right() -> None:
-    """A waiting call that is overdue and cancelled in the same turn of its loop is counted out once."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
     waiting = [asyncio.create_task(budget.acquire(1, max_wait=5)) for _ in range(3)]
@@ -170,8 +170,7 @@ async def test_new_operation_is_served_under_an_endless_interactive_stream() -> 
     served.append(await call(budget, server, operation="insights.rooms"))
     assert served[0] - began <= 2 * PERIOD
     assert not server.refused
-    for task in streams:
-        task.cancel()
+    await cancel(*streams)
 
 
 @simulated
@@ -319,19 +318,6 @@ def test_absurd_drops_and_pinned_prices_teach_nothing() -> None:
     assert alone.core.prices() == {"pinned": 2}
 
 
-@simulated
-async def test_waiting_call_whose_learned_price_is_above_the_limit_is_refused() -> None:
-    """At the answer that taught it."""
-    budget = PointBudget(8)
-    await warm(budget, 7, limit=8)
-    core = budget._account_here().core
-    price = core.price("insights.rooms", 1)
-    core._sample(price, 9)
-    core._sample(price, 9)
-    with pytest.raises(BudgetError, match=r"insights\.rooms costs 9 points, more than the whole limit of 8"):
-        await budget.acquire(1, operation="insights.rooms")
-
-
 # What is kept
 
 
@@ -393,3 +379,58 @@ async def test_window_that_is_over_by_the_servers_word_is_asked_for() -> None:
     await asyncio.gather(*(call(budget, server) for _ in range(350)))
     assert now() - began <= 30
     assert server.refused <= 1
+
+
+# The queue, and ends
+
+
+def _waiting(order: int, price: Price) -> WaitingCall:
+    return WaitingCall(price, "", Priority.NORMAL, order, 0.0, 0.0)
+
+
+def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
+    """So a crowd that leaves leaves nothing behind."""
+    queue, price = PriorityQueue(), Price("", 1, 1, pinned=True)
+    calls = [_waiting(order, price) for order in range(300)]
+    for one in calls:
+        queue.push(one)
+    for one in calls[1:299]:
+        queue.remove(one)
+    assert queue.count == 2
+    assert sum(len(others) for others in queue._queues.values()) <= 70
+    assert [one.order for one in queue] == [0, 299]
+    assert queue.points(most=0) == 0
+
+
+def test_nobody_waits() -> None:
+    """Then nobody is next, and nobody stands before a newcomer."""
+    queue = Queue(Core.cold(10, PERIOD))
+    assert queue.next(0.0) is None
+    one = _waiting(1, Price("", 1, 1, pinned=True))
+    assert queue.may_pass(one)
+    queue.remove(one)
+    assert (queue.count, queue.points) == (0, 0)
+
+
+def test_lost_calls_of_one_moment_share_an_entry_and_ends_are_final() -> None:
+    """A second end of either kind does nothing."""
+    core = Core.cold(100, PERIOD)
+    price = core.price("", 1)
+    grants = [core.book(BookedGrant, None, price, 0.0, 1, 0) for _ in range(3)]
+    for _ in range(2):
+        for grant in grants[:2]:
+            core.lost(grant, 0.0)
+        core.refund(grants[2])
+    assert core.in_flight == 0
+    assert len(core._lost) == 1
+    assert core.available(0.0) == 98
+    assert core.reset_in(0.0) is None
+    assert core.available(70.0) == 100
+
+
+def test_reset_in_whole_seconds_is_waited_for_a_second_longer() -> None:
+    """It was cut off, or rounded up: nobody knows."""
+    core = Core.cold(100, PERIOD)
+    grant = core.book(BookedGrant, None, core.price("", 1), 0.0, 1, 0)
+    core.answer(grant, 0.0, RateLimit(throttled=True, retry_after=7.0, reset_in=7.0))
+    assert core.frozen_until == 8.0

@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.budgets import Listener, Server, call, cancel, until
 
-from limiter.serving import Outages, Server, call, until
 from whereby_async import WherebyClient
 from whereby_async.errors import BudgetTimeoutError, ConfigurationError
 from whereby_async.limiter import HostPointBudget
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file lies, in a folder of its own."""
     folder = tmp_path / "folder"
     folder.mkdir()
     return folder / "budget.state"
@@ -62,9 +61,7 @@ async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8
         yield done
         assert not [task for task in tasks if task.done()]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*tasks)
 
 
 async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +88,6 @@ async def test_without_a_client_a_path_is_needed() -> None:
 
 @pytest.mark.parametrize("path", ["", "a\0b", 3, b"bytes"])
 def test_a_path_must_be_one(path: Any) -> None:
-    """The value is named."""
     with pytest.raises(ConfigurationError, match="HostPointBudget"):
         HostPointBudget(path)
 
@@ -122,7 +118,7 @@ async def test_a_file_that_is_lost_is_written_anew(
 @pytest.mark.parametrize("how", ["no folder", "a folder", "locked"])
 async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, two: list[HostPointBudget]) -> None:
     """Each goes by half the limit, is told so once, and returns by itself."""
-    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
     gone = path.parent.with_name("gone")
     async with callers(two, server) as done, contextlib.AsyncExitStack() as stack:
         await asyncio.sleep(1.2 * PERIOD)
@@ -134,7 +130,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
         else:
             fcntl.flock(stack.enter_context(path.open("rb")), fcntl.LOCK_EX)
         await until(lambda: listener.away == [True])
-        assert listener.heard[0].limit == LIMIT // 2
+        assert listener.outages[0].limit == LIMIT // 2
         before = sum(done)
         await asyncio.sleep(2 * PERIOD)
         assert sum(done) - before >= LIMIT / 2
@@ -160,11 +156,11 @@ async def test_a_file_system_without_locks_is_told_once(
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
     for _ in range(3):
         await call(two[0], server)
     assert listener.away == [True]
-    assert "no locks" in listener.heard[0].reason
+    assert "no locks" in listener.outages[0].reason
     assert two[0].snapshot().limit == 10
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 1
@@ -206,7 +202,7 @@ async def test_a_call_that_may_not_wait_is_served_by_the_share(path: Path) -> No
     """The file cannot be used: there are points, so nobody need wait for them."""
     path.mkdir()
     budget = HostPointBudget(path, limit=LIMIT, period=PERIOD)
-    listener = Outages(budget)
+    listener = Listener(budget)
     (await budget.acquire(1, max_wait=0)).release()
     await budget.aclose()
     assert listener.away == [True]  # closing is no return

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
+from support.budgets import says, spend, turns, warm
 
-from limiter.driving import says, turns
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
 from whereby_async.limiter.core import ADVERTISED
@@ -41,7 +41,6 @@ async def one(budget: PointBudget, remaining: int = 99, *, limit: int = 100) -> 
 
 @pytest.mark.parametrize("factory", LOOPS)
 def test_three_loops_in_a_row_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """A module-level budget remembers what the loops before have spent."""
     budget = PointBudget(100)
     for remaining in (99, 98, 97):
         run(one(budget, remaining), factory)
@@ -76,7 +75,6 @@ def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asynci
 
 @pytest.mark.parametrize("factory", LOOPS)
 def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """A permit that ends where no loop runs wakes who waits for its points, in his own loop."""
     budget = PointBudget(1)
 
     async def main() -> None:
@@ -90,7 +88,6 @@ def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.Ab
 
 
 def test_refused_elsewhere_is_heard_here() -> None:
-    """Closing in one thread ends the waits in another."""
     budget = PointBudget(1)
     waiting = threading.Event()
     errors: list[str] = []
@@ -116,7 +113,6 @@ def test_refused_elsewhere_is_heard_here() -> None:
 
 @pytest.mark.parametrize("factory", LOOPS)
 def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Its waiters are forgotten, the next loop's are served."""
     budget = PointBudget(2, period=0.2)
     loop = factory()
     held: list[Permit] = []
@@ -177,7 +173,6 @@ def test_simulated_loop_has_an_account_of_its_own() -> None:
 
 
 def test_loop_clock_outlives_its_loop() -> None:
-    """A permit of a loop that is gone still ends."""
     budget = PointBudget(10)
     loop = SimulatedLoop()
     permit = loop.run_until_complete(budget.acquire(1))
@@ -216,7 +211,6 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
 
 
 def test_permits_collected_under_the_lock_do_not_deadlock() -> None:
-    """A permit dropped while this very thread holds the account's lock is booked when the lock is given back."""
     budget = PointBudget(10)
     permit = run(budget.acquire(2))
     account = budget._account  # pyright: ignore[reportPrivateUsage]
@@ -288,7 +282,6 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
 
 
 def test_grants_for_a_closed_loop_go_back() -> None:
-    """A loop that closes between the grant and its delivery loses nothing for the others."""
     budget = PointBudget(2, period=0.2)
     account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
     loop = asyncio.new_event_loop()
@@ -307,3 +300,82 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     assert budget.snapshot().in_flight == 0
     task.get_coro().close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_parked_calls_leave_and_are_refused_with_the_rest() -> None:
+    """Calls of a loop that stands still: one is cancelled, one is sent away when the limiter closes."""
+    budget = PointBudget(2, period=0.3)
+    loop = asyncio.new_event_loop()
+    held: list[Permit] = []
+
+    async def hold() -> Permit:
+        return await budget.acquire(1)
+
+    held.append(loop.run_until_complete(hold()))
+    waiting = [loop.create_task(hold()) for _ in range(3)]
+    loop.run_until_complete(turns())
+
+    async def elsewhere() -> None:
+        held[0].release()
+        (await asyncio.wait_for(budget.acquire(1), 5)).settle(says(1, limit=2))
+
+    asyncio.run(elsewhere())
+    waiting[0].cancel()
+    asyncio.run(budget.aclose())
+
+    async def hear() -> list[object]:
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    heard = loop.run_until_complete(hear())
+    assert isinstance(heard[0], asyncio.CancelledError)
+    assert all(isinstance(one, ClientClosedError) for one in heard[1:])
+    assert budget.snapshot().waiting_points == 0
+    loop.close()
+
+
+def test_closed_limiter_opens_no_account_for_another_clock() -> None:
+    budget = PointBudget(2)
+    asyncio.run(budget.aclose())
+    loop = SimulatedLoop()
+    with pytest.raises(ClientClosedError):
+        loop.run_until_complete(budget.acquire(1))
+    loop.close()
+
+
+def test_many_threads_end_permits_while_others_ask() -> None:  # noqa: C901 - two sides of one story
+    """What lies in the mailbox is booked by whoever has the lock."""
+    budget = PointBudget(100_000)
+    permits: list[Permit] = []
+
+    async def take() -> None:
+        await warm(budget, 99_999, limit=100_000)
+        await spend(budget, 0)
+        for number in range(3000):
+            permit = await budget.acquire(1)
+            if number < 64:
+                permit.settle(says(99_998 - number, limit=100_000))
+            elif number % 2:
+                permits.append(permit)
+            else:
+                permit.settle(None)
+            if number % 40 == 0:
+                await asyncio.sleep(0)
+
+    def end() -> None:
+        while not done.is_set() or permits:
+            try:
+                permits.pop().settle(None)
+            except IndexError:
+                done.wait(0.0001)
+
+    done = threading.Event()
+    enders = [threading.Thread(target=end) for _ in range(3)]
+    for thread in enders:
+        thread.start()
+    try:
+        asyncio.run(asyncio.wait_for(take(), 60))
+    finally:
+        done.set()
+        for thread in enders:
+            thread.join(10)
+    assert budget.snapshot().in_flight == 0

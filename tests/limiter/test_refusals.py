@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import itertools
 
 import pytest
+from support.budgets import Listener, Server, call, cancel, now, refuses, says, simulated, spend, turns, warm
 
-from limiter.driving import now, refuses, says, simulated, spend, turns, warm
-from limiter.serving import Server, call
-from whereby_async.errors import BudgetError, BudgetTimeoutError
+from whereby_async.errors import BudgetError, BudgetTimeoutError, RateLimitError
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit, Unlimited
-
-if TYPE_CHECKING:
-    from whereby_async.hooks import CostChangeDetails
+from whereby_async.testing import FakeWhereby
 
 
 @simulated
@@ -88,7 +85,6 @@ async def test_cheap_call_that_may_pass_a_dear_one_is_not_refused() -> None:
 
 @simulated
 async def test_retry_is_judged_by_its_own_place() -> None:
-    """What came after a call's first try does not stand before its second."""
     budget = PointBudget(10)
     await spend(budget, 7, limit=10)
     held = [await budget.acquire(1) for _ in range(2)]
@@ -99,13 +95,11 @@ async def test_retry_is_judged_by_its_own_place() -> None:
     again = await budget.acquire(1, max_wait=10, after=held[0])
     assert now() == pytest.approx(5.0, abs=0.1)
     again.lost()
-    for task in later:
-        task.cancel()
+    await cancel(*later)
 
 
 @simulated
 async def test_old_call_is_judged_by_the_share_it_is_owed() -> None:
-    """Behind twenty windows of interactive calls it is served after a period, and not refused before."""
     budget = PointBudget(10)
     await spend(budget, 10, limit=10)
     rivals = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(200)]
@@ -116,8 +110,7 @@ async def test_old_call_is_judged_by_the_share_it_is_owed() -> None:
     await turns()
     assert not patient.done()
     (await patient).lost()
-    for task in rivals:
-        task.cancel()
+    await cancel(*rivals)
 
 
 @simulated
@@ -133,8 +126,7 @@ async def test_refusal_speaks_to_people() -> None:
         "meetings.create would wait at least 60.0 s for 3 points (40 points are queued before it), max_wait is 0 s"
     )
     assert caught.value.retry_after == pytest.approx(60.021, abs=0.0015)
-    for task in calls:
-        task.cancel()
+    await cancel(*calls)
 
 
 @pytest.mark.parametrize("told", [None, 0.0])
@@ -180,7 +172,6 @@ async def test_wrong_time_is_obeyed_once() -> None:
 
 @simulated
 async def test_crowd_refused_at_once_is_one_refusal() -> None:
-    """Fifty answers of one moment do not make the wait longer than one does."""
     budget = Unlimited()
     permits = [await budget.acquire(1) for _ in range(50)]
     for permit in permits:
@@ -192,7 +183,6 @@ async def test_crowd_refused_at_once_is_one_refusal() -> None:
 
 @simulated
 async def test_unlimited_is_limited_by_nothing_that_answers_say() -> None:
-    """Neither a small limit nor missing headers change anything."""
     budget = Unlimited()
     for _ in range(5):
         (await budget.acquire(1)).settle(RateLimit(limit=2, remaining=1))
@@ -261,7 +251,6 @@ async def test_limit_that_some_answers_garbled_heals() -> None:
 
 
 async def _ask_alone(budget: PointBudget, left: int, cost: int = 9) -> int:
-    """A read before and one of the dear calls, each alone."""
     (await budget.acquire(1)).settle(says(left - 1))
     (await budget.acquire(1, operation="insights.rooms")).settle(says(left - 1 - cost))
     return left - 1 - cost
@@ -269,7 +258,6 @@ async def _ask_alone(budget: PointBudget, left: int, cost: int = 9) -> int:
 
 @simulated
 async def test_price_above_the_limit_is_refused_however_it_came_about() -> None:
-    """Learned or pinned."""
     budget = PointBudget(100)
     await warm(budget)
     left = await _ask_alone(budget, 99)
@@ -284,13 +272,7 @@ async def test_price_above_the_limit_is_refused_however_it_came_about() -> None:
 async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() -> None:
     """A call whose price is learned while it waits, and can never be paid, hears so; the others go on waiting."""
     budget = PointBudget(5)
-    heard: list[int] = []
-
-    class Hook:
-        def on_cost_change(self, details: CostChangeDetails) -> None:
-            heard.append(details.new)
-
-    budget.subscribe(Hook())
+    hook = Listener(budget)
     for left in (4, 3):
         (await budget.acquire(1)).settle(says(left, limit=5))
     # A limit of five, and calls that cost more.
@@ -304,9 +286,91 @@ async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() ->
     await turns()
     held.settle(says(2, limit=5))
     await turns()
-    assert heard == [9]
+    assert [details.new for details in hook.cost_changes] == [9]
     for task in dear:
         with pytest.raises(BudgetError, match=r"insights\.rooms costs 9 points, more than the whole limit of 5"):
             await task
     assert not cheap.done()
     cheap.cancel()
+
+
+@simulated
+async def test_refused_probes_become_rarer() -> None:
+    """Somebody else spends all there is: each refusal of a call that only asks makes the next one later."""
+    budget = PointBudget(100)
+    for left in (50, 20, 0):
+        (await budget.acquire(1)).settle(says(left))
+    asked: list[float] = []
+    for _ in range(4):
+        permit = await budget.acquire(1)
+        asked.append(now())
+        permit.settle(RateLimit(limit=100, remaining=0, retry_after=0.5, throttled=True))
+    gaps = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert gaps[-1] > gaps[0]
+    (await budget.acquire(1)).settle(says(90))
+    assert budget.snapshot().state in {"open", "empty"}
+
+
+@simulated
+async def test_one_garbled_rise_opens_nothing() -> None:
+    """The window has just turned: that it should turn again is believed when two answers say so."""
+    budget = PointBudget(200)
+    (await budget.acquire(1)).settle(says(199, limit=200))
+    held = [await budget.acquire(1)]
+    held[0].settle(says(198, limit=200))
+    for left in range(197, 0, -1):
+        (await budget.acquire(1)).settle(says(left, limit=200))
+    last = await budget.acquire(1)
+    last.settle(says(190, limit=200))
+    assert budget.snapshot().available <= 200 // 16 + 16
+
+
+@simulated
+async def test_forecast_and_wait_in_doubt_go_by_the_servers_window() -> None:
+    """Others have spent it: it ends by its own word, not when our points come back."""
+    budget = PointBudget(100)
+    for left in (60, 30, 0):
+        (await budget.acquire(1)).settle(says(left, reset_in=20.0))
+    assert budget.snapshot().foreign_rate > 0
+    assert budget.forecast(10).seconds == pytest.approx(20.0, abs=0.5)
+
+
+# Over real sockets, by a client
+
+
+@pytest.mark.anyio
+async def test_window_that_another_client_has_spent_is_waited_for_within_max_wait() -> None:
+    """It ends in less than a second: three are enough, though the budget's own period is a minute."""
+    async with FakeWhereby(limit=10, period=1.0) as fake:
+        async with fake.client(limiter=Unlimited()) as other:
+            for _ in range(10):
+                await other.meetings.list()
+        async with fake.client(limiter=PointBudget(), max_wait=3.0) as client:
+            assert (await client.meetings.list()).results == []
+        assert fake.throttled <= 1
+
+
+@pytest.mark.anyio
+async def test_window_that_ends_too_late_is_not_waited_for() -> None:
+    async with FakeWhereby(limit=3, period=30.0) as fake, fake.client(max_wait=3.0) as client:
+        for _ in range(3):
+            await client.meetings.list()
+        with pytest.raises(
+            BudgetTimeoutError, match=r"meetings\.list would wait .* s for 1 point, max_wait is 3 s"
+        ) as caught:
+            await client.meetings.list()
+        assert caught.value.retry_after is not None
+        assert 25 < caught.value.retry_after < 33
+        assert fake.throttled == 0
+
+
+@pytest.mark.anyio
+async def test_call_dearer_than_the_whole_limit_fails() -> None:
+    """It costs few 429s: two periods have to confirm the limit."""
+    async with FakeWhereby(limit=2, period=1.0) as fake, fake.client(limiter=PointBudget(period=1.0)) as client:
+        await client.meetings.list()
+        with pytest.raises((BudgetError, RateLimitError)):
+            await client.meetings.create(end_date="2030-01-01T00:00:00Z")
+        with pytest.raises(BudgetError, match=r"meetings\.create costs 3 points, more than the whole limit of 2"):
+            await client.meetings.create(end_date="2030-01-01T00:00:00Z")
+        assert fake.throttled <= 3

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.peers import LEASE, Call, Here, Peer, alike, cold, points
 
-from limiter.peers import LEASE, Call, Here, Peer, alike, cold, points
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.core import GUARD, NO, OWED_SHARE, Grant
 from whereby_async.limiter.shared.shared_core import (
@@ -43,17 +43,14 @@ class World:
         self.starter = self.peer("starter")
 
     def peer(self, name: str) -> Peer:
-        """One more member."""
         return Peer(self.here, name, start=cold(self.limit))
 
     def answer(self, peer: Peer, count: int | None = None) -> None:
-        """The oldest calls of a member are answered."""
         for call in list(peer.out)[:count]:
             self.left -= call.granted.cost
             peer.end(call, SETTLED, RateLimit(limit=self.limit, remaining=self.left))
 
     def visit(self, peer: Peer, after: float = 0.01, *, hears: bool = True) -> list[Call]:
-        """It goes to the store a little later."""
         self.now += after
         return peer.visit(self.now, hears=hears)
 
@@ -67,13 +64,11 @@ class World:
 
     @property
     def core(self) -> SharedCore:
-        """What lies in the store."""
         core = unpacked(self.here.state or b"")
         assert core is not None
         return core
 
     def flight_of(self, peer: Peer) -> int:
-        """Points of its calls that are out, as the store has it."""
         return next(member.flight for member in self.core._members if member.id == peer.name)
 
 
@@ -122,7 +117,6 @@ def test_what_is_there_is_granted_in_order() -> None:
 
 
 def test_grants_say_where_they_stand() -> None:
-    """What a grant says of positions is what the store has booked."""
     world = World()
     world.warm()
     before = world.core._granted
@@ -136,7 +130,6 @@ def test_grants_say_where_they_stand() -> None:
 
 
 def test_half_is_left_for_another_that_waits() -> None:
-    """Whoever comes first."""
     world, one, other = busy()
     assert not world.visit(one.want(60))
     assert not world.visit(other.want(60))
@@ -208,7 +201,6 @@ def test_higher_priority_elsewhere_comes_first() -> None:
 
 
 def test_lower_priority_elsewhere_takes_nothing() -> None:
-    """A higher one does not share with it."""
     world, one, other = busy()
     world.visit(one.want(60, priority=1))
     world.visit(other.want(60, priority=2))
@@ -297,7 +289,6 @@ def test_grants_that_were_not_heard_are_taken_back() -> None:
 
 
 def test_grants_that_were_never_heard_come_back_when_nothing_is_wanted_any_more() -> None:
-    """Several answers may be lost in a row."""
     world = World()
     world.warm()
     before = world.core._granted
@@ -491,7 +482,6 @@ def test_newcomer_takes_the_state_as_it_is() -> None:
 
 
 def test_cold_start_of_all_needs_no_pause() -> None:
-    """Nobody can know more where there has never been a state."""
     world = World()
     assert world.starter.want().visit(world.now)
     assert world.starter.tries == 2
@@ -549,7 +539,6 @@ def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
 
 
 def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
-    """From when it is told."""
     world = World()
     world.warm()
     world.starter.spent(10)
@@ -565,7 +554,6 @@ def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
 
 @pytest.mark.parametrize("step", [0.001, 0.9, 30.0, PERIOD])
 def test_clock_that_steps_back_a_little_stands_still(step: float) -> None:
-    """Nothing is forgotten, and nothing is granted twice."""
     world = World()
     world.warm()
     before, now = world.core, world.now
@@ -624,7 +612,6 @@ def _lived(seed: int) -> World:
 
 
 def _live(world: World, peer: Peer, rng: random.Random) -> None:
-    """One member does something."""
     world.now += rng.choice((0.0, 0.125, 0.5, 1.0, 3.0))
     for call in list(peer.out):
         if rng.random() < 0.7:
@@ -735,7 +722,6 @@ def test_members_that_part_do_not_spend_more_than_the_limit_together(members: in
 
 
 def _go(core: SharedCore, world: World, spent: list[tuple[float, int]], share: float, *, headers: bool) -> None:
-    """All that a parted core lets go at once, and the answers."""
     grants: list[Grant] = []
     price = core.price("", 1)
     while (verdict := core.decide(world.now, price)) > NO:

@@ -26,8 +26,8 @@ from whereby_async.limiter.state_file import LARGEST, StateFile, default_path
 if sys.platform == "win32":
     pytest.skip("POSIX's files", allow_module_level=True)
 
-from limiter import state_writers
-from limiter.state_writers import add, counted, look, state_of
+from support import state_writers
+from support.state_writers import add, counted, look, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,6 @@ def start(program: Callable[[Path, int], None], path: Path, count: int) -> subpr
 
 
 def said(process: subprocess.Popen[str], code: int = 0) -> str:
-    """What it printed, once it has ended."""
     out, err = process.communicate(timeout=170)
     assert process.returncode == code, err
     return out.strip()
@@ -102,7 +101,6 @@ def test_an_error_in_the_change_leaves_the_state_as_it_was(file: StateFile) -> N
 
 
 def test_nothing_stays_open(file: StateFile, tmp_path: Path) -> None:
-    """Whatever happens."""
     before = len(list(Path("/dev/fd").iterdir()))
     add(file)
     refused(tmp_path)
@@ -182,7 +180,6 @@ def test_a_short_write_is_gone_on_with(file: StateFile, monkeypatch: pytest.Monk
 
 
 def broken(content: bytes, at: int) -> bytes:
-    """With another byte there."""
     return content[:at] + bytes((content[at] ^ random.randrange(1, 256),)) + content[at + 1 :]
 
 

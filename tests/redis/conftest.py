@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet.stores import KINDS, Store
-from limiter.serving import LIMIT, PERIOD
+from support.budgets import LIMIT, PERIOD
+from support.fleet import KINDS, Store
 
 from whereby_async.limiter import HostPointBudget, RedisPointBudget
 
@@ -25,19 +25,16 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def store(running: Store) -> str:
-    """The URL of a running store."""
     return running.url
 
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A budget's name that no other test uses."""
     return f"{request.node.name}-{time.monotonic_ns()}".replace("{", "").replace("}", "")
 
 
 @pytest.fixture
 def client(running: Store) -> Iterator[Any]:
-    """A plain client, to look into the store or to break it."""
     with running.client() as client:
         yield client
 
@@ -75,13 +72,11 @@ async def share(request: pytest.FixtureRequest, store: str, name: str, tmp_path:
 
 @pytest.fixture
 def own_store(running: Store, tmp_path: Path) -> Iterator[Store]:
-    """A store of the test's own, which it may kill and start again."""
     with Store(tmp_path / "own") as store:
         yield store
 
 
 @pytest.fixture
 def plain(own_store: Store) -> Iterator[Any]:
-    """A plain client of that."""
     with own_store.client() as plain:
         yield plain

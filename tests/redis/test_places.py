@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 import redis.asyncio as aio
-from fleet.stores import Store, free_port
-from limiter.driving import says
-from limiter.serving import LIMIT, PERIOD, Server, call
+import uvloop
+from support.budgets import LIMIT, PERIOD, Server, call, says, until
+from support.fleet import Store
 
 from whereby_async import limiter
 from whereby_async.errors import ClientClosedError, ConfigurationError
 from whereby_async.limiter import RedisPointBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -61,13 +60,13 @@ def test_three_loops_in_a_row(budget: RedisPointBudget, store: str, name: str) -
 
 
 def test_loops_in_threads_share_one_budget(budget: RedisPointBudget) -> None:
-    """Three threads with a loop each spend no more than there is."""
+    """Three threads with a loop each, asyncio's and uvloop's, spend no more than there is."""
     server = Server()
 
     async def work() -> None:
         await asyncio.gather(*[call(budget, server) for _ in range(15)])
 
-    threads = [threading.Thread(target=asyncio.run, args=(work(),)) for _ in range(3)]
+    threads = [threading.Thread(target=run, args=(work(),)) for run in (asyncio.run, uvloop.run, asyncio.run)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -87,10 +86,7 @@ def test_a_permit_may_end_in_another_thread(budget: RedisPointBudget, store: str
         for permit, end in zip(permits, ("lost", "release", "release"), strict=True):
             await asyncio.to_thread(getattr(permit, end))
         await asyncio.sleep(0.1)
-        assert in_flight_of(budget) == 0
-
-    def in_flight_of(budget: RedisPointBudget) -> int:
-        return budget.snapshot().in_flight - 0
+        assert budget.snapshot().in_flight == 0
 
     asyncio.run(main())
     assert in_flight(store, name) == 0
@@ -199,7 +195,6 @@ def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) ->
 
 
 def pool_of(store: str, **options: Any) -> aio.ConnectionPool:
-    """A client's pool."""
     return aio.ConnectionPool.from_url(store, **options)  # pyright: ignore[reportUnknownMemberType] - its keywords have no types
 
 
@@ -208,7 +203,6 @@ def pool_of(store: str, **options: Any) -> aio.ConnectionPool:
     "options", [{}, {"decode_responses": True}, {"protocol": 3}], ids=["plain", "decoding", "RESP3"]
 )
 async def test_an_injected_client_is_used_and_never_closed(store: str, name: str, options: Any) -> None:
-    """Whatever its options."""
     client: Any = aio.Redis(connection_pool=pool_of(store, **options))
     budget, server = RedisPointBudget(client, name=name, limit=LIMIT, period=PERIOD), Server()
     for _ in range(3):
@@ -235,30 +229,19 @@ def test_an_injected_client_serves_one_loop(store: str, name: str) -> None:
         asyncio.run(call(budget, Server()))
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Store]:
-    """A cluster of one node."""
-    port = next(port for port in iter(free_port, 0) if port < 55_000)  # nodes talk to each other 10,000 ports higher
-    with Store(tmp_path / "cluster", "--cluster-enabled", "yes", port=port) as store, store.client() as plain:
-        node: Any = plain
-        node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        ends = time.monotonic() + 10
-        while "cluster_state:ok" not in str(node.execute_command("CLUSTER", "INFO")):
-            assert time.monotonic() < ends
-            time.sleep(0.05)
-        yield store
-
-
 @pytest.mark.anyio
-async def test_a_cluster_client_works(cluster: Store, name: str) -> None:
-    """All keys have one hash tag."""
-    client = aio.RedisCluster(host="127.0.0.1", port=cluster.port)
-    budget, server = RedisPointBudget(client, name=name, limit=LIMIT, period=PERIOD), Server()
-    for _ in range(3):
-        await call(budget, server)
-    assert budget.snapshot().state == "open"
-    await budget.aclose()
-    await client.aclose()
+async def test_a_cluster_client_works(tmp_path: Path, name: str) -> None:
+    """All keys have one hash tag, so they lie in one slot."""
+    with Store(tmp_path / "cluster", "--cluster-enabled", "yes") as cluster, cluster.client() as plain:
+        plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        await until(lambda: "cluster_state:ok" in str(plain.execute_command("CLUSTER", "INFO")))
+        client = aio.RedisCluster(host="127.0.0.1", port=cluster.port)
+        budget, server = RedisPointBudget(client, name=name, limit=LIMIT, period=PERIOD), Server()
+        for _ in range(3):
+            await call(budget, server)
+        assert budget.snapshot().state == "open"
+        await budget.aclose()
+        await client.aclose()
 
 
 # What is refused
@@ -289,7 +272,6 @@ async def test_a_cluster_client_works(cluster: Store, name: str) -> None:
     ],
 )
 def test_bad_arguments_are_refused_at_construction(arguments: Any, options: Any, words: str) -> None:
-    """Each names the value, and the way out."""
     with pytest.raises(ConfigurationError) as refusal:
         RedisPointBudget(*arguments, **options)
     assert words in str(refusal.value)
@@ -306,7 +288,6 @@ async def test_a_database_that_is_not_there_is_refused_by_the_first_call(store: 
 
 
 def test_a_bad_url_s_password_is_not_shown() -> None:
-    """Not even when nothing can be made of the URL."""
     for url in ("redis://user:not-a-secret@localhost:port", "redisx://user:not-a-secret@localhost"):
         with pytest.raises(ConfigurationError) as refusal:
             RedisPointBudget(url)
@@ -324,7 +305,6 @@ def test_urls_of_both_stores_are_taken(url: str) -> None:
 
 
 def test_without_redis_the_extra_is_named() -> None:
-    """Where redis-py is not installed."""
     program = (
         "import sys; sys.modules['redis'] = None\n"
         "from whereby_async.limiter import RedisPointBudget\n"
@@ -347,7 +327,6 @@ def test_only_who_asks_for_it_pays_for_redis() -> None:
 
 
 def test_no_loop_no_permit() -> None:
-    """Under another framework there is a clear error."""
     budget = RedisPointBudget("redis://localhost")
     with pytest.raises(ConfigurationError, match="asyncio"):
         budget.acquire(1).send(None)

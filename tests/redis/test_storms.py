@@ -9,14 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from limiter.serving import PERIOD, Server
+from support.budgets import PERIOD, Server
 
 from whereby_async.errors import BudgetError
 from whereby_async.limiter import Priority
 from whereby_async.testing import TcpFault, TcpProxy
 
 if TYPE_CHECKING:
-    from fleet.stores import Store
+    from support.fleet import Store
 
     from whereby_async.limiter import RedisPointBudget
 

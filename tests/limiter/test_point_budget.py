@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from support.budgets import Listener, Server, call as send, cancel, now, refuses, says, simulated, spend, turns, warm
 
-from limiter.driving import now, refuses, says, simulated, spend, turns, warm
-from limiter.serving import Server, call as send
+import whereby_async.limiter
 from whereby_async.errors import (
     BudgetError,
     BudgetTimeoutError,
@@ -22,14 +21,11 @@ from whereby_async.errors import (
 )
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
 from whereby_async.limiter.accounts import BudgetPermit
-
-if TYPE_CHECKING:
-    from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
+from whereby_async.limiter.point_budget import never, quick_grant
 
 
 @simulated
 async def test_points_at_hand_are_granted_at_once() -> None:
-    """Nothing is awaited while the window has points."""
     budget = PointBudget(100)
     began = now()
     await spend(budget, 100)
@@ -93,7 +89,6 @@ async def test_silent_pilot_does_not_hold_the_others_for_ever() -> None:
 
 @simulated
 async def test_429_freezes_everyone_until_the_servers_time() -> None:
-    """Nobody goes before `retry_after`, and then one at a time."""
     budget = PointBudget(100)
     await warm(budget)
     permit = await budget.acquire(1)
@@ -189,7 +184,6 @@ async def test_max_wait_counts_the_queue_ahead() -> None:
 
 @simulated
 async def test_max_wait_zero_refuses_instead_of_waiting() -> None:
-    """With points at hand it is served, without it is refused at once."""
     budget = PointBudget(1)
     (await budget.acquire(1, max_wait=0)).settle(says(0, limit=1))
     with pytest.raises(BudgetTimeoutError):
@@ -209,13 +203,11 @@ async def test_wait_that_turns_out_longer_ends_on_time() -> None:
     with pytest.raises(BudgetTimeoutError):
         await patient
     assert now() - began == pytest.approx(50, abs=0.01)
-    for rival in rivals:
-        rival.cancel()
+    await cancel(*rivals)
 
 
 @simulated
 async def test_freeze_beyond_the_deadline_refuses_at_once() -> None:
-    """A 429 whose time lies behind a waiter's deadline ends its wait immediately."""
     budget = PointBudget(10)
     await spend(budget, 9, limit=10)
     last = await budget.acquire(1)
@@ -232,7 +224,7 @@ async def test_freeze_beyond_the_deadline_refuses_at_once() -> None:
 async def test_retry_keeps_its_place_and_sums_its_waits() -> None:
     """With `after=` a call goes before all that came later, and what it has waited counts against max_wait."""
     budget = PointBudget(10)
-    permits = await spend(budget, 9, limit=10)
+    await spend(budget, 9, limit=10)
     last = await budget.acquire(1)
     order: list[str] = []
 
@@ -247,9 +239,6 @@ async def test_retry_keeps_its_place_and_sums_its_waits() -> None:
     again = asyncio.create_task(call("again", after=last))
     await asyncio.gather(*later, again)
     assert order == ["again", "later", "later", "later"]
-    assert permits
-
-    await spend(budget, 0)
     budget = PointBudget(1)
     (await budget.acquire(1)).settle(says(0, limit=1))
     waited = await budget.acquire(1, max_wait=100)
@@ -260,7 +249,6 @@ async def test_retry_keeps_its_place_and_sums_its_waits() -> None:
 
 @simulated
 async def test_release_gives_the_points_back_and_wakes_the_next() -> None:
-    """A request that never left costs nothing."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
     waiting = asyncio.create_task(budget.acquire(1))
@@ -283,23 +271,22 @@ async def test_lost_points_stay_spent() -> None:
     permit.lost()
 
 
+@pytest.mark.parametrize("budget", [PointBudget(10), Unlimited()], ids=repr)
 @simulated
-async def test_permit_ends_once() -> None:
-    """A second end does nothing, whichever it is."""
-    budget = PointBudget(10)
+async def test_permit_ends_once(budget: PointBudget | Unlimited) -> None:
     permit = await budget.acquire(3)
-    assert (permit.cost, budget.snapshot().in_flight) == (3, 3)
+    before = budget.snapshot()
+    assert (permit.cost, before.in_flight) == (3, 3)
     permit.lost()
     permit.release()
-    permit.settle(says(100))
-    assert budget.snapshot().in_flight == 0
-    assert budget.snapshot().available == 7
+    permit.settle(refuses(60))
+    after = budget.snapshot()
+    assert (after.in_flight, after.available, after.state) == (0, before.available, "unknown")
     assert "ended" in repr(permit)
 
 
 @simulated
 async def test_permit_collected_without_an_end_is_lost() -> None:
-    """Its points stay spent and nothing waits for it."""
     budget = PointBudget(10)
     permit = await budget.acquire(3)
     assert "live" in repr(permit)
@@ -329,7 +316,6 @@ async def test_ended_permits_leave_no_trace(end: str) -> None:
 
 @simulated
 async def test_cancelled_waiter_leaves_and_the_rest_move_up() -> None:
-    """A cancelled head does not hold the queue."""
     budget = PointBudget(10)
     await spend(budget, 10, limit=10)
     calls = [asyncio.create_task(budget.acquire(1)) for _ in range(5)]
@@ -344,7 +330,6 @@ async def test_cancelled_waiter_leaves_and_the_rest_move_up() -> None:
 
 @simulated
 async def test_cancelled_between_grant_and_wakeup_gives_the_points_back() -> None:
-    """A task cancelled after its grant, before it runs again, loses no point."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
     first = asyncio.create_task(budget.acquire(1))
@@ -360,7 +345,6 @@ async def test_cancelled_between_grant_and_wakeup_gives_the_points_back() -> Non
 
 @simulated
 async def test_dropped_coroutine_leaves_nothing_behind() -> None:
-    """A waiting coroutine that is closed, not cancelled, leaves its lane."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
     dropped = budget.acquire(1)
@@ -373,7 +357,6 @@ async def test_dropped_coroutine_leaves_nothing_behind() -> None:
 
 @simulated
 async def test_price_above_the_limit_is_refused() -> None:
-    """It could never be paid for."""
     budget = PointBudget(10, costs={"insights.rooms": 11})
     with pytest.raises(BudgetError, match=r"insights\.rooms costs 11 points, more than the whole limit of 10"):
         await budget.acquire(1, operation="insights.rooms")
@@ -381,7 +364,6 @@ async def test_price_above_the_limit_is_refused() -> None:
 
 @simulated
 async def test_pinned_price_wins() -> None:
-    """`costs` overrules what the caller says."""
     budget = PointBudget(10, costs={"insights.rooms": 5})
     permit = await budget.acquire(1, operation="insights.rooms")
     assert permit.cost == 5
@@ -391,7 +373,6 @@ async def test_pinned_price_wins() -> None:
 
 @simulated
 async def test_closing_refuses_who_waits_and_who_comes() -> None:
-    """Both get `ClientClosedError`; what is in flight may still end."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
     waiting = asyncio.create_task(budget.acquire(1))
@@ -410,22 +391,8 @@ async def test_closing_refuses_who_waits_and_who_comes() -> None:
 @simulated
 async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
     """Each reason is told once per wait; the same hook subscribed twice hears once, until both are taken back."""
-    heard: list[str] = []
-
-    class Hook:
-        def on_wait(self, details: WaitDetails) -> None:
-            heard.append(details.reason)
-
-        def on_throttle(self, details: ThrottleDetails) -> None:
-            heard.append(f"throttle {details.delay:.0f}")
-
-        def on_cost_change(self, details: CostChangeDetails) -> None:
-            heard.append(details.operation)
-
     budget = PointBudget(10)
-    hook = Hook()
-    budget.subscribe(hook)
-    budget.subscribe(hook)
+    hook = Listener(budget, budget)
     first = await budget.acquire(1)
     pilot = asyncio.create_task(budget.acquire(1))
     await turns()
@@ -443,7 +410,8 @@ async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
     budget.unsubscribe(hook)
     third = asyncio.create_task(budget.acquire(1))
     await turns()
-    assert heard == ["pilot", "empty", "empty", "throttle 3", "frozen"]
+    assert [details.reason for details in hook.waits] == ["pilot", "empty", "empty", "frozen"]
+    assert [round(details.delay) for details in hook.throttles] == [3]
     for call in (frozen, calls[1], third):
         (await call).lost()
 
@@ -451,23 +419,16 @@ async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
 @simulated
 async def test_hooks_hear_who_waits_for_the_reserve_and_who_for_his_turn() -> None:
     """There are points for both: but the one is a batch call, and the other has one before it that needs more."""
-    heard: list[tuple[str, int]] = []
-
-    class Hook:
-        def on_wait(self, details: WaitDetails) -> None:
-            heard.append((details.reason, details.ahead))
-
     budget = PointBudget(100, reserve=0.1)
-    budget.subscribe(Hook())
+    hook = Listener(budget)
     await spend(budget, 95)
     batch = asyncio.create_task(budget.acquire(1, priority=Priority.BATCH))
     await turns()
     dear = asyncio.create_task(budget.acquire(7))
     behind = asyncio.create_task(budget.acquire(1))
     await turns()
-    assert heard == [("reserve", 0), ("empty", 0), ("queue", 7)]
-    for call in (batch, dear, behind):
-        call.cancel()
+    assert [(details.reason, details.ahead) for details in hook.waits] == [("reserve", 0), ("empty", 0), ("queue", 7)]
+    await cancel(batch, dear, behind)
 
 
 @simulated
@@ -482,8 +443,7 @@ async def test_reserve_is_kept_from_the_batch_lane_and_melts() -> None:
     await asyncio.sleep(58)
     assert 94 <= server.spent <= 100
     assert not server.refused
-    for call in batch:
-        call.cancel()
+    await cancel(*batch)
 
 
 @simulated
@@ -526,8 +486,7 @@ async def test_batch_leaves_others_their_share_whatever_became_of_them(ending: s
         served += 1
     assert served >= 10
     assert not server.refused
-    for task in batch:
-        task.cancel()
+    await cancel(*batch)
 
 
 @simulated
@@ -546,7 +505,6 @@ async def test_batch_call_goes_ahead_when_a_window_has_turned() -> None:
 
 @simulated
 async def test_forecast_counts_windows_and_seconds() -> None:
-    """What fits takes one window and no time; the rest takes whole windows more."""
     budget = PointBudget(100)
     await warm(budget)
     assert (budget.forecast(99).windows, budget.forecast(99).seconds) == (1, 0.0)
@@ -559,7 +517,6 @@ async def test_forecast_counts_windows_and_seconds() -> None:
 
 @simulated
 async def test_snapshot_tells_what_is_known() -> None:
-    """Before any answer nothing is; then the server's word, what waits and what is in flight."""
     budget = PointBudget()
     fresh = budget.snapshot()
     assert (fresh.limit, fresh.remaining, fresh.reset_in, fresh.state) == (100, None, None, "unknown")
@@ -614,14 +571,12 @@ async def test_unlimited_meters_nothing_but_honours_a_freeze() -> None:
     ],
 )
 def test_unusable_options_are_told(options: dict[str, Any], told: str) -> None:
-    """The error names the option, its value and what to give instead."""
     with pytest.raises(ConfigurationError, match=told + ".*give "):
         PointBudget(**options)
 
 
 @simulated
 async def test_unusable_arguments_are_told() -> None:
-    """A price that is no whole number from 1 on, or a wait that is no number, is the caller's mistake."""
     budget = PointBudget(10)
     bad: Any
     for bad in (0, -1, 1.5, True, "1", None):
@@ -635,13 +590,11 @@ async def test_unusable_arguments_are_told() -> None:
 
 
 def test_outside_asyncio_it_says_what_it_runs_on() -> None:
-    """Under trio, or driven by hand, acquire raises a clear error."""
     with pytest.raises(ConfigurationError, match="asyncio or uvloop"):
         PointBudget().acquire(1).send(None)
 
 
 def test_both_are_limiters() -> None:
-    """They have all that the client asks of a limiter."""
     limiters: list[Limiter] = [PointBudget(), Unlimited()]
     assert all(limiter.snapshot().waiting_points == 0 for limiter in limiters)
 
@@ -684,37 +637,18 @@ async def test_served_waits_do_not_pile_up_behind_their_deadlines() -> None:
 
 
 @simulated
-async def test_missing_headers_are_told_once() -> None:
-    """In the log, naming `limit=`; not if a limit was ever told."""
-    heard = Heard()
-    logging.getLogger("whereby_async").addHandler(heard)
-    try:
-        silent, told = PointBudget(), PointBudget()
-        (await told.acquire(1)).settle(says(99))
-        for budget in (silent, told):
-            for _ in range(8):
-                (await budget.acquire(1)).settle(None)
-    finally:
-        logging.getLogger("whereby_async").removeHandler(heard)
-    assert len(heard.messages) == 1
-    assert "limit=" in heard.messages[0]
-
-
-class Heard(logging.Handler):
-    """Keeps what was logged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One message."""
-        self.messages.append(record.getMessage())
+async def test_missing_headers_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    silent, told = PointBudget(), PointBudget()
+    (await told.acquire(1)).settle(says(99))
+    for budget in (silent, told):
+        for _ in range(8):
+            (await budget.acquire(1)).settle(None)
+    (message,) = caplog.messages
+    assert "limit=" in message
 
 
 @simulated
 async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> None:
-    """After a period behind interactive calls that never end, it is served."""
     budget = PointBudget(20, reserve=0.0)
     await spend(budget, 20, limit=20)
     began = now()
@@ -735,7 +669,6 @@ async def test_old_batch_call_gets_its_share_under_an_endless_higher_lane() -> N
 
 @simulated
 async def test_repr_says_where_it_stands() -> None:
-    """Limit, what is available, and the state, in a line."""
     budget, unlimited = PointBudget(50), Unlimited()
     assert repr(budget) == "<PointBudget limit=50 available=50 unknown>"
     await warm(budget, limit=50)
@@ -745,3 +678,73 @@ async def test_repr_says_where_it_stands() -> None:
         await limiter.aclose()
     assert repr(budget) == "<PointBudget closed>"
     assert repr(unlimited) == "<Unlimited closed>"
+
+
+@simulated
+async def test_call_that_does_not_fit_lets_cheap_ones_pass_only_if_it_waits_no_longer() -> None:
+    """All points come back in one moment: what is left is given to who can use it."""
+    budget, server = PointBudget(10), Server(10, 60.0, now)
+    for _ in range(9):
+        await send(budget, server)
+    dear = asyncio.create_task(send(budget, server, 3))
+    await turns()
+    began = now()
+    await send(budget, server)
+    assert now() - began <= 1
+    await dear
+    assert not server.refused
+
+
+def test_package_says_what_it_has() -> None:
+    assert "PointBudget" in dir(whereby_async.limiter)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        whereby_async.limiter.nothing  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue, reportUnusedExpression]
+
+
+class _Counting(PointBudget):
+    async def acquire(self, *args: Any, **options: Any) -> Any:
+        return await super().acquire(*args, **options)
+
+
+def test_budget_that_grants_in_its_own_way_is_always_asked() -> None:
+    """Whether its class or the object itself says how, or it is of another kind."""
+    budget, wrapped = PointBudget(), PointBudget()
+    assert quick_grant(budget) is not never
+    assert quick_grant(_Counting()) is never
+    vars(wrapped)["acquire"] = budget.acquire
+    assert quick_grant(wrapped) is never
+    assert never(1, "", Priority.NORMAL) is None
+
+
+@pytest.mark.anyio
+async def test_quick_grant_gives_only_what_needs_no_second_thought() -> None:
+    """Not to a batch, above what is left, behind somebody who waits, without a loop, or when it is closed."""
+    budget = PointBudget(100, costs={"insights.rooms": 5})
+    quick = quick_grant(budget)
+    (await budget.acquire(1)).settle(says(99))
+    for left in range(98, 88, -1):
+        granted = quick(1, "", Priority.NORMAL)
+        assert granted is not None
+        granted.settle(says(left))
+    granted = quick(1, "insights.rooms", Priority.NORMAL)
+    assert granted is not None
+    assert granted.cost == 5
+    assert budget.snapshot().in_flight == 5
+    granted.release()
+    # A batch announces its calls after it got their points, so it has to be asked.
+    assert quick(1, "", Priority.BATCH) is None
+    assert quick(99, "", Priority.NORMAL) is None
+    assert await asyncio.to_thread(quick, 1, "", Priority.NORMAL) is None
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="cost must be a whole number"):
+            quick(bad, "", Priority.NORMAL)
+    everything = quick(89, "", Priority.NORMAL)
+    assert everything is not None
+    waiter = asyncio.ensure_future(budget.acquire(1))
+    await asyncio.sleep(0)
+    assert quick(1, "", Priority.INTERACTIVE) is None
+    everything.release()
+    (await waiter).release()
+    assert quick(1, "", Priority.NORMAL) is not None
+    await budget.aclose()
+    assert quick(1, "", Priority.NORMAL) is None

@@ -42,7 +42,6 @@ def state_of(count: int) -> bytes:
 
 
 def add(file: StateFile) -> int:
-    """Count one; what the counter is then."""
     seen = 0
 
     def change(state: bytes | None) -> bytes:
@@ -55,7 +54,6 @@ def add(file: StateFile) -> int:
 
 
 def look(file: StateFile) -> int:
-    """The counter."""
     seen = 0
 
     def change(state: bytes | None) -> bytes:
@@ -68,7 +66,6 @@ def look(file: StateFile) -> int:
 
 
 def until(file: StateFile, change: Callable[[bytes | None], bytes]) -> None:
-    """Try until it is done."""
     end = time.monotonic() + PATIENCE
     while not file.try_change(change):
         assert time.monotonic() < end, "the lock is stuck"
@@ -76,7 +73,6 @@ def until(file: StateFile, change: Callable[[bytes | None], bytes]) -> None:
 
 
 def say(*words: object) -> None:
-    """To the test."""
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 
@@ -95,7 +91,6 @@ def forked(run: Callable[[], None]) -> int:
 
 
 def adding(path: Path, count: int) -> None:
-    """Add so many times."""
     file = StateFile(path)
     for _ in range(count):
         add(file)
