@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import pytest
-from support.budgets import BookedGrant, Server, call, cancel, now, refuses, says, simulated, spend, turns, warm
+from support.budgets import BookedGrant, Server, call, cancel, now, refuses, says, simulated, spend, spent, turns
 
 from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit
@@ -51,7 +51,7 @@ async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: st
     """Whether it is the first ever, the first after idleness, the one that asks in doubt, or goes alone to show its price."""
     budget = PointBudget(100)
     if state != "cold":
-        await warm(budget)
+        await spend(budget, 1)
     if state == "idle":
         await asyncio.sleep(10)
     if state == "in doubt":
@@ -137,8 +137,7 @@ async def test_retry_may_come_again_behind_its_own_cancelled_attempt() -> None:
 @simulated
 async def test_waiting_call_hears_at_once_that_it_cannot_be_served_in_time() -> None:
     """A freeze beyond its deadline ends its wait when it begins."""
-    budget = PointBudget(100)
-    await warm(budget)
+    budget = await spent(100, 1)
     held = [await budget.acquire(1) for _ in range(2)]
     waiting = asyncio.create_task(budget.acquire(98, max_wait=20))
     await turns()
@@ -211,8 +210,7 @@ async def test_retry_after_zero_makes_no_storm() -> None:
 @simulated
 async def test_refusal_of_another_limiter_is_waited_for_briefly() -> None:
     """A 429 that names no time while points are left comes from a gateway: 1, 2, 4 s, and an answer makes all as before."""
-    budget = PointBudget(1000)
-    await spend(budget, 10, limit=1000)
+    budget = await spent(1000, 10)
     waits: list[float] = []
     for _ in range(3):
         (await budget.acquire(1)).settle(RateLimit(throttled=True))

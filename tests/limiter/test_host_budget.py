@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.budgets import Listener, Server, call, cancel, until
+from support.budgets import Listener, Server, call, callers, until
 
 from whereby_async import WherebyClient
 from whereby_async.errors import BudgetTimeoutError, ConfigurationError
@@ -20,7 +20,7 @@ from whereby_async.limiter import HostPointBudget
 from whereby_async.testing import simulated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -44,24 +44,6 @@ async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
     yield budgets
     for budget in budgets:
         await budget.aclose()
-
-
-@contextlib.asynccontextmanager
-async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8) -> AsyncGenerator[list[int]]:
-    """So many callers of each budget that always want more; how many calls each budget has made."""
-    done = [0] * len(budgets)
-
-    async def caller(number: int) -> None:
-        while True:
-            await call(budgets[number], server)
-            done[number] += 1
-
-    tasks = [asyncio.create_task(caller(number)) for number in range(len(budgets)) for _ in range(count)]
-    try:
-        yield done
-        assert not [task for task in tasks if task.done()]
-    finally:
-        await cancel(*tasks)
 
 
 async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

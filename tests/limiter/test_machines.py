@@ -219,8 +219,8 @@ class QueueAlone(RuleBasedStateMachine):
             call, verdict = found
             assert verdict > NO
             assert call in self.waiting
-            rivals = [one for one in self.waiting if (one.priority, one.price) == (call.priority, call.price)]
-            assert call.order == min(one.order for one in rivals)
+            others = [one for one in self.waiting if (one.priority, one.price) == (call.priority, call.price)]
+            assert call.order == min(one.order for one in others)
             self.queue.remove(call)
             self.waiting.remove(call)
             self.flying.append(self.core.book(BookedGrant, None, call.price, self.now, verdict, call.order))
@@ -256,7 +256,7 @@ class QueueAlone(RuleBasedStateMachine):
 
 
 class WholeLimiter(RuleBasedStateMachine):
-    """Callers of all lanes come, are cancelled at any moment, and end in every way; nobody is stuck, nothing is lost."""
+    """Callers of all priorities come, are cancelled at any moment, and end in every way; nobody is stuck, nothing is lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -269,11 +269,13 @@ class WholeLimiter(RuleBasedStateMachine):
     def run(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(coroutine)
 
-    @rule(cost=st.integers(1, 3), lane=st.sampled_from(Priority), wait=st.sampled_from([None, None, 0.0, 30.0, 100.0]))
-    def come(self, cost: int, lane: Priority, wait: float | None) -> None:
+    @rule(
+        cost=st.integers(1, 3), priority=st.sampled_from(Priority), wait=st.sampled_from([None, None, 0.0, 30.0, 100.0])
+    )
+    def come(self, cost: int, priority: Priority, wait: float | None) -> None:
 
         async def call() -> Any:
-            permit = await self.budget.acquire(cost, priority=lane, max_wait=wait, operation=f"cost{cost}")
+            permit = await self.budget.acquire(cost, priority=priority, max_wait=wait, operation=f"cost{cost}")
             self.held.append(permit)
 
         self.waiting.append(self.loop.create_task(call()))

@@ -11,11 +11,11 @@ import os
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import uvloop
-from support.budgets import says, spend, turns, warm
+from support.budgets import says, spend, turns
 
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
@@ -25,12 +25,16 @@ from whereby_async.testing.clock import SimulatedLoop, run_simulated
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
+Factory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
 
 
-def run(
-    main: Coroutine[Any, Any, Any], factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-) -> Any:
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def factory(request: pytest.FixtureRequest) -> Factory:
+    found: Factory = request.param
+    return found
+
+
+def run(main: Coroutine[Any, Any, Any], factory: Factory = asyncio.new_event_loop) -> Any:
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
@@ -39,16 +43,14 @@ async def one(budget: PointBudget, remaining: int = 99, *, limit: int = 100) -> 
     (await budget.acquire(1)).settle(says(remaining, limit=limit))
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_three_loops_in_a_row_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_three_loops_in_a_row_share_one_account(factory: Factory) -> None:
     budget = PointBudget(100)
     for remaining in (99, 98, 97):
         run(one(budget, remaining), factory)
     assert budget.snapshot().remaining == 97
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_threads_with_a_loop_each_share_one_account(factory: Factory) -> None:
     """Four threads spend no more than the limit between them, and a refund in one wakes a waiter in another."""
     budget = PointBudget(40, period=0.4)
     run(one(budget, 39, limit=40))
@@ -73,8 +75,7 @@ def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asynci
     assert all(spent[i + 40] - spent[i] >= 0.4 for i in range(80))
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_end_in_another_thread_wakes_the_waiter(factory: Factory) -> None:
     budget = PointBudget(1)
 
     async def main() -> None:
@@ -111,8 +112,7 @@ def test_refused_elsewhere_is_heard_here() -> None:
     assert errors == ["ClientClosedError"]
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Factory) -> None:
     budget = PointBudget(2, period=0.2)
     loop = factory()
     held: list[Permit] = []
@@ -133,8 +133,7 @@ def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[],
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_loop_that_stands_still_is_passed_over(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_loop_that_stands_still_is_passed_over(factory: Factory) -> None:
     """Its waiters get nothing while it does not run, so others are not held up, and are served when it goes on."""
     budget = PointBudget(2, period=0.3)
     loop = factory()
@@ -188,7 +187,7 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
     unlimited = Unlimited()
     run(one(budget))
     permit = run(budget.acquire(1))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]
+    account = budget._account
     account.enter()
     pid = os.fork()
     if not pid:
@@ -213,7 +212,7 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
 def test_permits_collected_under_the_lock_do_not_deadlock() -> None:
     budget = PointBudget(10)
     permit = run(budget.acquire(2))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]
+    account = budget._account
     account.enter()
     del permit
     gc.collect()
@@ -254,7 +253,7 @@ def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
         assert id(shared_budget("https://idle.example", "k")) == identity
 
     run(use())
-    account = shared_budget("https://idle.example", "k")._account  # pyright: ignore[reportPrivateUsage] - its past
+    account = shared_budget("https://idle.example", "k")._account
     account.core._heard_at -= 121
     del account
     gc.collect()
@@ -265,7 +264,7 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
     """Points that came back meanwhile are there for it, and nobody waits for nothing."""
     budget = PointBudget(1)
     permit = run(budget.acquire(1))
-    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    account = budget._account
     account.enter()
     permit.release()
     assert account.mailbox
@@ -273,7 +272,7 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
     run(asyncio.wait_for(budget.acquire(1, max_wait=0), 5)).settle(None)
     other = PointBudget(1)
     held = run(other.acquire(1))
-    account = other._account  # pyright: ignore[reportPrivateUsage]
+    account = other._account
     account.enter()
     held.settle(says(0, limit=1))
     account.leave()
@@ -283,7 +282,7 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
 
 def test_grants_for_a_closed_loop_go_back() -> None:
     budget = PointBudget(2, period=0.2)
-    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    account = budget._account
     loop = asyncio.new_event_loop()
 
     async def hold() -> Permit:
@@ -293,10 +292,10 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     task = loop.create_task(hold())
     loop.run_until_complete(turns())
     call = next(iter(account.queue))
-    account._hand(call, account._grant(call, time.monotonic(), ADVERTISED))  # pyright: ignore[reportPrivateUsage]
+    account._hand(call, account._grant(call, time.monotonic(), ADVERTISED))
     loop.close()
     held.release()
-    account._follow_up(None)  # pyright: ignore[reportPrivateUsage]
+    account._follow_up(None)
     assert budget.snapshot().in_flight == 0
     task.get_coro().close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -348,8 +347,7 @@ def test_many_threads_end_permits_while_others_ask() -> None:  # noqa: C901 - tw
     permits: list[Permit] = []
 
     async def take() -> None:
-        await warm(budget, 99_999, limit=100_000)
-        await spend(budget, 0)
+        await spend(budget, 1, limit=100_000)
         for number in range(3000):
             permit = await budget.acquire(1)
             if number < 64:

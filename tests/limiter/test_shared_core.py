@@ -54,14 +54,6 @@ class World:
         self.now += after
         return peer.visit(self.now, hears=hears)
 
-    def warm(self) -> None:
-        """32 points were spent, and so many may be in flight."""
-        for count in (1, 1, 2, 4, 8, 16):
-            went = self.visit(self.starter.want(count))
-            assert len(went) == count
-            self.answer(self.starter)
-            self.visit(self.starter)
-
     @property
     def core(self) -> SharedCore:
         core = unpacked(self.here.state or b"")
@@ -72,10 +64,20 @@ class World:
         return next(member.flight for member in self.core._members if member.id == peer.name)
 
 
-def busy(limit: int = 100) -> tuple[World, Peer, Peer]:
-    """A world in which all that may be in flight is, so that two members that come now have to wait."""
+def warmed(limit: int = 100) -> World:
+    """A world in which 32 points were spent, and so many may be in flight."""
     world = World(limit)
-    world.warm()
+    for count in (1, 1, 2, 4, 8, 16):
+        went = world.visit(world.starter.want(count))
+        assert len(went) == count
+        world.answer(world.starter)
+        world.visit(world.starter)
+    return world
+
+
+def busy() -> tuple[World, Peer, Peer]:
+    """A world in which all that may be in flight is, so that two members that come now have to wait."""
+    world = warmed()
     world.starter.want(40)
     assert len(world.visit(world.starter)) == 32
     return world, world.peer("one"), world.peer("other")
@@ -87,6 +89,15 @@ def ended(world: World) -> int:
     world.answer(world.starter)
     world.visit(world.starter)
     return world.left
+
+
+def both_heard() -> tuple[World, Peer, Peer]:
+    """Two members have come, and nothing is in flight."""
+    world, one, other = busy()
+    world.visit(one)
+    world.visit(other)
+    ended(world)
+    return world, one, other
 
 
 # One member
@@ -106,8 +117,7 @@ def test_first_call_goes_alone_and_then_twice_as_many_each_time() -> None:
 
 def test_what_is_there_is_granted_in_order() -> None:
     """By priority and then as it was asked, and nothing passes what does not fit."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     peer = world.peer("one")
     peer.want(2, cost=3, operation="third", priority=2).want(operation="first", priority=0)
     peer.want(cost=200, operation="", priority=2).want(operation="last", priority=2)
@@ -117,8 +127,7 @@ def test_what_is_there_is_granted_in_order() -> None:
 
 
 def test_grants_say_where_they_stand() -> None:
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core._granted
     went = world.visit(world.starter.want(3, cost=2))
     assert [call.granted.upto for call in went] == [before + 2, before + 4, before + 6]
@@ -182,8 +191,7 @@ def test_whoever_has_had_least_comes_first() -> None:
 
 def test_what_a_member_had_fades() -> None:
     """After some periods all are equal again."""
-    world = World()
-    world.warm()
+    world = warmed()
     had = next(member.had for member in world.core._members)
     assert had == pytest.approx(32, rel=0.01)
     world.visit(world.starter, LEASE - 1)
@@ -274,8 +282,7 @@ def test_call_that_must_go_alone_and_does_not_come_holds_others_for_a_second() -
 
 def test_grants_that_were_not_heard_are_taken_back() -> None:
     """The next request says so, and what it wants is granted anew."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     before = world.core._granted
     peer = world.peer("one").want(5, cost=2, operation="new")
     assert not world.visit(peer, hears=False)
@@ -289,8 +296,7 @@ def test_grants_that_were_not_heard_are_taken_back() -> None:
 
 
 def test_grants_that_were_never_heard_come_back_when_nothing_is_wanted_any_more() -> None:
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core._granted
     peer = world.peer("one").want(5)
     for _ in range(3):
@@ -306,8 +312,7 @@ def test_grants_that_were_never_heard_come_back_when_nothing_is_wanted_any_more(
 @pytest.mark.parametrize("how", [SETTLED, RELEASED, LOST])
 def test_ends_count_once(how: int) -> None:
     """They are repeated until an answer was heard."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one").want(6)
     world.visit(peer)
     before = world.core
@@ -328,8 +333,7 @@ def test_ends_count_once(how: int) -> None:
 
 def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
     """A connection may hold one back."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one").want(3)
     late = peer.compose()
     world.visit(peer)
@@ -347,8 +351,7 @@ def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
 
 def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
     """They may arrive as late as any call did, a second at least."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one")
     assert len(world.visit(peer.want(20))) == 20
     died = world.now
@@ -365,8 +368,7 @@ def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
 
 def test_what_a_dead_member_says_later_moves_no_points() -> None:
     """Its calls count as spent already."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one")
     world.visit(peer.want(20))
     world.visit(world.starter, LEASE + 5)
@@ -386,8 +388,7 @@ def test_what_a_dead_member_says_later_moves_no_points() -> None:
 
 def test_calls_of_unknown_price_die_with_their_member() -> None:
     """They would make others go alone for ever."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     world.visit(world.peer("one").want(3, operation="new"))
     assert world.core._unknown_out == 3
     world.visit(world.starter, LEASE + 1)
@@ -396,8 +397,7 @@ def test_calls_of_unknown_price_die_with_their_member() -> None:
 
 def test_dead_member_is_forgotten_after_a_period() -> None:
     """Names do not pile up."""
-    world = World()
-    world.warm()
+    world = warmed()
     for number in range(20):
         world.visit(world.peer(f"peer {number}"))
     assert world.core.members == 21
@@ -458,8 +458,7 @@ def test_what_was_granted_by_a_state_that_is_replaced_is_not_forgotten() -> None
 
 def test_state_that_is_older_than_what_a_member_knows_is_replaced() -> None:
     """A replica lagged, and took over. What has come back there does not count once more."""
-    world = World()
-    world.warm()
+    world = warmed()
     world.visit(world.starter, PERIOD + 1)
     old, epoch = world.here.state, world.core._epoch
     assert world.visit(world.starter.want(1))
@@ -472,8 +471,7 @@ def test_state_that_is_older_than_what_a_member_knows_is_replaced() -> None:
 
 def test_newcomer_takes_the_state_as_it_is() -> None:
     """It knows nothing, so it replaces nothing."""
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core
     newcomer = world.peer("one")
     world.visit(newcomer)
@@ -492,10 +490,7 @@ def test_cold_start_of_all_needs_no_pause() -> None:
 
 def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
     """The store was away for all, so what one reports is not all that was spent."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    world, one, other = both_heard()
     granted = world.core._granted
     back = world.now + 8.0
     one.spent(10)
@@ -511,10 +506,7 @@ def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
 
 def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
     """Whoever was away has had time to come."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    world, one, other = both_heard()
     one.spent(10)
     world.visit(one, 8.0)
     held = world.core._held_until
@@ -525,10 +517,7 @@ def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
 
 def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
     """Others have come all the time, so they have nothing to report."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    world, one, other = both_heard()
     granted = world.core._granted
     for _ in range(40):
         world.visit(other, 0.2)
@@ -539,8 +528,7 @@ def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
 
 
 def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
-    world = World()
-    world.warm()
+    world = warmed()
     world.starter.spent(10)
     world.visit(world.starter)
     core = world.core
@@ -554,8 +542,7 @@ def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
 
 @pytest.mark.parametrize("step", [0.001, 0.9, 30.0, PERIOD])
 def test_clock_that_steps_back_a_little_stands_still(step: float) -> None:
-    world = World()
-    world.warm()
+    world = warmed()
     before, now = world.core, world.now
     world.now -= step
     world.visit(world.starter.want(2), 0)
@@ -566,8 +553,7 @@ def test_clock_that_steps_back_a_little_stands_still(step: float) -> None:
 
 def test_clock_that_steps_back_a_lot_is_a_cold_start() -> None:
     """Times of another clock mean nothing; all members find together again."""
-    world = World()
-    world.warm()
+    world = warmed()
     other = world.peer("other")
     world.visit(other)
     world.now -= 2 * PERIOD
@@ -581,8 +567,7 @@ def test_clock_that_steps_back_a_lot_is_a_cold_start() -> None:
 
 def test_state_of_a_clock_that_went_back_is_not_offered_again_and_again() -> None:
     """Each member finds the new state within one visit."""
-    world = World()
-    world.warm()
+    world = warmed()
     peers = [world.peer(f"peer {number}") for number in range(4)]
     for peer in peers:
         world.visit(peer)
@@ -704,8 +689,7 @@ def test_parts_are_no_more_than_the_limit(limit: int, members: int) -> None:
 @pytest.mark.parametrize("members", [2, 3, 5, 10])
 def test_members_that_part_do_not_spend_more_than_the_limit_together(members: int, flying: int, headers: bool) -> None:
     """In no period, what was spent before and what was in flight included."""
-    world = World(100)
-    world.warm()
+    world = warmed(100)
     if flying:
         world.visit(world.starter.want(flying))
     spent = [(world.now, 32 + flying)]

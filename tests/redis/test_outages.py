@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.budgets import LIMIT, PERIOD, Listener, Server, call, cancel, refuses, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, refuses, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.testing import TcpFault, TcpProxy
@@ -52,13 +52,6 @@ async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.Log
     assert "degraded" in repr(budget)
 
 
-async def test_a_share_can_be_chosen(make: Any) -> None:
-    budget, server = make(NOWHERE, limit=200, share=0.5), Server(200)
-    listener = Listener(budget)
-    await asyncio.gather(*[call(budget, server) for _ in range(90)])
-    assert listener.outages[0].limit == 100
-
-
 async def test_without_a_store_calls_can_be_refused(make: Any) -> None:
     """`on_unavailable="raise"`: an error that says why, and that nothing was sent."""
     budget = make(NOWHERE, on_unavailable="raise")
@@ -78,27 +71,18 @@ async def test_a_store_that_dies_and_comes_back(make: Any, own_store: Store, cap
     url, server = own_store.url, Server(40)
     budgets = [make(url, limit=40), make(url, limit=40)]
     listener = Listener(budgets[0])
-    done = [0]
-
-    async def caller(budget: RedisPointBudget) -> None:
-        while True:
-            await call(budget, server)
-            done[0] += 1
-
-    tasks = [asyncio.create_task(caller(budget)) for budget in budgets for _ in range(10)]
-    await asyncio.sleep(1.5 * PERIOD)
-    own_store.kill()
-    before = done[0]
-    await asyncio.sleep(2.5 * PERIOD)
-    assert done[0] > before + 20
-    assert budgets[0].snapshot().state == "degraded"
-    await asyncio.to_thread(own_store.start)
-    await asyncio.sleep(2.5 * PERIOD)
-    assert budgets[0].snapshot().state != "degraded"
-    assert listener.away == [True, False]
-    assert listener.outages[1].lasted > 2 * PERIOD
-    assert [task for task in tasks if task.done()] == []
-    await cancel(*tasks)
+    async with callers(budgets, server, 10) as done:
+        await asyncio.sleep(1.5 * PERIOD)
+        own_store.kill()
+        before = sum(done)
+        await asyncio.sleep(2.5 * PERIOD)
+        assert sum(done) > before + 20
+        assert budgets[0].snapshot().state == "degraded"
+        await asyncio.to_thread(own_store.start)
+        await asyncio.sleep(2.5 * PERIOD)
+        assert budgets[0].snapshot().state != "degraded"
+        assert listener.away == [True, False]
+        assert listener.outages[1].lasted > 2 * PERIOD
     assert server.refused == 0
     assert len(warnings_of(caplog)) == 4
 
@@ -117,6 +101,7 @@ async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_s
     await asyncio.to_thread(own_store.start)
     await asyncio.wait_for(asyncio.gather(*tasks), 4 * PERIOD)
     assert server.refused == 0
+    assert listener.outages[0].limit == 20
     assert listener.away == [True, False]
 
 
@@ -251,31 +236,32 @@ async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: Any,
     assert server.spent < LIMIT + 1
 
 
-async def test_a_read_only_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
-    """A replica is of no use, until it is the primary again."""
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (
+            "REPLICAOF 127.0.0.1 1",
+            "REPLICAOF NO ONE",
+            "a read-only replica: connect to the primary, or through Sentinel",
+        ),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "memory is full"),
+    ],
+    ids=["read-only", "full"],
+)
+async def test_a_store_that_takes_nothing_is_away(
+    make: Any, own_store: Store, plain: Any, trouble: tuple[str, str, str]
+) -> None:
+    """The reason says what to do, and it goes on as soon as the store can be written to."""
+    spoil, restore, reason = trouble
     budget, server = make(own_store.url, limit=200), Server(200)
     listener = Listener(budget)
     await call(budget, server)
-    plain.replicaof("127.0.0.1", "1")
+    plain.execute_command(*spoil.split())
     await call(budget, server)
-    assert [details.reason for details in listener.outages] == [
-        "it is a read-only replica: connect to the primary, or through Sentinel"
-    ]
-    plain.replicaof("NO", "ONE")
+    assert reason in listener.outages[0].reason
+    plain.execute_command(*restore.split())
     await until(lambda: listener.away == [True, False])
     assert server.refused == 0
-
-
-async def test_a_full_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
-    """Out of memory: what to do is said, and it goes on as soon as there is room."""
-    budget, server = make(own_store.url, limit=200), Server(200)
-    listener = Listener(budget)
-    await call(budget, server)
-    plain.config_set("maxmemory", "1")
-    await call(budget, server)
-    assert "memory is full" in listener.outages[0].reason
-    plain.config_set("maxmemory", "0")
-    await until(lambda: listener.away == [True, False])
 
 
 async def test_a_key_of_another_kind_is_told(make: Any, client: Any, name: str) -> None:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.budgets import LIMIT, PERIOD, Listener, Server, call, cancel, refuses, says, turns, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, cancel, refuses, says, turns, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from whereby_async.limiter import Priority
@@ -27,6 +27,25 @@ async def _until_nothing_is_in_flight(budget: RedisPointBudget) -> None:
         assert time.monotonic() < ends, f"{left} points are in flight"
         await asyncio.sleep(0.01)
         (await budget.acquire(1)).release()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def budget(share: Any, server: Server) -> Any:
+    """A budget that knows where it stands."""
+    budget = share()
+    await call(budget, server)
+    return budget
+
+
+async def spend(budget: Any, server: Server) -> None:
+    """Spend the rest of the window."""
+    for _ in range(LIMIT - server.spent):
+        await call(budget, server)
 
 
 async def test_a_first_call_goes_at_once_and_learns_the_limit(share: Any) -> None:
@@ -63,22 +82,14 @@ async def test_a_window_is_filled_and_the_next_waited_for(share: Any) -> None:
 
 async def test_two_processes_spend_one_budget(share: Any) -> None:
     budgets, server = (share(), share()), Server(100)
-    counts = [0, 0]
-
-    async def caller(which: int) -> None:
-        while True:
-            await call(budgets[which], server, limit_flight := 1 + which % 1)
-            counts[which] += limit_flight
-
-    tasks = [asyncio.create_task(caller(which)) for which in (0, 1) for _ in range(80)]
-    await asyncio.sleep(3.5 * PERIOD)
-    await cancel(*tasks)
+    async with callers(budgets, server, 80) as counts:
+        await asyncio.sleep(3.5 * PERIOD)
     assert server.refused == 0
     assert sum(counts) >= 300
     assert 0.6 < counts[0] / counts[1] < 1.67
 
 
-async def test_lanes_hold_across_processes(share: Any) -> None:
+async def test_priorities_hold_across_processes(share: Any) -> None:
     """When points come, an interactive call of one process goes before the batch of another.
 
     One point of the new window may go to a call of the batch that has waited for a whole period.
@@ -100,9 +111,7 @@ async def test_lanes_hold_across_processes(share: Any) -> None:
     await cancel(*waiting)
 
 
-async def test_a_lane_is_served_in_order(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_priority_is_served_in_order(budget: Any, server: Server) -> None:
     order: list[int] = []
 
     async def one(number: int) -> None:
@@ -113,10 +122,8 @@ async def test_a_lane_is_served_in_order(share: Any) -> None:
     assert order == sorted(order)
 
 
-async def test_max_wait_zero_refuses_when_nothing_is_left(share: Any) -> None:
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_max_wait_zero_refuses_when_nothing_is_left(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     with pytest.raises(BudgetTimeoutError) as refusal:
         await budget.acquire(1, max_wait=0, operation="meetings.list")
     assert refusal.value.retry_after is not None
@@ -126,18 +133,14 @@ async def test_max_wait_zero_refuses_when_nothing_is_left(share: Any) -> None:
     assert budget.snapshot().waiting_points == 0
 
 
-async def test_max_wait_that_suffices_is_waited(share: Any) -> None:
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_max_wait_that_suffices_is_waited(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     await call(budget, server, max_wait=2 * PERIOD)
     assert server.refused == 0
 
 
-async def test_max_wait_is_judged_before_the_wait(share: Any) -> None:
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_max_wait_is_judged_before_the_wait(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     hook = Listener(budget)
     queue = [asyncio.create_task(budget.acquire(1)) for _ in range(5 * LIMIT)]
     await hook.until_waiting(5 * LIMIT)
@@ -180,28 +183,18 @@ async def test_a_retry_keeps_its_place_and_its_waiting_time(share: Any) -> None:
     (await later).release()
 
 
-async def test_a_price_above_the_limit_is_refused_at_once(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_price_above_the_limit_is_refused_at_once(budget: Any, server: Server) -> None:
     with pytest.raises(BudgetError, match="never be paid"):
         await budget.acquire(LIMIT + 1)
 
 
-async def test_nonsense_is_refused(share: Any) -> None:
-    budget = share()
-    with pytest.raises(ValueError, match="cost"):
-        await budget.acquire(0)
-    with pytest.raises(ValueError, match="max_wait"):
-        await budget.acquire(1, max_wait=-1)
-
-
-async def test_nothing_that_the_store_could_not_be_told_gets_there(share: Any) -> None:
+async def test_nothing_that_the_store_could_not_be_told_gets_there(budget: Any, server: Server) -> None:
     """A fraction, a truth value, a nameless or unencodable operation are refused here, and the next call is served."""
-    budget, server = share(), Server()
-    await call(budget, server)
-    for cost in (1.5, True, "1", None):
+    for cost in (0, 1.5, True, "1", None):
         with pytest.raises(ValueError, match="cost must be a whole number of points"):
             await budget.acquire(cost)
+    with pytest.raises(ValueError, match="max_wait"):
+        await budget.acquire(1, max_wait=-1)
     with pytest.raises(TypeError, match="operation must be a string, not NoneType"):
         await budget.acquire(1, operation=None)
     with pytest.raises(ValueError, match="half a surrogate pair"):
@@ -222,18 +215,14 @@ async def test_released_points_go_back(share: Any) -> None:
     assert server.refused == 0
 
 
-async def test_lost_points_stay_spent_for_a_period(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_lost_points_stay_spent_for_a_period(budget: Any, server: Server) -> None:
     for _ in range(LIMIT - 1):
         (await budget.acquire(1)).lost()
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=0)
 
 
-async def test_a_dropped_permit_counts_as_lost(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_dropped_permit_counts_as_lost(budget: Any, server: Server) -> None:
     permit = await budget.acquire(3)
     assert "cost=3 live" in repr(permit)
     del permit
@@ -241,9 +230,7 @@ async def test_a_dropped_permit_counts_as_lost(share: Any) -> None:
     await _until_nothing_is_in_flight(budget)
 
 
-async def test_a_second_end_does_nothing(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_second_end_does_nothing(budget: Any, server: Server) -> None:
     permit = await budget.acquire(2)
     permit.settle(server.serve(2))
     permit.settle(server.serve(2))
@@ -252,10 +239,8 @@ async def test_a_second_end_does_nothing(share: Any) -> None:
     await _until_nothing_is_in_flight(budget)
 
 
-async def test_a_call_cancelled_while_it_waits_leaves_the_lane(share: Any) -> None:
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_a_call_cancelled_while_it_waits_leaves_the_queue(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     hook = Listener(budget)
     tasks = [asyncio.create_task(call(budget, server)) for _ in range(15)]
     await hook.until_waiting(15)
@@ -265,9 +250,7 @@ async def test_a_call_cancelled_while_it_waits_leaves_the_lane(share: Any) -> No
     assert budget.snapshot().waiting_points == 0
 
 
-async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back(budget: Any, server: Server) -> None:
     for count in range(30):
         task = asyncio.create_task(budget.acquire(1))
         await turns(count % 8)
@@ -346,7 +329,7 @@ async def test_pinned_prices_are_never_learned(share: Any) -> None:
     assert budget.snapshot().costs == {"insights.rooms": 2}
 
 
-async def test_a_reserve_is_kept_from_the_batch_lane(share: Any) -> None:
+async def test_a_reserve_is_kept_from_batch_calls(share: Any) -> None:
     budget, server = share(limit=100, reserve=0.2, period=4.0), Server(100, 4.0)
     await call(budget, server)
     hook = Listener(budget)
@@ -360,9 +343,7 @@ async def test_a_reserve_is_kept_from_the_batch_lane(share: Any) -> None:
     await cancel(*batch)
 
 
-async def test_the_forecast_counts_windows(share: Any) -> None:
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_the_forecast_counts_windows(budget: Any, server: Server) -> None:
     (await budget.acquire(1)).release()
     assert budget.forecast(5).windows == 1
     assert budget.forecast(5).seconds == 0
@@ -371,10 +352,8 @@ async def test_the_forecast_counts_windows(share: Any) -> None:
     assert budget.forecast(0).seconds == 0
 
 
-async def test_closing_sends_those_who_wait_away(share: Any) -> None:
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_closing_sends_those_who_wait_away(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     hook = Listener(budget)
     task = asyncio.create_task(budget.acquire(1))
     await hook.until_waiting(1)

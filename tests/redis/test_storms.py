@@ -1,4 +1,4 @@
-"""Callers of all lanes come and go at random, in two processes, over a wire that breaks: nobody is stuck, nothing is lost."""
+"""Callers of all priorities come and go at random, in two processes, over a wire that breaks: nobody is stuck, nothing is lost."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def nothing_left(budget: RedisPointBudget) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_of_callers(make: Any, seed: int) -> None:
-    """Every way to end, every lane, cancels at every moment: the books balance, and the server refuses nothing."""
+    """Every way to end, every priority, cancels at every moment: the books balance, and the server refuses nothing."""
     budgets, server = [make(limit=LIMIT), make(limit=LIMIT)], Server(LIMIT)
     storm = Storm(seed, server, *budgets)
     await storm.rage(2.5 * PERIOD)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from whereby_async.limiter import RateLimit
+from whereby_async.limiter import PointBudget, RateLimit
 from whereby_async.limiter.core import Core, Grant
 from whereby_async.testing.clock import run_simulated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from whereby_async.hooks import CostChangeDetails, OutageDetails, ThrottleDetails, WaitDetails
-    from whereby_async.limiter import Limiter, Permit
+    from whereby_async.limiter import Limiter
 
 P = ParamSpec("P")
 
@@ -50,21 +51,17 @@ def refuses(retry_after: float | None = None, *, limit: int | None = None) -> Ra
     return RateLimit(throttled=True, retry_after=retry_after, limit=limit)
 
 
-async def settle(budget: Limiter, answer: RateLimit | None, cost: int = 1, **options: Any) -> Permit:
-    permit = await budget.acquire(cost, **options)
-    permit.settle(answer)
-    return permit
-
-
-async def warm(budget: Limiter, remaining: int | None = None, *, limit: int = 100) -> None:
-    """One call, so that the budget knows where it stands."""
-    await settle(budget, says(limit - 1 if remaining is None else remaining, limit=limit))
+async def spent(limit: int, points: int | None = None, **options: Any) -> PointBudget:
+    """A budget of which so many points are spent, all if none is said."""
+    budget = PointBudget(limit, **options)
+    await spend(budget, limit if points is None else points, limit=limit)
+    return budget
 
 
 async def spend(budget: Limiter, points: int, *, limit: int = 100) -> None:
     """Warm it up and spend so many points, one call after the other, all answered."""
     for left in range(limit - 1, limit - points - 1, -1):
-        await settle(budget, says(left, limit=limit))
+        (await budget.acquire(1)).settle(says(left, limit=limit))
 
 
 def now() -> float:
@@ -152,3 +149,21 @@ class Listener:
     def away(self) -> list[bool]:
         """Of each outage: whether the store has gone (or is back)."""
         return [details.away for details in self.outages]
+
+
+@contextlib.asynccontextmanager
+async def callers(budgets: Sequence[Limiter], server: Server, count: int = 8) -> AsyncGenerator[list[int]]:
+    """So many callers of each budget that always want more; how many calls each budget has made."""
+    done = [0] * len(budgets)
+
+    async def caller(number: int) -> None:
+        while True:
+            await call(budgets[number], server)
+            done[number] += 1
+
+    tasks = [asyncio.create_task(caller(number)) for number in range(len(budgets)) for _ in range(count)]
+    try:
+        yield done
+        assert not [task for task in tasks if task.done()]
+    finally:
+        await cancel(*tasks)

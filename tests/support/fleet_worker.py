@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import random
 import statistics
 import sys
@@ -283,25 +282,6 @@ class Worker(Program):
             await asyncio.sleep(seconds)
         return {"cpu": [round(1000 * each, 3) for each in cpu], "held": [round(1000 * each, 3) for each in took]}
 
-    async def fork(self, callers: int, seconds: float) -> list[int]:
-        """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""
-        assert self._client
-        children: list[tuple[int, int]] = []
-        for number in range(2):
-            told, telling = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                _be_the_child(self._client, callers, seconds, number, telling)
-            os.close(telling)
-            children.append((pid, told))
-        done: list[int] = []
-        for pid, told in children:
-            words = await asyncio.to_thread(os.read, told, 100)
-            os.close(told)
-            await asyncio.to_thread(os.waitpid, pid, 0)
-            done.append(int(words or b"-1"))
-        return done
-
 
 def _opened(store: str) -> Any:
     """A URL as it is, or a client of a sentinel: what people pass in who have one."""
@@ -310,32 +290,6 @@ def _opened(store: str) -> Any:
         sentinel: Any = redis.asyncio.Sentinel([(str(where.hostname), int(where.port or 0))], socket_timeout=0.5)  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType] - it has no types
         return sentinel.master_for(where.path.strip("/"), socket_timeout=0.5)
     return store
-
-
-def _be_the_child(client: WherebyClient, callers: int, seconds: float, number: int, telling: int) -> None:
-    """In a forked child, which never returns."""
-    done = -2
-    try:
-        done = asyncio.run(_spend(client, f"w{90 + number}", callers, seconds))
-    finally:
-        os.write(telling, str(done).encode())
-        os._exit(0)
-
-
-async def _spend(client: WherebyClient, who: str, callers: int, seconds: float) -> int:
-    """Call after call for so long; how many ended well."""
-    done = 0
-    until = time.monotonic() + seconds
-
-    async def caller() -> None:
-        nonlocal done
-        while time.monotonic() < until:
-            await client.insights.rooms(name=f"/{who}")
-            done += 1
-
-    await asyncio.gather(*[caller() for _ in range(callers)])
-    await client.aclose()
-    return done
 
 
 if __name__ == "__main__":

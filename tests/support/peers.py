@@ -47,8 +47,7 @@ def cold(limit: int | None = 100, period: float = PERIOD) -> bytes:
 class Place(Protocol):
     """Where a state lies."""
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
-        ...
+    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]: ...
 
 
 class Here:

@@ -73,8 +73,7 @@ def until(file: StateFile, change: Callable[[bytes | None], bytes]) -> None:
 
 
 def say(*words: object) -> None:
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
+    print(*words, flush=True)  # noqa: T201 - how it answers
 
 
 def forked(run: Callable[[], None]) -> int:
@@ -199,14 +198,19 @@ def killed_in_mid_write(path: Path, count: int) -> None:
     add(file)
 
 
-def short_of_space(path: Path, count: int) -> None:
-    """Files may not grow beyond so many bytes."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+def say_how_it_adds(path: Path) -> None:
+    """The counter, or why the file cannot be used."""
     try:
         say(add(StateFile(path)))
     except StoreAwayError as error:
         say(error.final, error.reason)
+
+
+def short_of_space(path: Path, count: int) -> None:
+    """Files may not grow beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    say_how_it_adds(path)
 
 
 def without_permission(path: Path, count: int) -> None:
@@ -214,10 +218,7 @@ def without_permission(path: Path, count: int) -> None:
     path.parent.chmod(0o555)
     if not os.geteuid():
         os.seteuid(65534)
-    try:
-        say(add(StateFile(path)))
-    except StoreAwayError as error:
-        say(error.final, error.reason)
+    say_how_it_adds(path)
 
 
 PROGRAMS: list[Callable[[Path, int], None]] = [

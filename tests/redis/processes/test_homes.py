@@ -33,21 +33,6 @@ def world(yard: Yard, store: Store) -> Any:
     return {"store": store.url, "name": name, "period": PERIOD, "api": where["url"], "key": where["key"]}
 
 
-def test_forked_children_spend_from_the_same_budget(fleet: Callable[..., Fleet]) -> None:
-    """A process that has used its budget forks, and goes on beside its children: connections of their own, no 429."""
-    crew = fleet(2, limit=60, period=PERIOD)
-    crew.ask("saturate", callers=4)
-    crew.windows(1)
-    done = crew.workers[0].ask("fork", callers=4, seconds=1.5 * PERIOD)
-    said = crew.stop()
-    seen = crew.look()
-    assert min(done) >= 5
-    assert seen["throttled"] == 0
-    assert [each["outages"] for each in said] == [[]] * 2
-    spent = {who for window in seen["windows"] for who in window["by"]}
-    assert spent == {"w1", "w2", "w90", "w91"}
-
-
 def test_a_pool_of_forked_workers_with_a_loop_for_each_task(world: Any, yard: Yard) -> None:
     """As task queues run them: one `asyncio.run` after the other in children of a process that has used the budget."""
     done = subprocess.run(
