@@ -10,9 +10,21 @@ import time
 from typing import Any
 
 import pytest
-from support.budgets import BookedGrant, Server, call, cancel, now, refuses, says, simulated, spend, spent, turns
+from support.budgets import (
+    BookedGrant,
+    Server,
+    call,
+    cancel,
+    now,
+    refuses,
+    says,
+    simulated,
+    spend,
+    spent,
+    turns,
+    waiters,
+)
 
-from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit
 from whereby_async.limiter.core import MOST_PRICES, NO, Core, Price
 from whereby_async.limiter.loops import WaitingCall
@@ -22,7 +34,7 @@ PERIOD = 60.0
 
 
 class Alone:
-    """A core with a clock, and short words for what happens to it."""
+    """A core and a clock that the test sets."""
 
     def __init__(self, limit: int | None = 100) -> None:
         self.core = Core.cold(limit, PERIOD)
@@ -69,7 +81,6 @@ async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: st
 
 @simulated
 async def test_calls_that_all_hang_still_go_by_the_ledger() -> None:
-    """Not one point more than the limit, and none twice."""
     budget = PointBudget(20)
     calls = [asyncio.create_task(budget.acquire(1)) for _ in range(40)]
     await asyncio.sleep(200)
@@ -83,7 +94,7 @@ async def test_calls_that_all_hang_still_go_by_the_ledger() -> None:
 
 @simulated
 async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() -> None:
-    """Others have spent the window meanwhile: of a hundred calls at once hardly any is refused."""
+    """Foreign use has spent the window meanwhile: of a hundred calls at once hardly any is refused."""
     budget, server = PointBudget(1000), Server(1000, PERIOD, now)
     await asyncio.gather(*(call(budget, server) for _ in range(200)))
     await asyncio.sleep(10)
@@ -99,8 +110,7 @@ async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() 
 async def test_deadline_and_cancel_in_one_turn_leave_the_counts_right() -> None:
     budget = PointBudget(1)
     held = await budget.acquire(1)
-    waiting = [asyncio.create_task(budget.acquire(1, max_wait=5)) for _ in range(3)]
-    await turns()
+    waiting = await waiters(budget, 3, 1, max_wait=5)
     loop = asyncio.get_running_loop()
     for task in waiting:
         loop.call_at(now() + 5, task.cancel)
@@ -108,45 +118,25 @@ async def test_deadline_and_cancel_in_one_turn_leave_the_counts_right() -> None:
     assert now() == pytest.approx(5, abs=0.01)
     snapshot = budget.snapshot()
     assert (sum(snapshot.waiting.values()), snapshot.waiting_points, snapshot.in_flight) == (0, 0, 1)
-    later = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (later,) = await waiters(budget, 1)
     held.release()
     (await later).lost()
 
 
 @simulated
 async def test_retry_may_come_again_behind_its_own_cancelled_attempt() -> None:
-    """Both have the same place in the queue."""
     budget = PointBudget(1)
     first = await budget.acquire(1)
     first.settle(says(0, limit=1))
     held = asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE))
-    before = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
-    again = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
+    (before,) = await waiters(budget, 1, 1, after=first)
+    (again,) = await waiters(budget, 1, 1, after=first)
     again.cancel()
     await turns()
-    third = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
+    (third,) = await waiters(budget, 1, 1, after=first)
     assert budget.snapshot().waiting_points == 3
     for task in asyncio.as_completed((held, before, third)):
         (await task).release()
-
-
-@simulated
-async def test_waiting_call_hears_at_once_that_it_cannot_be_served_in_time() -> None:
-    """A freeze beyond its deadline ends its wait when it begins."""
-    budget = await spent(100, 1)
-    held = [await budget.acquire(1) for _ in range(2)]
-    waiting = asyncio.create_task(budget.acquire(98, max_wait=20))
-    await turns()
-    began = now()
-    held[0].settle(refuses(300))
-    with pytest.raises(BudgetTimeoutError):
-        await waiting
-    assert now() == began
-    held[1].lost()
 
 
 # Nobody starves
@@ -232,7 +222,7 @@ async def test_refusal_of_another_limiter_is_waited_for_briefly() -> None:
 
 
 def _account(clock: list[float]) -> tuple[PointBudget, Any]:
-    """A budget of a real loop, by a clock of ours."""
+    """A budget of a real loop, whose clock the test sets."""
     budget = PointBudget(10)
     account = budget._account
     account.clock = lambda: clock[0]
@@ -257,12 +247,11 @@ async def test_clock_that_shows_a_little_less_stands_still() -> None:
 
 @pytest.mark.anyio
 async def test_clock_that_was_set_back_is_another_clock() -> None:
-    """All begins cold, those who wait go on waiting, and permits of before end harmlessly."""
+    """The budget starts anew, waiters go on waiting, and permits from before end without effect."""
     clock = [time.monotonic()]
     budget, account = _account(clock)
     old = [await budget.acquire(10)]
-    waiting = [asyncio.create_task(budget.acquire(3, operation="meetings.create")) for _ in range(3)]
-    await turns()
+    waiting = await waiters(budget, 3, 3, operation="meetings.create")
     clock[0] -= 3600
     snapshot = budget.snapshot()
     assert (snapshot.state, snapshot.remaining) == ("unknown", None)
@@ -287,7 +276,7 @@ async def test_clock_that_was_set_back_is_another_clock() -> None:
 
 
 def test_price_that_rose_by_garbage_falls_again() -> None:
-    """Samples of calls that were alone: two raise it, and the least of the last four counts."""
+    """Two samples of calls that were alone raise a price; then the least of the last four samples counts."""
     alone = Alone(1000)
     left, learned = 1000, {}
     for drop in (7, 7, 7, 1, 1, 1, 1):
@@ -304,7 +293,7 @@ def test_price_that_rose_by_garbage_falls_again() -> None:
 
 
 def test_absurd_drops_and_pinned_prices_teach_nothing() -> None:
-    """A drop of more than a call can cost is others', and a pin is a pin."""
+    """A drop of more than a call can cost is foreign use, and a pinned price does not change."""
     alone = Alone(1000)
     alone.core = Core.cold(1000, PERIOD, {"pinned": 2})
     left = 1000
@@ -357,7 +346,7 @@ def test_operations_without_a_name_of_their_own_are_not_kept() -> None:
 
 
 def test_reset_is_the_servers_word_else_when_points_come_back() -> None:
-    """Two answers agree on the window's end; without them it is when the oldest point is a period old."""
+    """Two answers have to agree on the window's end; without them the oldest point comes back after a period."""
     alone = Alone(100)
     assert alone.core.reset_in(alone.now) is None
     alone.call(says(99))
@@ -387,7 +376,6 @@ def _waiting(order: int, price: Price) -> WaitingCall:
 
 
 def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
-    """So a crowd that leaves leaves nothing behind."""
     queue, price = PriorityQueue(), Price("", 1, 1, pinned=True)
     calls = [_waiting(order, price) for order in range(300)]
     for one in calls:
@@ -401,7 +389,6 @@ def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
 
 
 def test_nobody_waits() -> None:
-    """Then nobody is next, and nobody stands before a newcomer."""
     queue = Queue(Core.cold(10, PERIOD))
     assert queue.next(0.0) is None
     one = _waiting(1, Price("", 1, 1, pinned=True))
@@ -427,7 +414,6 @@ def test_lost_calls_of_one_moment_share_an_entry_and_ends_are_final() -> None:
 
 
 def test_reset_in_whole_seconds_is_waited_for_a_second_longer() -> None:
-    """It was cut off, or rounded up: nobody knows."""
     core = Core.cold(100, PERIOD)
     grant = core.book(BookedGrant, None, core.price("", 1), 0.0, 1, 0)
     core.answer(grant, 0.0, RateLimit(throttled=True, retry_after=7.0, reset_in=7.0))

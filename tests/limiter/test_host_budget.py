@@ -47,7 +47,7 @@ async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
 
 
 async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A digest of base URL and key, below the user's runtime folder; the same for the same two, and readable by nobody else."""
+    """Its name is a digest of base URL and key, it lies below the user's runtime folder, and nobody else can read it."""
     tmp_path.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     budgets = [HostPointBudget() for _ in range(3)]
@@ -63,7 +63,6 @@ async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_without_a_client_a_path_is_needed() -> None:
-    """Budgets of different organisations must not share a file by chance."""
     with pytest.raises(ConfigurationError, match="give it a path"):
         await HostPointBudget().acquire(1)
 
@@ -132,7 +131,6 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
 async def test_a_file_system_without_locks_is_told_once(
     path: Path, two: list[HostPointBudget], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who knows of nobody goes by a tenth."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
@@ -165,7 +163,7 @@ async def test_a_locked_file_does_not_hold_up_the_loop(path: Path, two: list[Hos
 
 
 def test_a_simulated_loop_has_a_budget_of_its_own(path: Path) -> None:
-    """Its time means nothing to other processes, so nothing of it is written."""
+    """Simulated time means nothing to other processes, so nothing is written to the file."""
     budget = HostPointBudget(path, limit=LIMIT, period=60.0)
 
     @simulated
@@ -198,7 +196,7 @@ def test_a_url_is_no_path() -> None:
 
 
 async def test_a_transaction_that_is_cancelled_is_made_again(path: Path) -> None:
-    """As by who cancels all tasks of a loop but his own: who waits for points is not forgotten."""
+    """A program may cancel all tasks of a loop but its own: calls that wait for points are still served."""
     budget = HostPointBudget(path, limit=LIMIT)
     (await budget.acquire(1)).release()
     with path.open("rb") as file:

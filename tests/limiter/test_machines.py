@@ -26,7 +26,7 @@ PERIOD = 60.0
 
 
 class CoreAlone(RuleBasedStateMachine):
-    """We alone spend; the server counts a sliding log, the strictest of those that the proof covers, or fixed windows."""
+    """No foreign use; the server counts a sliding log (the strictest that the proof covers) or fixed windows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class CoreAlone(RuleBasedStateMachine):
         self.fixed = fixed
 
     def serve(self, cost: int) -> int:
-        """The call arrives; what it is told. Nothing that the core lets go is ever refused."""
+        """The call arrives; the points that are left. Nothing that the core grants is ever refused."""
         if self.fixed and self.now >= self.window_end:
             self.window_end = self.now + PERIOD
             self.spent = 0
@@ -107,7 +107,7 @@ class CoreAlone(RuleBasedStateMachine):
 
     @invariant()
     def books_balance(self) -> None:
-        """What is in flight is in flight, nothing is released before it was answered, and what is told is possible."""
+        """The points in flight are right, no point comes back before its answer, and the estimates are possible."""
         core = self.core
         flying = sum(grant.cost for grant in self.unsent) + sum(grant.cost for grant, _, _ in self.flying)
         assert core.in_flight == flying
@@ -166,7 +166,6 @@ class SilentServer(RuleBasedStateMachine):
 
     @invariant()
     def never_more_than_the_limit(self) -> None:
-        """Within the last period."""
         assert sum(cost for at, cost in self.granted if at > self.now - PERIOD) <= LIMIT
 
 
@@ -211,7 +210,7 @@ class QueueAlone(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 5))
     def serve(self, most: int) -> None:
-        """Those whose turn it is go: never past an older one of their price and priority."""
+        """Calls go in order: none passes an older one of its price and priority."""
         for _ in range(most):
             found = self.queue.next(self.now)
             if found is None:

@@ -21,6 +21,7 @@ from support.budgets import (
     spend,
     spent,
     turns,
+    waiters,
 )
 
 import whereby_async.limiter
@@ -59,8 +60,7 @@ async def test_cold_start_sends_one_call_at_a_time() -> None:
     """Until an answer carries usable headers, the second call waits for the first."""
     budget = PointBudget(100)
     first = await budget.acquire(1)
-    second = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (second,) = await waiters(budget, 1)
     assert not second.done()
     first.settle(says(98))
     await turns()
@@ -147,10 +147,9 @@ async def test_higher_priority_goes_first() -> None:
 
 @simulated
 async def test_max_wait_counts_the_queue_ahead() -> None:
-    """Who stands behind three windows of points is refused with a max_wait of 100 seconds, and served with 190."""
+    """A call behind three windows of points is refused with a max_wait of 100 seconds, and served with 190."""
     budget = await spent(100)
-    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(250)]
-    await turns()
+    calls = await waiters(budget, 250)
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=100)
     last = asyncio.create_task(budget.acquire(1, max_wait=190))
@@ -169,12 +168,11 @@ async def test_max_wait_zero_refuses_instead_of_waiting() -> None:
 
 @simulated
 async def test_wait_that_turns_out_longer_ends_on_time() -> None:
-    """Who was promised a place and is overtaken by a higher priority is refused when his time is over."""
+    """A call that is overtaken by a higher priority is refused when its time is over."""
     budget = await spent(10)
     await asyncio.sleep(30)
     began = now()
-    patient = asyncio.create_task(budget.acquire(1, max_wait=50))
-    await turns()
+    (patient,) = await waiters(budget, 1, 1, max_wait=50)
     others = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(20)]
     with pytest.raises(BudgetTimeoutError):
         await patient
@@ -225,8 +223,7 @@ async def test_retry_keeps_its_place_and_sums_its_waits() -> None:
 async def test_release_gives_the_points_back_and_wakes_the_next() -> None:
     budget = PointBudget(1)
     held = await budget.acquire(1)
-    waiting = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (waiting,) = await waiters(budget, 1)
     assert not waiting.done()
     held.release()
     await turns()
@@ -273,7 +270,7 @@ async def test_permit_collected_without_an_end_is_lost() -> None:
 @pytest.mark.parametrize("end", ["settle", "release", "lost", "dropped"])
 @simulated
 async def test_ended_permits_leave_no_trace(end: str) -> None:
-    """Nobody keeps a permit that has ended: Python's own count of what refers to their class comes out even."""
+    """Nothing refers to a permit that has ended: the reference count of the class is as before."""
     budget = PointBudget(1_000_000)
     (await budget.acquire(1)).settle(says(999_999, limit=1_000_000))
     before = sys.getrefcount(BudgetPermit)
@@ -291,8 +288,7 @@ async def test_ended_permits_leave_no_trace(end: str) -> None:
 @simulated
 async def test_cancelled_waiter_leaves_and_the_rest_move_up() -> None:
     budget = await spent(10)
-    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(5)]
-    await turns()
+    calls = await waiters(budget, 5)
     calls[0].cancel()
     calls[2].cancel()
     await turns()
@@ -306,8 +302,7 @@ async def test_cancelled_between_grant_and_wakeup_gives_the_points_back() -> Non
     budget = PointBudget(1)
     held = await budget.acquire(1)
     first = asyncio.create_task(budget.acquire(1))
-    second = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (second,) = await waiters(budget, 1)
     held.release()
     first.cancel()
     await turns()
@@ -348,8 +343,7 @@ async def test_pinned_price_wins() -> None:
 async def test_closing_refuses_who_waits_and_who_comes() -> None:
     budget = PointBudget(1)
     held = await budget.acquire(1)
-    waiting = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (waiting,) = await waiters(budget, 1)
     await budget.aclose()
     with pytest.raises(ClientClosedError):
         await waiting
@@ -367,22 +361,18 @@ async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
     budget = PointBudget(10)
     hook = Listener(budget, budget)
     first = await budget.acquire(1)
-    pilot = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (pilot,) = await waiters(budget, 1)
     first.settle(says(9, limit=10))
     (await pilot).settle(says(8, limit=10))
     for remaining in range(7, -1, -1):
         (await budget.acquire(1)).settle(says(remaining, limit=10))
-    calls = [asyncio.create_task(budget.acquire(1)) for _ in range(2)]
-    await turns()
+    calls = await waiters(budget, 2)
     budget.unsubscribe(hook)
     (await calls[0]).settle(refuses(3))
-    frozen = asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE))
-    await turns()
+    (frozen,) = await waiters(budget, 1, 1, priority=Priority.INTERACTIVE)
     budget.unsubscribe(hook)
     budget.unsubscribe(hook)
-    third = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (third,) = await waiters(budget, 1)
     assert [details.reason for details in hook.waits] == ["pilot", "empty", "empty", "frozen"]
     assert [round(details.delay) for details in hook.throttles] == [3]
     for call in (frozen, calls[1], third):
@@ -391,15 +381,13 @@ async def test_hooks_hear_of_waits_with_their_reason_and_of_429s() -> None:
 
 @simulated
 async def test_hooks_hear_who_waits_for_the_reserve_and_who_for_his_turn() -> None:
-    """There are points for both: but the one is a batch call, and the other has one before it that needs more."""
+    """There are points for both, but one is a batch call, and the other stands behind a call that needs more."""
     budget = PointBudget(100, reserve=0.1)
     hook = Listener(budget)
     await spend(budget, 95)
-    batch = asyncio.create_task(budget.acquire(1, priority=Priority.BATCH))
-    await turns()
+    (batch,) = await waiters(budget, 1, 1, priority=Priority.BATCH)
     dear = asyncio.create_task(budget.acquire(7))
-    behind = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (behind,) = await waiters(budget, 1)
     assert [(details.reason, details.ahead) for details in hook.waits] == [("reserve", 0), ("empty", 0), ("queue", 7)]
     await cancel(batch, dear, behind)
 
@@ -464,7 +452,7 @@ async def test_batch_leaves_others_their_share_whatever_became_of_them(ending: s
 
 @simulated
 async def test_batch_call_goes_ahead_when_a_window_has_turned() -> None:
-    """The first points that come back are fewer than the reserve, but one call has to see what the server really has."""
+    """The first points that come back are fewer than the reserve, but one call has to ask what the server has left."""
     budget = PointBudget(100, reserve=0.1)
     for left in range(99, -1, -1):
         (await budget.acquire(1)).settle(says(left))
@@ -594,11 +582,9 @@ async def test_served_waits_do_not_pile_up_behind_their_deadlines() -> None:
     """Hundreds of calls with an hour of max_wait, served at once, leave nothing behind."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
-    patient = asyncio.create_task(budget.acquire(1, max_wait=1000, priority=Priority.BATCH))
-    await turns()
+    (patient,) = await waiters(budget, 1, 1, max_wait=1000, priority=Priority.BATCH)
     for _ in range(300):
-        waiting = asyncio.create_task(budget.acquire(1, max_wait=3600))
-        await turns()
+        (waiting,) = await waiters(budget, 1, 1, max_wait=3600)
         held.release()
         held = await waiting
     assert not patient.done()
@@ -622,8 +608,7 @@ async def test_missing_headers_are_told_once(caplog: pytest.LogCaptureFixture) -
 async def test_old_batch_call_gets_its_share_under_an_endless_higher_priority() -> None:
     budget = await spent(20, reserve=0.0)
     began = now()
-    batch = asyncio.create_task(budget.acquire(1, priority=Priority.BATCH))
-    await turns()
+    (batch,) = await waiters(budget, 1, 1, priority=Priority.BATCH)
     others = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(200)]
 
     async def end(other: asyncio.Task[Permit]) -> None:
@@ -650,7 +635,7 @@ async def test_repr_says_where_it_stands() -> None:
 
 @simulated
 async def test_call_that_does_not_fit_lets_cheap_ones_pass_only_if_it_waits_no_longer() -> None:
-    """All points come back in one moment: what is left is given to who can use it."""
+    """All points come back in one moment, so what is left now goes to calls that fit."""
     budget, server = PointBudget(10), Server(10, 60.0, now)
     for _ in range(9):
         await send(budget, server)
@@ -675,7 +660,7 @@ class _Counting(PointBudget):
 
 
 def test_budget_that_grants_in_its_own_way_is_always_asked() -> None:
-    """Whether its class or the object itself says how, or it is of another kind."""
+    """Whether a subclass or the object itself overrides `acquire`."""
     budget, wrapped = PointBudget(), PointBudget()
     assert quick_grant(budget) is not never
     assert quick_grant(_Counting()) is never
@@ -686,7 +671,7 @@ def test_budget_that_grants_in_its_own_way_is_always_asked() -> None:
 
 @pytest.mark.anyio
 async def test_quick_grant_gives_only_what_needs_no_second_thought() -> None:
-    """Not to a batch, above what is left, behind somebody who waits, without a loop, or when it is closed."""
+    """No points for a batch, above what is left, behind a waiter, without a loop, or when the budget is closed."""
     budget = PointBudget(100, costs={"insights.rooms": 5})
     quick = quick_grant(budget)
     (await budget.acquire(1)).settle(says(99))

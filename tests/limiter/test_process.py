@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import uvloop
-from support.budgets import says, spend, turns
+from support.budgets import says, spend, turns, waiters
 
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
@@ -80,8 +80,7 @@ def test_end_in_another_thread_wakes_the_waiter(factory: Factory) -> None:
 
     async def main() -> None:
         held = await budget.acquire(1)
-        waiting = asyncio.create_task(budget.acquire(1))
-        await turns()
+        (waiting,) = await waiters(budget, 1)
         threading.Thread(target=held.release).start()
         (await asyncio.wait_for(waiting, 5)).lost()
 
@@ -95,8 +94,7 @@ def test_refused_elsewhere_is_heard_here() -> None:
 
     async def wait() -> None:
         held = await budget.acquire(1)
-        task = asyncio.create_task(budget.acquire(1))
-        await turns()
+        (task,) = await waiters(budget, 1)
         waiting.set()
         try:
             await task
@@ -241,7 +239,6 @@ def test_clients_of_one_api_and_key_share_a_budget() -> None:
 
 
 def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
-    """Until then it is kept, though nobody holds it."""
 
     async def use() -> None:
         budget = shared_budget("https://idle.example", "k")
@@ -261,7 +258,7 @@ def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
 
 
 def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> None:
-    """Points that came back meanwhile are there for it, and nobody waits for nothing."""
+    """It gets the points that came back meanwhile."""
     budget = PointBudget(1)
     permit = run(budget.acquire(1))
     account = budget._account
@@ -342,7 +339,7 @@ def test_closed_limiter_opens_no_account_for_another_clock() -> None:
 
 
 def test_many_threads_end_permits_while_others_ask() -> None:  # noqa: C901 - two sides of one story
-    """What lies in the mailbox is booked by whoever has the lock."""
+    """Ends that lie in the mailbox are booked by the thread that has the lock."""
     budget = PointBudget(100_000)
     permits: list[Permit] = []
 

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 
 import pytest
-from support.budgets import Listener, Server, call, cancel, now, refuses, says, simulated, spend, spent, turns
+from support.budgets import Listener, Server, call, cancel, now, refuses, says, simulated, spend, spent, turns, waiters
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError, RateLimitError, Throttled
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit, Unlimited
@@ -34,7 +34,7 @@ async def test_short_retry_after_is_waited_for_within_a_short_max_wait() -> None
 
 @simulated
 async def test_window_that_others_have_spent_and_that_ends_soon_is_waited_for() -> None:
-    """One answer that says that nothing is left may be garbled, so one more call asks; its refusal names the moment."""
+    """One answer that says that nothing is left may be garbled, so one more call goes; its refusal names the time."""
     budget = PointBudget()
     (await budget.acquire(1, max_wait=3)).settle(says(0, reset_in=0.96))
     began = now()
@@ -53,8 +53,7 @@ async def test_answer_in_flight_may_bring_what_is_asked_for() -> None:
         budget = PointBudget(10)
         await spend(budget, 9, limit=10)
         last = await budget.acquire(1)
-        asking = asyncio.create_task(budget.acquire(1, max_wait=30))
-        await turns()
+        (asking,) = await waiters(budget, 1, 1, max_wait=30)
         assert not asking.done()
         last.settle(says(left, limit=10))
         await turns()
@@ -68,14 +67,13 @@ async def test_answer_in_flight_may_bring_what_is_asked_for() -> None:
 
 @simulated
 async def test_cheap_call_that_may_pass_a_dear_one_is_not_refused() -> None:
-    """Behind a 3-point call that does not fit, what is left goes to whoever it is enough for."""
+    """Behind a 3-point call that does not fit, cheaper calls get what is left."""
     budget = PointBudget(10)
     permits = [await budget.acquire(1)]
     permits[0].settle(says(9, limit=10))
     for remaining in range(8, 0, -1):
         (await budget.acquire(1)).settle(says(remaining, limit=10))
-    dear = asyncio.create_task(budget.acquire(3))
-    await turns()
+    (dear,) = await waiters(budget, 1, 3)
     assert not dear.done()
     (await budget.acquire(1, max_wait=1)).lost()
     with pytest.raises(BudgetTimeoutError):
@@ -87,8 +85,7 @@ async def test_cheap_call_that_may_pass_a_dear_one_is_not_refused() -> None:
 async def test_retry_is_judged_by_its_own_place() -> None:
     budget = await spent(10, 7)
     held = [await budget.acquire(1) for _ in range(2)]
-    later = [asyncio.create_task(budget.acquire(3)) for _ in range(50)]
-    await turns()
+    later = await waiters(budget, 50, 3)
     held[0].settle(refuses(5))
     held[1].settle(refuses(5))
     again = await budget.acquire(1, max_wait=10, after=held[0])
@@ -100,12 +97,10 @@ async def test_retry_is_judged_by_its_own_place() -> None:
 @simulated
 async def test_old_call_is_judged_by_the_share_it_is_owed() -> None:
     budget = await spent(10)
-    others = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(200)]
-    await turns()
+    others = await waiters(budget, 200, 1, priority=Priority.INTERACTIVE)
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=50)
-    patient = asyncio.create_task(budget.acquire(1, max_wait=70))
-    await turns()
+    (patient,) = await waiters(budget, 1, 1, max_wait=70)
     assert not patient.done()
     (await patient).lost()
     await cancel(*others)
@@ -115,8 +110,7 @@ async def test_old_call_is_judged_by_the_share_it_is_owed() -> None:
 async def test_refusal_speaks_to_people() -> None:
     """Operation, wait, points, queue and max_wait; `retry_after` is exact."""
     budget = await spent(100)
-    calls = [asyncio.create_task(budget.acquire(2)) for _ in range(20)]
-    await turns()
+    calls = await waiters(budget, 20, 2)
     with pytest.raises(BudgetTimeoutError) as caught:
         await budget.acquire(3, operation="meetings.create", max_wait=0)
     assert str(caught.value) == (
@@ -135,8 +129,7 @@ async def test_refusals_without_progress_back_off(told: float | None) -> None:
     for budget in (PointBudget(100), Unlimited()):
         flying: list[Permit] = [await budget.acquire(1)]
         began = now()
-        waiting = [asyncio.create_task(budget.acquire(1)) for _ in range(50)]
-        await turns()
+        waiting = await waiters(budget, 50)
         sent: list[float] = []
         while now() - began < 100:
             flying += [task.result() for task in waiting if task.done()]
@@ -182,7 +175,7 @@ async def test_crowd_refused_at_once_is_one_refusal() -> None:
 
 @simulated
 async def test_limit_that_two_periods_confirm_refuses_what_is_dearer() -> None:
-    """For who waits already and for who comes; until then the dear calls ask, one at a time. Cheap calls go on."""
+    """Calls that wait and calls that come are refused; until then dear calls go one at a time. Cheap calls go on."""
     budget, server = PointBudget(100), Server(2, 60.0, now)
 
     async def create() -> None:
@@ -208,15 +201,13 @@ async def test_limit_that_two_periods_confirm_refuses_what_is_dearer() -> None:
 
 @simulated
 async def test_limit_that_one_answer_garbled_stops_no_dear_call() -> None:
-    """It goes alone, and at once: it is served, and all is as before."""
     budget = PointBudget()
     await spend(budget, 1)
     (await budget.acquire(1)).settle(says(1, limit=1))
     assert budget.snapshot().limit == 1
     began = now()
     asking = await budget.acquire(3, max_wait=0)
-    second = asyncio.create_task(budget.acquire(3))
-    await turns()
+    (second,) = await waiters(budget, 1, 3)
     asking.settle(says(95))
     (await second).settle(says(92))
     assert now() - began <= 2.1
@@ -254,8 +245,7 @@ async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() ->
         core._sample(price, 9)
     held = await budget.acquire(1)
     dear = [asyncio.create_task(budget.acquire(1, operation="insights.rooms")) for _ in range(2)]
-    cheap = asyncio.create_task(budget.acquire(5))
-    await turns()
+    (cheap,) = await waiters(budget, 1, 5)
     held.settle(says(2, limit=5))
     await turns()
     assert [details.new for details in hook.cost_changes] == [9]
@@ -268,7 +258,7 @@ async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() ->
 
 @simulated
 async def test_refused_probes_become_rarer() -> None:
-    """Somebody else spends all there is: each refusal of a call that only asks makes the next one later."""
+    """Foreign use spends everything: each refused probe makes the next one later."""
     budget = PointBudget(100)
     for left in (50, 20, 0):
         (await budget.acquire(1)).settle(says(left))
@@ -285,7 +275,7 @@ async def test_refused_probes_become_rarer() -> None:
 
 @simulated
 async def test_one_garbled_rise_opens_nothing() -> None:
-    """The window has just turned: that it should turn again is believed when two answers say so."""
+    """A window has just begun: that another has begun is believed only when two answers say so."""
     budget = PointBudget(200)
     (await budget.acquire(1)).settle(says(199, limit=200))
     held = [await budget.acquire(1)]
@@ -299,7 +289,7 @@ async def test_one_garbled_rise_opens_nothing() -> None:
 
 @simulated
 async def test_forecast_and_wait_in_doubt_go_by_the_servers_window() -> None:
-    """Others have spent it: it ends by its own word, not when our points come back."""
+    """Foreign use has spent it: it ends when the server says, not when our points come back."""
     budget = PointBudget(100)
     for left in (60, 30, 0):
         (await budget.acquire(1)).settle(says(left, reset_in=20.0))

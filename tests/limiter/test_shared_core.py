@@ -76,7 +76,7 @@ def warmed(limit: int = 100) -> World:
 
 
 def busy() -> tuple[World, Peer, Peer]:
-    """A world in which all that may be in flight is, so that two members that come now have to wait."""
+    """A world in which as much is in flight as may be, so that two members that come now have to wait."""
     world = warmed()
     world.starter.want(40)
     assert len(world.visit(world.starter)) == 32
@@ -158,7 +158,7 @@ def test_half_is_left_for_another_that_waits() -> None:
 
 
 def test_what_is_left_for_another_is_left_until_it_is_late() -> None:
-    """One that was to come and does not holds nobody up for longer than half a second."""
+    """A member that is expected and does not come delays nobody for longer than half a second."""
     world, one, other = busy()
     world.visit(one.want(60))
     world.visit(other.want(60))
@@ -174,7 +174,7 @@ def test_what_is_left_for_another_is_left_until_it_is_late() -> None:
 
 
 def test_whoever_has_had_least_comes_first() -> None:
-    """What a member was granted of late counts, and one that was not there has had nothing."""
+    """What a member was granted lately counts; a newcomer has had nothing."""
     world, one, other = busy()
     ended(world)
     world.visit(one.want(20))
@@ -199,7 +199,7 @@ def test_what_a_member_had_fades() -> None:
 
 
 def test_higher_priority_elsewhere_comes_first() -> None:
-    """What it waits for is kept from the lower ones, in whatever process they wait."""
+    """Its points are kept from lower priorities in all processes."""
     world, one, other = busy()
     world.visit(one.want(60, priority=1))
     world.visit(other.want(30, priority=0))
@@ -218,7 +218,7 @@ def test_lower_priority_elsewhere_takes_nothing() -> None:
 
 
 def test_calls_that_have_waited_long_get_a_share_whatever_comes_before_them() -> None:
-    """A twentieth of a period's points, and no more of them in that period."""
+    """They get a twentieth of a period's points, and no more in that period."""
     world, one, other = busy()
     world.visit(other.want(200, priority=0))
     world.visit(one.want(20, priority=1))
@@ -233,7 +233,6 @@ def test_calls_that_have_waited_long_get_a_share_whatever_comes_before_them() ->
 
 
 def test_old_call_goes_before_what_waits_beside_it() -> None:
-    """Its own process has higher priorities that wait, too."""
     world, one, _ = busy()
     one.want(100, priority=0).want(owed=True, operation="old")
     world.visit(one)
@@ -244,7 +243,7 @@ def test_old_call_goes_before_what_waits_beside_it() -> None:
 
 
 def test_call_of_unknown_price_that_must_go_alone_holds_others_for_one_round_trip() -> None:
-    """Nobody goes before it, so that it is not starved; and when it is answered, all go."""
+    """No other call goes before it, so it does not starve; when it is answered, all go."""
     world, one, other = busy()
     world.left = 46
     ended(world)  # 14 are left, less than the dearest call may cost.
@@ -263,7 +262,6 @@ def test_call_of_unknown_price_that_must_go_alone_holds_others_for_one_round_tri
 
 
 def test_call_that_must_go_alone_and_does_not_come_holds_others_for_a_second() -> None:
-    """Its process may be gone."""
     world, one, other = busy()
     world.left = 46
     ended(world)
@@ -332,7 +330,6 @@ def test_ends_count_once(how: int) -> None:
 
 
 def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
-    """A connection may hold one back."""
     world = warmed()
     peer = world.peer("one").want(3)
     late = peer.compose()
@@ -350,7 +347,7 @@ def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
 
 
 def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
-    """They may arrive as late as any call did, a second at least."""
+    """The calls may arrive as late as any call did, a second at least."""
     world = warmed()
     peer = world.peer("one")
     assert len(world.visit(peer.want(20))) == 20
@@ -367,7 +364,6 @@ def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
 
 
 def test_what_a_dead_member_says_later_moves_no_points() -> None:
-    """Its calls count as spent already."""
     world = warmed()
     peer = world.peer("one")
     world.visit(peer.want(20))
@@ -387,7 +383,6 @@ def test_what_a_dead_member_says_later_moves_no_points() -> None:
 
 
 def test_calls_of_unknown_price_die_with_their_member() -> None:
-    """They would make others go alone for ever."""
     world = warmed(1000)
     world.visit(world.peer("one").want(3, operation="new"))
     assert world.core._unknown_out == 3
@@ -396,7 +391,6 @@ def test_calls_of_unknown_price_die_with_their_member() -> None:
 
 
 def test_dead_member_is_forgotten_after_a_period() -> None:
-    """Names do not pile up."""
     world = warmed()
     for number in range(20):
         world.visit(world.peer(f"peer {number}"))
@@ -412,7 +406,7 @@ def test_dead_member_is_forgotten_after_a_period() -> None:
 
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_lost_state_is_restored_from_the_newest_that_anybody_knows(newest_first: bool) -> None:
-    """Whoever comes first; then there is a pause, and then one call."""
+    """In whatever order members come; then there is a pause, and then one call goes."""
     world, one, other = busy()
     world.visit(other)
     ended(world)
@@ -457,7 +451,7 @@ def test_what_was_granted_by_a_state_that_is_replaced_is_not_forgotten() -> None
 
 
 def test_state_that_is_older_than_what_a_member_knows_is_replaced() -> None:
-    """A replica lagged, and took over. What has come back there does not count once more."""
+    """As after a failover to a replica that lagged. Points that came back in the old state do not count twice."""
     world = warmed()
     world.visit(world.starter, PERIOD + 1)
     old, epoch = world.here.state, world.core._epoch
@@ -489,7 +483,7 @@ def test_cold_start_of_all_needs_no_pause() -> None:
 
 
 def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
-    """The store was away for all, so what one reports is not all that was spent."""
+    """The store was away for all, so one report does not cover everything that was spent."""
     world, one, other = both_heard()
     granted = world.core._granted
     back = world.now + 8.0
@@ -505,7 +499,6 @@ def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
 
 
 def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
-    """Whoever was away has had time to come."""
     world, one, other = both_heard()
     one.spent(10)
     world.visit(one, 8.0)
@@ -516,7 +509,7 @@ def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
 
 
 def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
-    """Others have come all the time, so they have nothing to report."""
+    """The others have reported all the time."""
     world, one, other = both_heard()
     granted = world.core._granted
     for _ in range(40):
@@ -622,7 +615,6 @@ def _fields(core: SharedCore) -> dict[str, Any]:
 
 
 def test_following_with_a_shift_and_back_gives_the_same_state() -> None:
-    """A process has another clock than the store."""
     for seed in range(20):
         told = _lived(seed).core
         away, back = SharedCore.cold(), SharedCore.cold()
@@ -688,7 +680,7 @@ def test_parts_are_no_more_than_the_limit(limit: int, members: int) -> None:
 @pytest.mark.parametrize("flying", [0, 12])
 @pytest.mark.parametrize("members", [2, 3, 5, 10])
 def test_members_that_part_do_not_spend_more_than_the_limit_together(members: int, flying: int, headers: bool) -> None:
-    """In no period, what was spent before and what was in flight included."""
+    """This holds for every period, with what was spent before and what was in flight."""
     world = warmed(100)
     if flying:
         world.visit(world.starter.want(flying))

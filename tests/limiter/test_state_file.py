@@ -69,7 +69,7 @@ def file(tmp_path: Path) -> StateFile:
 
 
 def test_a_state_is_kept(file: StateFile) -> None:
-    """First there is none; of any length up to the largest; making the object touches nothing."""
+    """There is none at first; it has any length up to the largest; making the object creates no file."""
     assert not file.path.exists()
     seen: list[bytes | None] = []
     states = [b"", b"x", bytes(LARGEST), b"short", os.urandom(LARGEST - 1)]
@@ -238,7 +238,7 @@ def test_a_deleted_file_is_made_anew(file: StateFile) -> None:
 def test_a_file_that_is_deleted_before_it_is_locked_is_not_changed(
     file: StateFile, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
-    """Or replaced: it counts as locked by somebody else, and the next try finds what is there."""
+    """Nor one that is replaced: it counts as locked by another process, and the next try finds the new file."""
     add(file)
 
     def slowly(fd: int, operation: int) -> None:
@@ -253,7 +253,7 @@ def test_a_file_that_is_deleted_before_it_is_locked_is_not_changed(
 
 
 def test_a_lock_is_not_waited_for(file: StateFile) -> None:
-    """Nor by who has it: a signal handler or a finalizer that asks in mid-change is told so."""
+    """Not even by its owner: a signal handler or a finalizer that asks in mid-change gets False."""
     inside: list[bool] = []
     other = StateFile(file.path)
 
@@ -267,7 +267,7 @@ def test_a_lock_is_not_waited_for(file: StateFile) -> None:
 
 
 def test_a_signal_handler_may_change_it(file: StateFile) -> None:
-    """At any moment of another change, which it is sometimes told of: none is lost."""
+    """It may run at any moment of another change, and may be refused then; no change is lost."""
     handled: list[bool] = []
 
     def handle(*_: object) -> None:
@@ -339,7 +339,6 @@ def test_a_copy_of_the_open_file_does_not_keep_the_lock(file: StateFile) -> None
 
 
 def test_a_fork_in_mid_change(file: StateFile) -> None:
-    """The child's copy of the change is not written."""
     said(start(state_writers.forking, file.path, 7))
     assert look(file) == 8
 
@@ -379,7 +378,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_replaced_by_something_else_while_in_use(file: StateFile) -> None:
-    """A folder, a link: refused; what was there is back: gone on with."""
+    """A folder or a link is refused; when the file is back, it is used again."""
     add(file)
     kept = file.path.rename(file.path.with_name("kept"))
     file.path.mkdir()
@@ -465,7 +464,6 @@ def test_a_private_folder_is_made(tmp_path: Path) -> None:
 
 
 def test_a_private_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
-    """Unless it is sticky."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for mode in (0o777, 0o770, 0o702):
@@ -482,7 +480,7 @@ def test_a_private_folder_that_others_can_write_to_is_refused(tmp_path: Path) ->
 
 
 def test_another_users_file_or_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever can write into it could make us wait for ever, or spend too much."""
+    """Another user who can write to it could make us wait for ever, or spend too much."""
     file = StateFile(tmp_path / "state")
     add(file)
     if os.geteuid():

@@ -43,7 +43,6 @@ class Filed:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_file_that_was_damaged_stops_nobody(tmp_path: Path, seed: int) -> None:
-    """Whether whoever comes first knows a state or none."""
     rng = random.Random(seed)
     place = Filed(tmp_path / "state")
     state = lived(rng, NOW)
@@ -79,7 +78,6 @@ SENSELESS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), SENSELESS)
 def test_value_that_makes_no_sense_is_thrown_away(name: str, value: object) -> None:
-    """Each of these fails at another place."""
     here = Here()
     state = lived(random.Random(1), NOW)
     here.state = msgspec.msgpack.encode({**msgspec.msgpack.decode(state), name: value})

@@ -12,13 +12,13 @@ from support.fleet import KINDS, Store
 from whereby_async.limiter import HostPointBudget, RedisPointBudget
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
 
 @pytest.fixture(scope="session", params=KINDS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that all tests use, so none may break it."""
+    """A store that all tests share, so no test may break it."""
     with Store(tmp_path_factory.mktemp("running"), kind=request.param) as store:
         yield store
 
@@ -40,34 +40,34 @@ def client(running: Store) -> Iterator[Any]:
 
 
 @pytest.fixture
-async def make(store: str, name: str) -> AsyncIterator[Any]:
-    """Makes budgets of one name in the store, each of which stands for a process, and closes them."""
-    made: list[RedisPointBudget] = []
-
-    def make(url: Any = store, **options: Any) -> RedisPointBudget:
-        options = {"name": name, "period": PERIOD, "limit": LIMIT, **options}
-        made.append(RedisPointBudget(url, **options))
-        return made[-1]
-
-    yield make
+async def made() -> AsyncIterator[list[Any]]:
+    """Budgets that are closed after the test."""
+    made: list[HostPointBudget | RedisPointBudget] = []
+    yield made
     for budget in made:
         await budget.aclose()
+
+
+@pytest.fixture
+def make(store: str, name: str, made: list[Any]) -> Callable[..., RedisPointBudget]:
+    """Makes budgets of one name in the store, each of which stands for a process."""
+
+    def make(url: Any = store, **options: Any) -> RedisPointBudget:
+        made.append(RedisPointBudget(url, **{"name": name, "period": PERIOD, "limit": LIMIT, **options}))
+        return made[-1]
+
+    return make
 
 
 @pytest.fixture(params=["file", "store"])
-async def share(request: pytest.FixtureRequest, store: str, name: str, tmp_path: Path) -> AsyncIterator[Any]:
-    """Makes budgets that lie in one file or in the store, each of which stands for a process, and closes them."""
-    made: list[HostPointBudget | RedisPointBudget] = []
-    url = store if request.param == "store" else ""
+def share(request: pytest.FixtureRequest, make: Any, made: list[Any], tmp_path: Path) -> Callable[..., Any]:
+    """Makes budgets that lie in one file or in the store, each of which stands for a process."""
 
-    def share(**options: Any) -> HostPointBudget | RedisPointBudget:
-        options = {"period": PERIOD, "limit": LIMIT, **options}
-        made.append(RedisPointBudget(url, name=name, **options) if url else HostPointBudget(tmp_path / "b", **options))
+    def share(**options: Any) -> HostPointBudget:
+        made.append(HostPointBudget(tmp_path / "b", **{"period": PERIOD, "limit": LIMIT, **options}))
         return made[-1]
 
-    yield share
-    for budget in made:
-        await budget.aclose()
+    return make if request.param == "store" else share
 
 
 @pytest.fixture

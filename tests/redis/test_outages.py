@@ -106,7 +106,7 @@ async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_s
 
 
 async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: Store) -> None:
-    """With `"raise"`, who waits when the store dies hears so, and later calls go through once it is back."""
+    """With `"raise"`, a call that waits when the store dies is refused, and later calls go through once it is back."""
     budget, server = make(own_store.url, on_unavailable="raise"), Server()
     for _ in range(LIMIT):
         await call(budget, server)
@@ -265,7 +265,6 @@ async def test_a_store_that_takes_nothing_is_away(
 
 
 async def test_a_key_of_another_kind_is_told(make: Any, client: Any, name: str) -> None:
-    """Something else has taken the name."""
     client.set(f"whereby:{{{name}}}:2", "mine")
     budget, server = make(), Server()
     listener = Listener(budget)
@@ -361,7 +360,7 @@ async def test_a_user_with_its_password_is_let_in_over_tls(
 
 
 async def test_an_untrusted_certificate_is_an_outage(make: Any, own_store: Store, certificate: ssl.SSLContext) -> None:
-    """Its points are not asked for from a stranger."""
+    """The budget does not talk to an unknown server."""
     async with tls_front(own_store.port, certificate) as port:
         budget, server = make(f"rediss://localhost:{port}/0"), Server()
         listener = Listener(budget)
@@ -370,7 +369,7 @@ async def test_an_untrusted_certificate_is_an_outage(make: Any, own_store: Store
 
 
 async def test_a_share_obeys_a_429_and_a_lower_remaining(make: Any) -> None:
-    """While away the server's word still stops us, and somebody else's spending makes us careful."""
+    """While the store is away, a 429 still stops the calls."""
     budget = make(NOWHERE, limit=200)
     (await budget.acquire(1)).settle(None)
     (await budget.acquire(1)).settle(refuses(0.5, limit=200))

@@ -76,7 +76,7 @@ def test_loops_in_threads_share_one_budget(budget: RedisPointBudget) -> None:
 
 
 def test_a_permit_may_end_in_another_thread(budget: RedisPointBudget, store: str, name: str) -> None:
-    """Without a running loop there; the loop that gave it reports it."""
+    """No loop runs there; the loop that granted the permit reports its end."""
 
     async def main() -> None:
         permit = await budget.acquire(1)
@@ -113,7 +113,7 @@ def test_a_permit_that_outlives_its_loop_is_reported_by_the_next(
 def test_a_loop_that_is_closed_without_ado_leaves_nothing_behind(
     budget: RedisPointBudget, store: str, name: str
 ) -> None:
-    """No async generators are shut down, no tasks are cancelled: the next loop speaks for it."""
+    """No task of it is cancelled; the next loop reports what ended."""
     server = Server()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(call(budget, server))
@@ -174,7 +174,7 @@ def test_a_forked_child_has_a_budget_of_its_own(store: str, name: str, tmp_path:
 
 
 def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) -> None:
-    """Who waits there hears of it, and its connection is closed there."""
+    """Calls that wait there are refused, and the connection is closed there."""
     server, ready = Server(), threading.Event()
     errors: list[BaseException] = []
 
@@ -285,7 +285,6 @@ def test_bad_arguments_are_refused_at_construction(arguments: Any, options: Any,
 
 @pytest.mark.anyio
 async def test_a_database_that_is_not_there_is_refused_by_the_first_call(store: str) -> None:
-    """It will never be there, so nobody goes by a share."""
     budget = RedisPointBudget(store.removesuffix("/0") + "/4711")
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="database"):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def _until_nothing_is_in_flight(budget: RedisPointBudget) -> None:
-    """The store says so when it is asked for a point, which then is in flight itself."""
+    """Each look at the store takes a point, which is in flight itself."""
     ends = time.monotonic() + 10
     (await budget.acquire(1)).release()
     while (left := budget.snapshot().in_flight) not in {0, 1}:
@@ -416,7 +416,6 @@ async def test_a_server_without_headers_is_told_once(share: Any, caplog: pytest.
 
 
 async def test_another_period_is_told(share: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """All processes of a budget must agree on it; who comes later goes by what the first said."""
     one, other = share(), share(period=30.0)
     (await one.acquire(1)).release()
     for _ in range(2):

@@ -114,12 +114,8 @@ class Twice:
         core.adopt(*self.books, now)
         return core.transact(said, now), encode(core)
 
-    def forget(self) -> None:
-        self.state = None
-        self.scripted.state = None
-
-    def go_back_to(self, state: bytes) -> None:
-        """A state of before is there again, as on a replica that lagged."""
+    def go_back_to(self, state: bytes | None) -> None:
+        """An earlier state is there again, as on a replica that lagged; or none."""
         self.state = state or None
         self.scripted.state = state
 
@@ -164,17 +160,15 @@ class History:
         self.names = 0
         self.granted = self.refused = self.stale = self.unknown = 0
 
-    def start(self) -> bytes:
-        return cold(self.rng.choice((None, self.limit, 100)), self.period)
-
     def step(self) -> None:
         rng = self.rng
         self.pass_time()
         if not self.peers or (len(self.peers) < self.most and rng.random() < 0.02):
             self.names += 1
             lease_for = rng.choice((2.0, LEASE, LEASE))
+            start = cold(rng.choice((None, self.limit, 100)), self.period)
             self.peers.append(
-                Peer(self.place, f"peer {self.names}", start=self.start(), lease_for=lease_for, period=self.period)
+                Peer(self.place, f"peer {self.names}", start=start, lease_for=lease_for, period=self.period)
             )
         peer = rng.choice(self.peers)
         if self.silent.get(peer.name, -math.inf) > self.now:
@@ -190,7 +184,7 @@ class History:
         self.visit(peer)
 
     def pass_time(self) -> None:
-        """Time goes on, as a rule; where things go wrong it goes back, too."""
+        """Time goes on; where things go wrong it goes back, too."""
         rng, period = self.rng, self.period
         peer = rng.choice(self.peers) if self.peers else None
         # The moment at which somebody was to come again.
@@ -216,7 +210,7 @@ class History:
             self.kept = [*self.kept[-9:], place.state]
         kind = rng.random() / (self.noise or 0.01)
         if kind < 0.003:
-            place.forget()
+            place.go_back_to(None)
         elif kind < 0.007 and self.kept:
             place.go_back_to(rng.choice(self.kept))
         elif place.books is not None and kind < 0.1:
@@ -321,7 +315,6 @@ def _run(client: Any, name: str, seed: int, steps: int) -> History:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_both_answer_alike(client: Any, name: str, seed: int) -> None:
-    """Whatever a few members say, and whatever becomes of the state."""
     history = _run(client, name, seed, STEPS)
     assert history.granted > 10
     assert history.place.steps > STEPS / 2
@@ -340,7 +333,6 @@ def test_both_answer_alike_for_long(client: Any, name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_damaged_state_stops_nobody(client: Any, name: str, seed: int) -> None:
-    """Whether whoever comes first knows a state or none."""
     rng = random.Random(seed)
     place = Scripted(client, name)
     state = lived(rng, NOW)

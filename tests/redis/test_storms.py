@@ -77,7 +77,7 @@ class Storm:
                 task.cancel()
 
     async def calm(self) -> None:
-        """Everybody who still waits is served, or refused, in time; what went wrong shows."""
+        """All that still wait are served or refused in time; an unexpected error is raised."""
         ends = time.monotonic() + 15 * PERIOD
         while waiting := [task for task in self.tasks if not task.done()]:
             assert time.monotonic() < ends, f"{len(waiting)} of {len(self.tasks)} are stuck"
@@ -122,7 +122,7 @@ async def test_a_storm_of_callers(make: Any, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_over_a_wire_that_breaks(make: Any, own_store: Store, seed: int) -> None:
-    """Calls of the store are cut off before, while and after they are carried out: points are granted once, and ends count once."""
+    """Requests to the store are cut off before, while and after they are carried out: each grant and each end counts once."""
     async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
         url = wire.url.replace("http", "redis")
         # Refused, not served by a share: so whatever the server refuses has been granted twice.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from whereby_async.hooks import CostChangeDetails, OutageDetails, ThrottleDetails, WaitDetails
-    from whereby_async.limiter import Limiter
+    from whereby_async.limiter import Limiter, Permit
 
 P = ParamSpec("P")
 
@@ -167,3 +167,10 @@ async def callers(budgets: Sequence[Limiter], server: Server, count: int = 8) ->
         assert not [task for task in tasks if task.done()]
     finally:
         await cancel(*tasks)
+
+
+async def waiters(budget: Limiter, count: int, cost: int = 1, **options: Any) -> list[asyncio.Task[Permit]]:
+    """So many calls that ask for points; what is ready has run."""
+    calls = [asyncio.create_task(budget.acquire(cost, **options)) for _ in range(count)]
+    await turns()
+    return calls

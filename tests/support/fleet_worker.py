@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import urlsplit
@@ -82,10 +83,9 @@ class Worker(Program):
         self._stopping = False
         self._held: list[Permit] = []
         self._outages: list[tuple[bool, str, int, float]] = []
-        self._log: list[str] = []
-        handler = logging.Handler(logging.WARNING)
-        handler.emit = lambda record: self._log.append(record.getMessage())
-        logging.getLogger("whereby_async").addHandler(handler)
+        self._log = BufferingHandler(10_000)
+        self._log.setLevel(logging.WARNING)
+        logging.getLogger("whereby_async").addHandler(self._log)
         self._reset()
 
     def _reset(self) -> None:
@@ -93,7 +93,7 @@ class Worker(Program):
         self._longest = 0.0
         self._failed: Counter[str] = Counter()
         self._outages.clear()
-        self._log.clear()
+        self._log.flush()  # throws away what it holds
         self._cpu = time.process_time()
 
     def on_outage(self, details: OutageDetails) -> None:
@@ -186,7 +186,7 @@ class Worker(Program):
             "failed": dict(self._failed),
             "longest": self._longest,
             "outages": list(self._outages),
-            "log": list(self._log),
+            "log": [record.getMessage() for record in self._log.buffer],
             "state": budget.state,
             "waiting": sum(budget.waiting.values()),
             "in_flight": budget.in_flight,

@@ -311,7 +311,6 @@ def _places(thing: Any, path: str) -> Iterator[tuple[Any, str | int, str]]:
 
 
 def newcomer(place: Place, known: bytes | None, now: float) -> Peer:
-    """A member that waits; it may know a state."""
     peer = Peer(place, "newcomer", start=cold())
     peer.known, peer.store_now = known, now if known else -math.inf
     return peer.want(3)

@@ -49,7 +49,6 @@ def test_calls_in_flight_of_a_dead_process_count_until_they_cannot_any_more(flee
 
 
 def test_nobody_waits_for_a_process_that_died_in_the_queue(fleet: Callable[..., Fleet]) -> None:
-    """Its place in the queue and its turn go to the others."""
     crew = fleet(3, limit=60, period=PERIOD)
     crew.workers[0].ask("call", count=20, cost=3, together=True)
     waiting, one, two = crew.workers

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_eight_processes_fill_windows_without_a_429(fleet: Callable[..., Fleet]) -> None:
-    """Mixed costs, all callers always want more: no 429, full windows, no process below half or above twice its share."""
+    """Costs are mixed, and all callers always want more: no 429, full windows, no process below half or above twice its share."""
     crew = fleet(8, limit=1000, period=2.0)
     crew.ask("saturate", callers=16)
     crew.windows(4)
@@ -36,7 +36,7 @@ def test_eight_processes_fill_windows_without_a_429(fleet: Callable[..., Fleet])
 
 
 def test_a_store_is_called_less_than_half_as_often_as_the_api(fleet: Callable[..., Fleet], store: Store) -> None:
-    """What happens in one loop meanwhile goes with one call of the store."""
+    """Everything that happens in one loop meanwhile goes into one call of the store."""
     crew = fleet(4, limit=1000, period=2.0)
     before = sum(store.calls().values())
     crew.ask("saturate", callers=32)
@@ -82,7 +82,7 @@ def test_no_call_is_lost_when_the_store_is_killed_and_started_again(fleet: Calla
 
 
 def test_a_process_that_starts_into_a_spent_window_waits(fleet: Callable[..., Fleet]) -> None:
-    """It asks the store before it sends anything, so it storms nobody and earns no 429."""
+    """It asks the store before it sends anything, so there is no 429."""
     crew = fleet(1, limit=198, period=2.0)
     crew.workers[0].ask("call", count=66, cost=3, together=True)
     assert crew.look()["points"] == 198
@@ -96,7 +96,7 @@ def test_a_process_that_starts_into_a_spent_window_waits(fleet: Callable[..., Fl
 
 
 def test_a_process_without_a_store_starts_into_a_spent_window_with_one_call(fleet: Callable[..., Fleet]) -> None:
-    """It cannot know what others have spent: its first call goes alone, and what that is told all others wait for."""
+    """It cannot know what others have spent: its first call goes alone, and the others wait for its answer."""
     crew = fleet(1, limit=198, period=2.0)
     crew.workers[0].ask("call", count=66, cost=3, together=True)
     (late,) = crew.join(1, store="redis://127.0.0.1:1/0")
@@ -153,7 +153,7 @@ def test_a_process_with_one_call_is_not_kept_behind_a_process_with_many(fleet: C
 
 
 def test_a_wait_that_is_too_long_is_refused_at_once(fleet: Callable[..., Fleet]) -> None:
-    """Others have spent the window: whoever may not wait for its end is told so without waiting."""
+    """The other process has spent the window: a call that may not wait for its end is refused without waiting."""
     crew = fleet(2, limit=60, period=4.0)
     many, hasty = crew.workers
     hasty.ask("call")
