@@ -53,7 +53,8 @@ def make(store: str, name: str, made: list[Any]) -> Callable[..., RedisPointBudg
     """Makes budgets of one name in the store, each of which stands for a process."""
 
     def make(url: Any = store, **options: Any) -> RedisPointBudget:
-        made.append(RedisPointBudget(url, **{"name": name, "period": PERIOD, "limit": LIMIT, **options}))
+        options = {"name": name, "period": PERIOD, "limit": LIMIT, **options}
+        made.append(RedisPointBudget(url, **options))
         return made[-1]
 
     return make
@@ -64,7 +65,8 @@ def share(request: pytest.FixtureRequest, make: Any, made: list[Any], tmp_path: 
     """Makes budgets that lie in one file or in the store, each of which stands for a process."""
 
     def share(**options: Any) -> HostPointBudget:
-        made.append(HostPointBudget(tmp_path / "b", **{"period": PERIOD, "limit": LIMIT, **options}))
+        options = {"period": PERIOD, "limit": LIMIT, **options}
+        made.append(HostPointBudget(tmp_path / "b", **options))
         return made[-1]
 
     return make if request.param == "store" else share
