@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import uvloop
-from support.budgets import says, spend, turns, waiters
+from support.budgets import in_threads, says, spend, turns, waiters
 
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
@@ -65,11 +65,7 @@ def test_threads_with_a_loop_each_share_one_account(factory: Factory) -> None:
     async def many() -> None:
         await asyncio.gather(*(call() for _ in range(30)))
 
-    threads = [threading.Thread(target=run, args=(many(), factory)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    in_threads(*[lambda: run(many(), factory)] * 4)
     assert len(spent) == 120
     spent.sort()
     assert all(spent[i + 40] - spent[i] >= 0.4 for i in range(80))
@@ -90,24 +86,20 @@ def test_end_in_another_thread_wakes_the_waiter(factory: Factory) -> None:
 def test_refused_elsewhere_is_heard_here() -> None:
     budget = PointBudget(1)
     waiting = threading.Event()
-    errors: list[str] = []
 
     async def wait() -> None:
         held = await budget.acquire(1)
         (task,) = await waiters(budget, 1)
         waiting.set()
-        try:
+        with pytest.raises(ClientClosedError):
             await task
-        except ClientClosedError as error:
-            errors.append(type(error).__name__)
         held.lost()
 
-    thread = threading.Thread(target=run, args=(wait(),))
-    thread.start()
-    waiting.wait(5)
-    run(budget.aclose())
-    thread.join(5)
-    assert errors == ["ClientClosedError"]
+    def close() -> None:
+        assert waiting.wait(5)
+        run(budget.aclose())
+
+    in_threads(lambda: run(wait()), close)
 
 
 def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Factory) -> None:

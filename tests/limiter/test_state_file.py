@@ -12,12 +12,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import checkout
+from support.budgets import in_threads
 
 from whereby_async.limiter import state_file
 from whereby_async.limiter.shared.store import StoreAwayError
@@ -287,21 +287,11 @@ def test_a_signal_handler_may_change_it(file: StateFile) -> None:
 
 
 def test_threads_share_one_object(file: StateFile) -> None:
-    failed: list[BaseException] = []
-
     def run() -> None:
-        try:
-            for _ in range(100):
-                add(file)
-        except BaseException as error:  # noqa: BLE001 - told in the test's thread
-            failed.append(error)
+        for _ in range(100):
+            add(file)
 
-    threads = [threading.Thread(target=run) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    in_threads(*[run] * 5)
     assert look(file) == 500
 
 

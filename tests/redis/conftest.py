@@ -49,10 +49,10 @@ async def made() -> AsyncIterator[list[Any]]:
 
 
 @pytest.fixture
-def make(store: str, name: str, made: list[Any]) -> Callable[..., RedisPointBudget]:
+def make(store: str, name: str, made: list[Any]) -> Callable[..., Any]:
     """Makes budgets of one name in the store, each of which stands for a process."""
 
-    def make(url: Any = store, **options: Any) -> RedisPointBudget:
+    def make(url: Any = store, **options: Any) -> Any:
         options = {"name": name, "period": PERIOD, "limit": LIMIT, **options}
         made.append(RedisPointBudget(url, **options))
         return made[-1]
@@ -64,7 +64,7 @@ def make(store: str, name: str, made: list[Any]) -> Callable[..., RedisPointBudg
 def share(request: pytest.FixtureRequest, make: Any, made: list[Any], tmp_path: Path) -> Callable[..., Any]:
     """Makes budgets that lie in one file or in the store, each of which stands for a process."""
 
-    def share(**options: Any) -> HostPointBudget:
+    def share(**options: Any) -> Any:
         options = {"period": PERIOD, "limit": LIMIT, **options}
         made.append(HostPointBudget(tmp_path / "b", **options))
         return made[-1]

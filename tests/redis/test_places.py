@@ -15,7 +15,7 @@ import pytest
 import redis
 import redis.asyncio as aio
 import uvloop
-from support.budgets import LIMIT, PERIOD, Server, call, says, until
+from support.budgets import LIMIT, PERIOD, Server, call, in_threads, says, until
 from support.fleet import Store
 
 from whereby_async import limiter
@@ -65,12 +65,7 @@ def test_loops_in_threads_share_one_budget(budget: RedisPointBudget) -> None:
     async def work() -> None:
         await asyncio.gather(*[call(budget, server) for _ in range(15)])
 
-    threads = [threading.Thread(target=run, args=(work(),)) for run in (asyncio.run, uvloop.run, asyncio.run)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert not any(thread.is_alive() for thread in threads)
+    in_threads(lambda: asyncio.run(work()), lambda: uvloop.run(work()), lambda: asyncio.run(work()))
     assert server.refused == 0
     asyncio.run(budget.aclose())
 
@@ -176,25 +171,20 @@ def test_a_forked_child_has_a_budget_of_its_own(store: str, name: str, tmp_path:
 def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) -> None:
     """Calls that wait there are refused, and the connection is closed there."""
     server, ready = Server(), threading.Event()
-    errors: list[BaseException] = []
 
     async def wait() -> None:
         for _ in range(LIMIT):
             await call(budget, server)
         ready.set()
-        try:
+        with pytest.raises(ClientClosedError):
             await budget.acquire(5)
-        except ClientClosedError as error:
-            errors.append(error)
 
-    thread = threading.Thread(target=asyncio.run, args=(wait(),))
-    thread.start()
-    assert ready.wait(10)
-    time.sleep(0.05)
-    asyncio.run(budget.aclose())
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(errors) == 1
+    def close() -> None:
+        assert ready.wait(10)
+        time.sleep(0.05)
+        asyncio.run(budget.aclose())
+
+    in_threads(lambda: asyncio.run(wait()), close)
 
 
 # Clients that are passed in

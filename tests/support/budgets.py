@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from whereby_async.limiter import PointBudget, RateLimit
@@ -174,3 +175,10 @@ async def waiters(budget: Limiter, count: int, cost: int = 1, **options: Any) ->
     calls = [asyncio.create_task(budget.acquire(cost, **options)) for _ in range(count)]
     await turns()
     return calls
+
+
+def in_threads(*calls: Callable[[], object]) -> None:
+    """Run each in a thread of its own, all at once; errors are raised."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for done in [pool.submit(each) for each in calls]:
+            done.result(20)

@@ -44,9 +44,9 @@ def happen(crew: Fleet, store: Store, what: str) -> None:
             getattr(store, method)()
         case ["wire", order]:
             crew.api.ask(order)
-        case ["AUTH", password, *command]:
+        case ["AUTH", password, *words]:
             with store.client(password=password) as plain:
-                plain.execute_command(*command)
+                plain.execute_command(*words)
         case _:
             with store.client() as plain:
                 for command in what.split("; "):
