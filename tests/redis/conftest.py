@@ -10,6 +10,7 @@ from support.budgets import LIMIT, PERIOD
 from support.fleet import KINDS, Store
 
 from whereby_async.limiter import HostPointBudget, RedisPointBudget
+from whereby_async.testing import TcpProxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -82,3 +83,10 @@ def own_store(running: Store, tmp_path: Path) -> Iterator[Store]:
 def plain(own_store: Store) -> Iterator[Any]:
     with own_store.client() as plain:
         yield plain
+
+
+@pytest.fixture
+async def wire(own_store: Store) -> AsyncIterator[TcpProxy]:
+    """A wire to that, which the test may break."""
+    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
+        yield wire

@@ -130,58 +130,53 @@ async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: Store) -
         await asyncio.sleep(0.05)
 
 
-async def test_a_store_that_hangs_is_given_up_quickly(make: Any, own_store: Store) -> None:
+async def test_a_store_that_hangs_is_given_up_quickly(make: Any, wire: TcpProxy) -> None:
     """No answer comes: the call goes on by the share after the time limit, and ends on time if it may wait less."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        budget, server = make(url, limit=200), Server(200)
-        await call(budget, server)
-        await asyncio.sleep(0.1)
-        wire.faults.add(TcpFault(at="answer", do="stall", times=None))
-        began = time.monotonic()
-        with pytest.raises(BudgetTimeoutError):
-            await budget.acquire(1, max_wait=0.05)
-        assert budget.snapshot().state != "degraded", "its time was up long before the store's"
-        await call(budget, server)
-        assert time.monotonic() - began < 2.0
-        assert budget.snapshot().state == "degraded"
-        wire.faults.clear()
-        await wire.drop_connections()
-        await until(lambda: budget.snapshot().state != "degraded")
+    budget, server = make(wire.url.replace("http", "redis"), limit=200), Server(200)
+    await call(budget, server)
+    await asyncio.sleep(0.1)
+    wire.faults.add(TcpFault(at="answer", do="stall", times=None))
+    began = time.monotonic()
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=0.05)
+    assert budget.snapshot().state != "degraded", "its time was up long before the store's"
+    await call(budget, server)
+    assert time.monotonic() - began < 2.0
+    assert budget.snapshot().state == "degraded"
+    wire.faults.clear()
+    await wire.drop_connections()
+    await until(lambda: budget.snapshot().state != "degraded")
 
 
-async def test_a_dropped_connection_is_no_outage(make: Any, own_store: Store) -> None:
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        budget, server = make(wire.url.replace("http", "redis")), Server()
-        listener = Listener(budget)
-        for abruptly in (True, False, True):
-            await call(budget, server)
-            await asyncio.sleep(0.05)
-            await wire.drop_connections(abruptly=abruptly)
+async def test_a_dropped_connection_is_no_outage(make: Any, wire: TcpProxy) -> None:
+    budget, server = make(wire.url.replace("http", "redis")), Server()
+    listener = Listener(budget)
+    for abruptly in (True, False, True):
         await call(budget, server)
-        assert listener.away == []
-
-
-async def test_points_granted_into_the_void_come_back(make: Any, own_store: Store) -> None:
-    """The store carried out a call whose answer never came: what it granted is taken back, what was reported is not counted twice."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        budget, other, server = make(url), make(own_store.url), Server()
-        await call(other, server)
-        await call(budget, server)
-        held = await budget.acquire(2)
         await asyncio.sleep(0.05)
-        wire.faults.add(TcpFault(at="answer", do="reset", times=1))
-        held.settle(server.serve(2))
-        permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
-        (await other.acquire(1)).release()
-        assert other.snapshot().in_flight == 6
-        for permit in permits:
-            permit.release()
-        await asyncio.sleep(0.1)
-        (await other.acquire(1)).release()
-        assert other.snapshot().in_flight <= 1
-        assert budget.snapshot().state != "degraded"
+        await wire.drop_connections(abruptly=abruptly)
+    await call(budget, server)
+    assert listener.away == []
+
+
+async def test_points_granted_into_the_void_come_back(make: Any, wire: TcpProxy, own_store: Store) -> None:
+    """The store carried out a call whose answer never came: what it granted is taken back, what was reported is not counted twice."""
+    budget, other, server = make(wire.url.replace("http", "redis")), make(own_store.url), Server()
+    await call(other, server)
+    await call(budget, server)
+    held = await budget.acquire(2)
+    await asyncio.sleep(0.05)
+    wire.faults.add(TcpFault(at="answer", do="reset", times=1))
+    held.settle(server.serve(2))
+    permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
+    (await other.acquire(1)).release()
+    assert other.snapshot().in_flight == 6
+    for permit in permits:
+        permit.release()
+    await asyncio.sleep(0.1)
+    (await other.acquire(1)).release()
+    assert other.snapshot().in_flight <= 1
+    assert budget.snapshot().state != "degraded"
 
 
 async def test_a_forgotten_script_is_sent_again(make: Any, client: Any) -> None:

@@ -121,23 +121,22 @@ async def test_a_storm_of_callers(make: Any, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
-async def test_a_storm_over_a_wire_that_breaks(make: Any, own_store: Store, seed: int) -> None:
+async def test_a_storm_over_a_wire_that_breaks(make: Any, wire: TcpProxy, own_store: Store, seed: int) -> None:
     """Requests to the store are cut off before, while and after they are carried out: each grant and each end counts once."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        # Refused, not served by a share: so whatever the server refuses has been granted twice.
-        budgets = [make(at, limit=LIMIT, on_unavailable="raise") for at in (url, own_store.url)]
-        server = Server(LIMIT)
-        storm = Storm(seed, server, *budgets)
-        breaking = asyncio.create_task(_break(wire, storm.chance))
-        await storm.rage(2.5 * PERIOD)
-        breaking.cancel()
-        wire.faults.clear()
-        await storm.calm()
-        assert server.refused == 0
-        assert storm.served > 50
-        for budget in budgets:
-            await nothing_left(budget)
+    url = wire.url.replace("http", "redis")
+    # Refused, not served by a share: so whatever the server refuses has been granted twice.
+    budgets = [make(at, limit=LIMIT, on_unavailable="raise") for at in (url, own_store.url)]
+    server = Server(LIMIT)
+    storm = Storm(seed, server, *budgets)
+    breaking = asyncio.create_task(_break(wire, storm.chance))
+    await storm.rage(2.5 * PERIOD)
+    breaking.cancel()
+    wire.faults.clear()
+    await storm.calm()
+    assert server.refused == 0
+    assert storm.served > 50
+    for budget in budgets:
+        await nothing_left(budget)
 
 
 async def _break(wire: TcpProxy, chance: random.Random) -> None:
