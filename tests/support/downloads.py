@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Self
 
 from support.wire_server import WireServer, read_request
-
 from whereby_async import Download, Progress, RetryPolicy, WherebyClient
 from whereby_async.testing import FakeWhereby, Fault
 

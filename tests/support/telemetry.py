@@ -10,8 +10,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from support.recording_limiter import RecordingLimiter
 
+from support.recording_limiter import RecordingLimiter
 from whereby_async.otel import OpenTelemetryHooks
 
 if TYPE_CHECKING:

@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from .core import Core, Price
     from .protocol import Permit
 
-CHUNK: Final = 256
-"""Calls granted in one turn of a loop."""
-HEARTBEAT: Final = 5.0
-"""Seconds after which waiting calls are looked at in any case."""
-MELTING: Final = 1.0
-"""Seconds after which the reserve is looked at again."""
+CHUNK: Final = 256  # calls granted in one turn of a loop
+HEARTBEAT: Final = 5.0  # seconds after which waiting calls are looked at in any case
+MELTING: Final = 1.0  # seconds after which the reserve is looked at again
 _FEW: Final = 64
 
 _SETTLED: Final = 0
@@ -127,6 +124,7 @@ class Account:
         self.clock: Callable[[], float] = clock
         self._listeners = listeners
         self.mailbox: deque[tuple[Any, int, RateLimit | None]] = deque()
+        # Each is a hook's name and its details, or "" and a warning for the log.
         self._events: deque[tuple[str, Any]] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, LoopWaiters] = {}
         self._ringing: deque[LoopWaiters] = deque()
@@ -372,9 +370,9 @@ class Account:
             self._ringing.append(call.loop)
 
     def _refuse_overdue(self, now: float) -> None:
-        """Whose deadline lies before the next moment at which anybody can be served need not wait for it.
+        """Refuse each call whose deadline lies before the next moment at which anybody can be served.
 
-        Those that were served are let go too, a few in each turn.
+        Calls that were served meanwhile leave the list of deadlines too, a few in each turn.
         """
         deadlines, earliest, stale = self._deadlines, self.queue.earliest(now), 2 * CHUNK
         while deadlines and stale:
@@ -462,19 +460,28 @@ class Account:
             call.outcome.core.refund(call.outcome)
 
     def note(self, core: Core, now: float, answer: RateLimit | None) -> None:
-        """An answer may let calls go, and brings news: to hooks, the log, and calls that can never be paid for now."""
+        """After an answer: tell hooks and the log what it changed, and look whether calls that wait can go now."""
         if core.noted:
-            if answer is not None and answer.throttled and self._listeners:
-                delay = max(0.0, core.frozen_until - now)
-                self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            if answer is not None and answer.throttled:
+                self._note_throttle(core, now, answer)
             for change in core.take_changes():
                 self._events.append(("on_cost_change", change))
             if core.silent and not self._said_silent:
                 self._said_silent = True
-                self._events.append(("", None))
+                text = (
+                    "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan "
+                    "has more, say so with PointBudget(limit=...)"
+                )
+                self._events.append(("", (text, core.limit, core.period)))
             self._refuse_unpayable()
         if self.queue.count or self._events or self._ringing:
             self.mailbox.append((None, _LOOK, None))
+
+    def _note_throttle(self, core: Core, now: float, answer: RateLimit) -> None:
+        """A 429 came: hooks hear how long the budget is frozen."""
+        if self._listeners:
+            delay = max(0.0, core.frozen_until - now)
+            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
 
     def close(self, here: asyncio.AbstractEventLoop | None) -> None:
         """Send away all that wait, and let nobody in."""
@@ -503,12 +510,7 @@ class Account:
             if event[0]:
                 self._listeners.tell(*event)
             else:
-                logger.warning(
-                    "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan "
-                    "has more, say so with PointBudget(limit=...)",
-                    self.core.limit,
-                    self.core.period,
-                )
+                logger.warning(*event[1])
         if self.mailbox:
             self.look()
 

@@ -1,4 +1,5 @@
 """`Core`: how many points may be spent, and when. Pure arithmetic on plain numbers; every method takes `now`, seconds.
+`RedisPointBudget` runs these very rules: `redis/translator.py` makes Lua of them, so a change here is a change there.
 
 **The server** lets an organisation spend `limit` points per `period`, and answers 429 beyond. Which window it runs is
 not told: fixed from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Its answers
@@ -23,29 +24,31 @@ counter); the rules below keep what that costs small. The other rules only say n
 neither fact lets it go.
 
 **Granting** (`decide`). Not before `frozen until`. A call that the advertised window covers goes, if the congestion
-window allows it. Else it may go as a *probe*, by the ledger: one at a time, and the first of each window goes for all
-priorities, since its answer opens the window. Where windows are shorter than believed, and the ledger is long in
-coming, one call asks `SPREAD` after the server's own end, beyond the ledger. Whoever waits for a call that is out waits
+window allows it. Else it may go as a *probe*, by the ledger. One probe is out at a time (more where answers say
+nothing, see below). The first of a window goes whatever is kept for other priorities, since its answer opens the window
+for all. Windows may be shorter than believed: if the server's window has been over for `SPREAD` by its own word, and
+the ledger brings nothing for `LONG`, one call *asks*, beyond the ledger. Whoever waits for a call that is out waits
 `PATIENCE` at most: a call that is out for longer, or lost, no longer counts as in flight here (only two *generations*
 of calls, each of a second, do), while the ledger goes on counting it. A lost call may still arrive for as long as the
 slowest round trip (`1 … 10` s), and counts a period from then.
 
-**The congestion window** (`cwnd`) is the number of points that may be in flight. It is 0 at a cold start and in doubt,
-which allows one call, and grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE`
-of idleness it is `IDLE_WINDOW`, and again what it was before as soon as an answer shows no surprise. Within five
-periods after doubt it only grows from `IDLE_WINDOW`; in doubt it is 0 after idleness.
+**The congestion window** (`cwnd`) is the number of points that may be in flight; where nothing is in flight one call
+may always go. It is 0 at a cold start and in doubt, so calls then go one at a time (as probes do in any case, see
+above), and it grows by each answer's cost: it doubles with each round trip (slow start). After `PATIENCE` of idleness
+it is `IDLE_WINDOW`, and again what it was before as soon as an answer shows no surprise. Within five periods after
+doubt it only grows from `IDLE_WINDOW`; in doubt it is 0 after idleness.
 
 **Doubt.** A grant remembers `top`, the position that we believed we could reach then, by the better of the two facts.
 An answer shows a *surprise* if its `Remaining` and all that is granted by now, in flight or not, reach less far. Two in
 a row mean that others spend or that a price is wrong. For one and a half periods, so that it does not end in the burst
-of the next window, calls then go by the latest `Remaining`, less what is in flight, and no more than `CAUTION` of what
-that leaves may be in flight, which is a third of it; or as probes, by the ledger less `foreign`. `foreign` is what
-others hold, and is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the
-server's own window, or after `gap` where that end is not known, or where the server was seen to refill as it goes.
-`gap` is a fortieth of a period at first and at least. A refusal that names no time makes it a period, one that names a
-time makes it four times as long, and an answer two thirds of what it was. In doubt an asking call takes no more than
-the ledger has, but for the first after the time that a 429 has named. Each refusal also leaves `MARGIN` points more
-unused, a 64th of the limit at most, for some periods.
+of the next window, calls then go by the latest `Remaining`, less what is in flight, and so that what is in flight is at
+most `CAUTION` of what is left beside it; or as probes, by the ledger less `foreign`. `foreign` is what others hold, and
+is kept out of the ledger's room. Where nothing is advertised, one call *asks*: at the end of the server's own window,
+or after `gap` where that end is not known, or where the server was seen to refill as it goes. `gap` is a fortieth of a
+period at first and at least. A refusal that names no time makes it a period, one that names a time makes it four times
+as long, and an answer two thirds of what it was. In doubt an asking call takes no more than the ledger has, but for the
+first after the time that a 429 has named. Each refusal also leaves `MARGIN` points more unused, a 64th of the limit at
+most, for some periods.
 
 **A 429** freezes everybody until the time that it names (body, `Retry-After`, `Reset`; a `Reset` in whole seconds gets
 one more), and means doubt. If it names none, or if calls sent after the freeze are refused again, the freeze is 1, 2, 4
@@ -92,96 +95,59 @@ if TYPE_CHECKING:
 
     from ..rate_limit import RateLimit
 
-SMALLEST_PLAN: Final = 100
-"""Points per period that are assumed until a limit is known."""
-GUARD: Final = 0.02
-"""Seconds added to each period: clocks differ by 333 ppm at most."""
-PATIENCE: Final = 2.0
-"""Seconds that others wait at most for somebody else's answer."""
-GRAIN: Final = 1 / 1024
-"""Part of a period within which answers share an entry of the spend log; the first after a pause has its own."""
-IDLE_WINDOW: Final = 16
-"""Points that may be in flight at once after idleness: a screen's calls."""
-DEAREST: Final = 16
-"""Points; a drop beyond that is no single call's. The dearest call that is documented costs 10."""
-MARGIN: Final = 6
-"""Points that each refusal adds to what is left unused, since others spend a few while a call is on its way."""
-CAUTION: Final = 0.5
-"""Part of the rest that may be in flight in doubt: two copies that see the same `Remaining` must not spend it twice."""
-SPREAD: Final = 1.5
-"""Seconds by which a window may end after the server's word: a `Reset` in whole seconds, and a round trip."""
-LONG: Final = 5.0
-"""Seconds; points that the ledger brings sooner are worth waiting for."""
-SAMPLES: Final = 4
-"""Samples in a row that raise a price: the least of four is one without what others spent, as a rule."""
-SILENT_ANSWERS: Final = 3
-"""Answers in a row that say nothing, from which on a server that never said anything is taken to be silent."""
-OWED_SHARE: Final = 0.05
-"""Part of each period's points that calls get that have waited for a period, whatever comes before them."""
-MOST_PRICES: Final = 256
-"""Operations whose prices are learned."""
+SMALLEST_PLAN: Final = 100  # points per period that are assumed until a limit is known
+GUARD: Final = 0.02  # seconds added to each period: clocks differ by 333 ppm at most
+PATIENCE: Final = 2.0  # seconds that others wait at most for somebody else's answer
+GRAIN: Final = 1 / 1024  # part of a period within which answers share an entry of the spend log
+IDLE_WINDOW: Final = 16  # points that may be in flight at once after idleness: a screen's calls
+DEAREST: Final = 16  # points; a drop beyond that is no single call's. The dearest call that is documented costs 10
+MARGIN: Final = 6  # points that each refusal adds to what is left unused: others spend a few while a call travels
+CAUTION: Final = 0.5  # part of the rest that may be in flight in doubt: two copies may see the same `Remaining`
+SPREAD: Final = 1.5  # seconds that a window may end after the server's word: a `Reset` in whole ones, a round trip
+LONG: Final = 5.0  # seconds; points that the ledger brings sooner are worth waiting for
+SAMPLES: Final = 4  # samples in a row that raise a price: the least of four is one without what others spent, as a rule
+SILENT_ANSWERS: Final = 3  # answers in a row that say nothing, from which on a server counts as silent
+OWED_SHARE: Final = 0.05  # part of each period's points for calls that have waited for a period
+MOST_PRICES: Final = 256  # operations whose prices are learned
 
+# What `decide` says.
 NO: Final = 0
-ADVERTISED: Final = 1
-PROBE: Final = 2
-ASK: Final = 3
-"""What `decide` says: no; yes, the server has advertised it; yes, by the ledger; yes, to ask although nothing says that
-there is anything left."""
+ADVERTISED: Final = 1  # yes: the server has advertised it
+PROBE: Final = 2  # yes, by the ledger
+ASK: Final = 3  # yes, to ask, although nothing says that there is anything left
 
-LIVE: Final = 1
-BEYOND: Final = 2
-UNPAID: Final = 4
-UNKNOWN: Final = 8
-ALONE: Final = 16
-"""Of a grant: it has not ended; it goes beyond what the server has advertised; it asks although nothing says that
-anything is left; its price is not known; it goes alone, so that its price can be seen."""
+# What is true of a grant.
+LIVE: Final = 1  # it has not ended
+BEYOND: Final = 2  # it goes beyond what the server has advertised
+UNPAID: Final = 4  # it asks, although nothing says that there is anything left
+UNKNOWN: Final = 8  # its price is not known
+ALONE: Final = 16  # it goes alone, so that its price can be seen
 
 
 @dataclass(slots=True, eq=False)
 class Price:
-    """What one operation costs, as far as it is known.
+    """What one operation costs, as far as it is known."""
 
-    Attributes:
-        operation: Its name; empty for calls whose price is never learned.
-        seed: Points that the caller named.
-        points: Points that are charged.
-        pinned: It is never learned.
-        known: It is pinned, or was confirmed by samples.
-        above: Samples above its points since the last that was not.
-        least: The least of them.
-        tries: Calls that went alone to be sampled.
-    """
-
-    operation: str
-    seed: int
-    points: int
-    pinned: bool = False
-    known: bool = False
-    above: int = 0
-    least: int = 0
-    tries: int = 0
+    operation: str  # its name; empty for calls whose price is never learned
+    seed: int  # points that the caller named
+    points: int  # points that are charged
+    pinned: bool = False  # it is never learned
+    known: bool = False  # it is pinned, or was confirmed by samples
+    above: int = 0  # samples above its points since the last that was not
+    least: int = 0  # the least of them
+    tries: int = 0  # calls that went alone to be sampled
 
 
 class Grant(msgspec.Struct, eq=False, gc=False):
-    """What the core keeps of one granted call.
+    """What the core keeps of one granted call."""
 
-    Attributes:
-        cost: Points that it was charged.
-        price: What its operation costs.
-        at: When it was granted.
-        before: Points in flight before it.
-        upto: Points granted ever, up to and with it.
-        top: Points granted ever that the core believed it could reach when it granted this call.
-        kind: How it was granted: the sum of `LIVE`, until it ends, and what else is true of it.
-    """
-
-    cost: int
-    price: Price
-    at: float
-    before: int
-    upto: int
-    top: float
-    kind: int
+    cost: int  # points that it was charged
+    price: Price  # what its operation costs
+    at: float  # when it was granted
+    before: int  # points in flight before it
+    upto: int  # points granted ever, up to and with it
+    top: float  # points granted ever that the core believed it could reach when it granted this call
+    kind: int  # how it was granted: the sum of `LIVE`, until it ends, and what else is true of it
 
 
 G = TypeVar("G", bound=Grant)
@@ -192,8 +158,8 @@ class Core:
     """The budget of one organisation by one clock, as arithmetic: plain numbers, two short lists and a dict.
 
     Attributes:
-        noted: Until `take_changes`: an answer was a refusal, has named a limit, has changed a price, or was one too
-            many that says nothing.
+        noted: An answer since `take_changes` was a refusal, named a limit, changed a price, or showed that the server is
+            silent.
     """
 
     _limit: int = SMALLEST_PLAN
@@ -304,7 +270,7 @@ class Core:
 
     @property
     def dearest(self) -> int:
-        """Points that a call may cost to be ever granted: the limit, or what a lowered limit allowed before."""
+        """Points that the dearest call may cost that can be granted: the limit, or the higher one before it."""
         return max(self._limit, self._limit_before)
 
     @property
@@ -478,8 +444,8 @@ class Core:
     def _window_over(self, now: float) -> bool:
         """The server's window is over by its own word, nothing was heard since, and the ledger is long in coming.
 
-        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points have
-        come back at that end, it was a log's, and there is no more.
+        So it is where windows are shorter than the period, or aligned to the server's clock. Where our own points came
+        back at that very end, the server keeps a sliding log, and nothing more is left.
         """
         if self._refills() or not self._log or self._log[0][0] <= now + LONG or self._released_at >= self._end - SPREAD:
             return False
@@ -906,7 +872,8 @@ class Core:
         """When so many points have come back, or all that are out."""
         at = math.inf
         for release_at, come, _ in self._log:
-            if points > 0:
-                at = release_at
-                points -= come
+            if points <= 0:
+                break
+            at = release_at
+            points -= come
         return at

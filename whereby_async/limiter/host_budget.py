@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 _BUSY: Final = 1.0
 """Seconds after which a file that others keep locked counts as away: one of them was stopped in mid-change."""
-_LONGEST_PAUSE: Final = 0.005
-"""Seconds between two tries to lock the file, at most."""
+_LONGEST_PAUSE: Final = 0.005  # seconds between two tries to lock the file, at most
 
 
 class HostPointBudget(SharedPointBudget):

@@ -22,28 +22,23 @@ if TYPE_CHECKING:
     from .protocol import Priority
 
 _SHORTEST_TIMER: Final = 0.0005
-_APART: Final = 1.0
-"""Seconds by which a loop's clock must differ from the process's to be another clock."""
+_APART: Final = 1.0  # seconds by which a loop's clock must differ from the process's to be another clock
 
 _NOTHING: Any = None
 _monotonic: set[type[asyncio.AbstractEventLoop]] = set()
 
 
-class LoopClock:
-    """A loop's time, without keeping the loop alive."""
+def loop_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """A loop's time, without keeping the loop alive; once it is gone, as it was when it was last asked."""
+    find, last = weakref.ref(loop), loop.time()
 
-    __slots__ = ("_last", "_loop")
+    def clock() -> float:
+        nonlocal last
+        if (loop := find()) is not None:
+            last = loop.time()
+        return last
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._last = loop.time()
-
-    def __call__(self) -> float:
-        """Seconds; once the loop is gone, as it was when it was last asked."""
-        loop = self._loop()
-        if loop is not None:
-            self._last = loop.time()
-        return self._last
+    return clock
 
 
 def is_monotonic(loop: asyncio.AbstractEventLoop) -> bool:
@@ -59,35 +54,20 @@ def is_monotonic(loop: asyncio.AbstractEventLoop) -> bool:
 
 @dataclass(slots=True, eq=False)
 class WaitingCall:
-    """A call that asks for points, and waits for them.
+    """A call that asks for points, and waits for them."""
 
-    Attributes:
-        price: What its operation costs.
-        operation: The operation's name.
-        priority: Its priority.
-        order: Its number; the lowest is the oldest. A retry has the number of its first attempt.
-        asked_at: When this attempt asked.
-        waited: Seconds that earlier attempts waited.
-        queued: It stands in a queue.
-        passed: Points of younger calls that went before it since it could not use what was left.
-        loop: Where its task waits.
-        future: What its task awaits.
-        outcome: Its permit, or the error that ended its wait.
-        deadline: When its wait ends at the latest, if it has a `max_wait`.
-    """
-
-    price: Price
-    operation: str
-    priority: Priority
-    order: int
-    asked_at: float
-    waited: float
-    queued: bool = False
-    passed: int = 0
-    loop: LoopWaiters = _NOTHING
-    future: asyncio.Future[None] = _NOTHING
-    outcome: Any = None
-    deadline: float = math.inf
+    price: Price  # what its operation costs
+    operation: str  # the operation's name
+    priority: Priority  # its priority
+    order: int  # its number; the lowest is the oldest. A retry has the number of its first attempt
+    asked_at: float  # when this attempt asked
+    waited: float  # seconds that earlier attempts waited
+    queued: bool = False  # it stands in a queue
+    passed: int = 0  # points of younger calls that went before it since it could not use what was left
+    loop: LoopWaiters = _NOTHING  # where its task waits
+    future: asyncio.Future[None] = _NOTHING  # what its task awaits
+    outcome: Any = None  # its permit, or the error that ended its wait
+    deadline: float = math.inf  # when its wait ends at the latest, if it has a `max_wait`
 
     def __lt__(self, other: WaitingCall) -> bool:
         """Its deadline is the earlier one."""

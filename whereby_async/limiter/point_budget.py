@@ -21,7 +21,7 @@ from ..notify import Listeners
 from .accounts import Account, BudgetPermit
 from .budget_checks import check_budget, checked_pins
 from .core import ADVERTISED, NO, PATIENCE, PROBE, Core
-from .loops import LoopClock, is_monotonic
+from .loops import is_monotonic, loop_clock
 from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from .core import Grant, Price
     from .protocol import Limiter, Permit
 
-UNMETERED: Final = 2_000_000_000
-"""What a limiter that meters nothing shows as its limit."""
+UNMETERED: Final = 2_000_000_000  # what a limiter that meters nothing shows as its limit
 
 _running_loop: Final = asyncio._get_running_loop  # noqa: SLF001 - documented, and does not raise
 _NO_LOOP: Final = object()
@@ -74,7 +73,7 @@ class ProcessLimiter:
         if account is None:
             if self._closed:
                 raise ClientClosedError("the limiter was closed: make a new one")
-            account = self._apart[loop] = self._open(LoopClock(loop))
+            account = self._apart[loop] = self._open(loop_clock(loop))
         return account
 
     def _at_once(self, cost: int, operation: str, priority: Priority) -> BudgetPermit | None:
@@ -195,9 +194,9 @@ def never(cost: int, operation: str, priority: Priority) -> BudgetPermit | None:
 def quick_grant(limiter: Limiter) -> Callable[[int, str, Priority], BudgetPermit | None]:
     """A function that gives a permit at once if there are points and nobody waits, without a coroutine.
 
-    It takes what `acquire` takes first (cost, operation, priority), awaits nothing, and returns `None` if `acquire` has
-    to be asked, as always for a limiter of another kind, and for a batch's calls, which are announced after their
-    points and before they leave.
+    It takes what `acquire` takes first (cost, operation, priority) and awaits nothing. It returns `None` if `acquire`
+    has to be asked. That is always so for a limiter of another kind, and for the calls of a batch, which writes into
+    its journal between the points and the call.
     """
     if not isinstance(limiter, ProcessLimiter) or "acquire" in vars(limiter):
         return never
@@ -289,9 +288,7 @@ class _Unmetered(Core):
         """Seconds until the freeze ends."""
         return max(0.0, self._frozen_until - now)
 
-    def likely_wait(self, now: float, points: int) -> float:
-        """Seconds until the freeze ends."""
-        return self.least_wait(now, points)
+    likely_wait = least_wait
 
 
 class Unlimited(ProcessLimiter):

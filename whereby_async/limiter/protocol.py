@@ -1,4 +1,4 @@
-"""`Limiter`, `Permit` and `Priority`, by which the client asks for points, and what a limiter tells of itself."""
+"""`Limiter`, `Permit` and `Priority`, by which the client asks for points; `BudgetSnapshot` and `Forecast`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class BudgetSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         waiting_points: Points that they ask for, all priorities.
         reset_in: Seconds until a freeze ends, else until the server's window does by its own word, else until the next
             points come back by our own account; `None` if unknown.
-        foreign_rate: Points per second that others spend of the same budget: what they were seen to hold, by the
-            period; 0 unless the answers of the last one and a half periods showed them.
+        foreign_rate: Points per second that others spend of the same budget: the points that they were seen to hold,
+            divided by the period; 0 unless the answers of the last one and a half periods showed them.
         costs: Prices that are pinned or learned, by operation.
         state: What the budget is doing.
     """

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
     from .core import Core, Price
     from .loops import WaitingCall
 
-OLD: Final = 1.0
-"""Periods after which a call is owed a share; so none waits for more than two periods."""
-BACKFILL_WITHIN: Final = 0.25
-"""Seconds that a call which does not fit may wait longer because a cheaper one passes it."""
+OLD: Final = 1.0  # periods after which a call is owed a share; so none waits for more than two periods
+BACKFILL_WITHIN: Final = 0.25  # seconds that a call which does not fit may wait longer because a cheaper one passes it
 _FEW: Final = 64
 _order: Final = attrgetter("order")
 

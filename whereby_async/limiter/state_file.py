@@ -34,16 +34,14 @@ if sys.platform == "win32":  # pragma: no cover - Windows
 else:
     import fcntl
 
-LARGEST: Final = 1 << 16
-"""Bytes of a state, at most."""
+LARGEST: Final = 1 << 16  # bytes of a state, at most
 
 _MARK: Final = b"whereby1"
 _HEADER: Final = struct.Struct("<I8sQI")
 """The checksum of all that follows, the mark, the version, the length of the state."""
 
 _SLOT: Final = _HEADER.size + LARGEST
-_FAR: Final = 1 << 40
-"""Where on Windows, which locks ranges of bytes against reading too, the one locked byte lies."""
+_FAR: Final = 1 << 40  # where on Windows, which locks ranges of bytes against reading too, the one locked byte lies
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 _FINAL: Final = {

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Reply).decode
 _SHOWN: Final = 200
-_KEPT: Final = 86_400
-"""Seconds that a state is kept after its last transaction, and ten periods more."""
+_KEPT: Final = 86_400  # seconds that a state is kept after its last transaction, and ten periods more
 _translating: Final = threading.RLock()
 
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from .connection import Link
 
-_FORMAT: Final = 2
-"""In the key: processes with another format keep states of their own."""
+_FORMAT: Final = 2  # in the key: processes with another format keep states of their own
 _SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "valkey+unix://")
 _DAY: Final = 86_400.0
 

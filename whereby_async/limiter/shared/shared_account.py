@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ...errors import BudgetError, BudgetTimeoutError, ConfigurationError
-from ...notify import OutageDetails, ThrottleDetails, logger
+from ...notify import OutageDetails, logger
 from ...operation import unicode_text
 from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
 from ..budget_checks import check_cost
@@ -37,16 +37,12 @@ if TYPE_CHECKING:
     from ..loops import WaitingCall
     from ..protocol import Permit, Priority
 
-LINGER: Final = 0.01
-"""Seconds that the end of a call waits for others to go along, while nobody waits for its points."""
-MANY: Final = 32
-"""Points out in one loop from which on transactions keep a distance."""
+LINGER: Final = 0.01  # seconds that the end of a call waits for others to go along, while nobody waits for its points
+MANY: Final = 32  # points out in one loop from which on transactions keep a distance
 POLL: Final = (0.02, 0.5)
 """Seconds after which a loop that waits for what others are doing asks again: at first, and at most."""
-RETRY: Final = 0.1
-"""Seconds after which a store that is away is tried again, at first."""
-UNKNOWN_SHARE: Final = 0.1
-"""Part of the limit for a process that does not know how many others there are."""
+RETRY: Final = 0.1  # seconds after which a store that is away is tried again, at first
+UNKNOWN_SHARE: Final = 0.1  # part of the limit for a process that does not know how many others there are
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -293,12 +289,7 @@ class SharedAccount(Account):
         else:
             self.core.lost(permit, now)
         if answer is not None and answer.throttled and self.away:
-            self._tell_throttle(answer, now)
-
-    def _tell_throttle(self, answer: RateLimit, now: float) -> None:
-        if self._listeners:
-            delay = max(0.0, self.core.frozen_until - now)
-            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+            self._note_throttle(self.core, now, answer)
 
     # When to go to the store
 
@@ -506,7 +497,7 @@ class SharedAccount(Account):
             self._ends = [end for end in self._ends if not 0 < end.seq <= said.seq]
             for end in said.ends:
                 if end.said is not None and end.said.throttled:
-                    self._tell_throttle(end.said, now)
+                    self._note_throttle(self.core, now, end.said)
             self._events.extend(("on_cost_change", change) for change in changes)
             self._take(asked, reply, now)
             self._sort_out(now)

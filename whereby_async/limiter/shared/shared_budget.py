@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from ..protocol import BudgetSnapshot
     from .store import Store, Terms
 
-PATIENCE: Final = 3.0
-"""Seconds that closing waits for loops of other threads."""
+PATIENCE: Final = 3.0  # seconds that closing waits for loops of other threads
 
 
 class SharedPointBudget(ProcessLimiter):

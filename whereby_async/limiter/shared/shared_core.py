@@ -36,8 +36,7 @@ from ...notify import CostChangeDetails
 from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
 from ..core import LIVE, NO, UNKNOWN, Core, Grant, Price
 
-LATE: Final = 0.5
-"""Seconds that points are left for a member beyond the moment at which it was to come for them."""
+LATE: Final = 0.5  # seconds that points are left for a member beyond the moment at which it was to come for them
 PAUSE: Final = 0.3
 MOST_PAUSE: Final = 2.5
 """A tenth of a period, but not less and not more seconds: in that time members can tell what they know, after a store
@@ -45,96 +44,59 @@ was away or has lost its state."""
 UNSEEN: Final = 0.05
 """Part of its share that a process leaves unused in the period in which the store goes away: others were granted it
 meanwhile, unseen."""
-COARSE_GRAIN: Final = 1 / 128
-"""Part of a period within which answers share one entry of the spend log; see `GRAIN`."""
-DEAREST_CALL: Final = 10
-"""Points that the dearest call costs that is documented."""
-BATCH: Final = 2
-"""`Priority.BATCH`."""
+COARSE_GRAIN: Final = 1 / 128  # part of a period within which answers share one entry of the spend log; see `GRAIN`
+DEAREST_CALL: Final = 10  # points that the dearest call costs that is documented
+BATCH: Final = 2  # `Priority.BATCH`
 
-SETTLED: Final = 0
-RELEASED: Final = 1
-LOST: Final = 2
-SPENT: Final = 3
-"""How calls end: answered; never sent; sent without an answer; granted and ended while the store was away."""
+# How calls end.
+SETTLED: Final = 0  # answered
+RELEASED: Final = 1  # never sent
+LOST: Final = 2  # sent, without an answer
+SPENT: Final = 3  # granted and ended while the store was away
 
 
 class End(msgspec.Struct):
-    """A call has ended.
+    """A call has ended."""
 
-    Attributes:
-        how: `SETTLED`, `RELEASED`, `LOST` or `SPENT`.
-        cost: Points that it was charged.
-        seq: Number of the first request that says so.
-        lease: The member's lease when it was granted.
-        operation: As of `Ask`.
-        seed: As of `Ask`.
-        at: As of `Grant`, and so on.
-        said: What the answer said; `None` if nothing usable.
-    """
-
-    how: int
-    cost: int
-    seq: int = 0
-    lease: int = 0
-    operation: str = ""
-    seed: int = 1
-    at: float = 0.0
+    how: int  # `SETTLED`, `RELEASED`, `LOST` or `SPENT`
+    cost: int  # points that it was charged
+    seq: int = 0  # number of the first request that says so
+    lease: int = 0  # the member's lease when it was granted
+    operation: str = ""  # as of `Ask`
+    seed: int = 1  # as of `Ask`
+    at: float = 0.0  # as of `Grant`, and so on
     before: int = 0
     upto: int = 0
     top: float = 0.0
     kind: int = LIVE
-    said: RateLimit | None = None
+    said: RateLimit | None = None  # what the answer said; `None` if nothing usable
 
 
 class Ask(msgspec.Struct):
-    """Calls of one operation that want points, in the order in which they are to be served.
+    """Calls of one operation that want points, in the order in which they are to be served."""
 
-    Attributes:
-        operation: Its name; empty if its price is pinned.
-        seed: Points that the caller named, or pinned.
-        priority: The priority.
-        count: How many.
-        owed: They have waited for a period.
-    """
-
-    operation: str
-    seed: int
+    operation: str  # its name; empty if its price is pinned
+    seed: int  # points that the caller named, or pinned
     priority: int
     count: int = 1
-    owed: bool = False
+    owed: bool = False  # they have waited for a period
 
 
 class Request(msgspec.Struct):
-    """What a member says.
+    """What a member says."""
 
-    Attributes:
-        member: Who it is.
-        seq: Number of the request.
-        heard: Number of the last request whose answer was heard.
-        waits: Points that it waits for, by priority, these included.
-        calls: Calls that wait, by priority.
-        epoch: Epoch of the state that it was told last.
-        version: Version of that state.
-        lease_for: Seconds that it lives without a sign of life.
-        poll: Seconds after which it comes again if it waits for what others are doing.
-        discard: What the store has makes no sense to it.
-        ends: What has ended.
-        asks: What it wants points for.
-    """
-
-    member: str
-    seq: int
-    heard: int
-    waits: list[int]
-    calls: list[int]
-    epoch: float = 0.0
-    version: int = 0
-    lease_for: float = 15.0
-    poll: float = 0.05
-    discard: bool = False
-    ends: list[End] = []
-    asks: list[Ask] = []
+    member: str  # who it is
+    seq: int  # number of the request
+    heard: int  # number of the last request whose answer was heard
+    waits: list[int]  # points that it waits for, by priority, these included
+    calls: list[int]  # calls that wait, by priority
+    epoch: float = 0.0  # epoch of the state that it was told last
+    version: int = 0  # version of that state
+    lease_for: float = 15.0  # seconds that it lives without a sign of life
+    poll: float = 0.05  # seconds after which it comes again if it waits for what others are doing
+    discard: bool = False  # what the store has makes no sense to it
+    ends: list[End] = []  # what has ended
+    asks: list[Ask] = []  # what it wants points for
 
 
 class Granted(msgspec.Struct):
@@ -150,59 +112,33 @@ class Granted(msgspec.Struct):
 
 
 class Reply(msgspec.Struct):
-    """What the store answers.
+    """What the store answers."""
 
-    Attributes:
-        now: The store's time.
-        lease: The member's lease.
-        again_in: Seconds after which it is to come again if it waits for anything.
-        grants: What may go.
-        stale: The request came after a later one, and counted for nothing.
-        unknown: The store has no state, or an older one than the member: it is to offer its own.
-        damaged: What the store had could not be read.
-    """
-
-    now: float = 0.0
-    lease: int = 0
-    again_in: float = 0.0
-    grants: list[Granted] = []
-    stale: bool = False
-    unknown: bool = False
-    damaged: bool = False
+    now: float = 0.0  # the store's time
+    lease: int = 0  # the member's lease
+    again_in: float = 0.0  # seconds after which it is to come again if it waits for anything
+    grants: list[Granted] = []  # what may go
+    stale: bool = False  # the request came after a later one, and counted for nothing
+    unknown: bool = False  # the store has no state, or an older one than the member: it is to offer its own
+    damaged: bool = False  # what the store had could not be read
 
 
 class Member(msgspec.Struct):
-    """One event loop of one process.
+    """One event loop of one process."""
 
-    Attributes:
-        id: Who it is.
-        waits: Points that it waits for, by priority.
-        calls: Calls that wait, by priority.
-        lease: Number of its lease; 0 if that has ended.
-        lease_for: Seconds that it lives without a sign of life.
-        seq: Number of its last request.
-        seen: When that came.
-        due: When it is to come again.
-        flight: Points of its calls that are out.
-        unknown: Calls among them whose price is not known.
-        had: Points that it was granted of late.
-        unheard: Cost and kind of what it was granted last.
-        granted_at: When.
-    """
-
-    id: str
-    waits: list[int]
-    calls: list[int]
-    lease: int = 0
-    lease_for: float = 15.0
-    seq: int = 0
-    seen: float = 0.0
-    due: float = 0.0
-    flight: int = 0
-    unknown: int = 0
-    had: float = 0.0
-    unheard: list[list[int]] = []
-    granted_at: float = 0.0
+    id: str  # who it is
+    waits: list[int]  # points that it waits for, by priority
+    calls: list[int]  # calls that wait, by priority
+    lease: int = 0  # number of its lease; 0 if that has ended
+    lease_for: float = 15.0  # seconds that it lives without a sign of life
+    seq: int = 0  # number of its last request
+    seen: float = 0.0  # when that came
+    due: float = 0.0  # when it is to come again
+    flight: int = 0  # points of its calls that are out
+    unknown: int = 0  # calls among them whose price is not known
+    had: float = 0.0  # points that it was granted of late
+    unheard: list[list[int]] = []  # cost and kind of what it was granted last
+    granted_at: float = 0.0  # when
 
 
 def pause_of(period: float) -> float:
