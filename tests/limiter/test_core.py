@@ -1,4 +1,4 @@
-"""`Core` and what stands around it: hung calls, starvation, clocks that jump, prices that come and go, and what is kept."""
+"""`Core` and its queue: hung calls, starvation, clocks that jump, prices that come and go, and what is kept."""
 
 # pyright: reportPrivateUsage=false
 # What is kept inside is looked at.
@@ -60,7 +60,7 @@ class Alone:
 @simulated
 @pytest.mark.parametrize("state", ["cold", "warm", "idle", "in doubt", "alone"])
 async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: str) -> None:
-    """Whether it is the first ever, the first after idleness, the one that asks in doubt, or goes alone to show its price."""
+    """The first call ever, the first after idleness, a probe, or one that goes alone to show its price."""
     budget = PointBudget(100)
     if state != "cold":
         await spend(budget, 1)
@@ -199,7 +199,7 @@ async def test_retry_after_zero_makes_no_storm() -> None:
 
 @simulated
 async def test_refusal_of_another_limiter_is_waited_for_briefly() -> None:
-    """A 429 that names no time while points are left comes from a gateway: 1, 2, 4 s, and an answer makes all as before."""
+    """A 429 that names no time while points are left comes from a gateway: the waits are 1, 2 and 4 s."""
     budget = await spent(1000, 10)
     waits: list[float] = []
     for _ in range(3):

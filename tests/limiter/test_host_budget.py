@@ -1,4 +1,4 @@
-"""The budget in a file: where it lies, and what happens when it cannot be used. What all shared budgets do stands in tests/redis."""
+"""The budget in a file: where it lies, and what happens when it cannot be used. tests/redis has the rest."""
 
 # ruff: noqa: ASYNC240 - the folders are small ones, and local
 
@@ -47,7 +47,7 @@ async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
 
 
 async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its name is a digest of base URL and key, it lies below the user's runtime folder, and nobody else can read it."""
+    """Its name is a digest of base URL and key, it lies in the user's runtime folder, and nobody else can read it."""
     tmp_path.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     budgets = [HostPointBudget() for _ in range(3)]

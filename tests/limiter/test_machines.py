@@ -1,4 +1,4 @@
-"""State machines: the core alone against a model server, the queue alone, and the whole limiter under random cancels."""
+"""State machines: the core against a model server, the queue alone, and the whole limiter under random cancels."""
 
 # pyright: reportPrivateUsage=false
 # What is kept inside is looked at.
@@ -255,7 +255,7 @@ class QueueAlone(RuleBasedStateMachine):
 
 
 class WholeLimiter(RuleBasedStateMachine):
-    """Callers of all priorities come, are cancelled at any moment, and end in every way; nobody is stuck, nothing is lost."""
+    """Callers of all priorities come, are cancelled and end in every way; nobody is stuck, nothing is lost."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -409,7 +409,7 @@ async def test_reserve_is_kept_from_batch_calls_and_melts() -> None:
 
 @simulated
 async def test_reserve_is_of_the_limit_that_the_server_names() -> None:
-    """A batch that came before any answer leaves the others their share of the real limit, not of the one that was assumed."""
+    """A batch that came before any answer leaves the others their share of the real limit."""
     budget = PointBudget(reserve=0.3)
     server = Server(1000, 60.0, now)
     batch = [asyncio.create_task(send(budget, server, priority=Priority.BATCH)) for _ in range(1000)]
@@ -423,7 +423,7 @@ async def test_reserve_is_of_the_limit_that_the_server_names() -> None:
 @simulated
 @pytest.mark.parametrize("ending", ["refused", "late", "cancelled"])
 async def test_batch_leaves_others_their_share_whatever_became_of_them(ending: str) -> None:
-    """Beside a batch that never ends, others are served within a second, though nobody else came for a quarter of an hour.
+    """Beside an endless batch, others are served within a second, though none came for a quarter of an hour.
 
     Every third comes when its window ends, and the reserve has melted.
     """

@@ -125,7 +125,7 @@ async def test_refusal_speaks_to_people() -> None:
 @pytest.mark.parametrize("told", [None, 0.0])
 @simulated
 async def test_refusals_without_progress_back_off(told: float | None) -> None:
-    """A 429 that names no time, or says "now", is waited for 1, 2, 4 … seconds, by either limiter, one call at a time."""
+    """A 429 that names no time, or says "now", is waited for 1, 2, 4 … seconds, one call at a time."""
     for budget in (PointBudget(100), Unlimited()):
         flying: list[Permit] = [await budget.acquire(1)]
         began = now()

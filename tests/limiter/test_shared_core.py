@@ -432,7 +432,7 @@ def test_lost_state_is_restored_from_the_newest_that_anybody_knows(newest_first:
 
 
 def test_what_was_granted_by_a_state_that_is_replaced_is_not_forgotten() -> None:
-    """A member that knew little has restored the state, and others were granted points before one came that knows more."""
+    """A member that knew little has restored the state; others got points before one came that knows more."""
     world, one, other = busy()
     world.visit(other)
     ended(world)

@@ -402,7 +402,7 @@ def test_a_folder_without_permission_is_told() -> None:
 
 
 def test_a_limit_for_files_is_told(file: StateFile) -> None:
-    """The file can not be made now, and can be later; once it is there the limit does no harm unless it tears a write."""
+    """The file can be made once the limit is gone; after that a limit does no harm unless it tears a write."""
     words = said(start(state_writers.short_of_space, file.path, SLOT + 5000))
     assert words.startswith("False ")
     assert "File too large" in words
@@ -486,7 +486,7 @@ def test_another_users_file_or_folder_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_where_the_file_is_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime folder, the cache folder, the home's cache folder, the temporary one; one that can not be used is passed over."""
+    """The runtime, the cache, the home's cache or the temporary folder: the first that can be used."""
     places = {name: tmp_path / name for name in ("runtime", "cache", "home", "temporary")}
     for each in places.values():
         each.mkdir()

@@ -56,7 +56,7 @@ def test_file_that_was_damaged_stops_nobody(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_state_that_makes_no_sense_is_answered(seed: int) -> None:
-    """Where it can be read, and where it cannot. Nothing is raised, and each request has its answer after three tries at most."""
+    """Readable or not: nothing is raised, and each request has its answer after three tries at most."""
     rng = random.Random(seed)
     state = lived(rng, NOW)
     for _ in range(25):

@@ -160,7 +160,7 @@ async def test_a_dropped_connection_is_no_outage(make: Any, wire: TcpProxy) -> N
 
 
 async def test_points_granted_into_the_void_come_back(make: Any, wire: TcpProxy, own_store: Store) -> None:
-    """The store carried out a call whose answer never came: what it granted is taken back, what was reported is not counted twice."""
+    """The answer never came: what the store granted is taken back, and what was reported does not count twice."""
     budget, other, server = make(wire.url.replace("http", "redis")), make(own_store.url), Server()
     await call(other, server)
     await call(budget, server)

@@ -1,4 +1,4 @@
-"""Where people run it: loops in a row and side by side, threads, forks, clients that are passed in; and what is refused."""
+"""Where people run it: several loops, threads, forks, clients that are passed in; and what is refused."""
 
 from __future__ import annotations
 

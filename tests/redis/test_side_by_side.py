@@ -75,7 +75,7 @@ class Scripted:
 
 
 class Twice:
-    """Python and the store's script, side by side: whatever they are asked, they answer alike, and keep the same state."""
+    """Python and the store's script, side by side: they answer alike, and keep the same state."""
 
     def __init__(self, scripted: Scripted, rng: random.Random) -> None:
         self.scripted = scripted
@@ -345,7 +345,7 @@ def test_damaged_state_stops_nobody(client: Any, name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_state_that_makes_no_sense_is_answered(client: Any, name: str, seed: int) -> None:
-    """Although its checksum is right: the script raises nothing. Its answer may be one that cannot be read, which counts as an outage."""
+    """Its checksum is right, and the script raises nothing. An answer that cannot be read counts as an outage."""
     rng = random.Random(seed)
     place = Scripted(client, name)
     state = lived(rng, NOW)

@@ -1,4 +1,4 @@
-"""Callers of all priorities come and go at random, in two processes, over a wire that breaks: nobody is stuck, nothing is lost."""
+"""Callers of all priorities come and go at random, over a wire that breaks: nobody is stuck, nothing is lost."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_a_storm_of_callers(make: Any, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_over_a_wire_that_breaks(make: Any, wire: TcpProxy, own_store: Store, seed: int) -> None:
-    """Requests to the store are cut off before, while and after they are carried out: each grant and each end counts once."""
+    """Requests are cut off before, while and after the store carries them out: each grant and end counts once."""
     url = wire.url.replace("http", "redis")
     # Refused, not served by a share: so whatever the server refuses has been granted twice.
     budgets = [make(at, limit=LIMIT, on_unavailable="raise") for at in (url, own_store.url)]

@@ -1,4 +1,4 @@
-"""What the tests of budgets share: answers to settle with, short ways to ask for points, a server that counts, listeners."""
+"""What the tests of budgets share: answers, ways to ask for points, a server that counts, a listener."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def call(budget: Limiter, server: Server, cost: int = 1, flight: float = 0
 
 
 class Listener:
-    """Hears what budgets notify of; a shared budget notifies of a wait once the store has said that the call has to wait."""
+    """Keeps what budgets notify of; a shared budget notifies of a wait once the store has answered."""
 
     def __init__(self, *budgets: Limiter) -> None:
         self.waits: list[WaitDetails] = []

@@ -42,7 +42,7 @@ _names = itertools.count(1)
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a process that runs this checkout; coverage is not measured in it, which would slow a fleet down."""
+    """The environment of a process that runs this checkout, without coverage, which would slow a fleet down."""
     paths = [str(_TESTS.parent), str(_TESTS), os.environ.get("PYTHONPATH", "")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WHEREBY", "COV"))}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **more}
@@ -85,7 +85,7 @@ class Child:
         return self._process.poll() is None
 
     def begin(self, do: str, **order: Any) -> Future[Any]:
-        """Give an order, without waiting for its answer; the future raises `RuntimeError` if the process fails or is gone."""
+        """Give an order without waiting; the future raises `RuntimeError` if the process fails or is gone."""
         number = next(self._numbers)
         answer: Future[Any] = Future()
         with self._lock:
@@ -217,7 +217,7 @@ class Fleet:
         return ask_all(self.workers, do, **order)
 
     def stop(self) -> list[dict[str, Any]]:
-        """Let all callers end their calls, none of which may have failed or be stuck; what the workers say of themselves."""
+        """Let all callers end; no call may have failed or be stuck. What the workers say of themselves."""
         said = self.ask("stop", patience=20)
         assert [each["failed"] for each in said] == [{}] * len(said)
         assert [each["begun"] - each["ended"] for each in said] == [0] * len(said)
@@ -277,7 +277,7 @@ def _die_with_parent() -> None:
 
 
 class Store:
-    """A store of one's own on a loopback port, which may be killed, stopped and started again; it leaves no process behind.
+    """A store on a loopback port, which may be killed, stopped and started again; it leaves no process behind.
 
     Attributes:
         port: Where it listens; the same for its whole life.

@@ -56,7 +56,7 @@ class Api(Program):
             self._turned = asyncio.Event()
         found = _WHO.search(request.target)
         who = found[0] if found else ""
-        # Answers may overtake each other, but not by so much that a call of the last window comes after the one that opens the next.
+        # Answers may overtake each other, but never by a whole window.
         late = request.at < self._windows[-1].began and len(self._windows) > 1
         window = self._windows[-2 if late else -1]
         window.by[who] = window.by.get(who, 0) + request.points

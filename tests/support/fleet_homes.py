@@ -1,8 +1,8 @@
 """One budget and one client at module level, as people write them: in a web application, or in forked workers.
 
-`support.fleet_homes:app` is for uvicorn and gunicorn; `python -m support.fleet_homes` uses a pool of workers and prints one JSON
-object that says what became of the calls. The environment variable `FLEET_PLAN` holds a JSON object: `store`, `name`,
-`period`, `api`, `key`, and `tasks` for the pool.
+`support.fleet_homes:app` is for uvicorn and gunicorn; `python -m support.fleet_homes` uses a pool of workers and
+prints one JSON object that says what became of the calls. The environment variable `FLEET_PLAN` holds a JSON object:
+`store`, `name`, `period`, `api`, `key`, and `tasks` for the pool.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A process that spends from a shared budget: callers that make call after call, single calls, permits that are held.
 
-Each line on its standard input is an order, `{"id": 7, "do": "look", …}`, whose `do` names a method of the program; each
-line that it prints is an answer, `{"id": 7, "answer": …}` or `{"id": 7, "error": "…"}`. Orders run beside each other.
+Each line on its standard input is an order, `{"id": 7, "do": "look", …}`, whose `do` names a method of the program.
+Each line that it prints is an answer, `{"id": 7, "answer": …}` or `{"id": 7, "error": "…"}`. Orders run concurrently.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class Worker(Program):
         return {"count": count, "cpu": (time.process_time() - cpu) / count, "rate": count / (time.monotonic() - began)}
 
     async def stalls(self, seconds: float) -> dict[str, list[float]]:
-        """For so long: the milliseconds of processor time of each change of the file, and how long it held up the loop."""
+        """For so long: milliseconds of processor time of each change of the file, and how long the loop stood still."""
         took: list[float] = []
         cpu: list[float] = []
         plain = StateFile.try_change

@@ -112,7 +112,7 @@ def creating(path: Path, count: int) -> None:
 
 
 def killing(path: Path, count: int) -> None:
-    """Kill one of three writers so many times, at random moments: no change that was done is lost, and none is there twice."""
+    """Kill one of three writers so many times, at random moments: no change is lost or there twice."""
     file = StateFile(path)
     done = mmap.mmap(-1, COUNT.size * (count + 3))
 

@@ -18,7 +18,7 @@ LEASE = 2.0
 
 
 def test_permits_of_a_dead_process_cost_their_points_and_nothing_else(fleet: Callable[..., Fleet]) -> None:
-    """The others go on at once with what is left, and get those points too, a lease and a period later, and the second in which they may arrive."""
+    """The others go on at once, and get those points too after a lease, a period and a second for late arrivals."""
     crew = fleet(2, limit=60, period=PERIOD)
     dying, other = crew.workers
     other.ask("call", count=12, together=True)
@@ -37,7 +37,7 @@ def test_permits_of_a_dead_process_cost_their_points_and_nothing_else(fleet: Cal
 
 @pytest.mark.long
 def test_calls_in_flight_of_a_dead_process_count_until_they_cannot_any_more(fleet: Callable[..., Fleet]) -> None:
-    """Killed with calls on their way, whose answers nobody hears: no 429 for the others, and the budget is whole again."""
+    """It is killed with calls on their way: no 429 for the others, and the budget is whole again."""
     crew = fleet(3, limit=90, period=1.5, latency=0.2)
     crew.ask("saturate", callers=10)
     crew.until(lambda said: said[0]["in_flight"] >= 10)
@@ -103,7 +103,7 @@ def test_a_process_that_stands_still_while_it_waits_keeps_nobody_waiting(fleet: 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.long)])
 def test_processes_are_killed_at_any_moment(fleet: Callable[..., Fleet], kills: int) -> None:
-    """SIGKILL in the middle of whatever they do, and new ones in their place: nobody else is stuck, at most a few calls are refused."""
+    """SIGKILL at any moment, and new processes in their place: nobody is stuck, at most a few calls are refused."""
     crew = fleet(4, limit=200, period=1.0)
     crew.ask("saturate", callers=12)
     crew.windows(1)

@@ -1,4 +1,4 @@
-"""The store away in mid-run, in every way that it can be: calls go on, by shares, and everything comes back by itself."""
+"""The store away in mid-run, in every way: calls go on, by shares, and everything comes back by itself."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ TROUBLES = {
     "full": ("memory is full", "CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
     # The password has been changed, and those who came with the old one are thrown out.
     "rotated": (
-        "password", f"CONFIG SET requirepass {SECRET}; CLIENT KILL TYPE normal", f"AUTH {SECRET} CONFIG SET requirepass ",
+        "password",
+        f"CONFIG SET requirepass {SECRET}; CLIENT KILL TYPE normal",
+        f"AUTH {SECRET} CONFIG SET requirepass ",
     ),
-}  # fmt: skip
-"""What the processes call it, how it begins, and how it ends: a method of the store, an order to the wire, or commands to the store."""
+}
+"""Its reason, and how it begins and ends: a method of the store, an order to the wire, or commands to the store."""
 _QUICK = {"hanging", "cut"}
 
 
@@ -59,8 +61,7 @@ def happen(crew: Fleet, store: Store, what: str) -> None:
 def test_calls_go_on_while_the_store_is_away(fleet: Callable[..., Fleet], store: Store, trouble: str) -> None:
     """No call fails, all processes go on by their shares, no 429 on the way back, and each outage is told once.
 
-    In the window in which the store goes there may be some, as words that are older than what others were granted since are all
-    that there is to go by.
+    In the window in which the store goes there may be some 429s: a process knows only older answers of the store.
     """
     reason, begin, end = TROUBLES[trouble]
     crew = fleet(0, limit=LIMIT, period=PERIOD)
@@ -99,9 +100,9 @@ def _gained(said: dict[str, Any], before: int) -> bool:
 
 @pytest.mark.long
 def test_a_store_that_comes_and_goes_is_told_of_in_pairs(fleet: Callable[..., Fleet], store: Store) -> None:
-    """Away and back again and again, faster than windows turn: no call fails, none is stuck, and there are hardly any 429s.
+    """Away and back faster than windows turn: no call fails, none is stuck, and there are hardly any 429s.
 
-    There may be some: who comes back first cannot know what those have spent who are still away.
+    There may be some: the first process that is back cannot know what the others have spent meanwhile.
     """
     crew = fleet(0, limit=LIMIT, period=PERIOD)
     port = crew.api.ask("wire", port=store.port)

@@ -1,4 +1,4 @@
-"""Processes that spend from one window: no 429, full windows, even shares, order by priority, waits that are refused."""
+"""Processes that spend from one window: no 429, full windows, even shares, order by priority, refused waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_eight_processes_fill_windows_without_a_429(fleet: Callable[..., Fleet]) -> None:
-    """Costs are mixed, and all callers always want more: no 429, full windows, no process below half or above twice its share."""
+    """Mixed costs, endless callers: no 429, full windows, no process below half or above twice its share."""
     crew = fleet(8, limit=1000, period=2.0)
     crew.ask("saturate", callers=16)
     crew.windows(4)
@@ -55,8 +55,8 @@ def mortal(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> Iterato
 def test_no_call_is_lost_when_the_store_is_killed_and_started_again(fleet: Callable[..., Fleet], mortal: Store) -> None:
     """Calls go on by each process's share and then by the store again: none fails, none is stuck.
 
-    In the window in which the store dies a process may go by a word that is older than what others were granted since: some
-    429s, fewer than there are calls in flight. There are none in any other, and none on the way back.
+    In the window in which the store dies there may be some 429s, fewer than calls in flight: a process knows only older
+    answers of the store. There are none in any other window, and none on the way back.
     """
     crew = fleet(4, url=mortal.url, limit=400, period=1.2)
     crew.ask("saturate", callers=12)
@@ -126,7 +126,7 @@ def test_interactive_calls_pass_a_batch_in_another_process(fleet: Callable[..., 
 
 
 def test_a_later_interactive_call_goes_before_those_that_wait_elsewhere(fleet: Callable[..., Fleet]) -> None:
-    """A window is spent and one process waits for the next: interactive calls of another, that come later, take it whole."""
+    """One process waits for the next window: interactive calls of another, that come later, take it whole."""
     crew = fleet(2, limit=60, period=1.5)
     many, interactive = crew.workers
     many.ask("call", cost=3)
