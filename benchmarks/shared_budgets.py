@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from fleet.child import ask_all
-from fleet.fleet import Fleet, Yard
-from fleet.stores import Store
-from fleet.worker import SPIN_LIMIT
+from support.fleet import Fleet, Store, Yard, ask_all
+from support.fleet_worker import SPIN_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -15,7 +15,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-from limiter.serving import until
+from support.budgets import until
 
 from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited

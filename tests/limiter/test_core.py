@@ -1,4 +1,4 @@
-"""`Core` and what stands around it: hung calls, starvation, clocks that jump, prices that come and go, and what is kept."""
+"""`Core` and its queue: hung calls, starvation, clocks that jump, prices that come and go, and what is kept."""
 
 # pyright: reportPrivateUsage=false
 # What is kept inside is looked at.
@@ -10,23 +10,37 @@ import time
 from typing import Any
 
 import pytest
+from support.budgets import (
+    BookedGrant,
+    Server,
+    call,
+    cancel,
+    now,
+    refuses,
+    says,
+    simulated,
+    spend,
+    spent,
+    turns,
+    waiters,
+)
 
-from limiter.driving import PERIOD, BookedGrant, now, refuses, says, simulated, spend, turns, warm
-from limiter.serving import Server, call
-from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit
-from whereby_async.limiter.core import MOST_PRICES, NO, Core
+from whereby_async.limiter.core import MOST_PRICES, NO, Core, Price
+from whereby_async.limiter.loops import WaitingCall
+from whereby_async.limiter.queue import PriorityQueue, Queue
+
+PERIOD = 60.0
 
 
 class Alone:
-    """A core with a clock, and short words for what happens to it."""
+    """A core and a clock that the test sets."""
 
     def __init__(self, limit: int | None = 100) -> None:
         self.core = Core.cold(limit, PERIOD)
         self.now = 1000.0
 
     def grant(self, cost: int = 1, operation: str = "") -> BookedGrant | None:
-        """A call asks."""
         price = self.core.price(operation, cost)
         verdict = self.core.decide(self.now, price)
         if verdict <= NO:
@@ -34,7 +48,6 @@ class Alone:
         return self.core.book(BookedGrant, None, price, self.now, verdict, 0)
 
     def call(self, answer: RateLimit | None, cost: int = 1, operation: str = "") -> None:
-        """One goes, and is answered."""
         grant = self.grant(cost, operation)
         assert grant is not None
         self.now += 0.01
@@ -47,10 +60,10 @@ class Alone:
 @simulated
 @pytest.mark.parametrize("state", ["cold", "warm", "idle", "in doubt", "alone"])
 async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: str) -> None:
-    """Whether it is the first ever, the first after idleness, the one that asks in doubt, or goes alone to show its price."""
+    """The first call ever, the first after idleness, a probe, or one that goes alone to show its price."""
     budget = PointBudget(100)
     if state != "cold":
-        await warm(budget)
+        await spend(budget, 1)
     if state == "idle":
         await asyncio.sleep(10)
     if state == "in doubt":
@@ -68,7 +81,6 @@ async def test_call_that_hangs_holds_others_up_for_two_seconds_at_most(state: st
 
 @simulated
 async def test_calls_that_all_hang_still_go_by_the_ledger() -> None:
-    """Not one point more than the limit, and none twice."""
     budget = PointBudget(20)
     calls = [asyncio.create_task(budget.acquire(1)) for _ in range(40)]
     await asyncio.sleep(200)
@@ -82,7 +94,7 @@ async def test_calls_that_all_hang_still_go_by_the_ledger() -> None:
 
 @simulated
 async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() -> None:
-    """Others have spent the window meanwhile: of a hundred calls at once hardly any is refused."""
+    """Foreign use has spent the window meanwhile: of a hundred calls at once hardly any is refused."""
     budget, server = PointBudget(1000), Server(1000, PERIOD, now)
     await asyncio.gather(*(call(budget, server) for _ in range(200)))
     await asyncio.sleep(10)
@@ -96,11 +108,9 @@ async def test_after_idleness_few_calls_go_until_an_answer_shows_what_is_left() 
 
 @simulated
 async def test_deadline_and_cancel_in_one_turn_leave_the_counts_right() -> None:
-    """A waiting call that is overdue and cancelled in the same turn of its loop is counted out once."""
     budget = PointBudget(1)
     held = await budget.acquire(1)
-    waiting = [asyncio.create_task(budget.acquire(1, max_wait=5)) for _ in range(3)]
-    await turns()
+    waiting = await waiters(budget, 3, 1, max_wait=5)
     loop = asyncio.get_running_loop()
     for task in waiting:
         loop.call_at(now() + 5, task.cancel)
@@ -108,46 +118,25 @@ async def test_deadline_and_cancel_in_one_turn_leave_the_counts_right() -> None:
     assert now() == pytest.approx(5, abs=0.01)
     snapshot = budget.snapshot()
     assert (sum(snapshot.waiting.values()), snapshot.waiting_points, snapshot.in_flight) == (0, 0, 1)
-    later = asyncio.create_task(budget.acquire(1))
-    await turns()
+    (later,) = await waiters(budget, 1)
     held.release()
     (await later).lost()
 
 
 @simulated
 async def test_retry_may_come_again_behind_its_own_cancelled_attempt() -> None:
-    """Both have the same place in the queue."""
     budget = PointBudget(1)
     first = await budget.acquire(1)
     first.settle(says(0, limit=1))
     held = asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE))
-    before = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
-    again = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
+    (before,) = await waiters(budget, 1, 1, after=first)
+    (again,) = await waiters(budget, 1, 1, after=first)
     again.cancel()
     await turns()
-    third = asyncio.create_task(budget.acquire(1, after=first))
-    await turns()
+    (third,) = await waiters(budget, 1, 1, after=first)
     assert budget.snapshot().waiting_points == 3
     for task in asyncio.as_completed((held, before, third)):
         (await task).release()
-
-
-@simulated
-async def test_waiting_call_hears_at_once_that_it_cannot_be_served_in_time() -> None:
-    """A freeze beyond its deadline ends its wait when it begins."""
-    budget = PointBudget(100)
-    await warm(budget)
-    held = [await budget.acquire(1) for _ in range(2)]
-    waiting = asyncio.create_task(budget.acquire(98, max_wait=20))
-    await turns()
-    began = now()
-    held[0].settle(refuses(300))
-    with pytest.raises(BudgetTimeoutError):
-        await waiting
-    assert now() == began
-    held[1].lost()
 
 
 # Nobody starves
@@ -170,8 +159,7 @@ async def test_new_operation_is_served_under_an_endless_interactive_stream() -> 
     served.append(await call(budget, server, operation="insights.rooms"))
     assert served[0] - began <= 2 * PERIOD
     assert not server.refused
-    for task in streams:
-        task.cancel()
+    await cancel(*streams)
 
 
 @simulated
@@ -211,9 +199,8 @@ async def test_retry_after_zero_makes_no_storm() -> None:
 
 @simulated
 async def test_refusal_of_another_limiter_is_waited_for_briefly() -> None:
-    """A 429 that names no time while points are left comes from a gateway: 1, 2, 4 s, and an answer makes all as before."""
-    budget = PointBudget(1000)
-    await spend(budget, 10, limit=1000)
+    """A 429 that names no time while points are left comes from a gateway: the waits are 1, 2 and 4 s."""
+    budget = await spent(1000, 10)
     waits: list[float] = []
     for _ in range(3):
         (await budget.acquire(1)).settle(RateLimit(throttled=True))
@@ -235,7 +222,7 @@ async def test_refusal_of_another_limiter_is_waited_for_briefly() -> None:
 
 
 def _account(clock: list[float]) -> tuple[PointBudget, Any]:
-    """A budget of a real loop, by a clock of ours."""
+    """A budget of a real loop, whose clock the test sets."""
     budget = PointBudget(10)
     account = budget._account
     account.clock = lambda: clock[0]
@@ -260,12 +247,11 @@ async def test_clock_that_shows_a_little_less_stands_still() -> None:
 
 @pytest.mark.anyio
 async def test_clock_that_was_set_back_is_another_clock() -> None:
-    """All begins cold, those who wait go on waiting, and permits of before end harmlessly."""
+    """The budget starts anew, waiters go on waiting, and permits from before end without effect."""
     clock = [time.monotonic()]
     budget, account = _account(clock)
     old = [await budget.acquire(10)]
-    waiting = [asyncio.create_task(budget.acquire(3, operation="meetings.create")) for _ in range(3)]
-    await turns()
+    waiting = await waiters(budget, 3, 3, operation="meetings.create")
     clock[0] -= 3600
     snapshot = budget.snapshot()
     assert (snapshot.state, snapshot.remaining) == ("unknown", None)
@@ -290,7 +276,7 @@ async def test_clock_that_was_set_back_is_another_clock() -> None:
 
 
 def test_price_that_rose_by_garbage_falls_again() -> None:
-    """Samples of calls that were alone: two raise it, and the least of the last four counts."""
+    """Two samples of calls that were alone raise a price; then the least of the last four samples counts."""
     alone = Alone(1000)
     left, learned = 1000, {}
     for drop in (7, 7, 7, 1, 1, 1, 1):
@@ -307,7 +293,7 @@ def test_price_that_rose_by_garbage_falls_again() -> None:
 
 
 def test_absurd_drops_and_pinned_prices_teach_nothing() -> None:
-    """A drop of more than a call can cost is others', and a pin is a pin."""
+    """A drop of more than a call can cost is foreign use, and a pinned price does not change."""
     alone = Alone(1000)
     alone.core = Core.cold(1000, PERIOD, {"pinned": 2})
     left = 1000
@@ -317,19 +303,6 @@ def test_absurd_drops_and_pinned_prices_teach_nothing() -> None:
         left -= 1 + drop
         alone.call(says(left, limit=1000), operation=operation)
     assert alone.core.prices() == {"pinned": 2}
-
-
-@simulated
-async def test_waiting_call_whose_learned_price_is_above_the_limit_is_refused() -> None:
-    """At the answer that taught it."""
-    budget = PointBudget(8)
-    await warm(budget, 7, limit=8)
-    core = budget._account_here().core
-    price = core.price("insights.rooms", 1)
-    core._sample(price, 9)
-    core._sample(price, 9)
-    with pytest.raises(BudgetError, match=r"insights\.rooms costs 9 points, more than the whole limit of 8"):
-        await budget.acquire(1, operation="insights.rooms")
 
 
 # What is kept
@@ -373,7 +346,7 @@ def test_operations_without_a_name_of_their_own_are_not_kept() -> None:
 
 
 def test_reset_is_the_servers_word_else_when_points_come_back() -> None:
-    """Two answers agree on the window's end; without them it is when the oldest point is a period old."""
+    """Two answers have to agree on the window's end; without them the oldest point comes back after a period."""
     alone = Alone(100)
     assert alone.core.reset_in(alone.now) is None
     alone.call(says(99))
@@ -393,3 +366,55 @@ async def test_window_that_is_over_by_the_servers_word_is_asked_for() -> None:
     await asyncio.gather(*(call(budget, server) for _ in range(350)))
     assert now() - began <= 30
     assert server.refused <= 1
+
+
+# The queue, and ends
+
+
+def _waiting(order: int, price: Price) -> WaitingCall:
+    return WaitingCall(price, "", Priority.NORMAL, order, 0.0, 0.0)
+
+
+def test_cancelled_calls_are_swept_once_they_are_the_majority() -> None:
+    queue, price = PriorityQueue(), Price("", 1, 1, pinned=True)
+    calls = [_waiting(order, price) for order in range(300)]
+    for one in calls:
+        queue.push(one)
+    for one in calls[1:299]:
+        queue.remove(one)
+    assert queue.count == 2
+    assert sum(len(others) for others in queue._queues.values()) <= 70
+    assert [one.order for one in queue] == [0, 299]
+    assert queue.points(most=0) == 0
+
+
+def test_nobody_waits() -> None:
+    queue = Queue(Core.cold(10, PERIOD))
+    assert queue.next(0.0) is None
+    one = _waiting(1, Price("", 1, 1, pinned=True))
+    assert queue.may_pass(one)
+    queue.remove(one)
+    assert (queue.count, queue.points) == (0, 0)
+
+
+def test_lost_calls_of_one_moment_share_an_entry_and_ends_are_final() -> None:
+    """A second end of either kind does nothing."""
+    core = Core.cold(100, PERIOD)
+    price = core.price("", 1)
+    grants = [core.book(BookedGrant, None, price, 0.0, 1, 0) for _ in range(3)]
+    for _ in range(2):
+        for grant in grants[:2]:
+            core.lost(grant, 0.0)
+        core.refund(grants[2])
+    assert core.in_flight == 0
+    assert len(core._lost) == 1
+    assert core.available(0.0) == 98
+    assert core.reset_in(0.0) is None
+    assert core.available(70.0) == 100
+
+
+def test_reset_in_whole_seconds_is_waited_for_a_second_longer() -> None:
+    core = Core.cold(100, PERIOD)
+    grant = core.book(BookedGrant, None, core.price("", 1), 0.0, 1, 0)
+    core.answer(grant, 0.0, RateLimit(throttled=True, retry_after=7.0, reset_in=7.0))
+    assert core.frozen_until == 8.0

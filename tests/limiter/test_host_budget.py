@@ -1,4 +1,4 @@
-"""The budget in a file: where it lies, and what happens when it cannot be used. What all shared budgets do stands in tests/redis."""
+"""The budget in a file: where it lies, and what happens when it cannot be used. tests/redis has the rest."""
 
 # ruff: noqa: ASYNC240 - the folders are small ones, and local
 
@@ -12,15 +12,15 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.budgets import Listener, Server, call, callers, until
 
-from limiter.serving import Outages, Server, call, until
 from whereby_async import WherebyClient
 from whereby_async.errors import BudgetTimeoutError, ConfigurationError
 from whereby_async.limiter import HostPointBudget
 from whereby_async.testing import simulated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file lies, in a folder of its own."""
     folder = tmp_path / "folder"
     folder.mkdir()
     return folder / "budget.state"
@@ -47,28 +46,8 @@ async def two(path: Path) -> AsyncIterator[list[HostPointBudget]]:
         await budget.aclose()
 
 
-@contextlib.asynccontextmanager
-async def callers(budgets: list[HostPointBudget], server: Server, count: int = 8) -> AsyncGenerator[list[int]]:
-    """So many callers of each budget that always want more; how many calls each budget has made."""
-    done = [0] * len(budgets)
-
-    async def caller(number: int) -> None:
-        while True:
-            await call(budgets[number], server)
-            done[number] += 1
-
-    tasks = [asyncio.create_task(caller(number)) for number in range(len(budgets)) for _ in range(count)]
-    try:
-        yield done
-        assert not [task for task in tasks if task.done()]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A digest of base URL and key, below the user's runtime folder; the same for the same two, and readable by nobody else."""
+    """Its name is a digest of base URL and key, it lies in the user's runtime folder, and nobody else can read it."""
     tmp_path.chmod(0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     budgets = [HostPointBudget() for _ in range(3)]
@@ -84,14 +63,12 @@ async def test_the_first_client_names_the_file(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_without_a_client_a_path_is_needed() -> None:
-    """Budgets of different organisations must not share a file by chance."""
     with pytest.raises(ConfigurationError, match="give it a path"):
         await HostPointBudget().acquire(1)
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", 3, b"bytes"])
 def test_a_path_must_be_one(path: Any) -> None:
-    """The value is named."""
     with pytest.raises(ConfigurationError, match="HostPointBudget"):
         HostPointBudget(path)
 
@@ -122,7 +99,7 @@ async def test_a_file_that_is_lost_is_written_anew(
 @pytest.mark.parametrize("how", ["no folder", "a folder", "locked"])
 async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, two: list[HostPointBudget]) -> None:
     """Each goes by half the limit, is told so once, and returns by itself."""
-    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
     gone = path.parent.with_name("gone")
     async with callers(two, server) as done, contextlib.AsyncExitStack() as stack:
         await asyncio.sleep(1.2 * PERIOD)
@@ -134,7 +111,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
         else:
             fcntl.flock(stack.enter_context(path.open("rb")), fcntl.LOCK_EX)
         await until(lambda: listener.away == [True])
-        assert listener.heard[0].limit == LIMIT // 2
+        assert listener.outages[0].limit == LIMIT // 2
         before = sum(done)
         await asyncio.sleep(2 * PERIOD)
         assert sum(done) - before >= LIMIT / 2
@@ -154,17 +131,16 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
 async def test_a_file_system_without_locks_is_told_once(
     path: Path, two: list[HostPointBudget], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who knows of nobody goes by a tenth."""
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    server, listener = Server(LIMIT, PERIOD), Outages(two[0])
+    server, listener = Server(LIMIT, PERIOD), Listener(two[0])
     for _ in range(3):
         await call(two[0], server)
     assert listener.away == [True]
-    assert "no locks" in listener.heard[0].reason
+    assert "no locks" in listener.outages[0].reason
     assert two[0].snapshot().limit == 10
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 1
@@ -187,7 +163,7 @@ async def test_a_locked_file_does_not_hold_up_the_loop(path: Path, two: list[Hos
 
 
 def test_a_simulated_loop_has_a_budget_of_its_own(path: Path) -> None:
-    """Its time means nothing to other processes, so nothing of it is written."""
+    """Simulated time means nothing to other processes, so nothing is written to the file."""
     budget = HostPointBudget(path, limit=LIMIT, period=60.0)
 
     @simulated
@@ -206,7 +182,7 @@ async def test_a_call_that_may_not_wait_is_served_by_the_share(path: Path) -> No
     """The file cannot be used: there are points, so nobody need wait for them."""
     path.mkdir()
     budget = HostPointBudget(path, limit=LIMIT, period=PERIOD)
-    listener = Outages(budget)
+    listener = Listener(budget)
     (await budget.acquire(1, max_wait=0)).release()
     await budget.aclose()
     assert listener.away == [True]  # closing is no return
@@ -220,7 +196,7 @@ def test_a_url_is_no_path() -> None:
 
 
 async def test_a_transaction_that_is_cancelled_is_made_again(path: Path) -> None:
-    """As by who cancels all tasks of a loop but his own: who waits for points is not forgotten."""
+    """A program may cancel all tasks of a loop but its own: calls that wait for points are still served."""
     budget = HostPointBudget(path, limit=LIMIT)
     (await budget.acquire(1)).release()
     with path.open("rb") as file:

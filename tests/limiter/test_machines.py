@@ -1,4 +1,4 @@
-"""State machines: the core alone against a model server, the queue alone, and the whole limiter under random cancels."""
+"""State machines: the core against a model server, the queue alone, and the whole limiter under random cancels."""
 
 # pyright: reportPrivateUsage=false
 # What is kept inside is looked at.
@@ -12,8 +12,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from support.budgets import BookedGrant, refuses, says, turns
 
-from limiter.driving import BookedGrant, refuses, says, turns
 from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import PointBudget, Priority
 from whereby_async.limiter.core import NO, Core
@@ -26,7 +26,7 @@ PERIOD = 60.0
 
 
 class CoreAlone(RuleBasedStateMachine):
-    """We alone spend; the server counts a sliding log, the strictest of those that the proof covers, or fixed windows."""
+    """No foreign use; the server counts a sliding log (the strictest that the proof covers) or fixed windows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,11 +42,10 @@ class CoreAlone(RuleBasedStateMachine):
 
     @initialize(fixed=st.booleans())
     def choose(self, fixed: bool) -> None:
-        """Which server it is."""
         self.fixed = fixed
 
     def serve(self, cost: int) -> int:
-        """The call arrives; what it is told. Nothing that the core lets go is ever refused."""
+        """The call arrives; the points that are left. Nothing that the core grants is ever refused."""
         if self.fixed and self.now >= self.window_end:
             self.window_end = self.now + PERIOD
             self.spent = 0
@@ -59,7 +58,6 @@ class CoreAlone(RuleBasedStateMachine):
 
     @rule(cost=st.integers(1, 3), named=st.booleans())
     def grant(self, cost: int, named: bool) -> None:
-        """A call asks for points."""
         price = self.core.price(f"cost{cost}" if named else "", cost)
         verdict = self.core.decide(self.now, price)
         if verdict > NO:
@@ -68,7 +66,6 @@ class CoreAlone(RuleBasedStateMachine):
     @precondition(lambda self: self.unsent)
     @rule(pick=st.integers(0, 100))
     def arrive(self, pick: int) -> None:
-        """One of those on their way reaches the server."""
         grant = self.unsent.pop(pick % len(self.unsent))
         self.flying.append((grant, self.serve(grant.cost), self.now))
 
@@ -90,13 +87,11 @@ class CoreAlone(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(pick=st.integers(0, 100))
     def lose(self, pick: int) -> None:
-        """An answer never comes."""
         self.core.lost(self.flying.pop(pick % len(self.flying))[0], self.now)
 
     @precondition(lambda self: self.unsent)
     @rule(pick=st.integers(0, 100))
     def cancel(self, pick: int) -> None:
-        """A call never leaves."""
         self.core.refund(self.unsent.pop(pick % len(self.unsent)))
 
     @rule(seconds=st.sampled_from([0.0, 0.0005, 0.05, 0.3, 2.5, 20.0, 59.9, 61.0, 200.0]))
@@ -112,7 +107,7 @@ class CoreAlone(RuleBasedStateMachine):
 
     @invariant()
     def books_balance(self) -> None:
-        """What is in flight is in flight, nothing is released before it was answered, and what is told is possible."""
+        """The points in flight are right, no point comes back before its answer, and the estimates are possible."""
         core = self.core
         flying = sum(grant.cost for grant in self.unsent) + sum(grant.cost for grant, _, _ in self.flying)
         assert core.in_flight == flying
@@ -127,7 +122,6 @@ class CoreAlone(RuleBasedStateMachine):
         assert reset_in is None or reset_in >= 0
 
     def teardown(self) -> None:
-        """In the end everything comes back."""
         for grant in self.unsent:
             self.core.refund(grant)
         for grant, _, _ in self.flying:
@@ -151,7 +145,6 @@ class SilentServer(RuleBasedStateMachine):
 
     @rule(cost=st.integers(1, 3), count=st.integers(1, 8))
     def grant(self, cost: int, count: int) -> None:
-        """Calls ask for points, and go at once."""
         price = self.core.price("", cost)
         for _ in range(count):
             if (verdict := self.core.decide(self.now, price)) > NO:
@@ -161,7 +154,6 @@ class SilentServer(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(pick=st.integers(0, 100), lost=st.booleans())
     def end(self, pick: int, lost: bool) -> None:
-        """One ends."""
         grant = self.flying.pop(pick % len(self.flying))
         if lost:
             self.core.lost(grant, self.now)
@@ -170,12 +162,10 @@ class SilentServer(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.05, 0.9, 2.1, 30.0, 59.9, 60.5]))
     def wait(self, seconds: float) -> None:
-        """Time passes."""
         self.now += seconds
 
     @invariant()
     def never_more_than_the_limit(self) -> None:
-        """Within the last period."""
         assert sum(cost for at, cost in self.granted if at > self.now - PERIOD) <= LIMIT
 
 
@@ -194,7 +184,6 @@ class QueueAlone(RuleBasedStateMachine):
 
     @rule(cost=st.integers(1, 3), priority=st.sampled_from(Priority), count=st.integers(1, 5))
     def come(self, cost: int, priority: Priority, count: int) -> None:
-        """Some calls come to wait."""
         for _ in range(count):
             self.orders += 1
             price = self.core.price("", cost)
@@ -214,7 +203,6 @@ class QueueAlone(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(pick=st.integers(0, 100))
     def leave(self, pick: int) -> None:
-        """One is cancelled; twice changes nothing."""
         call = self.waiting.pop(pick % len(self.waiting))
         self.queue.remove(call)
         self.queue.remove(call)
@@ -222,7 +210,7 @@ class QueueAlone(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 5))
     def serve(self, most: int) -> None:
-        """Those whose turn it is go: never past an older one of their price and priority."""
+        """Calls go in order: none passes an older one of its price and priority."""
         for _ in range(most):
             found = self.queue.next(self.now)
             if found is None:
@@ -230,8 +218,8 @@ class QueueAlone(RuleBasedStateMachine):
             call, verdict = found
             assert verdict > NO
             assert call in self.waiting
-            rivals = [one for one in self.waiting if (one.priority, one.price) == (call.priority, call.price)]
-            assert call.order == min(one.order for one in rivals)
+            others = [one for one in self.waiting if (one.priority, one.price) == (call.priority, call.price)]
+            assert call.order == min(one.order for one in others)
             self.queue.remove(call)
             self.waiting.remove(call)
             self.flying.append(self.core.book(BookedGrant, None, call.price, self.now, verdict, call.order))
@@ -240,18 +228,15 @@ class QueueAlone(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(pick=st.integers(0, 100), silent=st.booleans())
     def answer(self, pick: int, silent: bool) -> None:
-        """One in flight is answered."""
         grant = self.flying.pop(pick % len(self.flying))
         self.core.answer(grant, self.now, None if silent else says(LIMIT // 2, limit=LIMIT))
 
     @rule(seconds=st.sampled_from([0.0, 0.3, 2.1, 30.0, 61.0]))
     def wait(self, seconds: float) -> None:
-        """Time passes."""
         self.now += seconds
 
     @invariant()
     def counts_agree(self) -> None:
-        """However they came and went."""
         queue = self.queue
         assert queue.count == len(self.waiting) == len(list(queue))
         assert queue.points == sum(call.price.points for call in self.waiting)
@@ -270,7 +255,7 @@ class QueueAlone(RuleBasedStateMachine):
 
 
 class WholeLimiter(RuleBasedStateMachine):
-    """Callers of all lanes come, are cancelled at any moment, and end in every way; nobody is stuck, nothing is lost."""
+    """Callers of all priorities come, are cancelled and end in every way; nobody is stuck, nothing is lost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -281,15 +266,15 @@ class WholeLimiter(RuleBasedStateMachine):
         self.count = 0
 
     def run(self, coroutine: Any) -> Any:
-        """In the loop."""
         return self.loop.run_until_complete(coroutine)
 
-    @rule(cost=st.integers(1, 3), lane=st.sampled_from(Priority), wait=st.sampled_from([None, None, 0.0, 30.0, 100.0]))
-    def come(self, cost: int, lane: Priority, wait: float | None) -> None:
-        """A caller asks, and may have to wait."""
+    @rule(
+        cost=st.integers(1, 3), priority=st.sampled_from(Priority), wait=st.sampled_from([None, None, 0.0, 30.0, 100.0])
+    )
+    def come(self, cost: int, priority: Priority, wait: float | None) -> None:
 
         async def call() -> Any:
-            permit = await self.budget.acquire(cost, priority=lane, max_wait=wait, operation=f"cost{cost}")
+            permit = await self.budget.acquire(cost, priority=priority, max_wait=wait, operation=f"cost{cost}")
             self.held.append(permit)
 
         self.waiting.append(self.loop.create_task(call()))
@@ -307,7 +292,6 @@ class WholeLimiter(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(pick=st.integers(0, 100), how=st.sampled_from(["settle", "silent", "release", "lost", "dropped", "refused"]))
     def end(self, pick: int, how: str) -> None:
-        """A call ends in one of its ways."""
         permit = self.held.pop(pick % len(self.held))
         self.count += 1
         match how:
@@ -328,12 +312,10 @@ class WholeLimiter(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 2.1, 10.0, 61.0]))
     def wait(self, seconds: float) -> None:
-        """Time passes."""
         self.run(asyncio.sleep(seconds))
 
     @invariant()
     def counts_agree(self) -> None:
-        """What the limiter says is in flight and waiting is what really is."""
         self.waiting = [task for task in self.waiting if not task.done() or self.finished(task)]
         snapshot = self.run(self.look())
         assert snapshot.in_flight == sum(permit.cost for permit in self.held)
@@ -347,7 +329,6 @@ class WholeLimiter(RuleBasedStateMachine):
         return False
 
     async def look(self) -> Any:
-        """The snapshot by the loop's own clock."""
         return self.budget.snapshot()
 
     def teardown(self) -> None:

@@ -11,12 +11,12 @@ import os
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 import uvloop
+from support.budgets import in_threads, says, spend, turns, waiters
 
-from limiter.driving import says, turns
 from whereby_async.errors import ClientClosedError
 from whereby_async.limiter import Permit, PointBudget, Unlimited, shared_budget
 from whereby_async.limiter.core import ADVERTISED
@@ -25,12 +25,16 @@ from whereby_async.testing.clock import SimulatedLoop, run_simulated
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
+Factory: TypeAlias = "Callable[[], asyncio.AbstractEventLoop]"
 
 
-def run(
-    main: Coroutine[Any, Any, Any], factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-) -> Any:
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def factory(request: pytest.FixtureRequest) -> Factory:
+    found: Factory = request.param
+    return found
+
+
+def run(main: Coroutine[Any, Any, Any], factory: Factory = asyncio.new_event_loop) -> Any:
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
 
@@ -39,17 +43,14 @@ async def one(budget: PointBudget, remaining: int = 99, *, limit: int = 100) -> 
     (await budget.acquire(1)).settle(says(remaining, limit=limit))
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_three_loops_in_a_row_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """A module-level budget remembers what the loops before have spent."""
+def test_three_loops_in_a_row_share_one_account(factory: Factory) -> None:
     budget = PointBudget(100)
     for remaining in (99, 98, 97):
         run(one(budget, remaining), factory)
     assert budget.snapshot().remaining == 97
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_threads_with_a_loop_each_share_one_account(factory: Factory) -> None:
     """Four threads spend no more than the limit between them, and a refund in one wakes a waiter in another."""
     budget = PointBudget(40, period=0.4)
     run(one(budget, 39, limit=40))
@@ -64,25 +65,18 @@ def test_threads_with_a_loop_each_share_one_account(factory: Callable[[], asynci
     async def many() -> None:
         await asyncio.gather(*(call() for _ in range(30)))
 
-    threads = [threading.Thread(target=run, args=(many(), factory)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
+    in_threads(*[lambda: run(many(), factory)] * 4)
     assert len(spent) == 120
     spent.sort()
     assert all(spent[i + 40] - spent[i] >= 0.4 for i in range(80))
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """A permit that ends where no loop runs wakes who waits for its points, in his own loop."""
+def test_end_in_another_thread_wakes_the_waiter(factory: Factory) -> None:
     budget = PointBudget(1)
 
     async def main() -> None:
         held = await budget.acquire(1)
-        waiting = asyncio.create_task(budget.acquire(1))
-        await turns()
+        (waiting,) = await waiters(budget, 1)
         threading.Thread(target=held.release).start()
         (await asyncio.wait_for(waiting, 5)).lost()
 
@@ -90,33 +84,25 @@ def test_end_in_another_thread_wakes_the_waiter(factory: Callable[[], asyncio.Ab
 
 
 def test_refused_elsewhere_is_heard_here() -> None:
-    """Closing in one thread ends the waits in another."""
     budget = PointBudget(1)
     waiting = threading.Event()
-    errors: list[str] = []
 
     async def wait() -> None:
         held = await budget.acquire(1)
-        task = asyncio.create_task(budget.acquire(1))
-        await turns()
+        (task,) = await waiters(budget, 1)
         waiting.set()
-        try:
+        with pytest.raises(ClientClosedError):
             await task
-        except ClientClosedError as error:
-            errors.append(type(error).__name__)
         held.lost()
 
-    thread = threading.Thread(target=run, args=(wait(),))
-    thread.start()
-    waiting.wait(5)
-    run(budget.aclose())
-    thread.join(5)
-    assert errors == ["ClientClosedError"]
+    def close() -> None:
+        assert waiting.wait(5)
+        run(budget.aclose())
+
+    in_threads(lambda: run(wait()), close)
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Its waiters are forgotten, the next loop's are served."""
+def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Factory) -> None:
     budget = PointBudget(2, period=0.2)
     loop = factory()
     held: list[Permit] = []
@@ -137,8 +123,7 @@ def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Callable[[],
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("factory", LOOPS)
-def test_loop_that_stands_still_is_passed_over(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_loop_that_stands_still_is_passed_over(factory: Factory) -> None:
     """Its waiters get nothing while it does not run, so others are not held up, and are served when it goes on."""
     budget = PointBudget(2, period=0.3)
     loop = factory()
@@ -177,7 +162,6 @@ def test_simulated_loop_has_an_account_of_its_own() -> None:
 
 
 def test_loop_clock_outlives_its_loop() -> None:
-    """A permit of a loop that is gone still ends."""
     budget = PointBudget(10)
     loop = SimulatedLoop()
     permit = loop.run_until_complete(budget.acquire(1))
@@ -193,7 +177,7 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
     unlimited = Unlimited()
     run(one(budget))
     permit = run(budget.acquire(1))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]
+    account = budget._account
     account.enter()
     pid = os.fork()
     if not pid:
@@ -216,10 +200,9 @@ def test_fork_starts_cold_with_locks_of_its_own() -> None:
 
 
 def test_permits_collected_under_the_lock_do_not_deadlock() -> None:
-    """A permit dropped while this very thread holds the account's lock is booked when the lock is given back."""
     budget = PointBudget(10)
     permit = run(budget.acquire(2))
-    account = budget._account  # pyright: ignore[reportPrivateUsage]
+    account = budget._account
     account.enter()
     del permit
     gc.collect()
@@ -248,7 +231,6 @@ def test_clients_of_one_api_and_key_share_a_budget() -> None:
 
 
 def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
-    """Until then it is kept, though nobody holds it."""
 
     async def use() -> None:
         budget = shared_budget("https://idle.example", "k")
@@ -260,7 +242,7 @@ def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
         assert id(shared_budget("https://idle.example", "k")) == identity
 
     run(use())
-    account = shared_budget("https://idle.example", "k")._account  # pyright: ignore[reportPrivateUsage] - its past
+    account = shared_budget("https://idle.example", "k")._account
     account.core._heard_at -= 121
     del account
     gc.collect()
@@ -268,10 +250,10 @@ def test_budget_is_let_go_two_periods_after_its_last_use() -> None:
 
 
 def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> None:
-    """Points that came back meanwhile are there for it, and nobody waits for nothing."""
+    """It gets the points that came back meanwhile."""
     budget = PointBudget(1)
     permit = run(budget.acquire(1))
-    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    account = budget._account
     account.enter()
     permit.release()
     assert account.mailbox
@@ -279,7 +261,7 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
     run(asyncio.wait_for(budget.acquire(1, max_wait=0), 5)).settle(None)
     other = PointBudget(1)
     held = run(other.acquire(1))
-    account = other._account  # pyright: ignore[reportPrivateUsage]
+    account = other._account
     account.enter()
     held.settle(says(0, limit=1))
     account.leave()
@@ -288,9 +270,8 @@ def test_end_that_comes_while_the_lock_is_held_is_booked_by_the_next_call() -> N
 
 
 def test_grants_for_a_closed_loop_go_back() -> None:
-    """A loop that closes between the grant and its delivery loses nothing for the others."""
     budget = PointBudget(2, period=0.2)
-    account = budget._account  # pyright: ignore[reportPrivateUsage] - to stand in the worst place
+    account = budget._account
     loop = asyncio.new_event_loop()
 
     async def hold() -> Permit:
@@ -300,10 +281,88 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     task = loop.create_task(hold())
     loop.run_until_complete(turns())
     call = next(iter(account.queue))
-    account._hand(call, account._grant(call, time.monotonic(), ADVERTISED))  # pyright: ignore[reportPrivateUsage]
+    account._hand(call, account._grant(call, time.monotonic(), ADVERTISED))
     loop.close()
     held.release()
-    account._follow_up(None)  # pyright: ignore[reportPrivateUsage]
+    account._follow_up(None)
     assert budget.snapshot().in_flight == 0
     task.get_coro().close()
     task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_parked_calls_leave_and_are_refused_with_the_rest() -> None:
+    """Calls of a loop that stands still: one is cancelled, one is sent away when the limiter closes."""
+    budget = PointBudget(2, period=0.3)
+    loop = asyncio.new_event_loop()
+    held: list[Permit] = []
+
+    async def hold() -> Permit:
+        return await budget.acquire(1)
+
+    held.append(loop.run_until_complete(hold()))
+    waiting = [loop.create_task(hold()) for _ in range(3)]
+    loop.run_until_complete(turns())
+
+    async def elsewhere() -> None:
+        held[0].release()
+        (await asyncio.wait_for(budget.acquire(1), 5)).settle(says(1, limit=2))
+
+    asyncio.run(elsewhere())
+    waiting[0].cancel()
+    asyncio.run(budget.aclose())
+
+    async def hear() -> list[object]:
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    heard = loop.run_until_complete(hear())
+    assert isinstance(heard[0], asyncio.CancelledError)
+    assert all(isinstance(one, ClientClosedError) for one in heard[1:])
+    assert budget.snapshot().waiting_points == 0
+    loop.close()
+
+
+def test_closed_limiter_opens_no_account_for_another_clock() -> None:
+    budget = PointBudget(2)
+    asyncio.run(budget.aclose())
+    loop = SimulatedLoop()
+    with pytest.raises(ClientClosedError):
+        loop.run_until_complete(budget.acquire(1))
+    loop.close()
+
+
+def test_many_threads_end_permits_while_others_ask() -> None:  # noqa: C901 - two sides of one story
+    """Ends that lie in the mailbox are booked by the thread that has the lock."""
+    budget = PointBudget(100_000)
+    permits: list[Permit] = []
+
+    async def take() -> None:
+        await spend(budget, 1, limit=100_000)
+        for number in range(3000):
+            permit = await budget.acquire(1)
+            if number < 64:
+                permit.settle(says(99_998 - number, limit=100_000))
+            elif number % 2:
+                permits.append(permit)
+            else:
+                permit.settle(None)
+            if number % 40 == 0:
+                await asyncio.sleep(0)
+
+    def end() -> None:
+        while not done.is_set() or permits:
+            try:
+                permits.pop().settle(None)
+            except IndexError:
+                done.wait(0.0001)
+
+    done = threading.Event()
+    enders = [threading.Thread(target=end) for _ in range(3)]
+    for thread in enders:
+        thread.start()
+    try:
+        asyncio.run(asyncio.wait_for(take(), 60))
+    finally:
+        done.set()
+        for thread in enders:
+            thread.join(10)
+    assert budget.snapshot().in_flight == 0

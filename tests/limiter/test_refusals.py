@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import itertools
 
 import pytest
+from support.budgets import Listener, Server, call, cancel, now, refuses, says, simulated, spend, spent, turns, waiters
 
-from limiter.driving import now, refuses, says, simulated, spend, turns, warm
-from limiter.serving import Server, call
-from whereby_async.errors import BudgetError, BudgetTimeoutError
+from whereby_async.errors import BudgetError, BudgetTimeoutError, RateLimitError, Throttled
 from whereby_async.limiter import Permit, PointBudget, Priority, RateLimit, Unlimited
-
-if TYPE_CHECKING:
-    from whereby_async.hooks import CostChangeDetails
+from whereby_async.testing import FakeWhereby
 
 
 @simulated
@@ -37,7 +34,7 @@ async def test_short_retry_after_is_waited_for_within_a_short_max_wait() -> None
 
 @simulated
 async def test_window_that_others_have_spent_and_that_ends_soon_is_waited_for() -> None:
-    """One answer that says that nothing is left may be garbled, so one more call asks; its refusal names the moment."""
+    """One answer that says that nothing is left may be garbled, so one more call goes; its refusal names the time."""
     budget = PointBudget()
     (await budget.acquire(1, max_wait=3)).settle(says(0, reset_in=0.96))
     began = now()
@@ -56,8 +53,7 @@ async def test_answer_in_flight_may_bring_what_is_asked_for() -> None:
         budget = PointBudget(10)
         await spend(budget, 9, limit=10)
         last = await budget.acquire(1)
-        asking = asyncio.create_task(budget.acquire(1, max_wait=30))
-        await turns()
+        (asking,) = await waiters(budget, 1, 1, max_wait=30)
         assert not asking.done()
         last.settle(says(left, limit=10))
         await turns()
@@ -71,14 +67,13 @@ async def test_answer_in_flight_may_bring_what_is_asked_for() -> None:
 
 @simulated
 async def test_cheap_call_that_may_pass_a_dear_one_is_not_refused() -> None:
-    """Behind a 3-point call that does not fit, what is left goes to whoever it is enough for."""
+    """Behind a 3-point call that does not fit, cheaper calls get what is left."""
     budget = PointBudget(10)
     permits = [await budget.acquire(1)]
     permits[0].settle(says(9, limit=10))
     for remaining in range(8, 0, -1):
         (await budget.acquire(1)).settle(says(remaining, limit=10))
-    dear = asyncio.create_task(budget.acquire(3))
-    await turns()
+    (dear,) = await waiters(budget, 1, 3)
     assert not dear.done()
     (await budget.acquire(1, max_wait=1)).lost()
     with pytest.raises(BudgetTimeoutError):
@@ -88,64 +83,53 @@ async def test_cheap_call_that_may_pass_a_dear_one_is_not_refused() -> None:
 
 @simulated
 async def test_retry_is_judged_by_its_own_place() -> None:
-    """What came after a call's first try does not stand before its second."""
-    budget = PointBudget(10)
-    await spend(budget, 7, limit=10)
+    budget = await spent(10, 7)
     held = [await budget.acquire(1) for _ in range(2)]
-    later = [asyncio.create_task(budget.acquire(3)) for _ in range(50)]
-    await turns()
+    later = await waiters(budget, 50, 3)
     held[0].settle(refuses(5))
     held[1].settle(refuses(5))
     again = await budget.acquire(1, max_wait=10, after=held[0])
     assert now() == pytest.approx(5.0, abs=0.1)
     again.lost()
-    for task in later:
-        task.cancel()
+    await cancel(*later)
 
 
 @simulated
 async def test_old_call_is_judged_by_the_share_it_is_owed() -> None:
-    """Behind twenty windows of interactive calls it is served after a period, and not refused before."""
-    budget = PointBudget(10)
-    await spend(budget, 10, limit=10)
-    rivals = [asyncio.create_task(budget.acquire(1, priority=Priority.INTERACTIVE)) for _ in range(200)]
-    await turns()
+    budget = await spent(10)
+    others = await waiters(budget, 200, 1, priority=Priority.INTERACTIVE)
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=50)
-    patient = asyncio.create_task(budget.acquire(1, max_wait=70))
-    await turns()
+    (patient,) = await waiters(budget, 1, 1, max_wait=70)
     assert not patient.done()
     (await patient).lost()
-    for task in rivals:
-        task.cancel()
+    await cancel(*others)
 
 
 @simulated
 async def test_refusal_speaks_to_people() -> None:
     """Operation, wait, points, queue and max_wait; `retry_after` is exact."""
-    budget = PointBudget(100)
-    await spend(budget, 100)
-    calls = [asyncio.create_task(budget.acquire(2)) for _ in range(20)]
-    await turns()
+    budget = await spent(100)
+    calls = await waiters(budget, 20, 2)
     with pytest.raises(BudgetTimeoutError) as caught:
         await budget.acquire(3, operation="meetings.create", max_wait=0)
     assert str(caught.value) == (
         "meetings.create would wait at least 60.0 s for 3 points (40 points are queued before it), max_wait is 0 s"
     )
     assert caught.value.retry_after == pytest.approx(60.021, abs=0.0015)
-    for task in calls:
-        task.cancel()
+    assert isinstance(caught.value, Throttled)
+    assert (now(), budget.snapshot().waiting_points) == (0, 40)
+    await cancel(*calls)
 
 
 @pytest.mark.parametrize("told", [None, 0.0])
 @simulated
 async def test_refusals_without_progress_back_off(told: float | None) -> None:
-    """A 429 that names no time, or says "now", is waited for 1, 2, 4 … seconds, by either limiter, one call at a time."""
+    """A 429 that names no time, or says "now", is waited for 1, 2, 4 … seconds, one call at a time."""
     for budget in (PointBudget(100), Unlimited()):
         flying: list[Permit] = [await budget.acquire(1)]
         began = now()
-        waiting = [asyncio.create_task(budget.acquire(1)) for _ in range(50)]
-        await turns()
+        waiting = await waiters(budget, 50)
         sent: list[float] = []
         while now() - began < 100:
             flying += [task.result() for task in waiting if task.done()]
@@ -180,7 +164,6 @@ async def test_wrong_time_is_obeyed_once() -> None:
 
 @simulated
 async def test_crowd_refused_at_once_is_one_refusal() -> None:
-    """Fifty answers of one moment do not make the wait longer than one does."""
     budget = Unlimited()
     permits = [await budget.acquire(1) for _ in range(50)]
     for permit in permits:
@@ -191,18 +174,8 @@ async def test_crowd_refused_at_once_is_one_refusal() -> None:
 
 
 @simulated
-async def test_unlimited_is_limited_by_nothing_that_answers_say() -> None:
-    """Neither a small limit nor missing headers change anything."""
-    budget = Unlimited()
-    for _ in range(5):
-        (await budget.acquire(1)).settle(RateLimit(limit=2, remaining=1))
-    (await budget.acquire(3)).lost()
-    assert budget.snapshot().available > 1_000_000
-
-
-@simulated
 async def test_limit_that_two_periods_confirm_refuses_what_is_dearer() -> None:
-    """For who waits already and for who comes; until then the dear calls ask, one at a time. Cheap calls go on."""
+    """Calls that wait and calls that come are refused; until then dear calls go one at a time. Cheap calls go on."""
     budget, server = PointBudget(100), Server(2, 60.0, now)
 
     async def create() -> None:
@@ -228,15 +201,13 @@ async def test_limit_that_two_periods_confirm_refuses_what_is_dearer() -> None:
 
 @simulated
 async def test_limit_that_one_answer_garbled_stops_no_dear_call() -> None:
-    """It goes alone, and at once: it is served, and all is as before."""
     budget = PointBudget()
-    await warm(budget)
+    await spend(budget, 1)
     (await budget.acquire(1)).settle(says(1, limit=1))
     assert budget.snapshot().limit == 1
     began = now()
     asking = await budget.acquire(3, max_wait=0)
-    second = asyncio.create_task(budget.acquire(3))
-    await turns()
+    (second,) = await waiters(budget, 1, 3)
     asking.settle(says(95))
     (await second).settle(says(92))
     assert now() - began <= 2.1
@@ -260,37 +231,11 @@ async def test_limit_that_some_answers_garbled_heals() -> None:
     assert not server.refused
 
 
-async def _ask_alone(budget: PointBudget, left: int, cost: int = 9) -> int:
-    """A read before and one of the dear calls, each alone."""
-    (await budget.acquire(1)).settle(says(left - 1))
-    (await budget.acquire(1, operation="insights.rooms")).settle(says(left - 1 - cost))
-    return left - 1 - cost
-
-
-@simulated
-async def test_price_above_the_limit_is_refused_however_it_came_about() -> None:
-    """Learned or pinned."""
-    budget = PointBudget(100)
-    await warm(budget)
-    left = await _ask_alone(budget, 99)
-    await _ask_alone(budget, left)
-    assert budget.snapshot().costs == {"insights.rooms": 9}
-    budget = PointBudget(8, costs={"insights.rooms": 9})
-    with pytest.raises(BudgetError, match="limit of 8"):
-        await budget.acquire(1, operation="insights.rooms")
-
-
 @simulated
 async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() -> None:
     """A call whose price is learned while it waits, and can never be paid, hears so; the others go on waiting."""
     budget = PointBudget(5)
-    heard: list[int] = []
-
-    class Hook:
-        def on_cost_change(self, details: CostChangeDetails) -> None:
-            heard.append(details.new)
-
-    budget.subscribe(Hook())
+    hook = Listener(budget)
     for left in (4, 3):
         (await budget.acquire(1)).settle(says(left, limit=5))
     # A limit of five, and calls that cost more.
@@ -300,13 +245,94 @@ async def test_price_that_rises_above_the_limit_sends_away_who_waits_for_it() ->
         core._sample(price, 9)
     held = await budget.acquire(1)
     dear = [asyncio.create_task(budget.acquire(1, operation="insights.rooms")) for _ in range(2)]
-    cheap = asyncio.create_task(budget.acquire(5))
-    await turns()
+    (cheap,) = await waiters(budget, 1, 5)
     held.settle(says(2, limit=5))
     await turns()
-    assert heard == [9]
+    assert [details.new for details in hook.cost_changes] == [9]
     for task in dear:
         with pytest.raises(BudgetError, match=r"insights\.rooms costs 9 points, more than the whole limit of 5"):
             await task
     assert not cheap.done()
     cheap.cancel()
+
+
+@simulated
+async def test_refused_probes_become_rarer() -> None:
+    """Foreign use spends everything: each refused probe makes the next one later."""
+    budget = PointBudget(100)
+    for left in (50, 20, 0):
+        (await budget.acquire(1)).settle(says(left))
+    asked: list[float] = []
+    for _ in range(4):
+        permit = await budget.acquire(1)
+        asked.append(now())
+        permit.settle(RateLimit(limit=100, remaining=0, retry_after=0.5, throttled=True))
+    gaps = [later - sooner for sooner, later in itertools.pairwise(asked)]
+    assert gaps[-1] > gaps[0]
+    (await budget.acquire(1)).settle(says(90))
+    assert budget.snapshot().state in {"open", "empty"}
+
+
+@simulated
+async def test_one_garbled_rise_opens_nothing() -> None:
+    """A window has just begun: that another has begun is believed only when two answers say so."""
+    budget = PointBudget(200)
+    (await budget.acquire(1)).settle(says(199, limit=200))
+    held = [await budget.acquire(1)]
+    held[0].settle(says(198, limit=200))
+    for left in range(197, 0, -1):
+        (await budget.acquire(1)).settle(says(left, limit=200))
+    last = await budget.acquire(1)
+    last.settle(says(190, limit=200))
+    assert budget.snapshot().available <= 200 // 16 + 16
+
+
+@simulated
+async def test_forecast_and_wait_in_doubt_go_by_the_servers_window() -> None:
+    """Foreign use has spent it: it ends when the server says, not when our points come back."""
+    budget = PointBudget(100)
+    for left in (60, 30, 0):
+        (await budget.acquire(1)).settle(says(left, reset_in=20.0))
+    assert budget.snapshot().foreign_rate > 0
+    assert budget.forecast(10).seconds == pytest.approx(20.0, abs=0.5)
+
+
+# Over real sockets, by a client
+
+
+@pytest.mark.anyio
+async def test_window_that_another_client_has_spent_is_waited_for_within_max_wait() -> None:
+    """It ends in less than a second: three are enough, though the budget's own period is a minute."""
+    async with FakeWhereby(limit=10, period=1.0) as fake:
+        async with fake.client(limiter=Unlimited()) as other:
+            for _ in range(10):
+                await other.meetings.list()
+        async with fake.client(limiter=PointBudget(), max_wait=3.0) as client:
+            assert (await client.meetings.list()).results == []
+        assert fake.throttled <= 1
+
+
+@pytest.mark.anyio
+async def test_window_that_ends_too_late_is_not_waited_for() -> None:
+    async with FakeWhereby(limit=3, period=30.0) as fake, fake.client(max_wait=3.0) as client:
+        for _ in range(3):
+            await client.meetings.list()
+        with pytest.raises(
+            BudgetTimeoutError, match=r"meetings\.list would wait .* s for 1 point, max_wait is 3 s"
+        ) as caught:
+            await client.meetings.list()
+        assert caught.value.retry_after is not None
+        assert 25 < caught.value.retry_after < 33
+        assert fake.throttled == 0
+
+
+@pytest.mark.anyio
+async def test_call_dearer_than_the_whole_limit_fails() -> None:
+    """It costs few 429s: two periods have to confirm the limit."""
+    async with FakeWhereby(limit=2, period=1.0) as fake, fake.client(limiter=PointBudget(period=1.0)) as client:
+        await client.meetings.list()
+        with pytest.raises((BudgetError, RateLimitError)):
+            await client.meetings.create(end_date="2030-01-01T00:00:00Z")
+        with pytest.raises(BudgetError, match=r"meetings\.create costs 3 points, more than the whole limit of 2"):
+            await client.meetings.create(end_date="2030-01-01T00:00:00Z")
+        assert fake.throttled <= 3

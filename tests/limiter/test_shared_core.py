@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.peers import LEASE, Call, Here, Peer, alike, cold, points
 
-from limiter.peers import LEASE, Call, Here, Peer, alike, cold, points
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.core import GUARD, NO, OWED_SHARE, Grant
 from whereby_async.limiter.shared.shared_core import (
@@ -43,44 +43,41 @@ class World:
         self.starter = self.peer("starter")
 
     def peer(self, name: str) -> Peer:
-        """One more member."""
         return Peer(self.here, name, start=cold(self.limit))
 
     def answer(self, peer: Peer, count: int | None = None) -> None:
-        """The oldest calls of a member are answered."""
         for call in list(peer.out)[:count]:
             self.left -= call.granted.cost
             peer.end(call, SETTLED, RateLimit(limit=self.limit, remaining=self.left))
 
     def visit(self, peer: Peer, after: float = 0.01, *, hears: bool = True) -> list[Call]:
-        """It goes to the store a little later."""
         self.now += after
         return peer.visit(self.now, hears=hears)
 
-    def warm(self) -> None:
-        """32 points were spent, and so many may be in flight."""
-        for count in (1, 1, 2, 4, 8, 16):
-            went = self.visit(self.starter.want(count))
-            assert len(went) == count
-            self.answer(self.starter)
-            self.visit(self.starter)
-
     @property
     def core(self) -> SharedCore:
-        """What lies in the store."""
         core = unpacked(self.here.state or b"")
         assert core is not None
         return core
 
     def flight_of(self, peer: Peer) -> int:
-        """Points of its calls that are out, as the store has it."""
         return next(member.flight for member in self.core._members if member.id == peer.name)
 
 
-def busy(limit: int = 100) -> tuple[World, Peer, Peer]:
-    """A world in which all that may be in flight is, so that two members that come now have to wait."""
+def warmed(limit: int = 100) -> World:
+    """A world in which 32 points were spent, and so many may be in flight."""
     world = World(limit)
-    world.warm()
+    for count in (1, 1, 2, 4, 8, 16):
+        went = world.visit(world.starter.want(count))
+        assert len(went) == count
+        world.answer(world.starter)
+        world.visit(world.starter)
+    return world
+
+
+def busy() -> tuple[World, Peer, Peer]:
+    """A world in which as much is in flight as may be, so that two members that come now have to wait."""
+    world = warmed()
     world.starter.want(40)
     assert len(world.visit(world.starter)) == 32
     return world, world.peer("one"), world.peer("other")
@@ -92,6 +89,15 @@ def ended(world: World) -> int:
     world.answer(world.starter)
     world.visit(world.starter)
     return world.left
+
+
+def both_heard() -> tuple[World, Peer, Peer]:
+    """Two members have come, and nothing is in flight."""
+    world, one, other = busy()
+    world.visit(one)
+    world.visit(other)
+    ended(world)
+    return world, one, other
 
 
 # One member
@@ -111,8 +117,7 @@ def test_first_call_goes_alone_and_then_twice_as_many_each_time() -> None:
 
 def test_what_is_there_is_granted_in_order() -> None:
     """By priority and then as it was asked, and nothing passes what does not fit."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     peer = world.peer("one")
     peer.want(2, cost=3, operation="third", priority=2).want(operation="first", priority=0)
     peer.want(cost=200, operation="", priority=2).want(operation="last", priority=2)
@@ -122,9 +127,7 @@ def test_what_is_there_is_granted_in_order() -> None:
 
 
 def test_grants_say_where_they_stand() -> None:
-    """What a grant says of positions is what the store has booked."""
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core._granted
     went = world.visit(world.starter.want(3, cost=2))
     assert [call.granted.upto for call in went] == [before + 2, before + 4, before + 6]
@@ -136,7 +139,6 @@ def test_grants_say_where_they_stand() -> None:
 
 
 def test_half_is_left_for_another_that_waits() -> None:
-    """Whoever comes first."""
     world, one, other = busy()
     assert not world.visit(one.want(60))
     assert not world.visit(other.want(60))
@@ -156,7 +158,7 @@ def test_half_is_left_for_another_that_waits() -> None:
 
 
 def test_what_is_left_for_another_is_left_until_it_is_late() -> None:
-    """One that was to come and does not holds nobody up for longer than half a second."""
+    """A member that is expected and does not come delays nobody for longer than half a second."""
     world, one, other = busy()
     world.visit(one.want(60))
     world.visit(other.want(60))
@@ -172,7 +174,7 @@ def test_what_is_left_for_another_is_left_until_it_is_late() -> None:
 
 
 def test_whoever_has_had_least_comes_first() -> None:
-    """What a member was granted of late counts, and one that was not there has had nothing."""
+    """What a member was granted lately counts; a newcomer has had nothing."""
     world, one, other = busy()
     ended(world)
     world.visit(one.want(20))
@@ -189,8 +191,7 @@ def test_whoever_has_had_least_comes_first() -> None:
 
 def test_what_a_member_had_fades() -> None:
     """After some periods all are equal again."""
-    world = World()
-    world.warm()
+    world = warmed()
     had = next(member.had for member in world.core._members)
     assert had == pytest.approx(32, rel=0.01)
     world.visit(world.starter, LEASE - 1)
@@ -198,7 +199,7 @@ def test_what_a_member_had_fades() -> None:
 
 
 def test_higher_priority_elsewhere_comes_first() -> None:
-    """What it waits for is kept from the lower ones, in whatever process they wait."""
+    """Its points are kept from lower priorities in all processes."""
     world, one, other = busy()
     world.visit(one.want(60, priority=1))
     world.visit(other.want(30, priority=0))
@@ -208,7 +209,6 @@ def test_higher_priority_elsewhere_comes_first() -> None:
 
 
 def test_lower_priority_elsewhere_takes_nothing() -> None:
-    """A higher one does not share with it."""
     world, one, other = busy()
     world.visit(one.want(60, priority=1))
     world.visit(other.want(60, priority=2))
@@ -218,7 +218,7 @@ def test_lower_priority_elsewhere_takes_nothing() -> None:
 
 
 def test_calls_that_have_waited_long_get_a_share_whatever_comes_before_them() -> None:
-    """A twentieth of a period's points, and no more of them in that period."""
+    """They get a twentieth of a period's points, and no more in that period."""
     world, one, other = busy()
     world.visit(other.want(200, priority=0))
     world.visit(one.want(20, priority=1))
@@ -233,7 +233,6 @@ def test_calls_that_have_waited_long_get_a_share_whatever_comes_before_them() ->
 
 
 def test_old_call_goes_before_what_waits_beside_it() -> None:
-    """Its own process has higher priorities that wait, too."""
     world, one, _ = busy()
     one.want(100, priority=0).want(owed=True, operation="old")
     world.visit(one)
@@ -244,7 +243,7 @@ def test_old_call_goes_before_what_waits_beside_it() -> None:
 
 
 def test_call_of_unknown_price_that_must_go_alone_holds_others_for_one_round_trip() -> None:
-    """Nobody goes before it, so that it is not starved; and when it is answered, all go."""
+    """No other call goes before it, so it does not starve; when it is answered, all go."""
     world, one, other = busy()
     world.left = 46
     ended(world)  # 14 are left, less than the dearest call may cost.
@@ -263,7 +262,6 @@ def test_call_of_unknown_price_that_must_go_alone_holds_others_for_one_round_tri
 
 
 def test_call_that_must_go_alone_and_does_not_come_holds_others_for_a_second() -> None:
-    """Its process may be gone."""
     world, one, other = busy()
     world.left = 46
     ended(world)
@@ -282,8 +280,7 @@ def test_call_that_must_go_alone_and_does_not_come_holds_others_for_a_second() -
 
 def test_grants_that_were_not_heard_are_taken_back() -> None:
     """The next request says so, and what it wants is granted anew."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     before = world.core._granted
     peer = world.peer("one").want(5, cost=2, operation="new")
     assert not world.visit(peer, hears=False)
@@ -297,9 +294,7 @@ def test_grants_that_were_not_heard_are_taken_back() -> None:
 
 
 def test_grants_that_were_never_heard_come_back_when_nothing_is_wanted_any_more() -> None:
-    """Several answers may be lost in a row."""
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core._granted
     peer = world.peer("one").want(5)
     for _ in range(3):
@@ -315,8 +310,7 @@ def test_grants_that_were_never_heard_come_back_when_nothing_is_wanted_any_more(
 @pytest.mark.parametrize("how", [SETTLED, RELEASED, LOST])
 def test_ends_count_once(how: int) -> None:
     """They are repeated until an answer was heard."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one").want(6)
     world.visit(peer)
     before = world.core
@@ -336,9 +330,7 @@ def test_ends_count_once(how: int) -> None:
 
 
 def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
-    """A connection may hold one back."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one").want(3)
     late = peer.compose()
     world.visit(peer)
@@ -355,9 +347,8 @@ def test_request_that_comes_after_a_later_one_counts_for_nothing() -> None:
 
 
 def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
-    """They may arrive as late as any call did, a second at least."""
-    world = World()
-    world.warm()
+    """The calls may arrive as late as any call did, a second at least."""
+    world = warmed()
     peer = world.peer("one")
     assert len(world.visit(peer.want(20))) == 20
     died = world.now
@@ -373,9 +364,7 @@ def test_points_of_a_dead_member_come_back_a_lease_and_a_period_later() -> None:
 
 
 def test_what_a_dead_member_says_later_moves_no_points() -> None:
-    """Its calls count as spent already."""
-    world = World()
-    world.warm()
+    world = warmed()
     peer = world.peer("one")
     world.visit(peer.want(20))
     world.visit(world.starter, LEASE + 5)
@@ -394,9 +383,7 @@ def test_what_a_dead_member_says_later_moves_no_points() -> None:
 
 
 def test_calls_of_unknown_price_die_with_their_member() -> None:
-    """They would make others go alone for ever."""
-    world = World(1000)
-    world.warm()
+    world = warmed(1000)
     world.visit(world.peer("one").want(3, operation="new"))
     assert world.core._unknown_out == 3
     world.visit(world.starter, LEASE + 1)
@@ -404,9 +391,7 @@ def test_calls_of_unknown_price_die_with_their_member() -> None:
 
 
 def test_dead_member_is_forgotten_after_a_period() -> None:
-    """Names do not pile up."""
-    world = World()
-    world.warm()
+    world = warmed()
     for number in range(20):
         world.visit(world.peer(f"peer {number}"))
     assert world.core.members == 21
@@ -421,7 +406,7 @@ def test_dead_member_is_forgotten_after_a_period() -> None:
 
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_lost_state_is_restored_from_the_newest_that_anybody_knows(newest_first: bool) -> None:
-    """Whoever comes first; then there is a pause, and then one call."""
+    """In whatever order members come; then there is a pause, and then one call goes."""
     world, one, other = busy()
     world.visit(other)
     ended(world)
@@ -447,7 +432,7 @@ def test_lost_state_is_restored_from_the_newest_that_anybody_knows(newest_first:
 
 
 def test_what_was_granted_by_a_state_that_is_replaced_is_not_forgotten() -> None:
-    """A member that knew little has restored the state, and others were granted points before one came that knows more."""
+    """A member that knew little has restored the state; others got points before one came that knows more."""
     world, one, other = busy()
     world.visit(other)
     ended(world)
@@ -466,9 +451,8 @@ def test_what_was_granted_by_a_state_that_is_replaced_is_not_forgotten() -> None
 
 
 def test_state_that_is_older_than_what_a_member_knows_is_replaced() -> None:
-    """A replica lagged, and took over. What has come back there does not count once more."""
-    world = World()
-    world.warm()
+    """As after a failover to a replica that lagged. Points that came back in the old state do not count twice."""
+    world = warmed()
     world.visit(world.starter, PERIOD + 1)
     old, epoch = world.here.state, world.core._epoch
     assert world.visit(world.starter.want(1))
@@ -481,8 +465,7 @@ def test_state_that_is_older_than_what_a_member_knows_is_replaced() -> None:
 
 def test_newcomer_takes_the_state_as_it_is() -> None:
     """It knows nothing, so it replaces nothing."""
-    world = World()
-    world.warm()
+    world = warmed()
     before = world.core
     newcomer = world.peer("one")
     world.visit(newcomer)
@@ -491,7 +474,6 @@ def test_newcomer_takes_the_state_as_it_is() -> None:
 
 
 def test_cold_start_of_all_needs_no_pause() -> None:
-    """Nobody can know more where there has never been a state."""
     world = World()
     assert world.starter.want().visit(world.now)
     assert world.starter.tries == 2
@@ -501,11 +483,8 @@ def test_cold_start_of_all_needs_no_pause() -> None:
 
 
 def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
-    """The store was away for all, so what one reports is not all that was spent."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    """The store was away for all, so one report does not cover everything that was spent."""
+    world, one, other = both_heard()
     granted = world.core._granted
     back = world.now + 8.0
     one.spent(10)
@@ -520,11 +499,7 @@ def test_all_may_report_after_an_outage_before_anybody_gets_points() -> None:
 
 
 def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
-    """Whoever was away has had time to come."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    world, one, other = both_heard()
     one.spent(10)
     world.visit(one, 8.0)
     held = world.core._held_until
@@ -534,11 +509,8 @@ def test_report_that_comes_right_after_the_pause_starts_no_other() -> None:
 
 
 def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
-    """Others have come all the time, so they have nothing to report."""
-    world, one, other = busy()
-    world.visit(one)
-    world.visit(other)
-    ended(world)
+    """The others have reported all the time."""
+    world, one, other = both_heard()
     granted = world.core._granted
     for _ in range(40):
         world.visit(other, 0.2)
@@ -549,9 +521,7 @@ def test_one_that_was_cut_off_alone_makes_nobody_wait() -> None:
 
 
 def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
-    """From when it is told."""
-    world = World()
-    world.warm()
+    world = warmed()
     world.starter.spent(10)
     world.visit(world.starter)
     core = world.core
@@ -565,9 +535,7 @@ def test_what_was_spent_without_the_store_counts_for_a_period() -> None:
 
 @pytest.mark.parametrize("step", [0.001, 0.9, 30.0, PERIOD])
 def test_clock_that_steps_back_a_little_stands_still(step: float) -> None:
-    """Nothing is forgotten, and nothing is granted twice."""
-    world = World()
-    world.warm()
+    world = warmed()
     before, now = world.core, world.now
     world.now -= step
     world.visit(world.starter.want(2), 0)
@@ -578,8 +546,7 @@ def test_clock_that_steps_back_a_little_stands_still(step: float) -> None:
 
 def test_clock_that_steps_back_a_lot_is_a_cold_start() -> None:
     """Times of another clock mean nothing; all members find together again."""
-    world = World()
-    world.warm()
+    world = warmed()
     other = world.peer("other")
     world.visit(other)
     world.now -= 2 * PERIOD
@@ -593,8 +560,7 @@ def test_clock_that_steps_back_a_lot_is_a_cold_start() -> None:
 
 def test_state_of_a_clock_that_went_back_is_not_offered_again_and_again() -> None:
     """Each member finds the new state within one visit."""
-    world = World()
-    world.warm()
+    world = warmed()
     peers = [world.peer(f"peer {number}") for number in range(4)]
     for peer in peers:
         world.visit(peer)
@@ -624,7 +590,6 @@ def _lived(seed: int) -> World:
 
 
 def _live(world: World, peer: Peer, rng: random.Random) -> None:
-    """One member does something."""
     world.now += rng.choice((0.0, 0.125, 0.5, 1.0, 3.0))
     for call in list(peer.out):
         if rng.random() < 0.7:
@@ -650,7 +615,6 @@ def _fields(core: SharedCore) -> dict[str, Any]:
 
 
 def test_following_with_a_shift_and_back_gives_the_same_state() -> None:
-    """A process has another clock than the store."""
     for seed in range(20):
         told = _lived(seed).core
         away, back = SharedCore.cold(), SharedCore.cold()
@@ -716,9 +680,8 @@ def test_parts_are_no_more_than_the_limit(limit: int, members: int) -> None:
 @pytest.mark.parametrize("flying", [0, 12])
 @pytest.mark.parametrize("members", [2, 3, 5, 10])
 def test_members_that_part_do_not_spend_more_than_the_limit_together(members: int, flying: int, headers: bool) -> None:
-    """In no period, what was spent before and what was in flight included."""
-    world = World(100)
-    world.warm()
+    """This holds for every period, with what was spent before and what was in flight."""
+    world = warmed(100)
     if flying:
         world.visit(world.starter.want(flying))
     spent = [(world.now, 32 + flying)]
@@ -735,7 +698,6 @@ def test_members_that_part_do_not_spend_more_than_the_limit_together(members: in
 
 
 def _go(core: SharedCore, world: World, spent: list[tuple[float, int]], share: float, *, headers: bool) -> None:
-    """All that a parted core lets go at once, and the answers."""
     grants: list[Grant] = []
     price = core.price("", 1)
     while (verdict := core.decide(world.now, price)) > NO:

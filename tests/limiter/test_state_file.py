@@ -12,12 +12,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support import checkout
+from support.budgets import in_threads
 
 from whereby_async.limiter import state_file
 from whereby_async.limiter.shared.store import StoreAwayError
@@ -26,8 +26,8 @@ from whereby_async.limiter.state_file import LARGEST, StateFile, default_path
 if sys.platform == "win32":
     pytest.skip("POSIX's files", allow_module_level=True)
 
-from limiter import state_writers
-from limiter.state_writers import add, counted, look, state_of
+from support import state_writers
+from support.state_writers import add, counted, look, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,6 @@ def start(program: Callable[[Path, int], None], path: Path, count: int) -> subpr
 
 
 def said(process: subprocess.Popen[str], code: int = 0) -> str:
-    """What it printed, once it has ended."""
     out, err = process.communicate(timeout=170)
     assert process.returncode == code, err
     return out.strip()
@@ -70,7 +69,7 @@ def file(tmp_path: Path) -> StateFile:
 
 
 def test_a_state_is_kept(file: StateFile) -> None:
-    """First there is none; of any length up to the largest; making the object touches nothing."""
+    """There is none at first; it has any length up to the largest; making the object creates no file."""
     assert not file.path.exists()
     seen: list[bytes | None] = []
     states = [b"", b"x", bytes(LARGEST), b"short", os.urandom(LARGEST - 1)]
@@ -102,7 +101,6 @@ def test_an_error_in_the_change_leaves_the_state_as_it_was(file: StateFile) -> N
 
 
 def test_nothing_stays_open(file: StateFile, tmp_path: Path) -> None:
-    """Whatever happens."""
     before = len(list(Path("/dev/fd").iterdir()))
     add(file)
     refused(tmp_path)
@@ -182,7 +180,6 @@ def test_a_short_write_is_gone_on_with(file: StateFile, monkeypatch: pytest.Monk
 
 
 def broken(content: bytes, at: int) -> bytes:
-    """With another byte there."""
     return content[:at] + bytes((content[at] ^ random.randrange(1, 256),)) + content[at + 1 :]
 
 
@@ -241,7 +238,7 @@ def test_a_deleted_file_is_made_anew(file: StateFile) -> None:
 def test_a_file_that_is_deleted_before_it_is_locked_is_not_changed(
     file: StateFile, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
-    """Or replaced: it counts as locked by somebody else, and the next try finds what is there."""
+    """Nor one that is replaced: it counts as locked by another process, and the next try finds the new file."""
     add(file)
 
     def slowly(fd: int, operation: int) -> None:
@@ -256,7 +253,7 @@ def test_a_file_that_is_deleted_before_it_is_locked_is_not_changed(
 
 
 def test_a_lock_is_not_waited_for(file: StateFile) -> None:
-    """Nor by who has it: a signal handler or a finalizer that asks in mid-change is told so."""
+    """Not even by its owner: a signal handler or a finalizer that asks in mid-change gets False."""
     inside: list[bool] = []
     other = StateFile(file.path)
 
@@ -270,7 +267,7 @@ def test_a_lock_is_not_waited_for(file: StateFile) -> None:
 
 
 def test_a_signal_handler_may_change_it(file: StateFile) -> None:
-    """At any moment of another change, which it is sometimes told of: none is lost."""
+    """It may run at any moment of another change, and may be refused then; no change is lost."""
     handled: list[bool] = []
 
     def handle(*_: object) -> None:
@@ -290,21 +287,11 @@ def test_a_signal_handler_may_change_it(file: StateFile) -> None:
 
 
 def test_threads_share_one_object(file: StateFile) -> None:
-    failed: list[BaseException] = []
-
     def run() -> None:
-        try:
-            for _ in range(100):
-                add(file)
-        except BaseException as error:  # noqa: BLE001 - told in the test's thread
-            failed.append(error)
+        for _ in range(100):
+            add(file)
 
-    threads = [threading.Thread(target=run) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+    in_threads(*[run] * 5)
     assert look(file) == 500
 
 
@@ -342,7 +329,6 @@ def test_a_copy_of_the_open_file_does_not_keep_the_lock(file: StateFile) -> None
 
 
 def test_a_fork_in_mid_change(file: StateFile) -> None:
-    """The child's copy of the change is not written."""
     said(start(state_writers.forking, file.path, 7))
     assert look(file) == 8
 
@@ -382,7 +368,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_replaced_by_something_else_while_in_use(file: StateFile) -> None:
-    """A folder, a link: refused; what was there is back: gone on with."""
+    """A folder or a link is refused; when the file is back, it is used again."""
     add(file)
     kept = file.path.rename(file.path.with_name("kept"))
     file.path.mkdir()
@@ -416,7 +402,7 @@ def test_a_folder_without_permission_is_told() -> None:
 
 
 def test_a_limit_for_files_is_told(file: StateFile) -> None:
-    """The file can not be made now, and can be later; once it is there the limit does no harm unless it tears a write."""
+    """The file can be made once the limit is gone; after that a limit does no harm unless it tears a write."""
     words = said(start(state_writers.short_of_space, file.path, SLOT + 5000))
     assert words.startswith("False ")
     assert "File too large" in words
@@ -468,7 +454,6 @@ def test_a_private_folder_is_made(tmp_path: Path) -> None:
 
 
 def test_a_private_folder_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
-    """Unless it is sticky."""
     folder = tmp_path / "folder"
     folder.mkdir()
     for mode in (0o777, 0o770, 0o702):
@@ -485,7 +470,7 @@ def test_a_private_folder_that_others_can_write_to_is_refused(tmp_path: Path) ->
 
 
 def test_another_users_file_or_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever can write into it could make us wait for ever, or spend too much."""
+    """Another user who can write to it could make us wait for ever, or spend too much."""
     file = StateFile(tmp_path / "state")
     add(file)
     if os.geteuid():
@@ -501,7 +486,7 @@ def test_another_users_file_or_folder_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_where_the_file_is_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime folder, the cache folder, the home's cache folder, the temporary one; one that can not be used is passed over."""
+    """The runtime, the cache, the home's cache or the temporary folder: the first that can be used."""
     places = {name: tmp_path / name for name in ("runtime", "cache", "home", "temporary")}
     for each in places.values():
         each.mkdir()

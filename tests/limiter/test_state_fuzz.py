@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from support.peers import LEASE, PERIOD, Call, Here, Peer, cold, garbled, goes_on, is_answered, lived, senseless
 
-from limiter.garbling import PERIOD, garbled, goes_on, is_answered, lived, senseless
-from limiter.peers import LEASE, Call, Here, Peer, cold
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.shared.shared_core import LOST, RELEASED, SETTLED, unpacked
 from whereby_async.limiter.state_file import StateFile
@@ -26,14 +25,11 @@ NOW = 1000.0
 
 
 class Filed:
-    """A state in a file, as `HostPointBudget` keeps it; but the test sets the clock."""
-
     def __init__(self, path: Path) -> None:
         self.path = path
         self._here = Here()
 
     def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
-        """Have a request answered; the reply, and the state after it."""
         answers: list[tuple[Reply, bytes]] = []
 
         def change(state: bytes | None) -> bytes:
@@ -47,7 +43,6 @@ class Filed:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_file_that_was_damaged_stops_nobody(tmp_path: Path, seed: int) -> None:
-    """Whether whoever comes first knows a state or none."""
     rng = random.Random(seed)
     place = Filed(tmp_path / "state")
     state = lived(rng, NOW)
@@ -61,7 +56,7 @@ def test_file_that_was_damaged_stops_nobody(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_state_that_makes_no_sense_is_answered(seed: int) -> None:
-    """Where it can be read, and where it cannot. Nothing is raised, and each request has its answer after three tries at most."""
+    """Readable or not: nothing is raised, and each request has its answer after three tries at most."""
     rng = random.Random(seed)
     state = lived(rng, NOW)
     for _ in range(25):
@@ -83,7 +78,6 @@ SENSELESS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), SENSELESS)
 def test_value_that_makes_no_sense_is_thrown_away(name: str, value: object) -> None:
-    """Each of these fails at another place."""
     here = Here()
     state = lived(random.Random(1), NOW)
     here.state = msgspec.msgpack.encode({**msgspec.msgpack.decode(state), name: value})
@@ -93,7 +87,6 @@ def test_value_that_makes_no_sense_is_thrown_away(name: str, value: object) -> N
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_states_that_make_no_sense_are_answered_for_long() -> None:
-    """Tens of thousands of them."""
     for seed in range(1000, 2000):
         test_state_that_makes_no_sense_is_answered(seed)
 
@@ -127,7 +120,6 @@ class Garbage:
         )
 
     def step(self) -> None:
-        """One member comes."""
         rng = self.rng
         self.now += rng.choice((0.01, 0.1, 0.5, 1.0))
         peer = rng.choice(self.peers)
@@ -152,7 +144,6 @@ class Garbage:
         self.longest = max(self.longest, self.now - self.went_at)
 
     def end(self, peer: Peer, call: Call) -> None:
-        """A call ends in some way."""
         how = self.rng.choice((SETTLED,) * 8 + (RELEASED, LOST))
         peer.end(call, how, self.said() if how == SETTLED else None)
 
@@ -173,6 +164,5 @@ def test_garbled_headers_do_not_stop_sending(seed: int) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_garbled_headers_do_not_stop_sending_for_long() -> None:
-    """Many sequences."""
     for seed in range(1000, 1200):
         _garbage(seed, 3000)

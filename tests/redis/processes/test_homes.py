@@ -1,4 +1,4 @@
-"""Where people run it: forks and pools, threads and loops, web servers' workers, TLS, clusters, sentinels."""
+"""Where people run it: forks and pools, web servers' workers, sentinels."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fleet.child import environment
-from fleet.stores import Store, free_port
+from support.fleet import Store, environment, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fleet.fleet import Fleet, Yard
+    from support.fleet import Fleet, Yard
 
 PERIOD = 1.0
-SECRET = "not-a-real-password"
 
 
 @pytest.fixture
@@ -35,40 +33,18 @@ def world(yard: Yard, store: Store) -> Any:
     return {"store": store.url, "name": name, "period": PERIOD, "api": where["url"], "key": where["key"]}
 
 
-def run(program: str, plan: dict[str, Any]) -> Any:
-    """Run a program of the fleet to its end; what it printed."""
+def test_a_pool_of_forked_workers_with_a_loop_for_each_task(world: Any, yard: Yard) -> None:
+    """As task queues run them: one `asyncio.run` after the other in children of a process that has used the budget."""
     done = subprocess.run(
-        [sys.executable, "-m", "fleet.homes", program, json.dumps(plan)],
+        [sys.executable, "-m", "support.fleet_homes"],
         capture_output=True,
         check=False,
         encoding="utf-8",
-        env=environment(),
+        env=environment(FLEET_PLAN=json.dumps({**world, "tasks": 9})),
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return json.loads(done.stdout)
-
-
-def test_forked_children_spend_from_the_same_budget(fleet: Callable[..., Fleet]) -> None:
-    """A process that has used its budget forks, and goes on beside its children: connections of their own, no 429."""
-    crew = fleet(2, limit=60, period=PERIOD)
-    crew.ask("saturate", callers=4)
-    crew.windows(1)
-    done = crew.workers[0].ask("fork", callers=4, seconds=1.5 * PERIOD)
-    said = crew.ask("stop")
-    seen = crew.look()
-    assert min(done) >= 5
-    assert seen["throttled"] == 0
-    assert [each["failed"] for each in said] == [{}] * 2
-    assert [each["outages"] for each in said] == [[]] * 2
-    spent = {who for window in seen["windows"] for who in window["by"]}
-    assert spent == {"w1", "w2", "w90", "w91"}
-
-
-def test_a_pool_of_forked_workers_with_a_loop_for_each_task(world: Any, yard: Yard) -> None:
-    """As task queues run them: one `asyncio.run` after the other in children of a process that has used the budget."""
-    said = run("pool", {**world, "tasks": 9})
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
     seen = yard.api().ask("look")
     assert len(said["tasks"]) == 9
     assert len({pid for pid, _ in said["tasks"]}) == 3
@@ -77,18 +53,20 @@ def test_a_pool_of_forked_workers_with_a_loop_for_each_task(world: Any, yard: Ya
     assert (seen["throttled"], seen["calls"]) == (0, 9 * 5 + 3 * 3)
 
 
-def test_threads_and_loops_of_one_process(world: Any, yard: Yard) -> None:
-    """Three threads, each with one loop after the other, asyncio's and uvloop's: one budget."""
-    said = run("loops", {**world, "calls": 8})
-    seen = yard.api().ask("look")
-    assert said["done"] == {"w0": 16, "w1": 16, "w2": 16}
-    assert (seen["throttled"], seen["calls"]) == (0, 48)
-
-
 SERVERS = {
-    "uvicorn": ["uvicorn", "fleet.app:app", "--workers", "2", "--log-level", "warning", "--port"],
+    "uvicorn": ["uvicorn", "support.fleet_homes:app", "--workers", "2", "--log-level", "warning", "--port"],
     "gunicorn": [
-        *("gunicorn", "fleet.app:app", "--worker-class", "asgi", "--workers", "2", "--preload", "--log-level", "error"),
+        *(
+            "gunicorn",
+            "support.fleet_homes:app",
+            "--worker-class",
+            "asgi",
+            "--workers",
+            "2",
+            "--preload",
+            "--log-level",
+            "error",
+        ),
         "--bind",
     ],
 }
@@ -99,10 +77,9 @@ def site(request: pytest.FixtureRequest, world: dict[str, Any], tmp_path: Path) 
     """The application behind a web server with two workers; its URL."""
     port = free_port()
     module, *words = SERVERS[request.param]
-    told = {f"FLEET_{name.upper()}": str(value) for name, value in world.items()}
     with subprocess.Popen(
         [sys.executable, "-m", module, *words, str(port) if module == "uvicorn" else f"127.0.0.1:{port}"],
-        env=environment() | told,
+        env=environment(FLEET_PLAN=json.dumps(world)),
         cwd=tmp_path,
         start_new_session=True,
     ) as server:
@@ -113,12 +90,8 @@ def site(request: pytest.FixtureRequest, world: dict[str, Any], tmp_path: Path) 
             server.terminate()
             server.wait(timeout=20)
         finally:
-            _end_group(server.pid)
-
-
-def _end_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def _get(url: str) -> dict[str, Any]:
@@ -146,55 +119,6 @@ def test_workers_of_a_web_server_share_the_budget(site: str, yard: Yard) -> None
     assert len({each["pid"] for each in said}) == 2
     assert {each["state"] for each in said} <= {"open", "empty"}
     assert yard.api().ask("look")["throttled"] == 0
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate that nobody has signed, and its key."""
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-    try:
-        subprocess.run([*command, "-keyout", key, "-out", certificate], capture_output=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl to make a certificate with")
-    return certificate, key
-
-
-def test_a_user_with_a_password_over_tls(
-    fleet: Callable[..., Fleet], store: Store, certificate: tuple[Path, Path]
-) -> None:
-    """`rediss://` with a user who may call scripts on the budget's key and nothing else."""
-    crew = fleet(0, limit=60, period=PERIOD)
-    with store.client() as plain:
-        plain.acl_setuser(
-            "worker", enabled=True, passwords=[f"+{SECRET}"], keys=["whereby:*"],
-            commands=["+eval", "+evalsha", "+hmget", "+hset", "+pexpire", "+time", "+client", "+select"],
-        )  # fmt: skip
-    door = crew.api.ask("tls", port=store.port, certificate=str(certificate[0]), key=str(certificate[1]))
-    crew.join(2, store=f"rediss://worker:{SECRET}@localhost:{door}/0?ssl_ca_certs={certificate[0]}")
-    crew.ask("saturate", callers=4)
-    crew.windows(3)
-    said = crew.ask("stop")
-    assert crew.look()["throttled"] == 0
-    assert [each["outages"] for each in said] == [[]] * 2
-    assert [each["failed"] for each in said] == [{}] * 2
-
-
-def test_a_cluster_client_is_passed_in(fleet: Callable[..., Fleet], tmp_path: Path, kind: str) -> None:
-    """Everything of one budget lies in one slot."""
-    with Store(tmp_path / "cluster", "--cluster-enabled", "yes", kind=kind) as cluster:
-        with cluster.client() as plain:
-            plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            _until(lambda: b"cluster_state:ok" in _raw(plain, "CLUSTER", "INFO"))
-        crew = fleet(2, url=f"cluster://127.0.0.1:{cluster.port}", limit=60, period=PERIOD)
-        crew.ask("saturate", callers=4)
-        crew.windows(3)
-        said = crew.ask("stop")
-        assert crew.look()["throttled"] == 0
-        assert [each["outages"] for each in said] == [[]] * 2
-        assert [each["failed"] for each in said] == [{}] * 2
-        crew.close()
 
 
 def _raw(plain: Any, *words: str) -> bytes:
@@ -230,12 +154,11 @@ def test_a_sentinel_client_follows_a_failover(fleet: Callable[..., Fleet], tmp_p
             crew.ask("saturate", callers=4)
             crew.windows(2)
             one.kill()
-            crew.until(lambda said: all(each["state"] == "degraded" for each in said))
-            crew.until(lambda said: all(each["state"] != "degraded" for each in said), patience=60)
+            crew.until_all("degraded")
+            crew.until_all("degraded", reached=False, patience=60)
             crew.windows(2)
-            said = crew.ask("stop")
+            said = crew.stop()
             seen = crew.look()
             crew.close()
     assert seen["throttled"] == 0
-    assert [each["failed"] for each in said] == [{}] * 2
     assert [[away for away, *_ in each["outages"]] for each in said] == [[True, False]] * 2

@@ -42,7 +42,6 @@ def state_of(count: int) -> bytes:
 
 
 def add(file: StateFile) -> int:
-    """Count one; what the counter is then."""
     seen = 0
 
     def change(state: bytes | None) -> bytes:
@@ -55,7 +54,6 @@ def add(file: StateFile) -> int:
 
 
 def look(file: StateFile) -> int:
-    """The counter."""
     seen = 0
 
     def change(state: bytes | None) -> bytes:
@@ -68,7 +66,6 @@ def look(file: StateFile) -> int:
 
 
 def until(file: StateFile, change: Callable[[bytes | None], bytes]) -> None:
-    """Try until it is done."""
     end = time.monotonic() + PATIENCE
     while not file.try_change(change):
         assert time.monotonic() < end, "the lock is stuck"
@@ -76,9 +73,7 @@ def until(file: StateFile, change: Callable[[bytes | None], bytes]) -> None:
 
 
 def say(*words: object) -> None:
-    """To the test."""
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
+    print(*words, flush=True)  # noqa: T201 - how it answers
 
 
 def forked(run: Callable[[], None]) -> int:
@@ -95,7 +90,6 @@ def forked(run: Callable[[], None]) -> int:
 
 
 def adding(path: Path, count: int) -> None:
-    """Add so many times."""
     file = StateFile(path)
     for _ in range(count):
         add(file)
@@ -118,7 +112,7 @@ def creating(path: Path, count: int) -> None:
 
 
 def killing(path: Path, count: int) -> None:
-    """Kill one of three writers so many times, at random moments: no change that was done is lost, and none is there twice."""
+    """Kill one of three writers so many times, at random moments: no change is lost or there twice."""
     file = StateFile(path)
     done = mmap.mmap(-1, COUNT.size * (count + 3))
 
@@ -204,14 +198,19 @@ def killed_in_mid_write(path: Path, count: int) -> None:
     add(file)
 
 
-def short_of_space(path: Path, count: int) -> None:
-    """Files may not grow beyond so many bytes."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+def say_how_it_adds(path: Path) -> None:
+    """The counter, or why the file cannot be used."""
     try:
         say(add(StateFile(path)))
     except StoreAwayError as error:
         say(error.final, error.reason)
+
+
+def short_of_space(path: Path, count: int) -> None:
+    """Files may not grow beyond so many bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    say_how_it_adds(path)
 
 
 def without_permission(path: Path, count: int) -> None:
@@ -219,10 +218,7 @@ def without_permission(path: Path, count: int) -> None:
     path.parent.chmod(0o555)
     if not os.geteuid():
         os.seteuid(65534)
-    try:
-        say(add(StateFile(path)))
-    except StoreAwayError as error:
-        say(error.final, error.reason)
+    say_how_it_adds(path)
 
 
 PROGRAMS: list[Callable[[Path, int], None]] = [

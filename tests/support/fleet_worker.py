@@ -1,14 +1,21 @@
-"""The program of a process that spends from a shared budget: callers that make call after call, single calls, permits held."""
+"""A process that spends from a shared budget: callers that make call after call, single calls, permits that are held.
+
+Each line on its standard input is an order, `{"id": 7, "do": "look", …}`, whose `do` names a method of the program.
+Each line that it prints is an answer, `{"id": 7, "answer": …}` or `{"id": 7, "error": "…"}`. Orders run concurrently.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-import os
 import random
 import statistics
+import sys
 import time
+import traceback
 from collections import Counter
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import urlsplit
@@ -18,8 +25,6 @@ import redis.asyncio
 from whereby_async import Priority, WherebyClient, WherebyError
 from whereby_async.limiter import HostPointBudget, RateLimit, RedisPointBudget
 from whereby_async.limiter.state_file import StateFile
-
-from .orders import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,15 +36,38 @@ SPIN_LIMIT = 100_000_000
 """A limit that nobody reaches."""
 
 
-class _Notes(logging.Handler):
-    """Keeps what the log says from `WARNING` on."""
+class Program:
+    """What orders are given to; a subclass has a coroutine method for each."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+    async def end(self) -> None:
+        """Nobody talks any more: let go of everything."""
+
+    async def serve(self) -> None:
+        """Do what the lines on standard input say, until there are no more."""
+        lines = asyncio.StreamReader(limit=1 << 24)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+        )
+        while line := await lines.readline():
+            task = asyncio.ensure_future(self._obey(json.loads(line)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        transport.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.end()
+
+    async def _obey(self, order: dict[str, Any]) -> None:
+        number, name = order.pop("id"), order.pop("do")
+        try:
+            said = {"id": number, "answer": await getattr(self, name)(**order)}
+        except Exception:  # noqa: BLE001 - whoever gave the order is told
+            said = {"id": number, "error": traceback.format_exc()}
+        print(json.dumps(said), flush=True)  # noqa: T201 - how it answers
 
 
 class Worker(Program):
@@ -55,8 +83,9 @@ class Worker(Program):
         self._stopping = False
         self._held: list[Permit] = []
         self._outages: list[tuple[bool, str, int, float]] = []
-        self._notes = _Notes()
-        logging.getLogger("whereby_async").addHandler(self._notes)
+        self._log = BufferingHandler(10_000)
+        self._log.setLevel(logging.WARNING)
+        logging.getLogger("whereby_async").addHandler(self._log)
         self._reset()
 
     def _reset(self) -> None:
@@ -64,15 +93,13 @@ class Worker(Program):
         self._longest = 0.0
         self._failed: Counter[str] = Counter()
         self._outages.clear()
-        self._notes.lines.clear()
+        self._log.flush()  # throws away what it holds
         self._cpu = time.process_time()
 
     def on_outage(self, details: OutageDetails) -> None:
-        """The budget's store has gone, or is back."""
         self._outages.append((details.away, details.reason, details.limit, round(details.lasted, 2)))
 
     async def open(self, who: str, store: str, api: dict[str, str], **options: Any) -> None:
-        """Have a budget and a client."""
         await self.end()
         self._who = who
         if store.startswith("/"):
@@ -87,7 +114,6 @@ class Worker(Program):
         self._reset()
 
     async def end(self) -> None:
-        """Close both."""
         for caller in self._callers:
             caller.cancel()
         await asyncio.gather(*self._callers, return_exceptions=True)
@@ -129,13 +155,11 @@ class Worker(Program):
                 self._points += cost
             self._longest = max(self._longest, time.monotonic() - began)
 
-    async def saturate(
-        self, callers: int, costs: Sequence[int] = (1, 2, 3), lane: str = "NORMAL", seed: int = 0
-    ) -> None:
+    async def saturate(self, callers: int, costs: Sequence[int] = (1, 2, 3), priority: str = "NORMAL") -> None:
         """Have so many callers make one call after the other."""
         assert self._client
-        dice = random.Random(f"{self._who}{seed}")
-        client = self._client.with_options(priority=Priority[lane])
+        dice = random.Random(self._who)
+        client = self._client.with_options(priority=Priority[priority])
         self._stopping = False
         self._callers += [asyncio.create_task(self._caller(dice, costs, client)) for _ in range(callers)]
 
@@ -162,7 +186,7 @@ class Worker(Program):
             "failed": dict(self._failed),
             "longest": self._longest,
             "outages": list(self._outages),
-            "log": list(self._notes.lines),
+            "log": [record.getMessage() for record in self._log.buffer],
             "state": budget.state,
             "waiting": sum(budget.waiting.values()),
             "in_flight": budget.in_flight,
@@ -175,14 +199,14 @@ class Worker(Program):
         *,
         count: int = 1,
         cost: int = 1,
-        lane: str = "NORMAL",
+        priority: str = "NORMAL",
         max_wait: float | None = None,
         gap: float = 0.0,
         together: bool = False,
     ) -> list[dict[str, Any]]:
         """Single calls, one after the other or all together: when each began, how long it took, how it ended."""
         assert self._client
-        client = self._client.with_options(priority=Priority[lane], max_wait=max_wait)
+        client = self._client.with_options(priority=Priority[priority], max_wait=max_wait)
 
         async def one() -> dict[str, Any]:
             began = time.monotonic()
@@ -209,12 +233,6 @@ class Worker(Program):
         assert self._budget
         self._held += await asyncio.gather(*[self._budget.acquire(cost) for _ in range(count)])
         return sum(permit.cost for permit in self._held)
-
-    async def let_go(self) -> None:
-        """Give them back."""
-        for permit in self._held:
-            permit.release()
-        self._held = []
 
     async def idle(self, count: int, gap: float = 0.002) -> float:
         """The median of seconds that an acquire takes when there is nothing else to do."""
@@ -247,7 +265,7 @@ class Worker(Program):
         return {"count": count, "cpu": (time.process_time() - cpu) / count, "rate": count / (time.monotonic() - began)}
 
     async def stalls(self, seconds: float) -> dict[str, list[float]]:
-        """For so long: the milliseconds of processor time of each change of the file, and how long it held up the loop."""
+        """For so long: milliseconds of processor time of each change of the file, and how long the loop stood still."""
         took: list[float] = []
         cpu: list[float] = []
         plain = StateFile.try_change
@@ -264,66 +282,15 @@ class Worker(Program):
             await asyncio.sleep(seconds)
         return {"cpu": [round(1000 * each, 3) for each in cpu], "held": [round(1000 * each, 3) for each in took]}
 
-    async def fork(self, callers: int, seconds: float) -> list[int]:
-        """Fork twice; each child spends by the inherited client for a while. How many calls each ended."""
-        assert self._client
-        children: list[tuple[int, int]] = []
-        for number in range(2):
-            told, telling = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                _be_the_child(self._client, callers, seconds, number, telling)
-            os.close(telling)
-            children.append((pid, told))
-        done: list[int] = []
-        for pid, told in children:
-            words = await asyncio.to_thread(os.read, told, 100)
-            os.close(told)
-            await asyncio.to_thread(os.waitpid, pid, 0)
-            done.append(int(words or b"-1"))
-        return done
-
 
 def _opened(store: str) -> Any:
-    """A URL as it is, or a client of a cluster or of a sentinel: what people pass in who have one."""
+    """A URL as it is, or a client of a sentinel: what people pass in who have one."""
     where = urlsplit(store)
-    if where.scheme == "cluster":
-        return redis.asyncio.RedisCluster(host=str(where.hostname), port=int(where.port or 0))
     if where.scheme == "sentinel":
         sentinel: Any = redis.asyncio.Sentinel([(str(where.hostname), int(where.port or 0))], socket_timeout=0.5)  # type: ignore[no-untyped-call]  # pyright: ignore[reportUnknownMemberType] - it has no types
         return sentinel.master_for(where.path.strip("/"), socket_timeout=0.5)
     return store
 
 
-def _be_the_child(client: WherebyClient, callers: int, seconds: float, number: int, telling: int) -> None:
-    """In a forked child, which never returns."""
-    done = -2
-    try:
-        done = asyncio.run(_spend(client, f"w{90 + number}", callers, seconds))
-    finally:
-        os.write(telling, str(done).encode())
-        os._exit(0)
-
-
-async def _spend(client: WherebyClient, who: str, callers: int, seconds: float) -> int:
-    """Call after call for so long; how many ended well."""
-    done = 0
-    until = time.monotonic() + seconds
-
-    async def caller() -> None:
-        nonlocal done
-        while time.monotonic() < until:
-            await client.insights.rooms(name=f"/{who}")
-            done += 1
-
-    await asyncio.gather(*[caller() for _ in range(callers)])
-    await client.aclose()
-    return done
-
-
-async def _main() -> None:
-    await Worker().serve()
-
-
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(Worker().serve())
