@@ -3,6 +3,9 @@
 Columns: the name that hooks, prices and errors go by; method and path; what a 2xx body becomes. The seed cost follows
 from the method (GET 1, DELETE 2, POST and PUT 3 points), and so does `idempotent`, but for the bulk deletes, which are
 documented to be. Source: Whereby REST API reference.
+
+An operation has a row here and a method in `resources/`. For the command line it has a row in
+`cli/operation_commands.py` too, and for the fake server a row and a function in `testing/world/`.
 """
 
 from __future__ import annotations

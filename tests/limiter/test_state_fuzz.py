@@ -19,7 +19,7 @@ from whereby_async.limiter.state_file import StateFile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from whereby_async.limiter.shared.shared_core import Reply, Request
+    from whereby_async.limiter.shared.shared_core import StoreReply, StoreRequest
 
 NOW = 1000.0
 
@@ -29,8 +29,8 @@ class Filed:
         self.path = path
         self._here = Here()
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
-        answers: list[tuple[Reply, bytes]] = []
+    def transact(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes]:
+        answers: list[tuple[StoreReply, bytes]] = []
 
         def change(state: bytes | None) -> bytes:
             self._here.state = state

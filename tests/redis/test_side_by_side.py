@@ -21,12 +21,20 @@ from support.peers import LEASE, Call, Peer, alike, cold, encode, garbled, goes_
 
 from whereby_async.limiter import RateLimit
 from whereby_async.limiter.redis.connection import script
-from whereby_async.limiter.shared.shared_core import LOST, RELEASED, SETTLED, Reply, Request, carry_out, unpacked
+from whereby_async.limiter.shared.shared_core import (
+    LOST,
+    RELEASED,
+    SETTLED,
+    StoreReply,
+    StoreRequest,
+    carry_out,
+    unpacked,
+)
 
 STEPS = 350
 NOW = 1_700_000_000.0
 _CLOCK = "local now = tonumber(time[1]) + tonumber(time[2]) / 1000000"
-_decode = msgspec.msgpack.Decoder(Reply).decode
+_decode = msgspec.msgpack.Decoder(StoreReply).decode
 PRICES = {"": 0, "rooms.create": 3, "rooms.list": 1, "a b": 0, "räume.löschen": 2, "1": 5, "end": 2}
 """What operations really cost, where that is not what the caller says."""
 OPERATIONS = ("", *PRICES)
@@ -43,7 +51,7 @@ class Scripted:
         self._client = client
         self.keys = [f"whereby:{{{name}}}:2", f"whereby:{{{name}}}:1"]
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
+    def transact(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes]:
         reply, state = self._run(keys=self.keys, args=[encode(said), offer or b"", 60_000, repr(now)])
         return _decode(reply), state
 
@@ -84,12 +92,12 @@ class Twice:
         self.steps = 0
         self._rng = rng
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
+    def transact(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes]:
         self.steps += 1
         text = encode(said)
         before = self.state
         reply, after = self._by_python(said, offer, now)
-        theirs, state = self.scripted.transact(msgspec.msgpack.decode(text, type=Request), offer, now)
+        theirs, state = self.scripted.transact(msgspec.msgpack.decode(text, type=StoreRequest), offer, now)
         where = f"step {self.steps}, {now=}"
         alike(reply, theirs, where)
         self.state = after or None
@@ -100,7 +108,7 @@ class Twice:
         # What a member keeps, and may offer, is now the one and now the other.
         return theirs, state if self._rng.random() < 0.5 else after or b""
 
-    def _by_python(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes | None]:
+    def _by_python(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes | None]:
         if self.books is None:
             return carry_out(self.state, said, offer, now)
         # Only the script knows the books of the version before.
@@ -108,7 +116,7 @@ class Twice:
         if core is None or not core.fits(said, now):
             mine = None if offer is None else unpacked(offer)
             if mine is None:
-                return Reply(now, unknown=True, damaged=self.state is not None and core is None), self.state
+                return StoreReply(now, unknown=True, damaged=self.state is not None and core is None), self.state
             mine.succeed(core, now)
             core = mine
         core.adopt(*self.books, now)
@@ -155,7 +163,7 @@ class History:
         self.window_ends = self.now
         self.peers: list[Peer] = []
         self.silent: dict[str, float] = {}
-        self.said: list[Request] = []
+        self.said: list[StoreRequest] = []
         self.kept: list[bytes] = []
         self.names = 0
         self.granted = self.refused = self.stale = self.unknown = 0

@@ -20,9 +20,9 @@ from whereby_async.limiter.shared.shared_core import (
     Ask,
     End,
     Granted,
-    Reply,
-    Request,
     SharedCore,
+    StoreReply,
+    StoreRequest,
     carry_out,
     unpacked,
 )
@@ -47,7 +47,7 @@ def cold(limit: int | None = 100, period: float = PERIOD) -> bytes:
 class Place(Protocol):
     """Where a state lies."""
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]: ...
+    def transact(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes]: ...
 
 
 class Here:
@@ -60,7 +60,7 @@ class Here:
     def __init__(self) -> None:
         self.state: bytes | None = None
 
-    def transact(self, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes]:
+    def transact(self, said: StoreRequest, offer: bytes | None, now: float) -> tuple[StoreReply, bytes]:
         reply, after = carry_out(self.state or None, said, offer, now)
         self.state = after or b""
         return reply, self.state
@@ -110,7 +110,7 @@ class Peer:
         self.out: list[Call] = []
         self.ends: list[End] = []
         self.known: bytes | None = None
-        self.reply: Reply | None = None
+        self.reply: StoreReply | None = None
         self.seq = self.heard = self.tries = 0
         self.store_now = -math.inf
 
@@ -122,7 +122,7 @@ class Peer:
         self.wants.insert(place, ask)
         return self
 
-    def compose(self) -> Request:
+    def compose(self) -> StoreRequest:
         """What it says next."""
         self.seq += 1
         waits, calls = [0, 0, 0], [0, 0, 0]
@@ -133,7 +133,7 @@ class Peer:
             end.seq = end.seq or self.seq
         core = None if self.known is None else unpacked(self.known)
         epoch, version = (0, 0) if core is None else core.version
-        return Request(
+        return StoreRequest(
             self.name,
             self.seq,
             self.heard,
@@ -146,7 +146,7 @@ class Peer:
             asks=[msgspec.structs.replace(ask) for ask in self.wants],
         )
 
-    def visit(self, now: float, *, hears: bool = True, said: Request | None = None) -> list[Call]:
+    def visit(self, now: float, *, hears: bool = True, said: StoreRequest | None = None) -> list[Call]:
         """Go to the store: which calls go. If it does not hear the answer, none."""
         said = said or self.compose()
         offers = [self.start] if self.known is None else [self.known, self.start]
@@ -166,7 +166,7 @@ class Peer:
         self.reply = reply
         return self.hear(said, reply, state) if hears and not reply.stale else []
 
-    def hear(self, said: Request, reply: Reply, state: bytes) -> list[Call]:
+    def hear(self, said: StoreRequest, reply: StoreReply, state: bytes) -> list[Call]:
         """The store's answer arrives: which calls go."""
         self.known, self.store_now = state, reply.now
         self.heard = said.seq

@@ -330,7 +330,7 @@ class Journal:
         return None if self._broken is None else self._failure(self._broken)
 
     async def write(self, item: Item, state: EntryState, **more: Any) -> None:
-        """Write an entry about an item. It is on the disk when this returns, and is not if this raises `JournalError`."""
+        """Write an entry about an item. It is on the disk when this returns, and not if this raises `JournalError`."""
         if self._broken is not None:
             raise self._failure(self._broken)
         request = _digest(item.request) if self._by_index else None

@@ -37,8 +37,6 @@ For example:
 Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer.
 """
 _INSTALL_COMPLETION: Final = "--install-completion"
-_VALUED: Final = frozenset({"--base-url", "--max-wait", "--timeout", "--redis", "--redis-name"})
-_FLAGS: Final = frozenset({"--json", "--verbose", "-v"})
 
 _RESOURCES: Final = {
     "meetings": "Make, read, list and delete meetings and their rooms.",
@@ -161,10 +159,14 @@ def run(arguments: Sequence[str]) -> int:
 def _behind_the_command(arguments: Sequence[str]) -> list[str]:
     """The words with the options of every command behind the command, also those that stood before it."""
     rest = [STDIN if word == "-" else word for word in arguments]  # cyclopts takes a lone hyphen for an option
-    options: list[str] = []
-    while rest and rest[0].partition("=")[0] in _VALUED | _FLAGS:
+    if not rest or not rest[0].startswith("-"):
+        return rest
+    from .global_options import option_names
+
+    names, options = option_names(), list[str]()
+    while rest and rest[0].partition("=")[0] in names:
         option = rest.pop(0)
         options.append(option)
-        if option in _VALUED and rest:
+        if names.get(option) and rest:
             options.append(rest.pop(0))
     return rest + options

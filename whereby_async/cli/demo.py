@@ -1,7 +1,7 @@
 """`whereby demo`: shows the client's calls one by one, with points spent and left.
 
-Without an account it starts a fake server and calls all operations on it. With an account it reads a few lists and, with
-`--live`, makes one meeting and deletes it.
+Without an account it starts a fake server and calls all operations on it. With an account it reads a few lists and,
+with `--live`, makes one meeting and deletes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .. import RetryPolicy, WherebyClient
 from ..errors import APIStatusError, NotFoundError, PermissionDeniedError, WherebyError
 from ..testing import FakeWhereby
 from .errors import KEY_VARIABLE, ExitCode, UsageError
-from .global_options import Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
+from .global_options import Flag, OutputOptions
 from .output import THROTTLED, Output, points_left, status_style
 from .progress import Bar
 from .sandbox import WEEKLY, fill
@@ -75,7 +75,7 @@ def demo(
     *,
     live: Flag = False,
     limit: Annotated[int | None, Parameter(validator=validators.Number(gte=10, lte=10_000))] = None,
-    as_json: Json = False,
+    options: OutputOptions = OutputOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Watch the client work, call by call, with points spent and left.
 
@@ -96,9 +96,9 @@ def demo(
     Args:
         live: With WHEREBY_API_KEY set, make one meeting too, colour its room, and delete it.
         limit: Points in each window of the fake server, 100 unless given.
-        as_json: JSON lines, also on a terminal.
+        options: How to show results.
     """
-    output = Output(as_json=as_json)
+    output = options.output()
     if os.environ.get(KEY_VARIABLE, "").strip():
         if limit is not None:
             raise UsageError("--limit is for the fake server; a real account has its own (WHEREBY_API_KEY is set)")

@@ -2,8 +2,8 @@
 
 How an export is resumed: the rows of a room are written to all files; then a line of `export.state` names the room and
 the length of each file. The next run cuts the files to the lengths of the last line. That removes the rows of a room
-that was half written, so that no row is there twice. A last line of `export.state` that has no end is not counted. After
-a power cut the files may be shorter than `export.state` says; then the export is refused.
+that was half written, so that no row is there twice. A last line of `export.state` without an end is not counted.
+After a power cut the files may be shorter than `export.state` says; then the export is refused.
 """
 
 from __future__ import annotations

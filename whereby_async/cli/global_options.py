@@ -1,11 +1,15 @@
-"""The options of every command that talks to the API, the client that they make, and types that options share."""
+"""The options of every command, the client that they make, and types that options share.
+
+An option that all commands take is a field of `OutputOptions`. An option of the commands that talk to the API is a
+field of `GlobalOptions`. Nothing else has to know of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter, validators
@@ -27,9 +31,6 @@ _REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 """An option without a value, which is off unless given."""
 
-Json: TypeAlias = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
-"""`--json` of a command that does not talk to the API."""
-
 AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 """A number from 1, such as how many calls run at once."""
 
@@ -40,10 +41,21 @@ def _option(text: str, *names: str, **settings: Any) -> Parameter:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class GlobalOptions:
-    """How to reach the API, and how to show what it says; the texts of the options explain them."""
+class OutputOptions:
+    """How to show results; every command has these options."""
 
     as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
+
+    def output(self, columns: str = "") -> Output:
+        """Where the command prints, in a table with these columns if there are any."""
+        return Output(as_json=self.as_json, columns=columns)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GlobalOptions(OutputOptions):
+    """How to reach the API; every command that talks to it has these options too."""
+
     base_url: Annotated[
         str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
     ] = None
@@ -60,10 +72,6 @@ class GlobalOptions:
     verbose: Annotated[bool, _option("Every attempt, wait and retry on stderr.", "--verbose", "-v", negative="")] = (
         False
     )
-
-    def output(self, columns: str = "") -> Output:
-        """Where the command prints, in a table with these columns if there are any."""
-        return Output(as_json=self.as_json, columns=columns)
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
@@ -92,6 +100,15 @@ class GlobalOptions:
         from ..limiter import RedisPointBudget
 
         return RedisPointBudget(url, name=self.redis_name)
+
+
+def option_names() -> dict[str, bool]:
+    """The names of all these options, and whether each takes a value."""
+    names: dict[str, bool] = {}
+    for field, hint in get_type_hints(GlobalOptions, include_extras=True).items():
+        kind, parameter = get_args(hint)
+        names |= dict.fromkeys(parameter.name or [f"--{field.replace('_', '-')}"], kind is not bool)
+    return names
 
 
 def redis_url(given: str | None) -> str | None:

@@ -14,7 +14,7 @@ from cyclopts import Parameter, validators
 
 from ..testing import Algorithm, FakeWhereby
 from .errors import ExitCode, UsageError
-from .global_options import AtLeastOne, Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
+from .global_options import AtLeastOne, Flag, OutputOptions
 from .output import THROTTLED, Output, points_left, status_style
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def sandbox(  # noqa: PLR0913 - the options of the server
     period: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60.0,
     algorithm: Algorithm = "fixed",
     empty: Flag = False,
-    as_json: Json = False,
+    options: OutputOptions = OutputOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Keep a fake Whereby up, to develop against without an account.
 
@@ -58,14 +58,14 @@ def sandbox(  # noqa: PLR0913 - the options of the server
         period: Seconds of a window.
         algorithm: How points are counted.
         empty: Start without any meetings, sessions and recordings.
-        as_json: JSON lines, also on a terminal.
+        options: How to show results.
     """
     if not _is_loopback(host):
         raise UsageError(f"--host {host}: the sandbox speaks plain http, so it listens on loopback addresses only")
     fake = FakeWhereby(limit=limit, period=period, algorithm=algorithm, host=host, port=port)
     if not empty:
         fill(fake)
-    asyncio.run(_serve(fake, Output(as_json=as_json)))
+    asyncio.run(_serve(fake, options.output()))
     return ExitCode.OK
 
 

@@ -9,9 +9,8 @@ import sys
 from ..redaction import Secret
 from ..webhooks import unwrap
 from .errors import ExitCode, UsageError, in_option_names
-from .global_options import Flag, Json  # noqa: TC001 - cyclopts resolves annotations at run time
+from .global_options import Flag, OutputOptions
 from .keys import WEBHOOK_VARIABLE, typed_in
-from .output import Output
 from .values import STDIN, raw
 
 
@@ -22,7 +21,7 @@ def verify(
     signature: str,
     tolerance: float = 300.0,
     any_age: Flag = False,
-    as_json: Json = False,
+    options: OutputOptions = OutputOptions(),  # noqa: B008 - frozen
 ) -> int:
     """Verify a webhook's signature and print its event.
 
@@ -40,7 +39,7 @@ def verify(
         signature: The value of the Whereby-Signature header.
         tolerance: Seconds that the signature may be old.
         any_age: However old the signature is.
-        as_json: JSON, also on a terminal.
+        options: How to show results.
     """
     if body == STDIN and sys.stdin.isatty():
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
@@ -50,5 +49,5 @@ def verify(
         event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
     except ValueError as error:
         raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
-    Output(as_json=as_json).rows([json.loads(event.body)])
+    options.output().rows([json.loads(event.body)])
     return ExitCode.OK

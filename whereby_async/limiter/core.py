@@ -159,8 +159,7 @@ class Core:
     """The budget of one organisation by one clock, as arithmetic: plain numbers, two short lists and a dict.
 
     Attributes:
-        noted: An answer since `take_changes` was a refusal, named a limit, changed a price, or showed that the server is
-            silent.
+        noted: An answer since `take_changes` refused a call, named a limit, changed a price, or said nothing once more.
     """
 
     _limit: int = SMALLEST_PLAN

@@ -18,7 +18,7 @@ from .state_file import StateFile, default_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .shared.shared_core import Reply, Request
+    from .shared.shared_core import StoreReply, StoreRequest
 
 _BUSY: Final = 1.0
 """Seconds after which a file that others keep locked counts as away: one of them was stopped in mid-change."""
@@ -123,7 +123,7 @@ class _FileStore:
         self._find = find
         self._file: StateFile | None = None
 
-    async def transact(self, said: Request, offer: bytes | None) -> tuple[Reply, bytes]:
+    async def transact(self, said: StoreRequest, offer: bytes | None) -> tuple[StoreReply, bytes]:
         """Have a request answered.
 
         Raises:
@@ -131,7 +131,7 @@ class _FileStore:
         """
         if self._file is None:
             self._file = self._find()
-        answers: list[tuple[Reply, bytes]] = []
+        answers: list[tuple[StoreReply, bytes]] = []
 
         def change(state: bytes | None) -> bytes:
             reply, after = carry_out(state or None, said, offer, time.monotonic())

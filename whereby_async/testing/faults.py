@@ -1,4 +1,7 @@
-"""What can go wrong on the way, scripted: `Fault` says what, `FaultPlan` to which requests."""
+"""What can go wrong on the way, scripted: `Fault` says what, `FaultPlan` to which requests.
+
+`server.py` does what a fault says.
+"""
 
 from __future__ import annotations
 

@@ -26,16 +26,16 @@ from redis.client import NEVER_DECODE
 from ...errors import ConfigurationError
 from .. import core
 from ..shared import shared_core
-from ..shared.shared_core import Reply
+from ..shared.shared_core import StoreReply
 from ..shared.store import StoreAwayError
 from .translator import translated
 
 if TYPE_CHECKING:
     from ...redaction import Secret
-    from ..shared.shared_core import Request
+    from ..shared.shared_core import StoreRequest
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Reply).decode
+_decode: Final = msgspec.msgpack.Decoder(StoreReply).decode
 _SHOWN: Final = 200
 _KEPT: Final = 86_400  # seconds that a state is kept after its last transaction, and ten periods more
 _translating: Final = threading.RLock()
@@ -69,7 +69,7 @@ class Link:
         self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
         self._connected = False
 
-    async def transact(self, said: Request, offer: bytes | None) -> tuple[Reply, bytes]:
+    async def transact(self, said: StoreRequest, offer: bytes | None) -> tuple[StoreReply, bytes]:
         """Have the script answer a request.
 
         Raises:
@@ -82,7 +82,7 @@ class Link:
         try:
             async with asyncio.timeout(patience):
                 reply, state = await self._evaluate(text, offer or b"")
-            answer: tuple[Reply, bytes] = _decode(reply), state
+            answer: tuple[StoreReply, bytes] = _decode(reply), state
         except Exception as error:  # noqa: BLE001 - a client whose transport is dead raises whatever the loop raises
             failure: Exception = _explained(error, patience)
             if "DB index is out of range" in str(error):

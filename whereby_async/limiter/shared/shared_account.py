@@ -26,7 +26,7 @@ from ..accounts import CHUNK, HEARTBEAT, Account, BudgetPermit
 from ..budget_checks import check_cost
 from ..core import PATIENCE, Grant
 from ..queue import OLD
-from .shared_core import RELEASED, SETTLED, SPENT, Ask, End, Reply, Request, SharedCore, pause_of, unpacked
+from .shared_core import RELEASED, SETTLED, SPENT, Ask, End, SharedCore, StoreReply, StoreRequest, pause_of, unpacked
 from .store import Store, StoreAwayError, Terms
 
 if TYPE_CHECKING:
@@ -395,7 +395,7 @@ class SharedAccount(Account):
             self.leave()
         self._follow_up(self.loop)
 
-    def _compose(self, now: float) -> tuple[Request, list[list[WaitingCall]]]:
+    def _compose(self, now: float) -> tuple[StoreRequest, list[list[WaitingCall]]]:
         """What is to be said, and the calls that stand behind each of its asks. Under the lock."""
         if self._granted_away:
             self._ends.append(End(SPENT, self._granted_away, at=now))
@@ -430,7 +430,7 @@ class SharedAccount(Account):
         self._visit_at = math.inf
         self._last_at = now
         epoch, version = self.core.version if self._offer is not None else (0, 0)
-        said = Request(
+        said = StoreRequest(
             self._id, self._seq, self._heard, waits, calls, epoch, version, self._terms.lease, self._poll,
             ends=self._ends.copy(), asks=asks,
         )  # fmt: skip
@@ -442,7 +442,7 @@ class SharedAccount(Account):
         old = [head for head in heads if head and now - head.asked_at + head.waited >= OLD * self._terms.period]
         return old[:1]
 
-    async def _carry(self, said: Request) -> tuple[Reply, bytes, SharedCore | None]:
+    async def _carry(self, said: StoreRequest) -> tuple[StoreReply, bytes, SharedCore | None]:
         """Have a request answered; the reply, and the state after it: `None` if the request counted for nothing.
 
         A store that has lost its state is offered the last that is known here, else a cold one.
@@ -482,7 +482,7 @@ class SharedAccount(Account):
             self._visit_at = now
 
     def _hear(
-        self, said: Request, asked: list[list[WaitingCall]], reply: Reply, state: bytes, told: SharedCore
+        self, said: StoreRequest, asked: list[list[WaitingCall]], reply: StoreReply, state: bytes, told: SharedCore
     ) -> None:
         """The store has answered."""
         self.enter()
@@ -517,7 +517,7 @@ class SharedAccount(Account):
         self._warn()
         self._follow_up(self.loop)
 
-    def _take(self, asked: list[list[WaitingCall]], reply: Reply, now: float) -> None:
+    def _take(self, asked: list[list[WaitingCall]], reply: StoreReply, now: float) -> None:
         """Hand out what was granted. What nobody wants any more goes back."""
         places = [0] * len(asked)
         for granted in reply.grants:

@@ -82,7 +82,7 @@ class Ask(msgspec.Struct):
     owed: bool = False  # they have waited for a period
 
 
-class Request(msgspec.Struct):
+class StoreRequest(msgspec.Struct):
     """What a member says."""
 
     member: str  # who it is
@@ -111,7 +111,7 @@ class Granted(msgspec.Struct):
     kind: int
 
 
-class Reply(msgspec.Struct):
+class StoreReply(msgspec.Struct):
     """What the store answers."""
 
     now: float = 0.0  # the store's time
@@ -176,7 +176,7 @@ class SharedCore(Core):
 
     # Transactions
 
-    def fits(self, said: Request, now: float) -> bool:
+    def fits(self, said: StoreRequest, now: float) -> bool:
         """May a request be answered by this state? Not if the member knows more, or the clock has gone back by more
         than a period.
         """
@@ -186,7 +186,7 @@ class SharedCore(Core):
             return said.version <= self._version
         return said.epoch != self._base_epoch or said.version <= self._base_version
 
-    def transact(self, said: Request, now: float) -> Reply:  # noqa: C901 - one story, told in a row
+    def transact(self, said: StoreRequest, now: float) -> StoreReply:  # noqa: C901 - one story, told in a row
         """Carry out a request."""
         now = max(now, self._now)
         silence = now - self._now
@@ -194,7 +194,7 @@ class SharedCore(Core):
         self._tidy(now)
         member = self._member(said.member)
         if said.seq <= member.seq:
-            return Reply(now, stale=True)
+            return StoreReply(now, stale=True)
         self._version += 1
         member.seen = now
         member.lease_for = said.lease_for
@@ -219,7 +219,7 @@ class SharedCore(Core):
         # Copies: where a request fails half way it is sent once more, as it was.
         member.waits = [said.waits[0], said.waits[1], said.waits[2]]
         member.calls = [said.calls[0], said.calls[1], said.calls[2]]
-        reply = Reply(now, member.lease)
+        reply = StoreReply(now, member.lease)
         left_to_others = now >= self._held_until and self._serve(member, said.asks, now, reply.grants)
         again_at = self.next_at(now)
         if now < self._held_until:
@@ -510,7 +510,9 @@ def unpacked(state: bytes) -> SharedCore | None:
         return None
 
 
-def carry_out(state: bytes | None, said: Request, offer: bytes | None, now: float) -> tuple[Reply, bytes | None]:
+def carry_out(
+    state: bytes | None, said: StoreRequest, offer: bytes | None, now: float
+) -> tuple[StoreReply, bytes | None]:
     """Answer a request by a state: the reply, and the state after it, which is `None` if there is still none.
 
     A server does the same in its own language.
@@ -521,10 +523,10 @@ def carry_out(state: bytes | None, said: Request, offer: bytes | None, now: floa
         if core is None or not core.fits(said, now):
             mine = None if offer is None else unpacked(offer)
             if mine is None:
-                return Reply(now, unknown=True, damaged=damaged), state
+                return StoreReply(now, unknown=True, damaged=damaged), state
             mine.succeed(core, now)
             core = mine
         return core.transact(said, now), _encode(core)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         # It can be read, and makes no sense.
-        return Reply(now, unknown=True, damaged=True), None
+        return StoreReply(now, unknown=True, damaged=True), None

@@ -9,7 +9,7 @@ import msgspec
 from .shared_core import SharedCore
 
 if TYPE_CHECKING:
-    from .shared_core import Reply, Request
+    from .shared_core import StoreReply, StoreRequest
 
 
 class StoreAwayError(Exception):
@@ -36,7 +36,7 @@ class Store(Protocol):
     spacing: float
     """Seconds between two transactions of one loop, at most, while points are short or many calls are out."""
 
-    async def transact(self, said: Request, offer: bytes | None) -> tuple[Reply, bytes]:
+    async def transact(self, said: StoreRequest, offer: bytes | None) -> tuple[StoreReply, bytes]:
         """Have a request answered; the reply, and the state after it.
 
         Args:
