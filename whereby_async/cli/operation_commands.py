@@ -434,5 +434,5 @@ async def _wait(name: str, job_id: str, within: float | None, options: GlobalOpt
     return ExitCode.OK
 
 
-wait_for_transcription = _wait_command("transcriptions")
-wait_for_summary = _wait_command("summaries")
+wait_for_transcription: Callable[..., int] = _wait_command("transcriptions")
+wait_for_summary: Callable[..., int] = _wait_command("summaries")

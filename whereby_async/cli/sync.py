@@ -82,8 +82,8 @@ async def _download(name: str, file_id: str, destination: Path, options: GlobalO
     return ExitCode.OK
 
 
-download_recording = _download_command("recordings")
-download_transcription = _download_command("transcriptions")
+download_recording: Callable[..., int] = _download_command("recordings")
+download_transcription: Callable[..., int] = _download_command("transcriptions")
 
 
 def sync(  # noqa: PLR0913 - the options of a job

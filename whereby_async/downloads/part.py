@@ -66,7 +66,8 @@ class PartFile(Sink):
     """
 
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        self.path = self._final = Path(os.path.realpath(destination))
+        self._final = Path(os.path.realpath(destination))
+        self.path: Path | None = self._final
         self._source = source
         self._overwrite = overwrite
         self._part = f"{self._final}{_PART}"
@@ -140,7 +141,7 @@ class PartFile(Sink):
             os.close(self._descriptor)
             self._descriptor = None
         os.replace(self._part, self._final)  # noqa: PTH105 - the part's name is text
-        self.position = 0  # there is no part any more
+        self.position: int = 0  # there is no part any more
         _remove(self._note)
         with contextlib.suppress(OSError):  # have the new name survive a power cut, where directories can be synced
             descriptor = os.open(self._final.parent, os.O_RDONLY)
@@ -168,7 +169,7 @@ class PartFile(Sink):
 
     def _write_note(self, version: Version) -> None:
         if version != self.version or not self.position:
-            self.version = version
+            self.version: Version = version
             content = msgspec.json.encode(_Note(self._source, version.tag, version.size))
             with _named(self._note):
                 descriptor = os.open(self._note, _FLAGS | os.O_TRUNC, 0o666)

@@ -172,5 +172,5 @@ class ObjectSink(Sink):
             count = taken if isinstance(taken, int) else len(content)  # an unbuffered file may take less than all
             if count <= 0:
                 raise OSError(errno.EIO, "the destination takes no more bytes")
-            self.position += count
+            self.position: int = self.position + count
             content = content[count:]

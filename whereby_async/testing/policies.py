@@ -260,10 +260,20 @@ class PriceList(dict[str, int]):
         self.update(others)
         return self
 
-    def _refuse(self, *_: object) -> Never:
-        raise TypeError("every operation has a price: set it to 0 for one that is free")
+    def __delitem__(self, operation: str) -> None:
+        self.clear()
 
-    __delitem__ = pop = popitem = clear = _refuse
+    def pop(self, *_: object) -> Never:
+        """Refused, as `clear` is."""
+        self.clear()
+
+    def popitem(self) -> Never:
+        """Refused, as `clear` is."""
+        self.clear()
+
+    def clear(self) -> Never:
+        """Refused: without a price an operation could not be served."""
+        raise TypeError("every operation has a price: set it to 0 for one that is free")
 
 
 def http_date(at: float) -> str:
