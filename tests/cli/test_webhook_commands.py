@@ -28,7 +28,13 @@ BODY = json.dumps(
     },
     separators=(",", ":"),
 ).encode()
-SIGNATURE = ("--signature", sign(BODY, SECRET))
+SIGNATURE = ("--signature", sign(BODY, SECRET, at=0))
+"""A right one, but old."""
+
+
+def _signature() -> tuple[str, str]:
+    """A right one, made now."""
+    return "--signature", sign(BODY, SECRET)
 
 
 @pytest.fixture
@@ -42,7 +48,8 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_right_signature_prints_the_event(body: str, here: Runner) -> None:
     """As it was sent, from a file or a pipe, on one line; no key of the API is needed."""
-    for ended in (here(*VERIFY, body, *SIGNATURE), here(*VERIFY, *SIGNATURE, stdin=BODY)):
+    signature = _signature()
+    for ended in (here(*VERIFY, body, *signature), here(*VERIFY, *signature, stdin=BODY)):
         assert (ended.code, ended.err) == (0, "")
         assert ended.rows() == [json.loads(BODY)]
 
@@ -80,7 +87,7 @@ def test_wrong_usage(  # noqa: PLR0917 - pytest passes them by name
 
 def test_on_a_terminal_the_secret_is_asked_for(body: str) -> None:
     """And a record is shown, without what a guest's name would make the terminal do."""
-    with OnTerminal(*VERIFY, body, *SIGNATURE, variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
+    with OnTerminal(*VERIFY, body, *_signature(), variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
         terminal.until("Webhook secret")
         terminal.type(SECRET.encode() + b"\n")
         ended = terminal.end()
