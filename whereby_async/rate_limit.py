@@ -3,7 +3,7 @@
 The documentation promises `Retry-After` (seconds) and `X-RateLimit-Reset` (a date) and shows `msLeft` in a 429's body;
 it does not say in which spelling. So every spelling that servers of this kind are known to use is read: ISO 8601, the
 three HTTP dates, JavaScript's `String(Date)` with its offset, epoch seconds, epoch milliseconds, seconds from now, each
-with or without a fraction.
+with or without a fraction. `whereby probe` has names for these spellings, in `cli/budget.py`.
 
 Nothing is believed that cannot be true: a count that is negative, not a number, a list (`"1000, 1000"`) or beyond
 `MOST_POINTS`; a time that is negative or absurd, a window's end more than an hour off. A wait that is merely long is

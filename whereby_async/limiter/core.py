@@ -1,5 +1,6 @@
 """`Core`: how many points may be spent, and when. Pure arithmetic on plain numbers; every method takes `now`, seconds.
-`RedisPointBudget` runs these very rules: `redis/translator.py` makes Lua of them, so a change here is a change there.
+`RedisPointBudget` runs these very rules: `redis/translator.py` makes Lua of them by itself, as long as they stay inside
+its subset of Python.
 
 **The server** lets an organisation spend `limit` points per `period`, and answers 429 beyond. Which window it runs is
 not told: fixed from the first call (most likely), aligned to its clock, a sliding log, a refilling bucket. Its answers
