@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 try:
     from aiolimiter import AsyncLimiter
 except ImportError:
-    AsyncLimiter = None  # type: ignore[assignment,misc]
+    AsyncLimiter = None  # type: ignore[assignment,misc]  # not installed
 
 from whereby_async.limiter import PointBudget, RateLimit
 from whereby_async.testing.clock import SimulatedLoop
@@ -108,7 +108,7 @@ class Ours:
         account = self.budget._account  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the clock is not an option
         clock = account.clock
         for ago in range(WINDOW, 0, -1):
-            account.clock = lambda ago=ago: clock() - ago  # type: ignore[misc]
+            account.clock = lambda ago=ago: clock() - ago  # type: ignore[misc]  # a lambda has no types
             permit = await self.budget.acquire(
                 ROOM - WINDOW if ago == WINDOW else 1, operation="meetings.list" if ago == WINDOW else "meetings.get"
             )

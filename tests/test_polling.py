@@ -381,7 +381,7 @@ def test_loops_that_ended_leave_no_watch() -> None:
 
     asyncio.run(again())
     assert watches(client) == 0
-    left[0]._log_destroy_pending = False  # type: ignore[attr-defined]
+    left[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # not in the stubs
 
 
 MOMENTS: tuple[Moment, ...] = ("early", "late")

@@ -299,7 +299,7 @@ class _CallSpan:
 
 
 class _Target(NamedTuple):
-    """Where calls of one operation and lane go: the name and the attributes of their spans, requests and points.
+    """Where calls of one operation and priority go: the name and the attributes of their spans, requests and points.
 
     It is made once and shared by all of these calls.
     """
@@ -311,7 +311,7 @@ class _Target(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def _target(base_url: str, method: str, path: str, operation: str | None, lane: str) -> _Target:
+def _target(base_url: str, method: str, path: str, operation: str | None, priority: str) -> _Target:
     url = urlsplit(base_url)
     request: Attributes = {
         _METHOD: method,
@@ -321,10 +321,10 @@ def _target(base_url: str, method: str, path: str, operation: str | None, lane: 
     }
     if path != _UNKNOWN_PATH:
         request["url.template"] = url.path + path
-    span = request | {_LANE: lane}
+    span = request | {_LANE: priority}
     if operation is not None:
         span[_OPERATION] = operation
-    return _Target(operation or method, span, request, {_OPERATION: operation or _UNNAMED, _LANE: lane})
+    return _Target(operation or method, span, request, {_OPERATION: operation or _UNNAMED, _LANE: priority})
 
 
 def _error_type(details: EndDetails) -> str | None:
@@ -394,7 +394,7 @@ _GAUGES: Final[tuple[tuple[str, str, str, Reading], ...]] = (
         "whereby.queue.calls",
         "{call}",
         "Calls that wait for points, by lane.",
-        lambda budget: [(calls, {_LANE: lane.name.lower()}) for lane, calls in budget.waiting.items()],
+        lambda budget: [(calls, {_LANE: priority.name.lower()}) for priority, calls in budget.waiting.items()],
     ),
 )
 

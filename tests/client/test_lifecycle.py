@@ -325,7 +325,7 @@ def test_a_client_of_other_loops_closes_without_one() -> None:
         client = WherebyClient(FAKE_API_KEY, base_url=fake.url)
         runner.run(client.meetings.list().collect())
         pool = client._shared.pool  # pyright: ignore[reportPrivateUsage] - nothing else shows its connections
-        [connections] = pool._by_loop.values()  # pyright: ignore[reportPrivateUsage]
+        [connections] = pool._by_loop.values()  # pyright: ignore[reportPrivateUsage] - no public way
         with pytest.raises(StopIteration):
             client.aclose().send(None)
         assert client.closed

@@ -268,7 +268,7 @@ class ClientMachine(RuleBasedStateMachine):
 
     def left_at_the_server(self) -> int:
         policy = copy.deepcopy(self.fake._policy)  # pyright: ignore[reportPrivateUsage] - asking would open a window
-        return policy.take(0, self.fake._clock.elapsed()).remaining  # pyright: ignore[reportPrivateUsage]
+        return policy.take(0, self.fake._clock.elapsed()).remaining  # pyright: ignore[reportPrivateUsage] - the server's own count
 
     # The end
 

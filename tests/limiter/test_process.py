@@ -120,7 +120,7 @@ def test_loop_that_dies_with_waiters_takes_nothing_with_it(factory: Factory) -> 
     assert budget.snapshot().waiting_points == 0
     for task in stuck:
         task.get_coro().close()
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in the stubs
 
 
 def test_loop_that_stands_still_is_passed_over(factory: Factory) -> None:
@@ -287,7 +287,7 @@ def test_grants_for_a_closed_loop_go_back() -> None:
     account._follow_up(None)
     assert budget.snapshot().in_flight == 0
     task.get_coro().close()
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # not in the stubs
 
 
 def test_parked_calls_leave_and_are_refused_with_the_rest() -> None:

@@ -142,7 +142,7 @@ def _workers(count: int, fake: FakeWhereby, store: str, place: Path) -> Generato
     """Workers that are up, and their queue."""
     variables = {"WHEREBY_API_KEY": fake.api_key, "WHEREBY_BASE_URL": fake.url, "REDIS_URL": store}
     with ExitStack() as stack:
-        broker = stack.enter_context(redis.Redis.from_url(store))  # pyright: ignore[reportUnknownMemberType]
+        broker = stack.enter_context(redis.Redis.from_url(store))  # pyright: ignore[reportUnknownMemberType] - untyped
         workers = [stack.enter_context(Program(*WORKER, place=place, variables=variables)) for _ in range(count)]
         for worker in workers:
             worker.until("Listening on default")
@@ -150,7 +150,7 @@ def _workers(count: int, fake: FakeWhereby, store: str, place: Path) -> Generato
 
 
 def _enqueue(queue: rq.Queue, name: str) -> rq.job.Job:
-    return queue.enqueue("rq_jobs.make_room", name)  # pyright: ignore[reportUnknownMemberType]
+    return queue.enqueue("rq_jobs.make_room", name)  # pyright: ignore[reportUnknownMemberType] - untyped
 
 
 def _end(workers: list[Program], store: str) -> None:

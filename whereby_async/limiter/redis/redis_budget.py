@@ -54,8 +54,8 @@ class RedisPointBudget(SharedPointBudget):
     - *The store forgets:* after a flush, an eviction or a failover the processes tell it what they hold before anybody
       gets points. Turn off eviction of the key (`maxmemory-policy noeviction`) to save the moment that this takes.
     - *Which clock:* the store's. Nobody else's is looked at.
-    - *A process that cannot reach the store while others can* is a stranger to them: expect a few 429s, which are
-      waited out.
+    - *A process that cannot reach the store while others can* counts as foreign use for them: expect a few 429s,
+      which are waited out.
     """
 
     def __init__(  # noqa: PLR0913 - options, all but one of them keywords

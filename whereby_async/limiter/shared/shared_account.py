@@ -170,7 +170,7 @@ class SharedAccount(Account):
 
     # Coming
 
-    def at_once(self, cost: int, operation: str, priority: Priority) -> BudgetPermit | None:  # noqa: ARG002
+    def at_once(self, cost: int, operation: str, priority: Priority) -> BudgetPermit | None:  # noqa: ARG002 - inherited
         """`None`: the store has to be asked."""
         return None
 

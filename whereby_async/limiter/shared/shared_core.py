@@ -239,7 +239,7 @@ class SharedCore(Core):
             # What it has granted beyond this one. All of that may be known; what counts no longer surely is not missed.
             missed = other._granted - max(other._base_granted, other._released)  # noqa: SLF001 - of its own class
             self._spend(missed, now)
-            self._version = max(self._version, other._version)  # noqa: SLF001
+            self._version = max(self._version, other._version)  # noqa: SLF001 - as above
         self._count(self._granted - self._answered, now)
         self._lost = []
         self._fresh = self._recent = self._probing = self._unknown_out = 0
