@@ -12,7 +12,8 @@ import pytest
 import yarl
 from hypothesis import given, settings, strategies as st
 
-from whereby_async.testing import FakeWhereby, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
+from whereby_async import Priority
+from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
 from whereby_async.testing.clock import simulation
 
 
@@ -96,6 +97,25 @@ def test_ten_minutes_of_budget_take_a_second() -> None:
     took = job()
     assert 540.0 <= took < 545.0
     assert time.monotonic() - began < 20.0  # a second or two where nothing else runs
+
+
+def test_retries_uploads_jobs_and_the_reserve_pass_time_too() -> None:
+    @simulated
+    async def job() -> tuple[float, str | None]:
+        clock = asyncio.get_running_loop().time
+        async with FakeWhereby(limit=10, processing_time=45.0) as fake, fake.client(priority=Priority.BATCH) as whereby:
+            recording = fake.add_recording()["recordingId"]
+            fake.faults.add(Fault(operation="recordings.get", status=503, times=2))
+            await whereby.recordings.get(recording)
+            await whereby.rooms.set_logo("/a", b"\x89PNG\r\n\x1a\n")
+            made = (await whereby.transcriptions.create(recording)).transcription_id
+            while (found := await whereby.transcriptions.get(made)).state == "in_progress":
+                await asyncio.sleep(5.0)
+            return clock(), found.state
+
+    took, state = job()
+    assert state == "ready"
+    assert 45.0 <= took < 180.0
 
 
 @simulated

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from support.bare import Bare, jump, jumped, until
 
-from whereby_async.limiter import RateLimit, Unlimited
+from whereby_async.limiter import PointBudget, RateLimit, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 
 if TYPE_CHECKING:
@@ -171,6 +171,17 @@ async def test_fields_of_the_ietf_drafts_are_read_from_the_socket(style: HeaderS
             assert 29 <= (rate_limit.reset_in or 0) <= 30
         assert [(answer.remaining, answer.throttled) for answer in read] == [(1, False), (0, False), (0, True)]
         assert 29 < (read[2].retry_after or 0) <= 30
+
+
+@pytest.mark.parametrize("style", ["draft_6", "draft_7", "draft_10"])
+async def test_budget_learns_its_limit_from_the_ietf_fields(style: HeaderStyle) -> None:
+    async with FakeWhereby(limit=25, header_style=style) as fake:
+        budget = PointBudget()
+        async with fake.client(limiter=budget) as whereby:
+            for _ in range(5):
+                await whereby.meetings.list()
+        snapshot = budget.snapshot()
+        assert (snapshot.limit, snapshot.remaining) == (25, 20)
 
 
 async def test_headers_can_be_left_out() -> None:
