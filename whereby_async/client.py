@@ -13,6 +13,7 @@ from .options import (
     read_base_url,
     read_hooks,
     read_key,
+    read_max_outage,
     read_max_wait,
     read_timeout,
     request_headers,
@@ -59,6 +60,18 @@ class WherebyClient(ApiRoot):
         timeout: Seconds for one attempt, from its connection slot to the last byte of the answer.
         max_wait: The longest that one call, all its attempts together, may wait for points, in seconds; `0` fails at
             once instead of waiting, `None` waits as long as it takes.
+        max_outage: The longest that one call may wait for a service that can not be reached, in seconds, all its waits
+            together, beside `max_wait`; `0` does not wait: the call goes by `retry` alone. `None` waits as long as it
+            takes. Default, by what is called:
+
+            | what | seconds |
+            |---|---|
+            | calls with `Priority.INTERACTIVE` | 0 |
+            | calls with `Priority.NORMAL` | 2 |
+            | calls with `Priority.BATCH`, batches and all calls in them | 900 |
+            | downloads (`recordings.download`, `transcriptions.download`) and `wait` | 900 |
+            | on the command line: `import`, `sync`, `export`, `purge` and `wait` | 900 |
+
         priority: The priority of its calls, unless `use_priority` or `with_options` says otherwise; default
             `Priority.NORMAL`.
         hooks: Objects that are told of calls, attempts, retries, answers, waits, throttling and prices (see
@@ -80,6 +93,7 @@ class WherebyClient(ApiRoot):
         retry: RetryPolicy | None = None,
         timeout: float = 30.0,
         max_wait: float | None = None,
+        max_outage: float | UnsetType | None = UNSET,
         priority: Priority | None = None,
         hooks: Iterable[Hook] = (),
     ) -> None:
@@ -102,6 +116,7 @@ class WherebyClient(ApiRoot):
                 retry=retry if retry is not None else RetryPolicy(),
                 timeout=read_timeout(timeout),
                 max_wait=read_max_wait(max_wait),
+                max_outage=UNSET if max_outage is UNSET else read_max_outage(max_outage),
                 priority=None if priority is None else as_priority(priority),
             )
         )
@@ -141,6 +156,7 @@ class WherebyClient(ApiRoot):
         *,
         timeout: float | UnsetType = UNSET,
         max_wait: float | UnsetType | None = UNSET,
+        max_outage: float | UnsetType | None = UNSET,
         priority: Priority | UnsetType | None = UNSET,
         retry: RetryPolicy | UnsetType = UNSET,
         limiter: Limiter | UnsetType = UNSET,
@@ -151,6 +167,8 @@ class WherebyClient(ApiRoot):
         Args:
             timeout: Seconds for one attempt.
             max_wait: Seconds that one call may wait for points; `None` for as long as it takes.
+            max_outage: Seconds that one call may wait for a service that can not be reached; `None` for as long as it
+                takes.
             priority: The priority of all calls of the view, whatever `use_priority` says; `None` gives that up again.
             retry: Another policy.
             limiter: Another budget; needed with the key of another organisation.
@@ -165,6 +183,8 @@ class WherebyClient(ApiRoot):
             changes["timeout"] = read_timeout(timeout)
         if max_wait is not UNSET:
             changes["max_wait"] = read_max_wait(max_wait)
+        if max_outage is not UNSET:
+            changes["max_outage"] = read_max_outage(max_outage)
         if priority is not UNSET:
             changes["pinned_priority"] = None if priority is None else as_priority(priority)
         if retry is not UNSET:
@@ -199,6 +219,7 @@ class WherebyClient(ApiRoot):
         mark: bool = True,
         absent_after: float | None = None,
         same_organisation: bool = False,
+        max_outage: float | UnsetType | None = UNSET,
         on_progress: OnProgress | None = None,
         progress_interval: float = 1.0,
     ) -> Batch[T]:
@@ -242,6 +263,9 @@ class WherebyClient(ApiRoot):
                 begin one timeout after the create may last have left; default: three more timeouts. A server that acts
                 later than that makes a second room.
             same_organisation: The journal was made with another API key of the same organisation.
+            max_outage: Seconds that each call may wait for a service that can not be reached; meanwhile the job pauses as
+                a whole. Past it the job ends with `ServiceUnavailableError`, and the next run with the journal goes on.
+                `None` waits as long as it takes; default: the client's, else 900.
             on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged
                 once.
             progress_interval: Seconds.
@@ -261,6 +285,7 @@ class WherebyClient(ApiRoot):
             mark=mark,
             absent_after=absent_after,
             same_organisation=same_organisation,
+            max_outage=UNSET if max_outage is UNSET else read_max_outage(max_outage),
             on_progress=on_progress,
             progress_interval=progress_interval,
         )

@@ -4,7 +4,8 @@
 WherebyError                                .may_have_happened
 ├─ ConfigurationError · ClientClosedError
 ├─ APIConnectionError                       no answer
-│  └─ APITimeoutError
+│  ├─ APITimeoutError
+│  └─ ServiceUnavailableError               .retry_after: the service was away for longer than the call may wait
 ├─ APIStatusError                           an answer that is not 2xx
 │  ├─ BadRequestError 400 · AuthenticationError 401 · PermissionDeniedError 403 · NotFoundError 404
 │  ├─ ConflictError 409 · UnprocessableEntityError 422 · InternalServerError ≥500
@@ -74,18 +75,42 @@ class APIConnectionError(WherebyError):
     Attributes:
         operation: The operation's name, such as `meetings.create`.
         may_have_happened: `False` if the connection was never made, else `True`.
+        permanent: To try again is of no use: a certificate does not verify, or a proxy refuses.
     """
 
     operation: str
+    permanent: bool
 
-    def __init__(self, message: str, *, operation: str = "", may_have_happened: bool = False) -> None:
+    def __init__(
+        self, message: str, *, operation: str = "", may_have_happened: bool = False, permanent: bool = False
+    ) -> None:
         super().__init__(message)
         self.operation = operation
         self.may_have_happened = may_have_happened
+        self.permanent = permanent
 
 
 class APITimeoutError(APIConnectionError):
     """No answer came within `timeout` seconds of one attempt."""
+
+
+class ServiceUnavailableError(APIConnectionError):
+    """The service can not be reached, and the call would wait, or has waited, longer for it than its `max_outage`.
+
+    The text says since when, why, and how often it was tried. `may_have_happened` is `False` if nothing of the call was
+    sent; what its last attempt ended with, if there was one, is the `__cause__`.
+
+    Attributes:
+        retry_after: Seconds until it is tried next whether the service is back.
+    """
+
+    retry_after: float | None
+
+    def __init__(
+        self, message: str, *, operation: str = "", may_have_happened: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, operation=operation, may_have_happened=may_have_happened)
+        self.retry_after = retry_after
 
 
 class APIStatusError(WherebyError):

@@ -17,6 +17,7 @@ and the like are meant for the program: they are raised, and the call ends by th
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
@@ -53,11 +54,13 @@ __all__ = [
     "OnResponse",
     "OnRetry",
     "OnThrottle",
+    "OnUnavailable",
     "OnWait",
     "OutageDetails",
     "ResponseDetails",
     "RetryDetails",
     "ThrottleDetails",
+    "UnavailableDetails",
     "WaitDetails",
 ]
 
@@ -105,6 +108,7 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
         points: Points that it spent: the price of each attempt that may have reached the server.
         waited: Seconds that it waited for points, all attempts together, also in vain.
         elapsed: Seconds from its beginning.
+        away: Seconds that it waited for a service that could not be reached; not part of `waited`.
     """
 
     call: int
@@ -116,6 +120,7 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     waited: float
     elapsed: float
+    away: float = 0.0
 
 
 class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +200,24 @@ class LimiterDetails(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
 
 
+class UnavailableDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """A service can not be reached any more, or is back; each is told once.
+
+    Not to be mixed up with `OutageDetails`, which is about the store of a shared budget.
+
+    Attributes:
+        origin: Scheme, host and port: the API's, or those of a storage that files are downloaded from.
+        away: It can not be reached; `False` when it is back.
+        since: When that was noticed, in UTC, by this machine's clock.
+        reason: Why, in words for people.
+    """
+
+    origin: str
+    away: bool
+    since: datetime
+    reason: str
+
+
 class OnCall(Protocol):
     """A hook that is told of each call."""
 
@@ -237,9 +260,16 @@ class OnLimiter(Protocol):
         """A client, or a view of one, was made that spends from this limiter."""
 
 
-ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter
-"""A hook of a client: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end` and
-`on_limiter`."""
+class OnUnavailable(Protocol):
+    """A hook that is told when a service can not be reached, and when it is back."""
+
+    def on_unavailable(self, details: UnavailableDetails, /) -> Any:
+        """A service can not be reached any more, or is back."""
+
+
+ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter | OnUnavailable
+"""A hook of a client: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`,
+`on_limiter` and `on_unavailable`."""
 
 Hook: TypeAlias = ClientHook | LimiterHook
 """Any hook."""

@@ -109,6 +109,16 @@ def read_max_wait(max_wait: float | None) -> float | None:
     return None if math.isinf(max_wait) else float(max_wait)
 
 
+def read_max_outage(max_outage: float | None) -> float | None:
+    """Seconds that a call may wait for a service that can not be reached; `None` for as long as it takes."""
+    if max_outage is None:
+        return None
+    if not _is_number(max_outage) or math.isnan(max_outage) or max_outage < 0:
+        msg = f"max_outage={max_outage!r}: pass seconds from 0 (do not wait), or None (wait as long as it takes)"
+        raise ConfigurationError(msg)
+    return None if math.isinf(max_outage) else float(max_outage)
+
+
 def read_hooks(hooks: Iterable[Hook]) -> tuple[Hook, ...]:
     """The hooks, each once. A hook is an object with some of the methods, none of them `async`."""
     try:

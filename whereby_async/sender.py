@@ -15,6 +15,8 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners
 from .context import current_answers, current_batch, current_priority
 from .errors import (
@@ -60,6 +62,8 @@ class SendOptions:
         key_source: Where the key came from, for the advice after a 401.
         timeout: Seconds for one attempt.
         max_wait: Seconds that one call may wait for points, or `None`.
+        max_outage: Seconds that one call may wait for a service that can not be reached, or `None`; by what is called
+            unless set.
         priority: The client's priority, which `use_priority` overrides, or `None`.
         pinned_priority: The priority of `with_options`, which only a batch overrides, or `None`.
     """
@@ -71,6 +75,7 @@ class SendOptions:
     retry: RetryPolicy
     timeout: float
     max_wait: float | None
+    max_outage: float | UnsetType | None
     priority: Priority | None
     pinned_priority: Priority | None = None
 

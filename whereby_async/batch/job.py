@@ -71,6 +71,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     mark: bool
     absent_after: float | None
     same_organisation: bool
+    max_outage: float | msgspec.UnsetType | None
     on_progress: OnProgress | None
     progress_interval: float
 
