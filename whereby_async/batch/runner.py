@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import anyio
+from msgspec import UNSET, UnsetType
 
 from ..context import current_batch
 from ..errors import AuthenticationError, BudgetError, ClientClosedError, WherebyError
@@ -50,10 +51,15 @@ class ItemCalls:
         announced: How many calls have been announced.
     """
 
-    __slots__ = ("_announce", "_counter", "_patient", "announced")
+    __slots__ = ("_announce", "_counter", "_patient", "announced", "max_outage")
 
     def __init__(
-        self, counter: ProgressCounter, announce: Callable[[], Awaitable[None]] | None = None, *, patient: bool = False
+        self,
+        counter: ProgressCounter,
+        announce: Callable[[], Awaitable[None]] | None = None,
+        *,
+        patient: bool = False,
+        max_outage: float | UnsetType | None = UNSET,
     ) -> None:
         """Made for one item.
 
@@ -62,20 +68,21 @@ class ItemCalls:
             announce: Awaited before the first attempt of a call that must not be repeated, when its points are granted
                 and nothing was sent; if it raises, nothing is.
             patient: Wait for points as long as it takes, whatever the client's `max_wait`.
+            max_outage: Seconds that a call may wait for a service that can not be reached; the client's unless set.
         """
         self._counter = counter
         self._announce = announce
         self._patient = patient
         self.announced: int = 0
+        self.max_outage: float | UnsetType | None = max_outage
 
-    def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
+    def limiter(self, limiter: Limiter) -> Limiter:
         """The limiter as a call of this item sees it, which asks for nothing but `acquire`."""
-        return cast("Limiter", SimpleNamespace(acquire=functools.partial(self._acquire, limiter, operation)))
+        return cast("Limiter", SimpleNamespace(acquire=functools.partial(self._acquire, limiter)))
 
     async def _acquire(  # noqa: PLR0913 - as `Limiter.acquire`
         self,
         limiter: Limiter,
-        called: Operation[Any],
         cost: int,
         *,
         operation: str,
@@ -91,15 +98,21 @@ class ItemCalls:
                 max_wait=None if self._patient else max_wait,
                 after=after.inner if isinstance(after, _CountedPermit) else after,
             )
-        counted = _CountedPermit(permit, self._counter)
-        if self._announce is not None and after is None and not called.idempotent:
-            try:
-                await self._announce()
-            except BaseException:
-                counted.release()
-                raise
-            self.announced += 1
-        return counted
+        return _CountedPermit(permit, self._counter)
+
+    async def announce(self, permit: Permit, operation: Operation[Any], *, again: bool) -> None:
+        """Write down that a call is about to leave, if it must not be repeated and this was not done before.
+
+        What it raises ends the call, and gives the points back.
+        """
+        if self._announce is None or again or operation.idempotent:
+            return
+        try:
+            await self._announce()
+        except BaseException:
+            permit.release()
+            raise
+        self.announced += 1
 
 
 class _CountedPermit:
