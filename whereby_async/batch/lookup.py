@@ -51,6 +51,7 @@ from ..errors import (
     NotFoundError,
     PermissionDeniedError,
     ResponseDecodeError,
+    ServiceUnavailableError,
     UnprocessableEntityError,
     WherebyError,
 )
@@ -224,10 +225,21 @@ class LostCreateLookup:
                 self._cases.remove(case)
         return case.finding or Finding()
 
+    def open_cases(self, now: float) -> tuple[int, float | None]:
+        """How many rooms are being looked for, and in how many seconds the absence of the last of them counts, at
+        least 1: the list has to be read then.
+        """
+        ends = [case.absent_at for case in self._cases if case.finding is None]
+        return len(ends), max(1.0, max(ends) - now) if ends else None
+
     # The search
 
     async def run(self) -> None:
-        """Look for what is asked, until cancelled."""
+        """Look for what is asked, until cancelled.
+
+        Raises:
+            ServiceUnavailableError: The service was away for longer than the job waits for it.
+        """
         while True:
             due_at = min((case.next_at for case in self._cases), default=math.inf)
             self._case_came = anyio.Event()
@@ -246,6 +258,8 @@ class LostCreateLookup:
             final = [case for case in due if case.absent_at <= now and case.finding is None]
             if final:
                 await self._show_absence(final)
+        except ServiceUnavailableError:
+            raise  # it ends the job, and says nothing about the rooms
         except Exception as error:  # noqa: BLE001 - whatever it is: items end `unknown`, they do not hang
             self._failed(due, error)
             return
