@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeWhereby]:
 
 @pytest.fixture
 async def whereby(fake: FakeWhereby) -> AsyncIterator[WherebyClient]:
-    async with fake.client(timeout=TIMEOUT, limiter=Unlimited(), retry=RetryPolicy(base=100, cap=100)) as client:
+    async with fake.client(timeout=TIMEOUT, limiter=Unlimited(), retry=RetryPolicy(base=0)) as client:
         yield client
 
 
@@ -136,7 +136,7 @@ def waits(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> dict[str,
         return whereby.batch(whereby.meetings.create, creates(3), journal=journal)
 
     def retry() -> Batch[Any]:
-        failing(operation="meetings.delete", status=503)
+        failing(operation="meetings.delete", status=503, headers={"Retry-After": "50"})
         return whereby.batch(whereby.meetings.delete, [{"meeting_id": "1"}] * 3)
 
     def download() -> Batch[Any]:
