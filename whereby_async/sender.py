@@ -264,11 +264,12 @@ class ClientSender:
         at_once = self._quick_grant  # grants nothing to a batch
         permit: Permit | None = None
         error: WherebyError | None = None
-        attempt = failures = 0
+        retries: _Retries | None = None
+        attempt = 0
         while not shared.closed:
             # The exchange is made before points are granted: whatever is wrong with a request costs none.
             exchange = Exchange(
-                request, shared.base_url, options.headers, options.timeout, priority, reachability, waits=waits
+                request, shared.base_url, options.headers, options.timeout, priority, reachability, outage_left
             )
             # Points: at once if there are any and nobody waits, else the limiter is asked, which keeps a retry's place.
             grant = never if waits and reachability.unavailable else at_once
@@ -293,11 +294,9 @@ class ClientSender:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
                 error = _remember(_refusal(operation, answer, rate_limit, options), error)
-            # The attempt failed: raise its error, or wait and go round again. Neither a 429 counts nor what never left
-            # because the service can not be reached, if the call waits for it.
-            counts = not isinstance(error, RateLimitError) and not (waits and exchange.refused is not None)
-            failures += counts
-            await self._before_retry(exchange, error, attempt, failures if counts else 0, events)
+            # The attempt failed: raise its error, or wait and go round again.
+            retries = retries or _Retries()
+            await self._before_retry(exchange, error, retries, events)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
 
     async def _points(self, call: _Asking, outage_left: float, *, again: bool) -> tuple[Permit, float]:
@@ -397,7 +396,7 @@ class ClientSender:
             reachability.probe_failed(reason, retry_after)
 
     async def _read(self, reachability: Reachability) -> tuple[str | None, float | None]:
-        """Why the service does not answer a safe read, and when it wants to be asked again; `None` if it does answer."""
+        """Why the service does not answer a safe read, or `None`, and the seconds after which it wants to be asked."""
         options, operation, first = self.options, _PROBE.operation, Priority.INTERACTIVE
         timeout = min(options.timeout, LONGEST_PROBE)
         exchange = Exchange(_PROBE, self.shared.base_url, options.headers, timeout, first, reachability)
@@ -414,31 +413,63 @@ class ClientSender:
         return (f"it answers {answer.status}", rate_limit.retry_after) if failed else (None, None)
 
     async def _before_retry(
-        self, exchange: Exchange, error: WherebyError, attempt: int, failures: int, events: CallEvents | None
+        self, exchange: Exchange, error: WherebyError, retries: _Retries, events: CallEvents | None
     ) -> None:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
-        After an attempt that does not count (`failures` is 0) there is nothing to wait for here: after a 429 the
-        limiter holds everyone back until the server's time, and what never left waits for the service. Nor does a retry
-        draw on the retry budget while the call waits for the service, which nobody hammers then.
+        There is nothing to wait for here after a 429, since the limiter holds everyone back until the server's time,
+        and after an attempt that never left, if the call waits for the service. Nor do those count. An attempt that
+        broke off because the service went away does not count either, since then only time does, and its retry draws
+        nothing from the retry budget: nobody hammers a service that can not be reached.
         """
-        operation, reachability = exchange.request.operation, exchange.reachability
-        delay, when = 0.0, "as soon as there are points"
-        if failures:
-            drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-            later = self.options.retry.delay(failures, error, idempotent=operation.idempotent, jitter=drawn)
-            if later is None:
-                raise error
-            delay, when = later, f"in {later:.3f} s"
+        name, waits, budget, delay = (
+            exchange.request.operation.name,
+            exchange.patience > 0,
+            self.shared.retry_budget,
+            0.0,
+        )
+        unsent = waits and exchange.refused is not None
+        counts = not unsent and not isinstance(error, RateLimitError)
+        if counts:
+            delay = self._delay(exchange, error, retries.failures + 1)
         reason = _reason(error)
-        logger.debug("%s: attempt %d failed (%s); again %s", operation.name, attempt, reason, when)
+        logger.debug("%s: an attempt failed (%s); again in %.3f s, if there are points", name, reason, delay)
         if events:
             events.retry(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
-        is_explained = exchange.waits and reachability.blocks(operation.name)
-        if failures and not is_explained and not self.shared.retry_budget.take():
+        if unsent and retries.paid:
+            retries.failures -= 1
+            budget.give_back(1.0)
+        retries.paid = counts and not (waits and exchange.reachability.blocks(name))
+        if retries.paid:
+            retries.failures += 1
+            if not budget.take():
+                raise error
+
+    def _delay(self, exchange: Exchange, error: WherebyError, failures: int) -> float:
+        """Seconds until the next attempt; `error` is raised if there is to be none."""
+        idempotent, patience = exchange.request.operation.idempotent, exchange.patience
+        drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
+        delay = self.options.retry.delay(failures, error, idempotent=idempotent, jitter=drawn, patience=patience)
+        if delay is None:
             raise error
+        return delay
+
+
+class _Retries:
+    """What the attempts of a call have come to so far.
+
+    Attributes:
+        failures: Those that failed and count.
+        paid: The attempt under way has drawn on the retry budget.
+    """
+
+    __slots__ = ("failures", "paid")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.paid = False
 
 
 class _Asking(NamedTuple):
