@@ -257,7 +257,8 @@ class WherebyClient(ApiRoot):
                 the one whose turn it is.
             stop_on_error: The first item that fails or ends `unknown` ends the job: what is under way comes out, then
                 its error is raised.
-            retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again.
+            retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again,
+                but for those that failed because the service was away.
             refetch: Results of items that an earlier run finished are read again, room links with their keys included,
                 at the price of a read; else `result` is what the journal keeps, ids only.
             idempotent: Whether the method may be called again although it may have happened; known for the client's own
