@@ -209,7 +209,8 @@ async def test_journal_whose_first_line_is_torn_begins_anew(
     ("number", "damaged", "words"),
     [
         (1, b"end_date,prefix\n2099,a", "no journal of a batch"),
-        (1, b'{"journal":"whereby_async.batch","version":2,"job":"x"}', "has format 2"),
+        (1, b'{"journal":"whereby_async.batch","version":3,"job":"x"}', "has format 3"),
+        (1, b'{"journal":"whereby_async.batch","version":0,"job":"x"}', "has format 0"),
         (1, b'{"journal":"whereby_async.batch","version":"x"}', "has format None"),
         (1, b'{"journal":"whereby_async.batch","version":1}', "damaged in line 1"),
         (4, b"\0\0\0", "damaged in line 4"),

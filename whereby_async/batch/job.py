@@ -4,12 +4,15 @@
 a worker is free. A worker takes the next item when its outcome has been taken (`concurrency` more may lie ready), so
 nothing piles up, however slow the consumer is.
 
-There are twice as many workers as calls may be under way: an item whose answer was lost waits for minutes until it can
-be looked up, and lends its slot to another meanwhile. If all workers wait for that, so does the job: a service that
-loses every answer is not worth more.
+There are twice as many workers as calls may be under way, and one more for each item that an earlier run left to be
+looked up: an item whose answer was lost waits for minutes until it can be looked up, and lends its slot to another
+meanwhile. If all workers wait for that, so does the job: a service that loses every answer is not worth more.
 
 *In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead of
-the one whose turn it is. *Stopping* only ends the reading: what is under way comes out, then the error.
+the one whose turn it is.
+
+*Stopping* because of an error only ends the reading: what is under way comes out, then the error. `Batch.stop`, and an
+outage that lasts too long, also drop what is not on the wire.
 
 *Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may
 have happened are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever
@@ -28,16 +31,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 import anyio
 import msgspec
 
-from ..context import current_batch
-from ..errors import AuthenticationError, ClientClosedError, ConfigurationError
+from ..errors import AuthenticationError, ClientClosedError, ConfigurationError, ServiceUnavailableError
 from ..notify import logger
 from ..redaction import shown
 from ..sender import ClientSender
 from .estimate import OnProgress, ProgressCounter
-from .item import ItemSource, Method
+from .item import ItemSource, Method, OutcomeUnknownError
 from .journal import Header, Journal, opened
 from .lookup import LostCreateLookup
-from .runner import ItemCalls, ItemRunner
+from .runner import ItemRunner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +57,8 @@ _AHEAD: Final = 4
 """How far an ordered batch may be ahead of the item whose turn it is, in multiples of `concurrency`."""
 _REFUSED_KEYS: Final = 5
 """How many 401s in a row it takes to believe that the key is refused."""
+_LAST_CALLS: Final = 20.0
+"""Seconds that calls on the wire have after `stop`, at most."""
 _NAMED: Final = 10
 """How many keys in doubt the log names."""
 
@@ -106,9 +110,13 @@ class Batch(Generic[T]):
 
     Entering it opens the journal and begins the calls. Leaving it early ends those under way.
 
+    While the service can not be reached the job pauses: no item is begun, nothing more of the input is read, and
+    `progress.waiting` is `service`.
+
     Iterating raises, after what was under way has come out: what the input raised; `JournalError`;
-    `AuthenticationError` when the key is refused again and again; `ClientClosedError`; with `stop_on_error` the first
-    item's error.
+    `AuthenticationError` when the key is refused again and again; `ServiceUnavailableError` when a call has waited for
+    the service as long as it may (items of which nothing was done have no outcome, and the next run begins them);
+    `ClientClosedError`; with `stop_on_error` the first item's error.
     """
 
     def __init__(  # noqa: PLR0913 - what a job is made of
@@ -131,6 +139,7 @@ class Batch(Generic[T]):
         self._group: TaskGroup | None = None
         self._journal: Journal | None = None
         self._stopped = False
+        self._dropping = False
         self._error: Exception | None = None
         self._refused = 0
         self._turn = 0
@@ -151,7 +160,7 @@ class Batch(Generic[T]):
             self._journal = await opened(functools.partial(self._open_journal, options.journal))
         price = None if operation is None else limiter.snapshot().costs.get(operation.name, operation.cost)
         self._counter = ProgressCounter(limiter, price, self._source.total)
-        lookup = self._lookup() if self._method.makes_rooms else None
+        self._lookup = lookup = self._make_lookup() if self._method.makes_rooms else None
         self._runner = ItemRunner(
             self._method,
             self._journal,
@@ -163,16 +172,19 @@ class Batch(Generic[T]):
         )
         self._ahead = anyio.Semaphore(_AHEAD * options.concurrency) if options.ordered else None
         self._reading = anyio.CancelScope()
+        workers = 2 * options.concurrency
+        if lookup is not None and self._journal is not None:
+            workers += len(self._journal.begun) + len(self._journal.unknown)
         self._outcomes: MemoryObjectReceiveStream[Outcome[T]]
         send, self._outcomes = anyio.create_memory_object_stream["Outcome[T]"](options.concurrency)
         give, items = anyio.create_memory_object_stream["Item"](0)
         self._group = group = await anyio.create_task_group().__aenter__()
         group.start_soon(self._read, give)
         with items, send:
-            for _ in range(2 * options.concurrency):
+            for _ in range(workers):
                 group.start_soon(self._work, items.clone(), send.clone())
         if lookup is not None:
-            group.start_soon(self._look, lookup)
+            group.start_soon(self._runner.look, lookup)
         if self._journal is not None:
             group.start_soon(self._journal.run)
         if options.on_progress is not None:
@@ -186,7 +198,7 @@ class Batch(Generic[T]):
         )
         return Journal(path, header, same_organisation=self._options.same_organisation, timeout=options.timeout)
 
-    def _lookup(self) -> LostCreateLookup:
+    def _make_lookup(self) -> LostCreateLookup:
         return LostCreateLookup(
             self._method,
             job=self._journal.job if self._journal else secrets.token_hex(8),
@@ -196,15 +208,11 @@ class Batch(Generic[T]):
             absent_after=self._options.absent_after,
         )
 
-    async def _look(self, lookup: LostCreateLookup) -> None:
-        current_batch.set(ItemCalls(self._counter, patient=True))
-        await lookup.run()
-
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         group, self._group = cast("TaskGroup", self._group), None
-        self._stop(None)
+        self._end(None)
         try:
             group.cancel_scope.cancel()
             # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
@@ -236,7 +244,7 @@ class Batch(Generic[T]):
 
     async def _read(self, give: MemoryObjectSendStream[Item]) -> None:
         with give, self._reading:
-            while True:
+            while not self._stopped:
                 if self._ahead is not None:
                     await self._ahead.acquire()
                 try:
@@ -264,28 +272,57 @@ class Batch(Generic[T]):
         with self._counter.during("item"):
             try:
                 return await self._runner.outcome(item)
-            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's
-                self._stop(error)
+            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's, or the service is away
+                self._end(error)
                 return None
 
     def _judge(self, outcome: Outcome[T]) -> None:
         """Count an outcome, and see whether the job has to end."""
         self._counter.count(outcome)
         if self._journal is not None and (trouble := self._journal.error) is not None:
-            self._stop(trouble)
+            self._end(trouble)
         error = None if outcome.resumed else outcome.error
         self._refused = self._refused + 1 if isinstance(error, AuthenticationError) else 0
         if error is None:
             return
-        if self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
-            self._stop(error)
+        cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
+        if isinstance(cause, ServiceUnavailableError):
+            self._end(cause)
+        elif self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
+            self._end(error)
 
-    def _stop(self, error: Exception | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         """Begin no further item. What is under way comes out, then the iteration raises `error`."""
         if not self._stopped:
             self._stopped = True
             self._error = error
-            self._reading.cancel()
+            if self._group is not None:
+                self._reading.cancel()
+        if isinstance(error, ServiceUnavailableError):
+            self._drop()
+
+    def stop(self) -> None:
+        """End the job in mid-work, in order. Callable from the batch's loop, at any time; a second call does nothing.
+
+        No further item is begun, and nothing more of the input is read. Calls on the wire may end, within `timeout` and
+        20 seconds; what waits (for points, for the service, before a retry, for a look-up) is dropped at once, and so
+        are downloads, which resume in the next run. Then the iteration ends as if the input had, after the outcomes of
+        the calls that have ended. Items that were dropped have no outcome, and the next run with the journal begins
+        them; those of which nobody knows whether they happened are in `in_doubt`.
+        """
+        self._end(None)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop what is under way but for calls on the wire, and those too when their time is over."""
+        if not self._dropping and self._group is not None:
+            self._dropping = True
+            self._runner.stop()
+            self._group.start_soon(self._cut_off)
+
+    async def _cut_off(self) -> None:
+        await anyio.sleep(min(self._sender.options.timeout, _LAST_CALLS))
+        self._runner.cut_off()
 
     # Outcomes
 
@@ -329,6 +366,11 @@ class Batch(Generic[T]):
             raise RuntimeError("a batch has no progress before it is entered")
         ready = self._outcomes.statistics().current_buffer_used
         return self._counter.progress(crowded=ready >= self._options.concurrency)
+
+    @property
+    def calls_under_way(self) -> int:
+        """How many calls are on the wire, those of look-ups among them."""
+        return self._runner.in_flight if self._group is not None else 0
 
     @property
     def in_doubt(self) -> tuple[str, ...]:

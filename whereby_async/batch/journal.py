@@ -4,7 +4,8 @@
 repeated is sent, its `begun` entry is durable; and the entry with its outcome is durable before the outcome comes out.
 That leaves three kinds of items for the next run: items with an outcome only come out again; items without any entry
 were surely not sent; items whose last entry is `begun` may have been sent and acted on or not, and are looked up (see
-`lookup`). Calls that may be repeated have no `begun` entry; they simply run again.
+`lookup`). Calls that may be repeated have no `begun` entry; they simply run again. So do items whose entry says that
+they failed because the service was away, or that the batch was stopped before they were sent.
 
 *Group commit.* Many calls finish at about the same time, and each of them waits for the disk. So one task takes all
 lines that have gathered while the last ones were being written, writes them with one call and syncs once: 64 creates at
@@ -24,7 +25,7 @@ refused before anything is sent: its items would be skipped or looked up in vain
 A line is a JSON object that a person can read:
 
 ```
-{"journal":"whereby_async.batch","version":1,"job":"9f2c…","operation":"meetings.create","api":"https://api.where…",…}
+{"journal":"whereby_async.batch","version":2,"job":"9f2c…","operation":"meetings.create","api":"https://api.where…",…}
 {"run":1,"at":"2026-03-01T09:00:00.000Z","timeout":30.0}
 {"item":"c-17","state":"begun","at":"…","marker":"k3v9x2m7qa","ends":"2026-03-02T09:00:00.000Z"}
 {"item":"c-17","state":"ok","at":"…","result":{"Meeting":"107585562"}}
@@ -62,9 +63,9 @@ if TYPE_CHECKING:
 EntryState: TypeAlias = Literal["begun", "ok", "failed", "unknown"]
 
 _FORMAT: Final = "whereby_async.batch"
-_VERSION: Final = 1
-_START_OF_ANY: Final = f'{{"journal":"{_FORMAT}"'.encode()
-_START: Final = _START_OF_ANY + f',"version":{_VERSION}'.encode()
+_VERSION: Final = 2
+_OLDEST_VERSION: Final = 1
+_START: Final = f'{{"journal":"{_FORMAT}","version":'.encode()
 _KEPT: Final[dict[type, str]] = {
     kind: kind.__struct_fields__[0]
     for kind in (Meeting, Recording, Transcription, TranscriptionJob, Summary, SummaryJob)
@@ -85,7 +86,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         journal: `whereby_async.batch`.
-        version: Of this format.
+        version: Of this format. A journal of an older version is gone on with and keeps its header.
         job: A random number, from which the markers are made.
         operation: What every item calls.
         api: The base URL.
@@ -144,6 +145,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         error: The error's class.
         status: Its HTTP status.
         message: Its text.
+        away: A `failed` item that says nothing about its request: the service was away, or the batch was stopped
+            before anything was done. The next run takes it up again. From version 2 on.
     """
 
     item: str
@@ -156,6 +159,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     error: str | None = None
     status: int | None = None
     message: str | None = None
+    away: bool = False
 
 
 _encoder = msgspec.json.Encoder()
@@ -181,6 +185,7 @@ class Journal:
         job: The job's random number.
         timeout: The longest that an attempt of an earlier run may have taken, in seconds; 0 in a new journal.
         begun: The keys of items whose last entry is `begun`.
+        unknown: The keys of items whose last entry is `unknown`.
     """
 
     def __init__(
@@ -204,6 +209,7 @@ class Journal:
         self._offsets: IndexOffsets | KeyOffsets = IndexOffsets() if self._by_index else KeyOffsets()
         self._runs = 0
         self.begun: set[str] = set()
+        self.unknown: set[str] = set()
         self.timeout: float = 0.0
         self.job: str = ""
         try:
@@ -239,15 +245,16 @@ class Journal:
 
     def _recognised(self, line: bytes, ours: Header, *, same_organisation: bool) -> Header:
         """The first line, if it is that of this job's journal."""
-        if not line.startswith(_START_OF_ANY):
+        if not line.startswith(_START):
             raise JournalError(f"{self._name} is no journal of a batch: pass another path")
         try:
             version = msgspec.json.decode(line, type=_AnyHeader).version
         except msgspec.MsgspecError:
             version = None
-        if version != _VERSION:
+        if version is None or not _OLDEST_VERSION <= version <= _VERSION:
             raise JournalError(
-                f"{self._name} has format {version}; this version of whereby_async reads format {_VERSION}"
+                f"{self._name} has format {version}; this version of whereby_async reads formats {_OLDEST_VERSION} to "
+                f"{_VERSION}"
             )
         try:
             header = msgspec.json.decode(line, type=Header)
@@ -288,10 +295,11 @@ class Journal:
 
     def _note(self, entry: JournalEntry, offset: int) -> None:
         self._offsets.put(entry.item, offset)
-        if entry.state == "begun":
-            self.begun.add(entry.item)
-        else:
-            self.begun.discard(entry.item)
+        for state, keys in (("begun", self.begun), ("unknown", self.unknown)):
+            if entry.state == state:
+                keys.add(entry.item)
+            else:
+                keys.discard(entry.item)
 
     def claim(self, item: Item) -> bool:
         """Note that the item has come in this run; `False` if its key had come before."""

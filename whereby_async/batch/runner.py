@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 import anyio
 
 from ..context import current_batch
-from ..errors import AuthenticationError, BudgetError, ClientClosedError, WherebyError
+from ..errors import AuthenticationError, BudgetError, ClientClosedError, ServiceUnavailableError, WherebyError
 from ..limiter.protocol import Priority
 from .item import Outcome, OutcomeUnknownError
 from .journal import earlier_failure, error_fields, kept, restored
@@ -41,16 +41,25 @@ _NOT_SENT: Final = (AuthenticationError, BudgetError, ClientClosedError)
 """Refusals that say nothing about the item: it is not written down as failed, and runs again with the next run."""
 
 
+class _DroppedError(Exception):
+    """The batch was stopped, and what an item waited for was dropped."""
+
+
 class ItemCalls:
     """The calls of one item: `current_batch` in its task while it runs.
 
     Each call has `BATCH` priority, is counted, and is announced before it leaves if it must not be repeated.
 
     Attributes:
+        scope: Everything that the item does now. It is cancelled when the batch is stopped and no call of the item is
+            in flight.
         announced: How many calls have been announced.
+        acted: Whether the server may have acted on any of the calls.
+        in_doubt: How many attempts of calls that must not be repeated the server may have acted on, those in flight
+            among them.
     """
 
-    __slots__ = ("_announce", "_counter", "_patient", "announced")
+    __slots__ = ("_announce", "_counter", "_loop", "_patient", "_permits", "acted", "announced", "in_doubt", "scope")
 
     def __init__(
         self, counter: ProgressCounter, announce: Callable[[], Awaitable[None]] | None = None, *, patient: bool = False
@@ -66,7 +75,26 @@ class ItemCalls:
         self._counter = counter
         self._announce = announce
         self._patient = patient
+        self._permits: set[_CountedPermit] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.scope: anyio.CancelScope = anyio.CancelScope()
         self.announced: int = 0
+        self.acted: bool = False
+        self.in_doubt: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are on the wire."""
+        return len(self._permits)
+
+    def stop(self) -> None:
+        """Let the calls that are on the wire end, and nothing else."""
+        self._loop = asyncio.get_running_loop()
+        self._cancel_unless_in_flight()
+
+    def _cancel_unless_in_flight(self) -> None:
+        if not self._permits:
+            self.scope.cancel()
 
     def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
         """The limiter as a call of this item sees it, which asks for nothing but `acquire`."""
@@ -91,27 +119,47 @@ class ItemCalls:
                 max_wait=None if self._patient else max_wait,
                 after=after.inner if isinstance(after, _CountedPermit) else after,
             )
-        counted = _CountedPermit(permit, self._counter)
-        if self._announce is not None and after is None and not called.idempotent:
-            try:
+        once = self._announce is not None and not called.idempotent
+        self._counter.spend(permit.cost)
+        try:
+            if self._loop is not None:  # stopped in the moment of the grant: the cancellation is on its way
+                await anyio.sleep_forever()
+            if self._announce is not None and once and after is None:
                 await self._announce()
-            except BaseException:
-                counted.release()
-                raise
-            self.announced += 1
+                self.announced += 1
+        except BaseException:
+            self._counter.spend(-permit.cost)
+            permit.release()
+            raise
+        counted = _CountedPermit(permit, self, once=once)
+        self._permits.add(counted)
+        self.in_doubt += once
         return counted
+
+    def end(self, permit: _CountedPermit, *, points: int, acted: bool) -> None:
+        """Count the end of an attempt, which has spent so many points; of the second end of a permit nothing."""
+        if permit not in self._permits:
+            return
+        self._permits.discard(permit)
+        self._counter.spend(points - permit.cost)
+        self.acted |= acted
+        self.in_doubt -= permit.once and not acted
+        if self._loop is not None and not self._permits:
+            # A method that has its answer returns in this step of the loop, and its outcome is kept.
+            self._loop.call_soon(self._cancel_unless_in_flight)
 
 
 class _CountedPermit:
-    """A permit whose points the batch counts."""
+    """A permit whose points and whose end the batch counts."""
 
-    __slots__ = ("_counter", "cost", "inner")
+    __slots__ = ("_calls", "cost", "inner", "once")
 
-    def __init__(self, inner: Permit, counter: ProgressCounter) -> None:
+    def __init__(self, inner: Permit, calls: ItemCalls, *, once: bool) -> None:
+        """Made for an attempt of one of the calls; with `once` of one that must not be repeated."""
         self.inner: Permit = inner
         self.cost: int = inner.cost
-        self._counter = counter
-        counter.spend(self.cost)
+        self.once: bool = once
+        self._calls = calls
 
     @property
     def waited(self) -> float | None:
@@ -120,13 +168,15 @@ class _CountedPermit:
 
     def settle(self, answer: RateLimit | None) -> None:
         self.inner.settle(answer)
+        self._calls.end(self, points=self.cost, acted=answer is None or not answer.throttled)
 
     def release(self) -> None:
-        self._counter.spend(-self.cost)
         self.inner.release()
+        self._calls.end(self, points=0, acted=False)
 
     def lost(self) -> None:
         self.inner.lost()
+        self._calls.end(self, points=self.cost, acted=True)
 
 
 class ItemRunner(Generic[T]):
@@ -156,6 +206,8 @@ class ItemRunner(Generic[T]):
         self._retry_failed = retry_failed
         self._refetch = refetch
         self._in_doubt: dict[str, None] = {}
+        self._under_way: set[ItemCalls] = set()
+        self._stopped = False
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
 
     def in_doubt(self) -> tuple[str, ...]:
@@ -163,19 +215,47 @@ class ItemRunner(Generic[T]):
         earlier = sorted(self._journal.begun) if self._journal else ()
         return tuple(dict.fromkeys((*self._in_doubt, *earlier)))
 
-    async def outcome(self, item: Item) -> Outcome[T]:
-        """Run an item, unless an earlier run has.
+    @property
+    def in_flight(self) -> int:
+        """How many calls are on the wire."""
+        return sum(calls.in_flight for calls in self._under_way)
+
+    def stop(self) -> None:
+        """Let the calls that are on the wire end, and drop whatever else items do or wait for."""
+        self._stopped = True
+        for calls in self._under_way:
+            calls.stop()
+
+    def cut_off(self) -> None:
+        """Drop the calls that are on the wire as well."""
+        for calls in self._under_way:
+            calls.scope.cancel()
+
+    async def look(self, lookup: LostCreateLookup) -> None:
+        """Look for rooms whose answers were lost, until the batch is stopped."""
+        with contextlib.suppress(_DroppedError):
+            await self._within(ItemCalls(self._counter, patient=True), lookup.run)
+
+    async def outcome(self, item: Item) -> Outcome[T] | None:
+        """Run an item, unless an earlier run has; `None` if the batch was stopped before there was an outcome.
 
         Raises:
             JournalError: The journal can not be written, or knows the item as another; nothing was sent.
+            ServiceUnavailableError: The service was away for too long, and nothing of the item was done.
         """
+        try:
+            return await self._outcome(item)
+        except _DroppedError:
+            return None
+
+    async def _outcome(self, item: Item) -> Outcome[T]:
         journal = self._journal
         if item.fault is None and journal is not None and not journal.claim(item):
             item.fault = ValueError(f"the key {item.key!r} has come before: keys must be unique (item {item.index})")
         if item.fault is not None:
             return self._failed(item, item.fault)
         entry = None if journal is None else journal.known(item)
-        if entry is None or (entry.state == "failed" and self._retry_failed):
+        if entry is None or (entry.state == "failed" and (self._retry_failed or entry.away)):
             return await self._run(item)
         if entry.state == "ok":
             return await self._resumed(item, entry)
@@ -189,7 +269,10 @@ class ItemRunner(Generic[T]):
         result = restored(entry.result)
         if self._refetch:
             try:
-                result = await self._within(ItemCalls(self._counter), self._fetched(item, result))
+                calls = ItemCalls(self._counter)
+                result = await self._within(calls, functools.partial(self._fetched, item, result))
+            except (ServiceUnavailableError, _DroppedError):
+                raise
             except Exception as error:  # noqa: BLE001 - the item's own, whatever it is
                 return self._failed(item, error, resumed=True)
         return Outcome(item.index, item.key, item.given, result=result, resumed=True)
@@ -228,11 +311,17 @@ class ItemRunner(Generic[T]):
         announce = None if self._method.idempotent else lambda: self._begin(item, sent)
         calls = ItemCalls(self._counter, announce)
         try:
-            result = await self._within(calls, self._called(sent.request))
+            result = await self._within(calls, functools.partial(self._called, sent.request))
         except JournalError:
             raise
-        except Exception as error:  # noqa: BLE001 - an item's error belongs to the item
+        except _DroppedError:
+            await self._not_done(item, calls, WherebyError("the batch was stopped before it was sent"))
+            raise
+        except Exception as error:
             if not self._may_have_happened(error, calls):
+                if isinstance(error, ServiceUnavailableError) and not calls.acted:
+                    await self._not_done(item, calls, error)
+                    raise
                 return await self._failure(item, error)
             return await self._after(error, item, sent, more)
         await self._finish(item, "ok", result=kept(result))
@@ -265,15 +354,23 @@ class ItemRunner(Generic[T]):
         """Whether a call that must not be repeated may have happened."""
         if not calls.announced or self._method.idempotent:
             return False
+        if isinstance(error, ServiceUnavailableError) and calls.in_doubt:
+            return True  # not this call, but one before it
         return calls.announced > 1 or not isinstance(error, WherebyError) or error.may_have_happened
 
-    async def _within(self, calls: ItemCalls, work: Awaitable[R]) -> R:
-        """Await work whose calls are those of a batch."""
+    async def _within(self, calls: ItemCalls, work: Callable[[], Awaitable[R]]) -> R:
+        """Do work whose calls are those of a batch. Raises `_DroppedError` if the batch was stopped before its end."""
+        if self._stopped:
+            raise _DroppedError
         token = current_batch.set(calls)
+        self._under_way.add(calls)
         try:
-            return await work
+            with calls.scope:
+                return await work()
         finally:
+            self._under_way.discard(calls)
             current_batch.reset(token)
+        raise _DroppedError
 
     async def _look_up(self, question: Callable[[LostCreateLookup], Awaitable[Finding]]) -> Finding:
         """Wait for the lookup's answer; meanwhile another item may have the slot."""
@@ -281,7 +378,7 @@ class ItemRunner(Generic[T]):
             return Finding()
         self.slots.release()
         try:
-            return await question(self._lookup)
+            return await self._within(ItemCalls(self._counter), functools.partial(question, self._lookup))
         finally:
             await self.slots.acquire()
 
@@ -289,9 +386,18 @@ class ItemRunner(Generic[T]):
 
     async def _begin(self, item: Item, sent: MarkedRequest) -> None:
         """Write down that a call that must not be repeated is about to leave. If this raises, it must not leave."""
+        self._in_doubt[item.key] = None  # before the line is there, of which a stop may not await the end
         if self._journal is not None:
-            await self._journal.write(item, "begun", marker=sent.marker, ends=sent.ends)
-        self._in_doubt[item.key] = None
+            try:
+                await self._journal.write(item, "begun", marker=sent.marker, ends=sent.ends)
+            except JournalError:
+                del self._in_doubt[item.key]
+                raise
+
+    async def _not_done(self, item: Item, calls: ItemCalls, error: WherebyError) -> None:
+        """Write down of an item that was announced and surely not acted on that the next run may begin it at once."""
+        if item.key in self._in_doubt and not calls.in_doubt:
+            await self._finish(item, "failed", away=True, **error_fields(error))
 
     async def _finish(self, item: Item, state: EntryState, **more: Any) -> None:
         """Write down what came of an item: the one place where an item's end is recorded.
@@ -308,7 +414,8 @@ class ItemRunner(Generic[T]):
 
     async def _adopted(self, item: Item, found: Meeting) -> Outcome[T]:
         lookup = cast("LostCreateLookup", self._lookup)  # it has found the meeting
-        result = await self._within(ItemCalls(self._counter), lookup.completed(item, found))
+        calls = ItemCalls(self._counter)
+        result = await self._within(calls, functools.partial(lookup.completed, item, found))
         await self._finish(item, "ok", result=kept(result))
         return Outcome(item.index, item.key, item.given, result=result, adopted=True)
 
@@ -316,7 +423,8 @@ class ItemRunner(Generic[T]):
         if isinstance(error, _NOT_SENT):
             self._in_doubt.pop(item.key, None)
         else:
-            await self._finish(item, "failed", **error_fields(error))
+            away = isinstance(error, ServiceUnavailableError)
+            await self._finish(item, "failed", away=away, **error_fields(error))
         return self._failed(item, error)
 
     def _failed(self, item: Item, error: Exception, *, resumed: bool = False) -> Outcome[T]:
