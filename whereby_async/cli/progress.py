@@ -80,8 +80,9 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
     try:
         with signals_handled(signals.handle):
             return asyncio.run(signals.watch(work))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise Interrupted(f"interrupted; {kept}{again}", signals.first or signal.SIGINT) from None
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        number = signals.first or getattr(error, "number", signal.SIGINT)
+        raise Interrupted(f"interrupted; {kept}{again}", number) from None
     except ServiceUnavailableError as error:
         raise OutOfTimeError(f"{in_option_names(str(error))}; {kept}{again}") from None
     except OSError as error:
