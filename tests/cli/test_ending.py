@@ -7,17 +7,16 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import PATIENCE, OnTerminal, ended, start
+from support.processes import PATIENCE, OnTerminal, ended, on_small_disk, start
 
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.processes import Runner
     from support.serving import Served
 
@@ -197,3 +196,139 @@ def test_reader_that_goes_ends_an_import_in_order(served: Served, tmp_path: Path
         assert process.wait(PATIENCE) == 141
     lines = [json.loads(line) for line in (tmp_path / "rooms.csv.journal").read_text().splitlines()]
     assert sum(line.get("state") == "ok" for line in lines) == len(served.fake.meetings) == 4
+
+
+# Files that can not be written
+
+
+def test_sync_into_a_full_folder_ends_at_the_first_file(served: Served, tmp_path: Path) -> None:
+    """Before a link is paid for, with one error that names the file; when there is space the same command goes on."""
+    for _ in range(12):
+        served.fake.add_recording(room_name="/x")
+    full, mended = on_small_disk(tmp_path / "disk", 4, "recordings", "sync", str(tmp_path / "disk"))
+    assert (full.code, full.out) == (2, "")
+    complaint, command_line = full.err.splitlines()
+    assert complaint.startswith(f"whereby: {tmp_path}/disk/x-")
+    assert complaint.endswith(": No space left on device; what has arrived is kept. When there is space, go on with:")
+    assert command_line == f"  whereby recordings sync {tmp_path}/disk"
+    assert (mended.code, mended.rows()[-1]["downloaded"]) == (0, 12)
+    assert _operations(served).count("recordings.access_link") == 12
+
+
+def test_sync_that_fills_the_disk_ends_there(served: Served, tmp_path: Path) -> None:
+    """What has arrived is gone on with."""
+    for _ in range(4):
+        served.fake.add_recording(room_name="/x", size=3_000_000)
+    full, mended = on_small_disk(
+        tmp_path / "disk", 5000, "recordings", "sync", str(tmp_path / "disk"), "--concurrency", "1"
+    )
+    assert (full.code, [row["event"] for row in full.rows()]) == (2, ["downloaded"])
+    assert ".part: No space left on device; what has arrived is kept." in full.err
+    assert "Traceback" not in full.err
+    first, *_ = mended.rows()
+    assert first["resumed"] > 1_000_000
+    assert (mended.code, mended.rows()[-1]["downloaded"]) == (0, 3)
+    assert _operations(served).count("recordings.access_link") == 5
+
+
+def test_sync_where_nothing_can_be_made_ends_at_the_first_file(served: Served, here: Runner) -> None:
+    """A folder in which not even root makes a file."""
+    for _ in range(12):
+        served.fake.add_recording(room_name="/x")
+    ended = here("recordings", "sync", "/proc/self")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"whereby: {Path('/proc/self').resolve()}/x-")
+    assert ended.err.count("\n") == 1
+    assert set(_operations(served)) == {"recordings.list"}
+
+
+def test_file_that_is_in_the_way_of_one_download_ends_no_sync(served: Served, tmp_path: Path, here: Runner) -> None:
+    first, *_ = [served.fake.add_recording(room_name="/x") for _ in range(3)]
+    (row, *_) = here("recordings", "sync", tmp_path, "--dry-run").rows()
+    Path(f"{row['path']}.part").mkdir()
+    ended = here("recordings", "sync", tmp_path)
+    assert ended.code == 1
+    assert sorted(row["event"] for row in ended.rows()) == ["downloaded", "downloaded", "failed", "summary"]
+    assert first
+
+
+def test_download_onto_a_full_disk_says_so(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Here a limit of the process is what is full."""
+    recording = served.fake.add_recording(room_name="/x", size=3_000_000)["recordingId"]
+    words = ("recordings", "download", recording, str(tmp_path / "film.mp4"))
+    with start(*words, largest_file=1_000_000) as process:
+        full = ended(process)
+    assert (full.code, full.out) == (2, "")
+    assert full.err == (
+        f"whereby: {tmp_path}/film.mp4.part: File too large; what has arrived is kept. When there is space, go on with:\n"
+        f"  whereby {' '.join(words)}\n"
+    )
+    (row,) = here(*words).rows()
+    assert (row["size"], row["resumed"]) == (3_000_000, 1_000_000)
+
+
+def test_results_on_a_full_disk_end_an_import_in_order(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Rooms that were being made are in the journal, and the next run tells of them; none is made twice."""
+    output = tmp_path / "out.jsonl"
+    words = _import(tmp_path, 300, "--output", str(output), "--field", "hostRoomUrl")
+    with start(*words, largest_file=50_000) as process:
+        full = ended(process)
+    assert (full.code, full.out) == (2, "")
+    complaint, command_line = full.err.splitlines()
+    assert complaint == (
+        f"whereby: {output}: File too large; {words[2]}.journal knows what was done. When there is space, go on with:"
+    )
+    assert command_line == f"  whereby {' '.join(words)}"
+    made = len(served.fake.meetings)
+    assert 50 < made < 300
+    assert here(*words, "--refetch").code == 0
+    assert _operations(served).count("meetings.create") == len(served.fake.meetings) == 300
+    rows = [json.loads(line) for line in output.read_text().splitlines() if line.endswith("}")]
+    assert {row["key"] for row in rows} == {f"c{number}" for number in range(300)}
+
+
+def test_journal_on_a_full_disk_ends_an_import(served: Served, tmp_path: Path, here: Runner) -> None:
+    words = _import(tmp_path, 300, "--output", "/dev/null")
+    with start(*words, largest_file=20_000) as process:
+        full = ended(process)
+    assert full.code == 2
+    assert f"{words[2]}.journal" in full.err
+    assert (
+        "can not be written: File too large. No further item is begun; mend the cause and run the job again" in full.err
+    )
+    assert "Traceback" not in full.err
+    assert here(*words, "--timeout", "0.2").code == 0
+    assert len(served.fake.meetings) == 300
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_export_onto_a_full_disk_goes_on_later(served: Served, tmp_path: Path, format_: str, here: Runner) -> None:
+    """Every row is there once in the end."""
+    for number in range(60):
+        served.fake.add_session(f"/room-{number}", participants=2)
+    words = ("insights", "export", str(tmp_path / "out"), "--format", format_)
+    with start(*words, largest_file=12_000) as process:
+        full = ended(process)
+    assert (full.code, full.out) == (2, "")
+    complaint, command_line = full.err.splitlines()
+    assert complaint.startswith(f"whereby: {tmp_path}/out/")
+    assert complaint.endswith(
+        ": File too large; the rooms that were written are kept. When there is space, go on with:"
+    )
+    assert command_line == f"  whereby {' '.join(words)}"
+    again = here(*words)
+    assert again.code == 0
+    assert 0 < again.rows()[-1]["resumed"] < 60
+    assert (tmp_path / "out" / f"participants.{format_}").read_text().count("\n") == 120 + (format_ == "csv")
+
+
+def test_rows_into_a_full_device_end_an_import_in_order(served: Served, tmp_path: Path) -> None:
+    words = _import(tmp_path, 40)
+    with Path("/dev/full").open("w") as full, start(*words, stdout=full.fileno()) as process:
+        done = ended(process)
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert "Traceback" not in done.err
+    assert "knows what was done. When there is space, go on with:" in done.err
+    lines = [json.loads(line) for line in (tmp_path / "rooms.csv.journal").read_text().splitlines()]
+    assert sum(line.get("state") == "ok" for line in lines) == len(served.fake.meetings) < 40

@@ -83,10 +83,13 @@ def run(*words: str, **variables: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def start(*words: str, ignores_ctrl_c: bool = False, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start `whereby` with pipes; a context manager that waits for its end."""
+def start(
+    *words: str, ignores_ctrl_c: bool = False, largest_file: int = -1, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start `whereby` with pipes, and with a limit for its files; a context manager that waits for its end."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)"
     return subprocess.Popen(
-        told(*words, ignores_ctrl_c=ignores_ctrl_c),
+        told(*words, ignores_ctrl_c=ignores_ctrl_c, first=limited),
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -106,6 +109,7 @@ def ended(process: subprocess.Popen[str], *numbers: int) -> Ended:
 _SMALL_DISK = """
 mount -t tmpfs -o size="$1k" none "$2" || exit 99
 disk="$2"; cd "$3"; shift 3
+head -c 4096 /dev/zero >"$disk/.other"
 "$@" >1.out 2>1.err; echo $? >1.code
 mount -o remount,size=64m "$disk"
 "$@" >2.out 2>2.err; echo $? >2.code
@@ -113,7 +117,7 @@ mount -o remount,size=64m "$disk"
 
 
 def on_small_disk(disk: Path, kilobytes: int, *words: str) -> list[Ended]:
-    """Run `whereby` with a disk of so many kilobytes, and again when that has grown.
+    """Run `whereby` with a disk of so many kilobytes, on which 4 are in use, and again when that has grown.
 
     The test is skipped where this user may mount nothing.
     """

@@ -231,11 +231,11 @@ class ResultFile:
 
     def write(self, row: dict[str, Any], words: str) -> None:
         """Keep a row, and say `words` of it on a terminal; a done row that the file holds is not written again."""
-        if self._file is None:
+        if self._file is None or self.path is None:
             self._stdout.line(row, words or json.dumps(row))
             return
         if not (row["resumed"] and row["key"] in self._present):
-            with naming(self._file.name):
+            with naming(self.path):
                 self._file.write(json.dumps(row) + "\n")
                 self._file.flush()
         if words:

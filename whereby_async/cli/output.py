@@ -131,8 +131,9 @@ class Output:
 
 
 def _write(*rows: Mapping[str, Any]) -> None:
-    sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
-    sys.stdout.flush()
+    with naming("stdout"):
+        sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
+        sys.stdout.flush()
 
 
 def wire(result: Result) -> dict[str, Any]:
