@@ -67,6 +67,18 @@ async def test_total_is_unknown_for_an_iterator(whereby: WherebyClient) -> None:
     assert (batch.progress.total, batch.progress.eta) == (None, None)
 
 
+async def test_eta_is_never_0_before_the_end(whereby: WherebyClient) -> None:
+    """Even when there are points for all that is under way, and nothing is known of the pace."""
+    go_on = anyio.Event()
+
+    async with whereby.batch(go_on.wait, NOTHING * 5) as outcomes:
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes.progress.eta == 1.0
+        go_on.set()
+        assert len([outcome async for outcome in outcomes]) == 5
+        assert outcomes.progress.eta == 0.0
+
+
 async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
     """When as many outcomes lie ready as may, the job waits for whoever takes them."""
 

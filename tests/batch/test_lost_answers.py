@@ -94,6 +94,37 @@ async def test_other_items_go_on_while_a_room_is_looked_for(fake: FakeWhereby, w
         assert list(outcomes.in_doubt) == []
 
 
+@pytest.mark.parametrize("open_as", ["begun", "unknown"])
+async def test_what_earlier_runs_left_open_is_looked_up_while_the_rest_runs(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, open_as: str
+) -> None:
+    """However many of them there are, nothing waits for them, and the progress says how long they will take."""
+    whereby = whereby.with_options(timeout=2 * TIMEOUT)
+    if open_as == "begun":
+        fake.faults.add(Fault(operation="meetings.create", answer_delay=10, times=6))
+        batch = whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=6)
+        assert len(await left(batch, lambda: len(fake.meetings) == 6)) == 6
+    else:
+        fake.faults.add(
+            Fault(operation="meetings.create", status=503, act=True, times=6),
+            Fault(operation="meetings.list", status=403, times=None),
+        )
+        assert states(await created(whereby, 6, journal=journal)) == {"unknown": 6}
+    fake.faults.clear()
+    began = anyio.current_time()
+    async with whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=1) as outcomes:
+        for _ in range(14):
+            assert not (await anext(outcomes)).adopted
+        assert anyio.current_time() - began < 2 * TIMEOUT
+        progress = outcomes.progress
+        assert (progress.lookups, progress.under_way) == (6, 6)
+        assert progress.lookups_end == pytest.approx(8 * TIMEOUT - progress.elapsed, abs=0.1)
+        assert progress.eta == progress.lookups_end
+        assert [(await anext(outcomes)).adopted for _ in range(6)] == [True] * 6
+    assert (outcomes.progress.lookups, outcomes.progress.lookups_end, outcomes.progress.eta) == (0, None, 0.0)
+    assert each_once(fake, 20)
+
+
 async def test_nobody_looks_before_an_attempt_s_time_has_passed(fake: FakeWhereby, whereby: WherebyClient) -> None:
     lose(fake, Fault(drop="after"), 0)
     await created(whereby, 1)

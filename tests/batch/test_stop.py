@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -47,7 +48,7 @@ async def stopped(batch: Batch[T], after: float) -> tuple[list[Outcome[T]], floa
     loop = asyncio.get_running_loop()
     async with batch as outcomes:
         stopped_at = loop.time() + after
-        loop.call_at(stopped_at, batch.stop)
+        loop.call_at(stopped_at, batch.stop, context=Context())  # as from a signal's handler, outside of any task
         found = [outcome async for outcome in outcomes]
         took = loop.time() - stopped_at
     return sorted(found, key=lambda outcome: outcome.index), took
@@ -259,7 +260,7 @@ async def test_stop_from_a_signal_handler_again_and_again(fake: FakeWhereby, whe
     """It is a plain call in the loop; a second one changes nothing."""
     loop = asyncio.get_running_loop()
     batch = whereby.batch(whereby.meetings.create, creates(10), concurrency=2)
-    loop.add_signal_handler(signal.SIGUSR1, batch.stop)
+    Context().run(loop.add_signal_handler, signal.SIGUSR1, batch.stop)
     try:
         async with batch as outcomes:
             await asyncio.sleep(LATENCY / 2)

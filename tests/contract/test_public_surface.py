@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 STORED = HERE / "public_surface.txt"
-JOURNAL = HERE / "journal_v1.jsonl"
+JOURNALS = {version: HERE / f"journal_v{version}.jsonl" for version in (1, 2)}
 UNTIL = datetime(2099, 1, 1, tzinfo=UTC)
 PACKAGES = (
     *("", "batch", "cli", "errors", "hooks", "limiter"),
@@ -357,18 +357,20 @@ async def telemetry() -> list[str]:
 
 
 async def journal_lines(place: Path) -> list[str]:
-    """What is written to a new journal, and how a recorded one is read and continued."""
-    new, recorded = place / "new.journal", place / "recorded.journal"
+    """What is written to a new journal, and how recorded ones, of each version, are read and continued."""
+    new = place / "new.journal"
     requests = [{"end_date": UNTIL, "room_name_prefix": f"{name}-"} for name in ("made", "refused", "lost", "new")]
     lines: list[str] = []
     async with FakeWhereby() as fake, fake.client(timeout=1.0) as client:
-        recorded.write_text(JOURNAL.read_text().replace("{api}", fake.url))
-        before = len(recorded.read_text().splitlines())
-        async with client.batch(client.meetings.create, requests, journal=recorded, ordered=True) as outcomes:
-            async for each in outcomes:
-                result = each.result.meeting_id if each.ok else type(each.error).__name__
-                lines.append(f"recorded {each.key}: {each.state} resumed={each.resumed} {result}")
-        lines += [f"recorded, then {line}" for line in recorded.read_text().splitlines()[before:]]
+        for version, journal in JOURNALS.items():
+            recorded = place / journal.name
+            recorded.write_text(journal.read_text().replace("{api}", fake.url))
+            before = len(recorded.read_text().splitlines())
+            async with client.batch(client.meetings.create, requests, journal=recorded, ordered=True) as outcomes:
+                async for each in outcomes:
+                    result = each.result.meeting_id if each.ok else type(each.error).__name__
+                    lines.append(f"version {version}, {each.key}: {each.state} resumed={each.resumed} {result}")
+            lines += [f"version {version}, then {line}" for line in recorded.read_text().splitlines()[before:]]
         fake.add_recording()
         ids = [{"recording_id": name} for name in (*fake.recordings, "gone")]
         fake.faults.add(Fault(status=404, when=lambda request: request.path.endswith("gone")))

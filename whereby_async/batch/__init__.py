@@ -12,6 +12,11 @@ item that fails says so in `outcome.error` and never stops the others, unless as
 killed at any moment (`kill -9`, a power cut, a full disk) and run again: what is done comes out again with
 `outcome.resumed`, what was under way is looked up.
 
+`Batch.stop` ends a job in order, such as on Ctrl-C: calls on the wire may end, everything else is dropped, and the next
+run goes on at once. While the service can not be reached the job pauses by itself. If that takes longer than
+`max_outage`, it ends with one `ServiceUnavailableError`, and the next run takes up what was not done, without
+`retry_failed`.
+
 How often a call runs, exactly:
 
 - Reads, deletes and PUTs: at least once; repeating them does no harm.

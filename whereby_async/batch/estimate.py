@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-import anyio
 import msgspec
 
 from ..errors import ConfigurationError
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from ..limiter.protocol import Limiter
     from .item import Outcome
+    from .lookup import LostCreateLookup
 
 _FALLBACK_PRICE: Final = 1
+_LEAST_ETA: Final = 1.0
+"""Seconds. What is under way takes a moment, even if there are points for it and nothing is known of the pace."""
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +84,16 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         elapsed: Seconds since the batch was entered.
         points: Points that this run has spent.
         points_per_second: On average over this run.
-        eta: Seconds until the last item is finished, from the budget's forecast and the pace so far; `None` if `total`
-            is.
-        waiting: What the calls under way wait for: `frozen` (after a 429), `pilot` (one call is out to learn the
-            budget), `reserve` (points that are kept from batches), `empty` (the window is spent), `consumer` (outcomes
-            that nobody takes); `None` if they do not.
+        eta: Seconds until the last item is finished, from the budget's forecast, the pace so far and `lookups_end`: 0
+            when all are finished, at least 1 before. `None` if `total` is, and while the service can not be reached.
+        waiting: What the calls under way wait for: `service` (it can not be reached), `frozen` (after a 429), `pilot`
+            (one call is out to learn the budget), `reserve` (points that are kept from batches), `empty` (the window is
+            spent), `consumer` (outcomes that nobody takes); `None` if they do not.
+        away: Seconds for which the service could not be reached so far; 0 while it can.
+        lookups: Rooms that are being looked for because the answers to their creates were lost, in this run or an
+            earlier one.
+        lookups_end: Seconds until the last of these may be taken for not made if no list shows it, at least 1; `None`
+            if there are none.
     """
 
     done: int
@@ -99,6 +107,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     points_per_second: float
     eta: float | None
     waiting: str | None
+    away: float = 0.0
+    lookups: int = 0
+    lookups_end: float | None = None
 
     @property
     def finished(self) -> int:
@@ -113,12 +124,22 @@ OnProgress: TypeAlias = Callable[[Progress], object]
 class ProgressCounter:
     """Counts what a batch spends and what comes of its items."""
 
-    def __init__(self, limiter: Limiter, price: int | None, total: int | None) -> None:
-        """Start counting; `price` is the points that a call is thought to cost until some were made."""
+    def __init__(
+        self, limiter: Limiter, price: int | None, total: int | None, *, away: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """Start counting.
+
+        Args:
+            limiter: What the calls ask for points.
+            price: Points that a call is thought to cost until some were made.
+            total: Items in the input, if it can say.
+            away: Says for how many seconds the service could not be reached; 0 while it can.
+        """
         self._limiter = limiter
+        self._away = away
         self._price = price or _FALLBACK_PRICE
         self._total = total
-        self._began_at = anyio.current_time()
+        self._began_at = asyncio.get_running_loop().time()
         self._ended_at: float | None = None
         self._counts = {"ok": 0, "failed": 0, "unknown": 0}
         self._resumed = 0
@@ -146,11 +167,14 @@ class ProgressCounter:
     def close(self) -> None:
         """Stop the time, since the batch has ended."""
         if self._ended_at is None:
-            self._ended_at = anyio.current_time()
+            self._ended_at = asyncio.get_running_loop().time()
 
-    def progress(self, *, crowded: bool) -> Progress:
+    def progress(self, *, crowded: bool, lookup: LostCreateLookup | None) -> Progress:
         """How far it has come; `crowded` says that as many outcomes lie ready as may."""
-        elapsed = (anyio.current_time() if self._ended_at is None else self._ended_at) - self._began_at
+        now = asyncio.get_running_loop().time() if self._ended_at is None else self._ended_at
+        elapsed = now - self._began_at
+        away = self._away() if self._ended_at is None else 0.0
+        lookups, lookups_end = (0, None) if lookup is None else lookup.open_cases(now)
         return Progress(
             done=self._counts["ok"],
             failed=self._counts["failed"],
@@ -161,24 +185,30 @@ class ProgressCounter:
             elapsed=elapsed,
             points=self._points,
             points_per_second=self._points / elapsed if elapsed > 0 else 0.0,
-            eta=self._eta(elapsed),
-            waiting="consumer" if crowded else self._reason(),
+            eta=self._eta(elapsed, lookups, lookups_end or 0.0, away),
+            waiting="consumer" if crowded else self._reason(away),
+            away=away,
+            lookups=lookups,
+            lookups_end=lookups_end,
         )
 
-    def _eta(self, elapsed: float) -> float | None:
-        if self._total is None:
-            return None
+    def _eta(self, elapsed: float, lookups: int, lookups_end: float, away: float) -> float | None:
         finished = sum(self._counts.values())
-        left = self._total - finished
-        if left <= 0:
+        if self._total is not None and finished >= self._total:
             return 0.0
+        if self._total is None or away:
+            return None
+        left = max(0, self._total - finished - lookups)
         made = finished - self._resumed
         price = self._points / made if made else self._price
         new = max(0, left - self._now["wait"])  # the forecast stands behind those that wait already
         seconds = self._limiter.forecast(max(1, math.ceil(new * price))).seconds
-        return max(seconds, left * elapsed / made) if made else seconds
+        pace = elapsed / made if made else 0.0
+        return max(seconds, left * pace, lookups_end, _LEAST_ETA)
 
-    def _reason(self) -> str | None:
+    def _reason(self, away: float) -> str | None:
+        if away and self._now["item"]:
+            return "service"
         if not self._now["wait"]:
             return None
         budget = self._limiter.snapshot()

@@ -21,6 +21,7 @@ happens.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import math
@@ -139,7 +140,7 @@ class Batch(Generic[T]):
         self._group: TaskGroup | None = None
         self._journal: Journal | None = None
         self._stopped = False
-        self._dropping = False
+        self._last_call: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
         self._refused = 0
         self._turn = 0
@@ -159,7 +160,7 @@ class Batch(Generic[T]):
         if options.journal is not None:
             self._journal = await opened(functools.partial(self._open_journal, options.journal))
         price = None if operation is None else limiter.snapshot().costs.get(operation.name, operation.cost)
-        self._counter = ProgressCounter(limiter, price, self._source.total)
+        self._counter = ProgressCounter(limiter, price, self._source.total, away=self._away)
         self._lookup = lookup = self._make_lookup() if self._method.makes_rooms else None
         self._runner = ItemRunner(
             self._method,
@@ -191,6 +192,10 @@ class Batch(Generic[T]):
             group.start_soon(self._report_regularly)
         return self
 
+    def _away(self) -> float:
+        reachability = getattr(self._sender.shared, "reachability", None)  # until merged
+        return 0.0 if reachability is None else reachability.snapshot().away
+
     def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
         options = self._sender.options
         header = Header.new(
@@ -213,6 +218,8 @@ class Batch(Generic[T]):
     ) -> None:
         group, self._group = cast("TaskGroup", self._group), None
         self._end(None)
+        if self._last_call is not None:
+            self._last_call.cancel()
         try:
             group.cancel_scope.cancel()
             # Not told of the block's own error, which would come out wrapped in a group: it goes on as it is.
@@ -315,14 +322,11 @@ class Batch(Generic[T]):
 
     def _drop(self) -> None:
         """Drop what is under way but for calls on the wire, and those too when their time is over."""
-        if not self._dropping and self._group is not None:
-            self._dropping = True
+        if self._last_call is None and self._group is not None:
             self._runner.stop()
-            self._group.start_soon(self._cut_off)
-
-    async def _cut_off(self) -> None:
-        await anyio.sleep(min(self._sender.options.timeout, _LAST_CALLS))
-        self._runner.cut_off()
+            # A timer and no task of the group: in a signal's handler there is no task, and anyio wants one.
+            seconds = min(self._sender.options.timeout, _LAST_CALLS)
+            self._last_call = asyncio.get_running_loop().call_later(seconds, self._runner.cut_off)
 
     # Outcomes
 
@@ -365,7 +369,7 @@ class Batch(Generic[T]):
         if not self._entered:
             raise RuntimeError("a batch has no progress before it is entered")
         ready = self._outcomes.statistics().current_buffer_used
-        return self._counter.progress(crowded=ready >= self._options.concurrency)
+        return self._counter.progress(crowded=ready >= self._options.concurrency, lookup=self._lookup)
 
     @property
     def calls_under_way(self) -> int:

@@ -224,6 +224,13 @@ class LostCreateLookup:
                 self._cases.remove(case)
         return case.finding or Finding()
 
+    def open_cases(self, now: float) -> tuple[int, float | None]:
+        """How many rooms are being looked for, and in how many seconds the absence of the last of them counts, at
+        least 1: the list has to be read then.
+        """
+        ends = [case.absent_at for case in self._cases if case.finding is None]
+        return len(ends), max(1.0, max(ends) - now) if ends else None
+
     # The search
 
     async def run(self) -> None:

@@ -1,0 +1,223 @@
+"""A batch while the service is away: it pauses as a whole, and past its limit it ends with one error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.batches import creates, each_once, lines, outcomes_of, rooms, sent, states, take
+
+from whereby_async import RetryPolicy, ServiceUnavailableError, WherebyClient
+from whereby_async.limiter import Unlimited
+from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from pathlib import Path
+
+    from whereby_async.batch import Batch, Outcome, Progress
+    from whereby_async.models import Meeting
+
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
+
+LATENCY = 1.0
+LIMIT = 10.0
+"""Seconds that a batch here waits for the service, where it is to give up."""
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeWhereby]:
+    """A server that takes its time, and that is up in the end."""
+    async with FakeWhereby(limit=1_000_000, latency=LATENCY) as server:
+        yield server
+
+
+@pytest.fixture
+async def whereby(fake: FakeWhereby) -> AsyncIterator[WherebyClient]:
+    async with fake.client(timeout=5.0, limiter=Unlimited(), retry=RetryPolicy(base=1.0)) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def outage(fake: FakeWhereby, *, after: float, seconds: float) -> AsyncGenerator[None]:
+    """The service goes away after so many seconds, for so many; the end of the block waits for its return."""
+
+    async def go_away() -> None:
+        await asyncio.sleep(after)
+        await fake.aclose()
+        await asyncio.sleep(seconds)
+        await fake.start()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(go_away())
+        yield
+
+
+def begun(journal: Path) -> int:
+    return sum(line.get("state") == "begun" for line in lines(journal))
+
+
+async def test_batch_pauses_while_the_service_is_away(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    """Nothing is read, announced or tried meanwhile; then everything goes on, and no room is made twice."""
+    read = 0
+    seen: list[tuple[Progress, int, int]] = []
+
+    def requests() -> Iterator[dict[str, Any]]:
+        nonlocal read
+        for request in creates(60):
+            read += 1
+            yield request
+
+    def watch(progress: Progress) -> None:
+        if 8 < progress.elapsed < 32:
+            seen.append((progress, read, begun(journal)))
+
+    batch = whereby.batch(
+        whereby.meetings.create, requests(), journal=journal, concurrency=4, on_progress=watch, progress_interval=2.0
+    )
+    async with outage(fake, after=2.5 * LATENCY, seconds=30):
+        outcomes = await outcomes_of(batch)
+    assert states(outcomes) == {"ok": 60}
+    assert each_once(fake, 60)
+    assert len(seen) > 10
+    assert {progress.waiting for progress, _, _ in seen} == {"service"}
+    assert {progress.eta for progress, _, _ in seen} == {None}
+    assert all(progress.away == pytest.approx(progress.elapsed - 2.5 * LATENCY, abs=1.5) for progress, _, _ in seen)
+    assert {(number, announced) for _, number, announced in seen} == {(seen[0][1], seen[0][2])}
+    assert 0 < seen[0][1] < 25
+    assert (batch.progress.waiting, batch.progress.away, batch.progress.eta) == (None, 0.0, 0.0)
+
+
+async def test_outage_past_the_limit_ends_the_job_with_one_error(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """Items that were not begun stay so, and the next run makes them without being asked to."""
+    fake.faults.add(Fault(operation="meetings.create", status=429, headers={"Retry-After": "5"}, skip=3))
+    batch = whereby.batch(whereby.meetings.create, creates(50), journal=journal, concurrency=4, max_outage=LIMIT)
+    seen: list[Outcome[Meeting]] = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with outage(fake, after=LATENCY + 0.5, seconds=100):
+        with pytest.raises(ServiceUnavailableError):
+            await take(batch, seen)
+        took = loop.time() - began
+    assert took == pytest.approx(LATENCY + 5 + LIMIT, abs=1.5)
+    assert states(seen) == {"ok": 3}
+    assert batch.in_doubt == ()
+    assert begun(journal) == 4
+    assert lines(journal)[-1]["state"] == "failed"
+    assert lines(journal)[-1]["away"] is True
+    assert {line.get("error") for line in lines(journal)} == {None, "ServiceUnavailableError"}
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(50), journal=journal))
+    assert states(again) == {"ok": 50}
+    assert sum(outcome.resumed for outcome in again) == 3
+    assert each_once(fake, 50)
+    assert sent(fake, "meetings.list") == 0
+
+
+async def test_item_of_which_something_was_sent_fails_and_is_taken_up_by_the_next_run(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """A delete that was answered 503 before the service went away."""
+    ids = [{"meeting_id": fake.add_meeting()["meetingId"]} for _ in range(9)]
+    fake.faults.add(Fault(operation="meetings.delete", status=503, headers={"Retry-After": "3"}, skip=1))
+    batch = whereby.batch(whereby.meetings.delete, ids, journal=journal, concurrency=1, max_outage=LIMIT)
+    seen: list[Outcome[None]] = []
+    async with outage(fake, after=2.5 * LATENCY, seconds=100):
+        with pytest.raises(ServiceUnavailableError):
+            await take(batch, seen)
+    assert [outcome.state for outcome in seen] == ["ok", "failed"]
+    assert isinstance(seen[1].error, ServiceUnavailableError)
+    assert len(lines(journal)) == 4
+    assert lines(journal)[-1]["away"] is True
+    again = await outcomes_of(whereby.batch(whereby.meetings.delete, ids, journal=journal))
+    assert states(again) == {"ok": 9}
+    assert [outcome.resumed for outcome in again] == [True] + [False] * 8
+
+
+async def test_function_that_made_something_before_the_outage_is_not_run_again(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """The error says of a later call that it did not happen, but not of the create before it."""
+
+    async def own(number: int) -> None:
+        await whereby.meetings.create(**creates(1 + number)[number])
+        await asyncio.sleep(1)
+        await whereby.meetings.list()
+
+    requests = [{"number": 0}]
+    batch: Batch[None] = whereby.batch(own, requests, journal=journal, max_outage=LIMIT)
+    seen: list[Outcome[None]] = []
+    async with outage(fake, after=LATENCY + 0.5, seconds=100):
+        with pytest.raises(ServiceUnavailableError):
+            await take(batch, seen)
+    assert [outcome.state for outcome in seen] == ["unknown"]
+    (again,) = await outcomes_of(whereby.batch(own, requests, journal=journal))
+    assert (again.state, again.resumed) == ("unknown", True)
+    assert rooms(fake) == {0: 1}
+
+
+async def test_lost_create_is_looked_for_when_the_service_is_back(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """However long that takes: an outage says nothing about the room, and is no look-up that failed."""
+    batch = whereby.batch(whereby.meetings.create, creates(3), max_outage=None)
+    async with outage(fake, after=0.75 * LATENCY, seconds=3600):
+        outcomes = await outcomes_of(batch)
+    assert states(outcomes) == {"ok": 3}
+    assert each_once(fake, 3)
+    assert sent(fake, "meetings.create") == 3 + sum(not outcome.adopted for outcome in outcomes)
+
+
+async def test_lost_creates_do_not_hold_up_the_end_of_a_job_that_gives_up(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """They stay in doubt, and the next run finds them."""
+    batch = whereby.batch(whereby.meetings.create, creates(8), journal=journal, concurrency=4, max_outage=LIMIT)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    seen: list[Outcome[Meeting]] = []
+    async with outage(fake, after=0.75 * LATENCY, seconds=100):
+        with pytest.raises(ServiceUnavailableError):
+            await take(batch, seen)
+        took = loop.time() - began
+    assert took == pytest.approx(LATENCY + LIMIT, abs=1.5)
+    assert seen == []
+    assert sorted(batch.in_doubt) == ["0", "1", "2", "3"]
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(8), journal=journal))
+    assert states(again) == {"ok": 8}
+    assert each_once(fake, 8)
+
+
+async def test_results_that_can_not_be_read_again_end_the_job(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """With `refetch=True` too an outage is the job's error, and not one of each item."""
+    await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), journal=journal))
+    options: dict[str, Any] = {"journal": journal, "concurrency": 2, "refetch": True, "max_outage": LIMIT}
+    batch = whereby.batch(whereby.meetings.create, creates(20), **options)
+    seen: list[Outcome[Meeting]] = []
+    async with outage(fake, after=0, seconds=100):
+        await asyncio.sleep(0.5)
+        with pytest.raises(ServiceUnavailableError):
+            await take(batch, seen)
+    assert seen == []
+    again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), **options))
+    assert all(outcome.resumed and outcome.result.room_name for outcome in again)
+
+
+async def test_stop_drops_what_waits_for_the_service(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:
+    batch = whereby.batch(whereby.meetings.create, creates(20), journal=journal, concurrency=2)
+    loop = asyncio.get_running_loop()
+    async with outage(fake, after=0, seconds=30):
+        await asyncio.sleep(0.5)
+        async with batch as outcomes:
+            await asyncio.sleep(10)
+            assert batch.calls_under_way == 0
+            assert batch.progress.waiting == "service"
+            batch.stop()
+            stopped_at = loop.time()
+            assert [outcome async for outcome in outcomes] == []
+            assert loop.time() - stopped_at < 0.1
+    assert batch.in_doubt == ()
+    assert fake.requests == []
