@@ -174,7 +174,7 @@ async def test_delays_are_drawn_from_a_doubling_range(fault: Fault, fake: FakeWh
     """After a 5xx and after a drop: each delay lies below its bound, and they differ from call to call."""
     fake.faults.add(fault)
     calls: list[list[float]] = []
-    async with fake.client(limiter=Unlimited(), retry=RetryPolicy(attempts=7, cap=4.0)) as whereby:
+    async with fake.client(limiter=Unlimited(), retry=RetryPolicy(attempts=7, cap=4.0), max_outage=0) as whereby:
         for _ in range(12):
             fake.clear()
             with pytest.raises((InternalServerError, APIConnectionError)):
@@ -189,7 +189,7 @@ async def test_delays_are_drawn_from_a_doubling_range(fault: Fault, fake: FakeWh
 
 async def test_calls_that_fail_together_do_not_come_back_together(fake: FakeWhereby) -> None:
     fake.faults.add(Fault(status=503, times=40))
-    async with fake.client(limiter=Unlimited()) as whereby:
+    async with fake.client(limiter=Unlimited(), max_outage=0) as whereby:
         await asyncio.gather(*(whereby.meetings.list().collect() for _ in range(40)))
     arrivals = [request.at for request in fake.requests if request.status == 200]
     assert len(set(arrivals)) > 30

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .room_links import room_link
     from .transport.exchange import Answer
     from .transport.pool import SessionPool
+    from .transport.reachability import ReachabilitySnapshot
 
 __all__ = [
     "APIConnectionError",
@@ -76,6 +77,7 @@ __all__ = [
     "Priority",
     "Progress",
     "RateLimitError",
+    "ReachabilitySnapshot",
     "ResponseDecodeError",
     "RetryPolicy",
     "ServiceUnavailableError",
@@ -104,6 +106,7 @@ _HOMES = {
     "Paginator": "pagination",
     "Priority": "limiter.protocol",
     "Progress": "downloads",
+    "ReachabilitySnapshot": "transport.reachability",
     "RetryPolicy": "retry",
     "SessionPool": "transport.pool",
     "WherebyClient": "client",

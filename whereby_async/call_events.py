@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .limiter.protocol import Limiter, Permit, Priority
     from .operation import Operation, Request
     from .rate_limit import RateLimit
+    from .transport import Reachability
 
 CallListeners: TypeAlias = "Mapping[str, tuple[Hook, ...]]"
 """The hooks that have each of the five methods on calls, by its name."""
@@ -70,6 +71,7 @@ class CallEvents:
         self._attempt = 0
         self._points = 0
         self._waited = 0.0
+        self._away = 0.0
         self._status: int | None = None
 
     def _tell(self, method: str, kind: Callable[..., msgspec.Struct], /, **fields: object) -> None:
@@ -92,6 +94,10 @@ class CallEvents:
     def ask(self) -> None:
         """The call asks the limiter for points, and perhaps waits for them."""
         self._asked_at = monotonic()
+
+    def away(self, seconds: float) -> None:
+        """The call has waited for the service for so long."""
+        self._away += seconds
 
     def attempt(self, permit: Permit, earlier: Permit | None) -> None:
         """An attempt has its points and is about to be sent; `earlier` is the permit of the attempt before it."""
@@ -154,22 +160,28 @@ class CallEvents:
             points=self._points,
             waited=self._waited,
             elapsed=monotonic() - self._began_at,
+            away=self._away,
         )
 
 
 class Subscriptions:
-    """The limiters that a client's hooks are subscribed to, until the client is closed, or dropped without it.
+    """What a client's hooks are subscribed to, until the client is closed, or dropped without it.
 
-    It keeps no limiter alive: a view may have one of its own that goes with the view.
+    It keeps no limiter alive: a view may have one of its own that goes with the view. Nor does it keep what is known of
+    an origin, but for the API's, which the client itself keeps.
     """
 
     def __init__(self, hooks: tuple[Hook, ...]) -> None:
         self._hooks = cast("tuple[LimiterHook, ...]", _having(hooks, *LIMITER_METHODS))
         self._on_limiter = _having(hooks, "on_limiter")
+        self._on_unavailable = _having(hooks, "on_unavailable")
+        self._origins: weakref.WeakSet[Reachability] = weakref.WeakSet()
         self._limiters: list[Callable[[], Limiter | None]] = []
         self._finish: weakref.finalize[..., Subscriptions] | None = None
-        if self._hooks or self._on_limiter:
-            self._finish = weakref.finalize(self, _unsubscribe, self._limiters, self._hooks)
+        if self._hooks or self._on_limiter or self._on_unavailable:
+            self._finish = weakref.finalize(
+                self, _unsubscribe, self._limiters, self._hooks, self._origins, self._on_unavailable
+            )
             self._finish.atexit = False
 
     def add(self, limiter: Limiter, base_url: str) -> None:
@@ -185,8 +197,16 @@ class Subscriptions:
         if self._on_limiter:
             tell(self._on_limiter, "on_limiter", LimiterDetails(limiter=limiter, base_url=base_url))
 
+    def add_reachability(self, reachability: Reachability) -> None:
+        """Have the hooks hear of changes, however often it is added."""
+        if self._finish is None or not self._finish.alive or reachability in self._origins:
+            return
+        self._origins.add(reachability)
+        for hook in self._on_unavailable:
+            reachability.listeners.add(hook)
+
     def end(self) -> None:
-        """Take the hooks back from every limiter."""
+        """Take the hooks back from everything."""
         if self._finish is not None:
             self._finish()
 
@@ -197,7 +217,15 @@ def _reference(limiter: Limiter) -> Callable[[], Limiter | None]:
     return lambda: limiter
 
 
-def _unsubscribe(limiters: list[Callable[[], Limiter | None]], hooks: tuple[LimiterHook, ...]) -> None:
+def _unsubscribe(
+    limiters: list[Callable[[], Limiter | None]],
+    hooks: tuple[LimiterHook, ...],
+    origins: weakref.WeakSet[Reachability],
+    on_unavailable: tuple[Hook, ...],
+) -> None:
+    for reachability in list(origins):
+        for hook in on_unavailable:
+            reachability.listeners.remove(hook)
     while limiters:
         limiter = limiters.pop()()
         if callable(getattr(limiter, "unsubscribe", None)):  # a limiter of the user's own may lack it

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .batch import Batch, Estimate, KeyOf, OnProgress, Requests
     from .hooks import Hook
     from .limiter.protocol import Limiter, Priority
+    from .transport import ReachabilitySnapshot
 
 T = TypeVar("T")
 
@@ -145,6 +146,11 @@ class WherebyClient(ApiRoot):
     def limiter(self) -> Limiter:
         """The point budget that this client (or view) spends from."""
         return self._options.limiter
+
+    @property
+    def reachability(self) -> ReachabilitySnapshot:
+        """Whether the API can be reached, as far as this process knows, such as for a health check. Sends nothing."""
+        return self._shared.reachability.snapshot()
 
     @property
     def closed(self) -> bool:
@@ -320,7 +326,7 @@ class WherebyClient(ApiRoot):
     async def aclose(self) -> None:
         """Close the client: its own pool's sessions in every loop, each on its own. A second call does nothing.
 
-        Calls that wait for points or for a connection get `ClientClosedError`; calls on the wire fail with
+        Calls that wait for points, for a connection or for a service that can not be reached get `ClientClosedError`; calls on the wire fail with
         `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt
         end with the error of their last. A view's `aclose` does nothing.
         """

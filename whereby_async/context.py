@@ -16,16 +16,28 @@ from .limiter.protocol import Priority
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .limiter.protocol import Limiter
+    from msgspec import UnsetType
+
+    from .limiter.protocol import Limiter, Permit
     from .operation import Operation
     from .transport import Answer
 
 
 class BatchedCalls(Protocol):
-    """What the sender needs of the batch whose item it makes a call for."""
+    """What the sender needs of the batch whose item it makes a call for.
 
-    def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
-        """The limiter that a call of `operation` asks in the place of `limiter`."""
+    Attributes:
+        max_outage: Seconds that a call may wait for a service that can not be reached; the client's unless set.
+    """
+
+    max_outage: float | UnsetType | None
+
+    def limiter(self, limiter: Limiter) -> Limiter:
+        """The limiter that a call asks in the place of `limiter`."""
+        ...
+
+    async def announce(self, permit: Permit, operation: Operation[Any], *, again: bool) -> None:
+        """A call has its points and is about to leave; `again`: not for the first time. It does not if this raises."""
         ...
 
 

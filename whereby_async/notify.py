@@ -148,7 +148,7 @@ def _is_cancel(error: BaseException) -> bool:
 
 
 class Listeners:
-    """The hooks of a limiter, each told once however often it was added.
+    """The hooks of a limiter, or of what is known of an origin, each told once however often it was added.
 
     A client that is dropped removes its hooks, perhaps in the garbage collector while this very thread holds the lock.
     So `remove` never waits for the lock: the hook is struck off by the thread that holds the lock or gets it next.
@@ -158,8 +158,8 @@ class Listeners:
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
-        self._hooks: tuple[LimiterHook, ...] = ()
-        self._leaving: deque[LimiterHook] = deque()
+        self._hooks: tuple[object, ...] = ()
+        self._leaving: deque[object] = deque()
         self.unlock()
 
     def unlock(self) -> None:
@@ -169,7 +169,7 @@ class Listeners:
     def __bool__(self) -> bool:
         return bool(self._hooks)
 
-    def add(self, hook: LimiterHook) -> None:
+    def add(self, hook: object) -> None:
         """Tell the hook from now on."""
         with self._lock:
             count = self._counts.get(id(hook), 0)
@@ -178,7 +178,7 @@ class Listeners:
                 self._hooks = (*self._hooks, hook)
         self._strike_off()
 
-    def remove(self, hook: LimiterHook) -> None:
+    def remove(self, hook: object) -> None:
         """Take back one `add`; a hook that is not there is left alone."""
         self._leaving.append(hook)
         self._strike_off()
@@ -191,7 +191,7 @@ class Listeners:
             finally:
                 self._lock.release()
 
-    def _take_back(self, hook: LimiterHook) -> None:
+    def _take_back(self, hook: object) -> None:
         count = self._counts.pop(id(hook), 0)
         if count > 1:
             self._counts[id(hook)] = count - 1

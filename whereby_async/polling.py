@@ -120,14 +120,14 @@ class Watches:
         loop, options = asyncio.get_running_loop(), caller.options
         key = (
             loop, kind.name, options.key, id(options.limiter), options.call_priority(), options.retry, options.timeout,
-            options.max_wait,
+            options.max_wait, options.max_outage,
         )  # fmt: skip
         for other in list(self._open.values()):  # a copy, since other threads wait too
             if other.loop.is_closed():  # its waits ended with it
                 self.close(other)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Watch(kind, caller.pinned(), loop, key, self)
+            found = self._open[key] = Watch(kind, caller.patient().pinned(), loop, key, self)
         return cast("Watch[J]", found)
 
     def close(self, watch: Watch[Any]) -> None:

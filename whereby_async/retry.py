@@ -4,6 +4,7 @@ A 429 is not decided here: it was not acted on, so every call is sent again once
 does not count as an attempt. What is decided here:
 
 - A connection that was never made did nothing: every call may go again.
+- Where a connection is refused for good, by a certificate or a proxy, none goes again.
 - After a dropped connection, a timeout or a 5xx the server may have acted: only idempotent calls go again.
 """
 
@@ -64,6 +65,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         if failures >= self.attempts or not isinstance(error, APIConnectionError | InternalServerError):
             return None
         if error.may_have_happened and not idempotent:
+            return None
+        if isinstance(error, APIConnectionError) and error.permanent:
             return None
         delay = jitter * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
         if isinstance(error, InternalServerError) and error.rate_limit and error.rate_limit.retry_after is not None:

@@ -4,6 +4,10 @@ Per attempt: points from the limiter, a slot and an answer from the pool, the an
 the result, an error, or another attempt. Building, decoding, classifying, delaying and accounting are pure functions
 elsewhere.
 
+A service that can not be reached is waited for before points are asked for, and it is looked at again when they are
+granted and when a slot is: what never left gives its points back, keeps its place, and is no attempt. Calls whose
+`max_outage` is 0 do not look.
+
 On cancel, at any await: a permit whose request never left goes back, one whose request may have left stays spent.
 """
 
@@ -12,11 +16,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import math
 import random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from . import operations
 from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners
 from .context import current_answers, current_batch, current_priority
 from .errors import (
@@ -28,6 +35,7 @@ from .errors import (
     ConfigurationError,
     RateLimitError,
     ResponseDecodeError,
+    ServiceUnavailableError,
     WherebyError,
 )
 from .limiter.point_budget import never, quick_grant
@@ -35,7 +43,7 @@ from .limiter.protocol import Priority
 from .notify import logger
 from .rate_limit import RateLimit
 from .status_errors import status_error
-from .transport import SUCCESS, Exchange, RetryBudget
+from .transport import GATEWAY_FAILURES, LONGEST_PROBE, SUCCESS, Exchange, RetryBudget
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator, Mapping
@@ -44,13 +52,20 @@ if TYPE_CHECKING:
     from .limiter.protocol import Limiter, Permit
     from .operation import Operation, Request
     from .redaction import Secret
-    from .transport import Answer, RetryPolicy, SessionPool
+    from .transport import Answer, Reachability, ReachabilitySnapshot, RetryPolicy, SessionPool
 
 T = TypeVar("T")
 E = TypeVar("E", bound=WherebyError)
 
 _BATCH: Final = Priority.BATCH
 _NORMAL: Final = Priority.NORMAL
+
+_MAX_OUTAGE: Final = {Priority.INTERACTIVE: 0.0, Priority.NORMAL: 2.0, Priority.BATCH: 900.0}
+"""Seconds that a call waits for a service that can not be reached, unless told."""
+LONG_OUTAGE: Final = 900.0
+"""The same for what takes long: downloads, and waits for a transcription or a summary."""
+_PROBE: Final = operations.LIST_MEETINGS.bind(query=[("limit", "1")])
+"""The read by which it is tried whether the service is back behind its gateway."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
@@ -89,6 +104,13 @@ class SendOptions:
         if priority is None:
             priority = self.priority
         return _NORMAL if priority is None else priority
+
+    def outage_limits(self) -> list[float]:
+        """The most seconds that a call may wait for a service that can not be reached, for each priority."""
+        given = self.max_outage
+        if given is UNSET:
+            return [_MAX_OUTAGE[priority] for priority in Priority]
+        return [math.inf if given is None else given] * len(Priority)
 
 
 class WaitingCalls:
@@ -155,33 +177,44 @@ class SharedState:
 
     Attributes:
         base_url: The API's root, without a slash at its end.
+        reachability: Whether the API can be reached.
         call_listeners: The hooks that hear of calls; `None` if there are none.
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
     """
 
-    __slots__ = ("base_url", "call_listeners", "closed", "pool", "retry_budget", "subscriptions", "waiting")
+    __slots__ = (
+        *("base_url", "call_listeners", "closed", "pool", "reachability", "retry_budget", "subscriptions", "waiting"),
+    )
 
     def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
         self.base_url: str = base_url
         self.pool: SessionPool = pool
         self.call_listeners: CallListeners | None = call_listeners(hooks)
         self.subscriptions: Subscriptions = Subscriptions(hooks)
+        self.reachability: Reachability = self.reachability_of(base_url)
         self.retry_budget: RetryBudget = RetryBudget()
         self.waiting: WaitingCalls = WaitingCalls()
         self.closed: bool = False
+
+    def reachability_of(self, url: str) -> Reachability:
+        """What is known of the origin that a URL leads to; the hooks hear of it from now on."""
+        found = self.pool.reachability(url)
+        self.subscriptions.add_reachability(found)
+        return found
 
 
 class ClientSender:
     """Sends requests as one view of the client would; what resources and paginators hold."""
 
-    __slots__ = ("_pinned", "_quick_grant", "options", "shared")
+    __slots__ = ("_outage_limits", "_pinned", "_quick_grant", "options", "shared")
 
     def __init__(self, shared: SharedState, options: SendOptions) -> None:
         self.shared: SharedState = shared
         self.options: SendOptions = options
         self._quick_grant = quick_grant(options.limiter)
+        self._outage_limits = options.outage_limits()
         self._pinned: dict[Priority, ClientSender] = {}
 
     def pinned(self) -> ClientSender:
@@ -192,6 +225,19 @@ class ClientSender:
             options = dataclasses.replace(self.options, pinned_priority=priority)
             pinned = self._pinned[priority] = ClientSender(self.shared, options)
         return pinned
+
+    def patient(self) -> ClientSender:
+        """The same sender for work that takes long: its calls wait out an outage, unless `max_outage` was set."""
+        if self.options.max_outage is not UNSET:
+            return self
+        return ClientSender(self.shared, dataclasses.replace(self.options, max_outage=LONG_OUTAGE))
+
+    def outage_limit(self, priority: Priority) -> float:
+        """The most seconds that a call of this priority, made now, may wait for a service that can not be reached."""
+        batch = current_batch.get() if priority is _BATCH else None
+        if batch is None or batch.max_outage is UNSET:
+            return self._outage_limits[priority]
+        return math.inf if batch.max_outage is None else batch.max_outage
 
     def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
         """Send a request until it is answered, refused or out of attempts."""
@@ -211,20 +257,27 @@ class ClientSender:
 
     async def _send(self, request: Request[T], events: CallEvents | None = None) -> T:
         shared, options, operation = self.shared, self.options, request.operation
+        reachability = shared.reachability
         priority = options.call_priority()
+        outage_left = self._outage_limits[priority] if priority is not _BATCH else self.outage_limit(priority)
+        waits = outage_left > 0
         at_once = self._quick_grant  # grants nothing to a batch
         permit: Permit | None = None
         error: WherebyError | None = None
         attempt = failures = 0
         while not shared.closed:
-            attempt += 1
             # The exchange is made before points are granted: whatever is wrong with a request costs none.
-            exchange = Exchange(request, shared.base_url, options.headers, options.timeout, priority)
+            exchange = Exchange(
+                request, shared.base_url, options.headers, options.timeout, priority, reachability, waits=waits
+            )
             # Points: at once if there are any and nobody waits, else the limiter is asked, which keeps a retry's place.
-            earlier, permit = permit, at_once(operation.cost, operation.name, priority)
+            grant = never if waits and reachability.unavailable else at_once
+            earlier, permit = permit, grant(operation.cost, operation.name, priority)
             if permit is None:
-                permit = await self._points(operation, priority, earlier, error, events)
+                call = _Asking(operation, priority, earlier, error, events)
+                permit, outage_left = await self._points(call, outage_left, again=attempt > 0)
             at_once = never
+            attempt += 1
             try:
                 if events:
                     events.attempt(permit, earlier)
@@ -232,31 +285,48 @@ class ClientSender:
             except BaseException as failure:  # noqa: BLE001 - raised again in there, once the permit has ended
                 error = _unanswered(failure, exchange, permit, error, events)
             else:
-                # An answer came: what it says of the budget counts, whatever its status.
-                rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
-                permit.settle(rate_limit)
+                # An answer came: what it says of the budget and of the service counts, whatever its status.
+                rate_limit = _settled(answer, exchange, permit)
                 if (answers := current_answers.get()) is not None or events:
                     _show(answer, rate_limit, answers, events)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
                 error = _remember(_refusal(operation, answer, rate_limit, options), error)
-            # The attempt failed: raise its error, or wait and go round again. A 429 does not count.
-            failures += not isinstance(error, RateLimitError)
-            await self._before_retry(operation, error, attempt, failures, events)
+            # The attempt failed: raise its error, or wait and go round again. Neither a 429 counts nor what never left
+            # because the service can not be reached, if the call waits for it.
+            counts = not isinstance(error, RateLimitError) and not (waits and exchange.refused is not None)
+            failures += counts
+            await self._before_retry(exchange, error, attempt, failures if counts else 0, events)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
 
-    async def _points(
-        self,
-        operation: Operation[Any],
-        priority: Priority,
-        earlier: Permit | None,
-        error: WherebyError | None,
-        events: CallEvents | None,
-    ) -> Permit:
+    async def _points(self, call: _Asking, outage_left: float, *, again: bool) -> tuple[Permit, float]:
+        """Wait until the service can be reached, and for points; the permit, and what is left of `outage_left`.
+
+        Args:
+            call: The call.
+            outage_left: Seconds that it may still wait for the service; 0 or less: it does not look whether that is
+                there.
+            again: It has been on its way before.
+        """
+        reachability, name, waits = self.shared.reachability, call.operation.name, outage_left > 0
+        while True:
+            if waits and reachability.blocks(name):
+                outage_left -= await self.until_reachable(reachability, name, outage_left, call.error, call.events)
+            permit = await self._acquire(call)
+            if not (waits and reachability.blocks(name)):
+                break
+            permit.release()  # it keeps its place in the queue
+            call = call._replace(earlier=permit)
+        if (batch := current_batch.get()) is not None:
+            await batch.announce(permit, call.operation, again=again)
+        return permit, outage_left
+
+    async def _acquire(self, call: _Asking) -> Permit:
         """Wait for points, or raise what the call ends with if it gets none."""
+        operation, priority, earlier, error, events = call
         name, batch, refusal = operation.name, current_batch.get(), None
-        limiter = self.options.limiter if batch is None else batch.limiter(self.options.limiter, operation)
+        limiter = self.options.limiter if batch is None else batch.limiter(self.options.limiter)
         if events:
             events.ask()
         try:
@@ -274,18 +344,90 @@ class ClientSender:
         # If something was sent, what came of that is the truth, and not our own refusal to send it again.
         raise error if error and isinstance(refusal, BudgetError) else _remember(refusal, error)
 
+    async def until_reachable(
+        self,
+        reachability: Reachability,
+        name: str,
+        seconds: float,
+        error: WherebyError | None = None,
+        events: CallEvents | None = None,
+    ) -> float:
+        """Wait until calls of an operation can reach an origin; how many seconds that took, out of so many.
+
+        Args:
+            reachability: What is known of the origin.
+            name: The operation's name.
+            seconds: The most to wait.
+            error: What the call's last attempt ended with, if there was one.
+            events: The call's.
+
+        Raises:
+            ServiceUnavailableError: It could not be reached in that time, or can not be.
+            ClientClosedError: The client was closed.
+        """
+        loop = asyncio.get_running_loop()
+        began_at, back = loop.time(), False
+        try:
+            with self.shared.waiting.until_closed() as is_open:
+                if is_open:
+                    back = await reachability.wait(name, seconds, functools.partial(self._probe, reachability))
+        finally:
+            waited = loop.time() - began_at
+            if events:
+                events.away(waited)
+        if back:
+            return waited
+        sent = "nothing was sent" if error is None or not error.may_have_happened else "it was not sent again"
+        if self.shared.closed:
+            refusal = ClientClosedError(f"{name}: the client was closed while the call waited for the service; {sent}")
+            raise _remember(refusal, error) from error
+        known = reachability.snapshot()
+        raise _remember(_unavailable(name, known, sent), error) from error
+
+    async def _probe(self, reachability: Reachability) -> None:
+        """Try whether a service is back, and tell `reachability`. A read costs a point; a connection costs nothing."""
+        pool = self.shared.pool
+        if reachability is self.shared.reachability and (reachability.needs_read or not pool.probes):
+            reason, retry_after = await self._read(reachability)
+        else:
+            reason, retry_after = await pool.probe(reachability.origin), None
+        if reason is None:
+            reachability.reached()
+        else:
+            reachability.probe_failed(reason, retry_after)
+
+    async def _read(self, reachability: Reachability) -> tuple[str | None, float | None]:
+        """Why the service does not answer a safe read, and when it wants to be asked again; `None` if it does answer."""
+        options, operation, first = self.options, _PROBE.operation, Priority.INTERACTIVE
+        timeout = min(options.timeout, LONGEST_PROBE)
+        exchange = Exchange(_PROBE, self.shared.base_url, options.headers, timeout, first, reachability)
+        try:
+            permit = await options.limiter.acquire(operation.cost, operation=operation.name, priority=first)
+        except BudgetError as refusal:
+            return str(refusal), None
+        try:
+            answer = await self.shared.pool.send(exchange)
+        except BaseException as failure:  # noqa: BLE001 - raised again in there, once the permit has ended
+            return str(_unanswered(failure, exchange, permit, None, None)), None
+        rate_limit = _settled(answer, exchange, permit)
+        failed = answer.status in GATEWAY_FAILURES
+        return (f"it answers {answer.status}", rate_limit.retry_after) if failed else (None, None)
+
     async def _before_retry(
-        self, operation: Operation[Any], error: WherebyError, attempt: int, failures: int, events: CallEvents | None
+        self, exchange: Exchange, error: WherebyError, attempt: int, failures: int, events: CallEvents | None
     ) -> None:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
-        After a 429 there is nothing to wait for here: the limiter holds everyone back until the server's time.
+        After an attempt that does not count (`failures` is 0) there is nothing to wait for here: after a 429 the
+        limiter holds everyone back until the server's time, and what never left waits for the service. Nor does a retry
+        draw on the retry budget while the call waits for the service, which nobody hammers then.
         """
+        operation, reachability = exchange.request.operation, exchange.reachability
         delay, when = 0.0, "as soon as there are points"
-        if not isinstance(error, RateLimitError):
+        if failures:
             drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
             later = self.options.retry.delay(failures, error, idempotent=operation.idempotent, jitter=drawn)
-            if later is None or not self.shared.retry_budget.take():
+            if later is None:
                 raise error
             delay, when = later, f"in {later:.3f} s"
         reason = _reason(error)
@@ -294,6 +436,48 @@ class ClientSender:
             events.retry(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
+        is_explained = exchange.waits and reachability.blocks(operation.name)
+        if failures and not is_explained and not self.shared.retry_budget.take():
+            raise error
+
+
+class _Asking(NamedTuple):
+    """A call that asks for points.
+
+    Attributes:
+        operation: Its operation.
+        priority: Its priority.
+        earlier: The permit of its last attempt, whose place in the queue it keeps.
+        error: What its last attempt ended with.
+        events: Its events, if hooks hear of them.
+    """
+
+    operation: Operation[Any]
+    priority: Priority
+    earlier: Permit | None
+    error: WherebyError | None
+    events: CallEvents | None
+
+
+def _settled(answer: Answer, exchange: Exchange, permit: Permit) -> RateLimit:
+    """Tell the limiter and `Reachability` what an answer says; the first of it is returned."""
+    rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
+    permit.settle(rate_limit)
+    name = exchange.request.operation.name
+    if answer.status in GATEWAY_FAILURES:
+        exchange.reachability.failed(name, exchange.epoch, answer.status, rate_limit.retry_after)
+    else:
+        exchange.reachability.succeeded(name, exchange.epoch)
+    return rate_limit
+
+
+def _unavailable(name: str, known: ReachabilitySnapshot, sent: str) -> ServiceUnavailableError:
+    """The error of a call that can not wait any longer."""
+    since = f"since {known.since:%H:%M:%S} UTC, {known.away:.1f} s ago" if known.since else "until just now"
+    tried = "once" if known.probes == 1 else f"{known.probes} times"
+    again = "" if known.probe_in is None else f"; it is tried again in {known.probe_in:.1f} s"
+    msg = f"{name}: {known.origin} can not be reached {since} ({known.reason}; tried {tried}{again}); {sent}"
+    return ServiceUnavailableError(msg, operation=name, retry_after=known.probe_in)
 
 
 def _show(answer: Answer, rate_limit: RateLimit, answers: list[Answer] | None, events: CallEvents | None) -> None:
@@ -323,6 +507,8 @@ def _unanswered(
     else:
         permit.release()
         unspent = permit.cost
+    if exchange.refused:
+        exchange.reachability.refused(exchange.refused)
     if events:
         events.unanswered(exchange.heard and exchange.heard[0], unspent)
     if isinstance(failure, WherebyError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.calls import AT_ONCE, CREATES, EVERY, PERHAPS_DONE, REPEATABLE, UNTIL, Call, answer, statuses
@@ -139,7 +139,7 @@ async def test_a_connection_that_was_never_made_is_tried_again_for_a_create(
     """Refused connections did nothing: the points go back, and every call may go again."""
     await fake.aclose()
     with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
-        await whereby.meetings.create(end_date=UNTIL)
+        await whereby.with_options(max_outage=0).meetings.create(end_date=UNTIL)
     assert caught.value.may_have_happened is False
     assert limiter.ends == [["release"]] * 4
     await fake.start()
@@ -189,7 +189,8 @@ async def test_a_server_that_goes_away_after_a_drop_still_may_have_acted(
 
     closing: list[asyncio.Future[None]] = []
     fake.faults.add(Fault(drop="after"))
-    async with fake.client(limiter=limiter, retry=RetryPolicy(base=0.05), hooks=[Gone()]) as whereby:
+    options: dict[str, Any] = {"limiter": limiter, "retry": RetryPolicy(base=0.05), "max_outage": 0}
+    async with fake.client(**options, hooks=[Gone()]) as whereby:
         with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
             await whereby.meetings.delete("1")
     await asyncio.gather(*closing)

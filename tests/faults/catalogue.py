@@ -173,7 +173,7 @@ KINDS = (
 
 class Effect(enum.Enum):
     HARMLESS = "the caller sees nothing of it"
-    UNSENT = "no connection: sent again for every method"
+    UNSENT = "no connection: waited out, for every method"
     DROPPED = "no whole answer: sent again if it may be acted on twice"
     LATE = "no answer in time: sent again if it may be acted on twice"
     FAILED = "a 5xx: sent again if it may be acted on twice"

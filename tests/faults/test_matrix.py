@@ -27,6 +27,7 @@ from whereby_async import (
     RateLimitError,
     ResponseDecodeError,
     RetryPolicy,
+    ServiceUnavailableError,
     WherebyError,
 )
 from whereby_async.testing import FAKE_API_KEY, Fault, TcpFault, run_simulated
@@ -55,7 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ERRORS: dict[Effect, type[WherebyError]] = {
-    Effect.UNSENT: APIConnectionError,
+    Effect.UNSENT: ServiceUnavailableError,
     Effect.DROPPED: APIConnectionError,
     Effect.LATE: APITimeoutError,
     Effect.FAILED: InternalServerError,

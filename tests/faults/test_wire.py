@@ -340,8 +340,9 @@ async def test_a_handshake_that_fails_is_no_connection(greeting: bytes) -> None:
     async with WireServer(saying(greeting)) as server:
         async with Wired(server.url.replace("http:", "https:"), timeout=0.3) as wired:
             with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
-                await wired.whereby.meetings.create(end_date="2099-01-01T00:00:00Z")
+                await wired.whereby.with_options(max_outage=0).meetings.create(end_date="2099-01-01T00:00:00Z")
         assert isinstance(caught.value, APITimeoutError) is not bool(greeting)
+        assert caught.value.permanent is bool(greeting)
         assert caught.value.may_have_happened is False
         assert wired.limiter.ends == [["release"]]
 

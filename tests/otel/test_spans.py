@@ -174,6 +174,7 @@ async def test_a_refused_connection_spends_no_points_and_has_no_status(telemetry
         base_url="http://127.0.0.1:9",
         limiter=Unlimited(),
         retry=RetryPolicy(attempts=2, base=0),
+        max_outage=0,
         hooks=[telemetry.hooks],
     ) as whereby:
         with pytest.raises(APIConnectionError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from whereby_async.operation import FilePart, Operation
 from whereby_async.redaction import Secret, SilentBytes
-from whereby_async.transport import Exchange
+from whereby_async.transport import Exchange, Reachability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ def attempt(
     operation: Operation[Any] = Operation("things.call", method, "/things", lambda body: body)
     body = None if json is None else SilentBytes(json)
     request = operation.bind(json=body, files=files, form=form)
-    return Exchange(request, base_url, headers or headers_of("planted-key"), timeout=timeout, priority=1)
+    return Exchange(request, base_url, headers or headers_of("planted-key"), timeout, 1, Reachability(base_url))
 
 
 def fields(request: bytes) -> list[tuple[str, str]]:

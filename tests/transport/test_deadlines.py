@@ -34,7 +34,7 @@ async def _attempt(deadlines: Deadlines, work: Callable[[], Awaitable[object]]) 
 
 def test_each_attempt_ends_after_its_own_time() -> None:
     async def main() -> list[float]:
-        deadlines = Deadlines(asyncio.get_running_loop(), 5.0)
+        deadlines = Deadlines(asyncio.get_running_loop(), 5.0, print)
         attempts: list[asyncio.Task[float]] = []
         for _ in range(20):
             attempts.append(asyncio.create_task(_attempt(deadlines, anyio.sleep_forever)))
@@ -50,7 +50,7 @@ def test_attempt_that_is_done_is_not_cancelled() -> None:
     """Its task goes on undisturbed past the time, and the timer rests when nobody needs it."""
 
     async def main() -> float:
-        deadlines = Deadlines(asyncio.get_running_loop(), 5.0)
+        deadlines = Deadlines(asyncio.get_running_loop(), 5.0, print)
         took = await _attempt(deadlines, lambda: asyncio.sleep(4.0))
         await asyncio.sleep(20.0)
         assert deadlines.idle
@@ -64,7 +64,7 @@ def test_cancel_by_the_caller_at_the_same_moment_wins() -> None:
 
     async def main() -> asyncio.Task[float]:
         loop = asyncio.get_running_loop()
-        deadlines = Deadlines(loop, 5.0)
+        deadlines = Deadlines(loop, 5.0, print)
         task = asyncio.create_task(_attempt(deadlines, anyio.sleep_forever))
         await asyncio.sleep(0)
         loop.call_at(loop.time() + 5.0, task.cancel)
@@ -78,7 +78,7 @@ def test_timeout_leaves_no_cancellation_behind() -> None:
     """After the timeout the task can wait again, and an outer `asyncio.timeout` still works."""
 
     async def main() -> float:
-        deadlines = Deadlines(asyncio.get_running_loop(), 5.0)
+        deadlines = Deadlines(asyncio.get_running_loop(), 5.0, print)
         took = await _attempt(deadlines, anyio.sleep_forever)
         task = asyncio.current_task()
         assert task is not None

@@ -170,6 +170,7 @@ class Batch(Generic[T]):
             concurrency=options.concurrency,
             retry_failed=options.retry_failed,
             refetch=options.refetch,
+            max_outage=options.max_outage,
         )
         self._ahead = anyio.Semaphore(_AHEAD * options.concurrency) if options.ordered else None
         self._reading = anyio.CancelScope()
@@ -193,8 +194,7 @@ class Batch(Generic[T]):
         return self
 
     def _away(self) -> float:
-        reachability = getattr(self._sender.shared, "reachability", None)  # until merged
-        return 0.0 if reachability is None else reachability.snapshot().away
+        return self._sender.shared.reachability.snapshot().away
 
     def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
         options = self._sender.options

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import anyio
+from msgspec import UNSET, UnsetType
 
 from ..context import current_batch
 from ..errors import AuthenticationError, BudgetError, ClientClosedError, ServiceUnavailableError, WherebyError
@@ -59,10 +60,18 @@ class ItemCalls:
             among them.
     """
 
-    __slots__ = ("_announce", "_counter", "_loop", "_patient", "_permits", "acted", "announced", "in_doubt", "scope")
+    __slots__ = (
+        *("_announce", "_counter", "_loop", "_patient", "_permits", "acted", "announced", "in_doubt", "max_outage"),
+        "scope",
+    )
 
     def __init__(
-        self, counter: ProgressCounter, announce: Callable[[], Awaitable[None]] | None = None, *, patient: bool = False
+        self,
+        counter: ProgressCounter,
+        announce: Callable[[], Awaitable[None]] | None = None,
+        *,
+        patient: bool = False,
+        max_outage: float | UnsetType | None = UNSET,
     ) -> None:
         """Made for one item.
 
@@ -70,25 +79,27 @@ class ItemCalls:
             counter: What the batch spends is counted there.
             announce: Awaited before the first attempt of a call that must not be repeated, when its points are granted
                 and nothing was sent; if it raises, nothing is.
-            patient: Wait for points as long as it takes, whatever the client's `max_wait`.
+            patient: Wait for points and for the service as long as it takes, whatever `max_wait` and `max_outage`.
+            max_outage: Seconds that a call may wait for a service that can not be reached; the client's unless set.
         """
         self._counter = counter
         self._announce = announce
         self._patient = patient
-        self._permits: set[_CountedPermit] = set()
+        self._permits: dict[Permit, bool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self.scope: anyio.CancelScope = anyio.CancelScope()
         self.announced: int = 0
         self.acted: bool = False
         self.in_doubt: int = 0
+        self.max_outage: float | UnsetType | None = None if patient else max_outage
 
     @property
     def in_flight(self) -> int:
-        """How many calls are on the wire."""
+        """How many calls are on the wire, or about to be."""
         return len(self._permits)
 
     def stop(self) -> None:
-        """Let the calls that are on the wire end, and nothing else."""
+        """Let the calls that are in flight end, and nothing else."""
         self._loop = asyncio.get_running_loop()
         self._cancel_unless_in_flight()
 
@@ -96,14 +107,13 @@ class ItemCalls:
         if not self._permits:
             self.scope.cancel()
 
-    def limiter(self, limiter: Limiter, operation: Operation[Any]) -> Limiter:
+    def limiter(self, limiter: Limiter) -> Limiter:
         """The limiter as a call of this item sees it, which asks for nothing but `acquire`."""
-        return cast("Limiter", SimpleNamespace(acquire=functools.partial(self._acquire, limiter, operation)))
+        return cast("Limiter", SimpleNamespace(acquire=functools.partial(self._acquire, limiter)))
 
     async def _acquire(  # noqa: PLR0913 - as `Limiter.acquire`
         self,
         limiter: Limiter,
-        called: Operation[Any],
         cost: int,
         *,
         operation: str,
@@ -119,31 +129,40 @@ class ItemCalls:
                 max_wait=None if self._patient else max_wait,
                 after=after.inner if isinstance(after, _CountedPermit) else after,
             )
-        once = self._announce is not None and not called.idempotent
-        self._counter.spend(permit.cost)
-        try:
-            if self._loop is not None:  # stopped in the moment of the grant: the cancellation is on its way
-                await anyio.sleep_forever()
-            if self._announce is not None and once and after is None:
-                await self._announce()
-                self.announced += 1
-        except BaseException:
-            self._counter.spend(-permit.cost)
+        if self._loop is not None:  # stopped in the moment of the grant, or since the last attempt
             permit.release()
-            raise
-        counted = _CountedPermit(permit, self, once=once)
-        self._permits.add(counted)
-        self.in_doubt += once
+            await anyio.sleep_forever()  # the cancellation is on its way
+        counted = _CountedPermit(permit, self)
+        self._permits[counted] = False
+        self._counter.spend(counted.cost)
         return counted
 
-    def end(self, permit: _CountedPermit, *, points: int, acted: bool) -> None:
-        """Count the end of an attempt, which has spent so many points; of the second end of a permit nothing."""
-        if permit not in self._permits:
+    async def announce(self, permit: Permit, operation: Operation[Any], *, again: bool) -> None:
+        """Write down that a call is about to leave, if it must not be repeated and this was not done before.
+
+        What it raises ends the call, and gives the points back.
+        """
+        if self._announce is None or operation.idempotent:
             return
-        self._permits.discard(permit)
+        self._permits[permit] = True
+        self.in_doubt += 1
+        if again:
+            return
+        try:
+            await self._announce()
+        except BaseException:
+            permit.release()
+            raise
+        self.announced += 1
+
+    def end(self, permit: Permit, *, points: int, acted: bool) -> None:
+        """Count the end of an attempt, which has spent so many points; of the second end of a permit nothing."""
+        once = self._permits.pop(permit, None)
+        if once is None:
+            return
         self._counter.spend(points - permit.cost)
         self.acted |= acted
-        self.in_doubt -= permit.once and not acted
+        self.in_doubt -= once and not acted
         if self._loop is not None and not self._permits:
             # A method that has its answer returns in this step of the loop, and its outcome is kept.
             self._loop.call_soon(self._cancel_unless_in_flight)
@@ -152,13 +171,11 @@ class ItemCalls:
 class _CountedPermit:
     """A permit whose points and whose end the batch counts."""
 
-    __slots__ = ("_calls", "cost", "inner", "once")
+    __slots__ = ("_calls", "cost", "inner")
 
-    def __init__(self, inner: Permit, calls: ItemCalls, *, once: bool) -> None:
-        """Made for an attempt of one of the calls; with `once` of one that must not be repeated."""
+    def __init__(self, inner: Permit, calls: ItemCalls) -> None:
         self.inner: Permit = inner
         self.cost: int = inner.cost
-        self.once: bool = once
         self._calls = calls
 
     @property
@@ -197,6 +214,7 @@ class ItemRunner(Generic[T]):
         concurrency: int,
         retry_failed: bool,
         refetch: bool,
+        max_outage: float | UnsetType | None,
     ) -> None:
         """Made when the batch is entered; `lookup` is `None` if the method makes no rooms."""
         self._method = method
@@ -205,6 +223,7 @@ class ItemRunner(Generic[T]):
         self._counter = counter
         self._retry_failed = retry_failed
         self._refetch = refetch
+        self._max_outage = max_outage
         self._in_doubt: dict[str, None] = {}
         self._under_way: set[ItemCalls] = set()
         self._stopped = False
@@ -234,7 +253,7 @@ class ItemRunner(Generic[T]):
     async def look(self, lookup: LostCreateLookup) -> None:
         """Look for rooms whose answers were lost, until the batch is stopped."""
         with contextlib.suppress(_DroppedError):
-            await self._within(ItemCalls(self._counter, patient=True), lookup.run)
+            await self._within(self._calls(patient=True), lookup.run)
 
     async def outcome(self, item: Item) -> Outcome[T] | None:
         """Run an item, unless an earlier run has; `None` if the batch was stopped before there was an outcome.
@@ -269,7 +288,7 @@ class ItemRunner(Generic[T]):
         result = restored(entry.result)
         if self._refetch:
             try:
-                calls = ItemCalls(self._counter)
+                calls = self._calls()
                 result = await self._within(calls, functools.partial(self._fetched, item, result))
             except (ServiceUnavailableError, _DroppedError):
                 raise
@@ -309,7 +328,7 @@ class ItemRunner(Generic[T]):
     async def _attempt(self, item: Item, sent: MarkedRequest, more: int) -> Outcome[T]:
         """Call; again, up to `more` times, if the answer was lost and it was shown that nothing happened."""
         announce = None if self._method.idempotent else lambda: self._begin(item, sent)
-        calls = ItemCalls(self._counter, announce)
+        calls = self._calls(announce)
         try:
             result = await self._within(calls, functools.partial(self._called, sent.request))
         except JournalError:
@@ -358,6 +377,9 @@ class ItemRunner(Generic[T]):
             return True  # not this call, but one before it
         return calls.announced > 1 or not isinstance(error, WherebyError) or error.may_have_happened
 
+    def _calls(self, announce: Callable[[], Awaitable[None]] | None = None, *, patient: bool = False) -> ItemCalls:
+        return ItemCalls(self._counter, announce, patient=patient, max_outage=self._max_outage)
+
     async def _within(self, calls: ItemCalls, work: Callable[[], Awaitable[R]]) -> R:
         """Do work whose calls are those of a batch. Raises `_DroppedError` if the batch was stopped before its end."""
         if self._stopped:
@@ -378,7 +400,7 @@ class ItemRunner(Generic[T]):
             return Finding()
         self.slots.release()
         try:
-            return await self._within(ItemCalls(self._counter), functools.partial(question, self._lookup))
+            return await self._within(self._calls(), functools.partial(question, self._lookup))
         finally:
             await self.slots.acquire()
 
@@ -414,7 +436,7 @@ class ItemRunner(Generic[T]):
 
     async def _adopted(self, item: Item, found: Meeting) -> Outcome[T]:
         lookup = cast("LostCreateLookup", self._lookup)  # it has found the meeting
-        calls = ItemCalls(self._counter)
+        calls = self._calls()
         result = await self._within(calls, functools.partial(lookup.completed, item, found))
         await self._finish(item, "ok", result=kept(result))
         return Outcome(item.index, item.key, item.given, result=result, adopted=True)

@@ -5,6 +5,9 @@ early (a break, a stall, a 5xx) counts for nothing as long as each transfer got 
 `RetryPolicy.attempts` bounds those in a row that did not, so a storage that is down ends the download and a bad line
 does not. Bytes that come again, from a storage that sends only whole files, are no progress.
 
+A storage that can not be reached is waited for, up to the client's `max_outage`, 900 s unless set; what never began
+counts for nothing either.
+
 A link that is refused is replaced, for a point, if it ever worked. One that was refused from its first request on is
 replaced once. There is no deadline but the caller's.
 
@@ -33,11 +36,13 @@ from ..errors import (
     ClientClosedError,
     InternalServerError,
     NotFoundError,
+    ServiceUnavailableError,
     WherebyError,
     status_error_class,
 )
 from ..notify import logger
 from ..redaction import Secret, SilentBytes, shown
+from ..transport.storage import checked_link
 from ..version import __version__
 from .part import PartFile
 from .sinks import BinaryWritable, Destination, ObjectSink, file_name, in_thread, path_of
@@ -48,7 +53,7 @@ if TYPE_CHECKING:
 
     from ..models import AccessLink
     from ..sender import ClientSender
-    from ..transport import Storage, StorageAnswer
+    from ..transport import Reachability, Storage, StorageAnswer
     from .sinks import Sink
     from .verdict import StorageVerdict
 
@@ -202,6 +207,7 @@ class _Transfer:
         self._began_at = self._report_at = self._clock()
         self._reported: tuple[int, int | None] | None = None
         self._furthest = self._resumed = self._breaks = self._links = 0
+        self._outage_left = self.caller.outage_limit(self.caller.options.call_priority())
 
     def __repr__(self) -> str:
         return f"<{self.operation}: {self.sink.position} bytes>"
@@ -269,9 +275,9 @@ class _Transfer:
     async def _attempt(self, link: Secret) -> _Break | None:
         """One request; `None` if the file is complete after it."""
         try:
-            answer = await self.storage.get(link, self._headers(), stall=self.stall)
+            answer = await self._answer(link)
         except APIConnectionError as error:
-            return _Break(error)
+            return _Break(error, final=isinstance(error, ServiceUnavailableError))
         try:
             verdict = judge(answer.status, answer.headers, self.sink.position, self.sink.version)
             match verdict.meaning:
@@ -285,6 +291,20 @@ class _Transfer:
                     return await self._refused(answer, verdict)
         finally:
             answer.close()
+
+    async def _answer(self, link: Secret) -> StorageAnswer:
+        """The head of the storage's answer; one that can not be reached is waited for."""
+        url = checked_link(link, operation=self.operation)
+        reachability: Reachability | None = self.caller.shared.reachability_of(url)
+        while True:
+            if reachability is not None and reachability.unavailable and self._outage_left > 0:
+                self._outage_left -= await self.caller.until_reachable(reachability, self.operation, self._outage_left)
+            try:
+                return await self.storage.get(link, self._headers(), stall=self.stall)
+            except APIConnectionError:
+                reachability = self.storage.refused_by
+                if reachability is None or self._outage_left <= 0:
+                    raise
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"whereby-async/{__version__}"}

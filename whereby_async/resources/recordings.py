@@ -178,16 +178,17 @@ class Recordings:
 
         arguments.link_life(valid_for)
         segment("recording_id", recording_id)
+        patient = Recordings(self._sender.patient())
 
         async def fetch_name() -> str | None:
-            return (await self.get(recording_id)).filename
+            return (await patient.get(recording_id)).filename
 
         return await download(
-            self._sender,
+            patient._sender,
             "recordings.download",
             recording_id,
             destination,
-            fetch_link=functools.partial(self.access_link, recording_id, valid_for=valid_for, extra=extra),
+            fetch_link=functools.partial(patient.access_link, recording_id, valid_for=valid_for, extra=extra),
             fetch_name=fetch_name,
             overwrite=overwrite,
             stall_timeout=stall_timeout,

@@ -187,16 +187,17 @@ class Transcriptions:
 
         arguments.link_life(valid_for)
         segment("transcription_id", transcription_id)
+        patient = Transcriptions(self._sender.patient(), self._watches)
 
         async def fetch_name() -> str | None:
-            return (await self.get(transcription_id)).filename
+            return (await patient.get(transcription_id)).filename
 
         return await download(
-            self._sender,
+            patient._sender,
             "transcriptions.download",
             transcription_id,
             destination,
-            fetch_link=functools.partial(self.access_link, transcription_id, valid_for=valid_for, extra=extra),
+            fetch_link=functools.partial(patient.access_link, transcription_id, valid_for=valid_for, extra=extra),
             fetch_name=fetch_name,
             overwrite=overwrite,
             stall_timeout=stall_timeout,

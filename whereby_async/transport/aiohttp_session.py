@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import io
 import select
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import aiohttp
 from aiohttp import payload
+from aiohttp.connector import Connection
 from aiohttp.hdrs import HOST
 from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
 from .exchange import sending
+from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
-    from aiohttp.connector import Connection
 
     from ..operation import Request
     from ..redaction import Secret
@@ -44,11 +46,20 @@ _AT_ONCE: Final = 512 * 1024
 """Bytes of a body that are written in one go; a larger one is written in pieces, so that other tasks run in between."""
 _DOWNLOAD_BUFFER: Final = 256 * 1024
 """Bytes that wait in memory for each download; aiohttp holds at most twice as many."""
-_UNTIMED: Final = aiohttp.ClientTimeout(total=None)
-"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call."""
+_UNTIMED: Final = aiohttp.ClientTimeout(total=None, sock_connect=LONGEST_PROBE)
+"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call, but for the one
+on making a connection."""
 _MAKES_HEADERS: Final = hasattr(aiohttp.ClientRequest, "update_headers")
 """Whether this version of aiohttp lets a request make its own headers; if not, they are passed to it."""
 _MOST_WIRE_HEADERS: Final = 64
+
+
+_probing: Final[ContextVar[bool]] = ContextVar("whereby_async_probing", default=False)
+"""The running task makes a connection only to see whether it can be made."""
+
+
+class _ConnectedError(Exception):
+    """What a probe ends with when its connection was made."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -75,6 +86,9 @@ class Connector(aiohttp.TCPConnector):
 
     async def connect(self, req: ClientRequest, *args: Any, **options: Any) -> Connection:
         """A connection that is fit for use; from now on the request may reach the server."""
+        exchange = sending.get()
+        if exchange is None and _probing.get():
+            await self._probe(req, *args, **options)
         while True:
             connection = await _connect(self, req, *args, **options)
             protocol = connection.protocol
@@ -85,9 +99,16 @@ class Connector(aiohttp.TCPConnector):
             if not protocol.should_close and (req.method in _REPEATABLE or not _is_stale(protocol.transport)):
                 break
             connection.close()
-        if (exchange := sending.get()) is not None:
+        if exchange is not None:
             exchange.left = True
         return connection
+
+    async def _probe(self, req: ClientRequest, *args: Any, **options: Any) -> NoReturn:
+        """Make a fresh connection, and keep it for the next request."""
+        protocol = await self._create_connection(req, *args, **options)
+        self._fresh.discard(protocol)
+        Connection(self, req.connection_key, protocol, self._loop).release()
+        raise _ConnectedError
 
     def __del__(self, *_: object) -> None:
         """No warning: a session is closed with its loop, or let go without touching its sockets."""
@@ -183,6 +204,20 @@ class Sessions:
         """
         sending.set(None)
         return await self._request(self._files, "GET", url, headers, read_bufsize=_DOWNLOAD_BUFFER)
+
+    async def connect(self, url: str) -> None:
+        """Make a fresh connection to where a URL leads, and give it to the pool. Errors are aiohttp's.
+
+        Only for sessions of ours: the connector of another may not know how.
+        """
+        sending.set(None)
+        token = _probing.set(True)
+        try:
+            await self._request(self._files, "GET", url, {})
+        except _ConnectedError:
+            return
+        finally:
+            _probing.reset(token)
 
     def _request(
         self, session: aiohttp.ClientSession, method: str, url: str, headers: Mapping[str, str], **more: Any

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp.hdrs import CONTENT_ENCODING
 
-from ..errors import ResponseDecodeError
+from ..errors import APIConnectionError, ResponseDecodeError
 from ..redaction import SilentBytes
 from .aiohttp_session import Sessions
 from .body import Body
-from .deadlines import Deadlines
-from .exchange import FAILURES, SUCCESS, Answer
+from .deadlines import SILENCE, Deadlines
+from .exchange import FAILURES, SUCCESS, Answer, why_unreachable
+from .reachability import LONGEST_PROBE
 from .slots import ConnectionSlots
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..redaction import Secret
     from .exchange import Exchange
     from .proxies import ProxyChoice
+    from .reachability import Reachability
 
 _OK: Final = 200
 _KEPT_OF_OVERSIZED: Final = 4096
@@ -66,6 +68,7 @@ class Connections:
         self._sessions = Sessions(injected, proxies, ssl, keepalive)
         self._deadlines: dict[float, Deadlines] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
+        self._suspecting: asyncio.Task[None] | None = None
         self._lifetime = self._live()
 
     async def open(self) -> None:
@@ -85,6 +88,12 @@ class Connections:
         """One attempt, from its slot to the last byte; `SessionPool.send` says what it raises."""
         if not self.slots.try_take():
             await self.slots.take(exchange.priority)
+        reachability = exchange.reachability
+        exchange.epoch = reachability.epoch
+        if reachability.unavailable and exchange.waits and reachability.blocks(exchange.request.operation.name):
+            self.slots.give_back()
+            exchange.refused = ""
+            raise APIConnectionError("the service went away", operation=exchange.request.operation.name)
         deadlines = self._deadlines.get(exchange.timeout) or self._new_deadlines(exchange.timeout)
         deadlines.begin(exchange)
         try:
@@ -114,7 +123,7 @@ class Connections:
     def _new_deadlines(self, seconds: float) -> Deadlines:
         """Deadlines for attempts with another timeout; those that no attempt uses any more are dropped."""
         self._deadlines = {kept: each for kept, each in self._deadlines.items() if not each.idle}
-        new = self._deadlines[seconds] = Deadlines(self.loop, seconds)
+        new = self._deadlines[seconds] = Deadlines(self.loop, seconds, self._suspect)
         return new
 
     async def _read(self, response: aiohttp.ClientResponse, exchange: Exchange, deadlines: Deadlines) -> Answer:
@@ -145,6 +154,29 @@ class Connections:
         operation = exchange.request.operation.name
         msg = f"{operation}: the answer is larger than {self._max_body} bytes: SessionPool(max_body=…) sets the bound"
         raise ResponseDecodeError(msg, body=content, operation=operation)
+
+    async def probe(self, origin: str) -> str | None:
+        """Why no fresh connection can be made to an origin; `None` if one can, or if only a call can tell."""
+        if not self._sessions.own:
+            return None
+        try:
+            async with asyncio.timeout(LONGEST_PROBE):
+                await self._sessions.connect(origin)
+        except FAILURES as error:
+            return why_unreachable(error)
+        return None
+
+    def _suspect(self, exchange: Exchange) -> None:
+        """Several attempts are silent: see whether a fresh connection can be made."""
+        if self._suspecting is None and not exchange.reachability.unavailable:
+            self._suspecting = self.loop.create_task(self._check(exchange.reachability))
+
+    async def _check(self, suspected: Reachability) -> None:
+        try:
+            if (reason := await self.probe(suspected.origin)) is not None:
+                suspected.refused(f"no byte for {SILENCE:g} s; {reason}")
+        finally:
+            self._suspecting = None
 
     async def fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """The head of the answer to a GET of a file. `drop` it; closing the pool closes it too."""
@@ -187,6 +219,8 @@ class Connections:
 
     async def _close_sessions(self) -> None:
         self.closed = True
+        if self._suspecting is not None:
+            self._suspecting.cancel()
         for deadlines in self._deadlines.values():
             deadlines.close()
         for response in list(self._reading):

@@ -6,24 +6,35 @@ one, costs several times as much.
 
 An attempt whose time is over is cancelled, and where it began that cancellation is turned into a timeout. If somebody
 else cancels it at the same moment, their cancellation wins.
+
+Twice in a `timeout` of 10 s, and more often in a longer one, it is looked whether two attempts have had no byte for
+five seconds: then perhaps nothing gets through any more, and nobody says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .exchange import Exchange
+
+SILENCE: Final = 5.0
+"""Seconds without a byte after which an attempt counts as silent."""
+_SILENT: Final = 2
+"""So many silent attempts are more than one slow call."""
 
 
 class Deadlines:
-    """The attempts under way in one loop that have the same timeout."""
+    """The attempts under way in one loop that have the same timeout; `on_silence` is told one of several silent ones."""
 
-    __slots__ = ("_loop", "_seconds", "_timer", "_under_way")
+    __slots__ = ("_loop", "_on_silence", "_seconds", "_timer", "_under_way")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, on_silence: Callable[[Exchange], None]) -> None:
         self._loop = loop
+        self._on_silence = on_silence
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
         self._under_way: dict[Exchange, tuple[float, asyncio.Task[object] | None, int]] = {}
@@ -39,7 +50,7 @@ class Deadlines:
         task = asyncio.current_task()
         self._under_way[exchange] = over_at, task, task.cancelling() if task else 0
         if self._timer is None:
-            self._timer = self._loop.call_at(over_at, self._check)
+            self._timer = self._loop.call_at(over_at - max(0.0, self._seconds - SILENCE), self._check)
 
     def end(self, exchange: Exchange) -> None:
         """An attempt is over, one way or another."""
@@ -56,13 +67,21 @@ class Deadlines:
     def _check(self) -> None:
         self._timer = None
         now = self._loop.time()
+        silent_from = now + self._seconds - SILENCE
+        silent: list[Exchange] = []
         for exchange, (over_at, task, _) in self._under_way.items():
             if over_at > now:
-                self._timer = self._loop.call_at(over_at, self._check)
-                return
-            if task is not None and not exchange.late:
+                if self._timer is None:
+                    self._timer = self._loop.call_at(min(over_at, now + SILENCE), self._check)
+                if over_at > silent_from:
+                    break
+                if exchange.heard is None:
+                    silent.append(exchange)
+            elif task is not None and not exchange.late:
                 exchange.late = True
                 task.cancel()
+        if len(silent) >= _SILENT:
+            self._on_silence(silent[0])
 
     def close(self) -> None:
         """Cancel the timer."""

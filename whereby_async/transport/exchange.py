@@ -6,6 +6,7 @@ Neither shows a body or a key in its repr. Nothing of aiohttp's is kept in an er
 from __future__ import annotations
 
 import os
+import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ import aiohttp
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
 from ..redaction import SilentBytes
+from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,21 +22,27 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from ..operation import Request
+    from .reachability import Reachability
 
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
+_REFUSALS: Final = range(400, 500)
+"""The statuses by which a proxy refuses for good."""
 
 FAILURES: Final = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
 """All that aiohttp, a socket or TLS raise when an attempt fails. `TimeoutError` is an `OSError`, and uvloop reports a
 closed transport as `RuntimeError`.
 """
 
+CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+"""Those of `FAILURES` that always come before there is a connection."""
+_UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHttpProxyError)
+
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
     "ClientPayloadError": "the answer broke off or its encoding is wrong",
     "ClientResponseError": "the answer is no valid HTTP",
     "ClientConnectionResetError": "the connection was reset",
-    "ClientHttpProxyError": "the proxy refused",
     "ClientOSError": "the connection broke while the request was sent",
 }
 
@@ -50,13 +58,29 @@ class Exchange:
         late: Its time was over before it was done.
         left: The request may have reached the server: set when it has a connection, before sending starts.
         heard: Status and headers of the answer, once they are there, even if its body never comes whole.
+        reachability: What is known of the origin that it goes to.
+        waits: It is not to be sent while the origin can not be reached.
+        epoch: The epoch of `reachability` when it began.
+        refused: Why no connection could be made, if that is why it failed, and trying again may be of use; empty if none
+            was tried because the origin can not be reached.
         wire: The headers as they go on the wire.
     """
 
-    __slots__ = ("headers", "heard", "late", "left", "priority", "request", "timeout", "url", "wire")
+    __slots__ = (
+        *("epoch", "headers", "heard", "late", "left", "priority", "reachability", "refused", "request"),
+        *("timeout", "url", "waits", "wire"),
+    )
 
-    def __init__(
-        self, request: Request[Any], base_url: str, headers: Mapping[str, str], timeout: float, priority: int
+    def __init__(  # noqa: PLR0913, PLR0917 - what an attempt is made of; keywords would cost time
+        self,
+        request: Request[Any],
+        base_url: str,
+        headers: Mapping[str, str],
+        timeout: float,
+        priority: int,
+        reachability: Reachability,
+        *,
+        waits: bool = False,
     ) -> None:
         self.request: Request[Any] = request
         self.url: str = base_url + request.target
@@ -66,6 +90,10 @@ class Exchange:
         self.late: bool = False
         self.left: bool = False
         self.heard: tuple[int, Mapping[str, str]] | None = None
+        self.reachability: Reachability = reachability
+        self.waits: bool = waits
+        self.epoch: int = 0
+        self.refused: str | None = None
         self.wire: CIMultiDict[str] | None = None
 
     def __repr__(self) -> str:
@@ -79,11 +107,17 @@ class Exchange:
         if closed and not self.left:
             return ClientClosedError(f"{name}: the client was closed before the call was sent")
         known = "the server may have acted on it" if self.left else "nothing was sent"
+        permanent = is_permanent(error)
+        if not (self.left or permanent):
+            self.refused = why_unreachable(error, self.timeout)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            msg = f"{name}: no connection within {LONGEST_PROBE:g} s ({known})"
+            return APITimeoutError(msg, operation=name, may_have_happened=self.left)
         if isinstance(error, TimeoutError):
             msg = f"{name}: no answer within timeout={self.timeout:g} s ({known})"
             return APITimeoutError(msg, operation=name, may_have_happened=self.left)
         msg = f"{name}: connection failed ({reason_of(error)}; {known})"
-        return APIConnectionError(msg, operation=name, may_have_happened=self.left)
+        return APIConnectionError(msg, operation=name, may_have_happened=self.left, permanent=permanent)
 
 
 class Answer:
@@ -106,6 +140,31 @@ class Answer:
         return f"Answer(status={self.status}, body={self.body!r})"
 
 
+def why_unreachable(error: Exception, seconds: float = LONGEST_PROBE) -> str | None:
+    """Why no connection could be made; `None` if one of `FAILURES` that came before there was one says something else.
+
+    Args:
+        error: The failure.
+        seconds: How long it could take, if it took too long.
+    """
+    if not isinstance(error, _UNREACHABLE) or is_permanent(error):
+        return None
+    is_late = isinstance(error, TimeoutError) and not error.strerror
+    return f"no connection within {seconds:g} s" if is_late else reason_of(error)
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether a connection was refused for good: a certificate does not verify, TLS is not agreed on, a proxy says no."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return error.status in _REFUSALS
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
+        return True
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    # A server that goes away in the middle of the handshake is no refusal.
+    return isinstance(error.os_error, ssl.SSLError) and not isinstance(error.os_error, ssl.SSLEOFError)
+
+
 sending: Final[ContextVar[Exchange | None]] = ContextVar("whereby_async_sending", default=None)
 """The attempt of a call that the running task sends; `None` for a download."""
 
@@ -121,6 +180,8 @@ def reason_of(error: Exception) -> str:
     elif isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
     reason: str | None = None
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        return f"{kind}: the proxy answered {cause.status}"
     if not isinstance(cause, aiohttp.ClientError):
         reason = cause.strerror if isinstance(cause, OSError) else None
     elif isinstance(cause, OSError) and cause.errno:

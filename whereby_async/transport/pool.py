@@ -18,11 +18,13 @@ import threading
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ..errors import ClientClosedError, ConfigurationError
 from ..redaction import as_secret, shown
 from .connections import Connections
 from .proxies import ProxyChoice
+from .reachability import Reachability, reachability
 from .storage import Storage
 
 if TYPE_CHECKING:
@@ -87,12 +89,14 @@ class SessionPool:
             if not number or not math.isfinite(value) or value < least:
                 raise ConfigurationError(f"SessionPool({name}={value!r}): pass a number from {least}")
         self._injected = session
+        self._proxies = ProxyChoice(proxy, trust_env=trust_env)
+        self._own: dict[str, Reachability] = {}
         self._new_connections = functools.partial(
             Connections,
             slots=int(connections),
             downloads=int(downloads),
             injected=session,
-            proxies=ProxyChoice(proxy, trust_env=trust_env),
+            proxies=self._proxies,
             ssl=True if ssl is None else ssl,
             keepalive=keepalive,
             max_body=int(max_body),
@@ -144,6 +148,32 @@ class SessionPool:
             connections = await self._open()
         return await connections.send(exchange)
 
+    @property
+    def probes(self) -> bool:
+        """Whether it can make a connection only to see whether it can be made; a session that is not ours can not."""
+        return self._injected is None
+
+    def reachability(self, url: str) -> Reachability:
+        """What is known of the origin that a URL leads to, through the proxy that it takes.
+
+        It is the process's, unless the pool sends through an injected session, which may have ways of its own.
+        """
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
+        if self._injected is not None:
+            if origin not in self._own:
+                self._own[origin] = Reachability(origin)
+            return self._own[origin]
+        try:
+            proxy = self._proxies(url)
+        except ConfigurationError:
+            proxy = None  # the call itself will say so
+        return reachability(origin, proxy.url if proxy else "")
+
+    async def probe(self, origin: str) -> str | None:
+        """Why no fresh connection can be made to an origin; `None` if one can, or if only a call can tell."""
+        return await (await self._connections_here()).probe(origin)
+
     async def storage(self, operation: str, priority: int) -> Storage:
         """Wait for a slot for one download, and return the way to files behind access links; `leave` it when done.
 
@@ -155,12 +185,14 @@ class SessionPool:
             ClientClosedError: The pool is closed.
             ConfigurationError: An injected session is used in a second loop.
         """
-        connections = self._by_loop.get(asyncio.get_running_loop())
-        if connections is None or connections.closed:
-            connections = await self._open()
+        connections = await self._connections_here()
         if not connections.download_slots.try_take():
             await connections.download_slots.take(priority)
-        return Storage(connections, operation)
+        return Storage(connections, operation, self.reachability)
+
+    async def _connections_here(self) -> Connections:
+        connections = self._by_loop.get(asyncio.get_running_loop())
+        return await self._open() if connections is None or connections.closed else connections
 
     async def _open(self) -> Connections:
         loop = asyncio.get_running_loop()

@@ -16,15 +16,16 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError
 from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
-from .exchange import FAILURES, reason_of
+from .exchange import CONNECTING, FAILURES, is_permanent, reason_of, why_unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
     from ..errors import WherebyError
     from .connections import Connections
+    from .reachability import Reachability
 
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -33,13 +34,19 @@ _READ_OF_A_REFUSAL: Final = 4096
 
 
 class Storage:
-    """A slot for one download, until `leave`."""
+    """A slot for one download, until `leave`.
 
-    __slots__ = ("_operation", "connections")
+    Attributes:
+        refused_by: What is known of the origin to which no connection could be made, if that is why `get` has failed.
+    """
 
-    def __init__(self, connections: Connections, operation: str) -> None:
+    __slots__ = ("_operation", "_reachability", "connections", "refused_by")
+
+    def __init__(self, connections: Connections, operation: str, reachability: Callable[[str], Reachability]) -> None:
         self.connections: Connections = connections
         self._operation = operation
+        self._reachability = reachability
+        self.refused_by: Reachability | None = None
 
     def leave(self) -> None:
         """Give the slot back, once."""
@@ -65,7 +72,7 @@ class Storage:
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
         url = checked_link(link, operation=self._operation)
         for _ in range(_MOST_REDIRECTS):
-            answer = StorageAnswer(self, await self.connections.fetch(url, headers), stall)
+            answer = StorageAnswer(self, await self._fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()
@@ -73,6 +80,19 @@ class Storage:
             url = checked_link(there, operation=self._operation, after=url)
         msg = f"{self._operation}: the storage redirects more than {_MOST_REDIRECTS} times"
         raise ResponseDecodeError(msg, body=b"", operation=self._operation)
+
+    async def _fetch(self, url: Secret, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        reachability = self._reachability(url)
+        epoch, self.refused_by = reachability.epoch, None
+        try:
+            response = await self.connections.fetch(url, headers)
+        except CONNECTING as error:
+            if (reason := why_unreachable(error)) is not None:
+                reachability.refused(reason)
+                self.refused_by = reachability
+            raise
+        reachability.succeeded(self._operation, epoch)
+        return response
 
     def failure(self, error: Exception, stall: float) -> WherebyError:
         """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
@@ -82,7 +102,8 @@ class Storage:
         if isinstance(error, TimeoutError):
             msg = f"{name}: the storage sent nothing for stall_timeout={stall:g} s"
             return APITimeoutError(msg, operation=name)
-        return APIConnectionError(f"{name}: the storage failed ({reason_of(error)})", operation=name)
+        msg = f"{name}: the storage failed ({reason_of(error)})"
+        return APIConnectionError(msg, operation=name, permanent=is_permanent(error))
 
 
 class StorageAnswer:
