@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "limiter_figures.py": ((), ("--only", "12 calls")),
     "limiter_servers.py": ((), ("--only", "fastify")),
     "limiter_sockets.py": ((), ()),
+    "reachability.py": ((), ()),
     "webhooks.py": ((), ()),
     "shared_budgets.py": (("scale",), ("--help",)),
     "batch_memory.py": (("--calls",), ("--items", "2000", "--calls")),

@@ -151,7 +151,8 @@ class RetryDetails(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         operation: The operation's name.
         attempt: The attempt that failed, from 1.
-        delay: Seconds until the next attempt asks for points; 0 after a 429, whose wait is the limiter's.
+        delay: Seconds until the next attempt asks for points; 0 after a 429, whose wait is the limiter's, and while the
+            service can not be reached, whose return nobody knows.
         reason: Why: `connection`, `timeout`, `status 503`, `throttled`, …
         error: The error's class, such as `APITimeoutError`.
         call: The call's number.

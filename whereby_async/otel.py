@@ -73,6 +73,7 @@ _SPENT: Final = "whereby.points.spent"
 _WAITED: Final = "whereby.points.waited"
 _REMAINING: Final = "whereby.points.remaining"
 _LIMIT: Final = "whereby.points.limit"
+_AWAY: Final = "whereby.service.away"
 
 _SUCCESS: Final = range(200, 300)
 _UNKNOWN_PATH: Final = "{path}"
@@ -93,7 +94,8 @@ class OpenTelemetryHooks:
     `server.port`, `url.scheme`, `url.template`, `http.response.status_code`, `http.request.resend_count` (if it was
     sent again), `error.type` (the status, or the class of the error, `CancelledError` among them), and of its own
     `whereby.operation`, `whereby.lane`, `whereby.points.spent`, `whereby.points.waited` (seconds),
-    `whereby.points.remaining` and `whereby.points.limit` (as the last answer stated them). Attempts, answers and
+    `whereby.points.remaining` and `whereby.points.limit` (as the last answer stated them), and, if it waited for a
+    service that could not be reached, `whereby.service.away` (seconds). Attempts, answers and
     retries are events `whereby.attempt`, `whereby.response`, `whereby.retry`; a wait for points of a millisecond or
     more is a child span `wait for points`. The caller's current span is the parent; the call's span is current while an
     attempt is on the wire, so that the spans of an instrumented aiohttp nest in it.
@@ -273,6 +275,8 @@ class _CallSpan:
                 self._add_wait(details.waited - self.waited, error)
                 attributes = self._stated | _outcome(details.status, error)
                 attributes |= {_SPENT: details.points, _WAITED: details.waited}
+                if details.away:
+                    attributes[_AWAY] = details.away
                 if details.attempts > 1:
                     attributes["http.request.resend_count"] = details.attempts - 1
                 self._span.set_attributes(attributes)

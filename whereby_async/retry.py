@@ -18,7 +18,7 @@ import msgspec
 from .errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
 
 _LONGEST_PAUSE: Final = 60.0
-"""Seconds. A longer `Retry-After` of a 5xx ends the call instead of holding it."""
+"""Seconds. A longer `Retry-After` of a 5xx ends a call that may not wait so long for the service."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -53,7 +53,9 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
                 raise ConfigurationError(f"RetryPolicy({name}={value!r}): pass seconds, 0 or more")
 
-    def delay(self, failures: int, error: WherebyError, *, idempotent: bool, jitter: float) -> float | None:
+    def delay(
+        self, failures: int, error: WherebyError, *, idempotent: bool, jitter: float, patience: float = 0.0
+    ) -> float | None:
         """Seconds until the next attempt, or `None` if there is none.
 
         Args:
@@ -61,6 +63,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             error: How this one failed.
             idempotent: The call may be acted on twice.
             jitter: A random number from 0 to 1.
+            patience: Seconds that the call may wait for the service: a `Retry-After` of a 5xx that is longer, and longer
+                than a minute, ends it.
         """
         if failures >= self.attempts or not isinstance(error, APIConnectionError | InternalServerError):
             return None
@@ -71,7 +75,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         delay = jitter * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
         if isinstance(error, InternalServerError) and error.rate_limit and error.rate_limit.retry_after is not None:
             delay = max(delay, error.rate_limit.retry_after)
-        return delay if delay <= max(self.cap, _LONGEST_PAUSE) else None
+        return delay if delay <= max(self.cap, _LONGEST_PAUSE, patience) else None
 
 
 class RetryBudget:

@@ -268,7 +268,7 @@ class ClientSender:
         while not shared.closed:
             # The exchange is made before points are granted: whatever is wrong with a request costs none.
             exchange = Exchange(
-                request, shared.base_url, options.headers, options.timeout, priority, reachability, waits=waits
+                request, shared.base_url, options.headers, options.timeout, priority, reachability, outage_left
             )
             # Points: at once if there are any and nobody waits, else the limiter is asked, which keeps a retry's place.
             grant = never if waits and reachability.unavailable else at_once
@@ -426,7 +426,9 @@ class ClientSender:
         delay, when = 0.0, "as soon as there are points"
         if failures:
             drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-            later = self.options.retry.delay(failures, error, idempotent=operation.idempotent, jitter=drawn)
+            later = self.options.retry.delay(
+                failures, error, idempotent=operation.idempotent, jitter=drawn, patience=exchange.patience
+            )
             if later is None:
                 raise error
             delay, when = later, f"in {later:.3f} s"
@@ -436,7 +438,7 @@ class ClientSender:
             events.retry(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
-        is_explained = exchange.waits and reachability.blocks(operation.name)
+        is_explained = exchange.patience > 0 and reachability.blocks(operation.name)
         if failures and not is_explained and not self.shared.retry_budget.take():
             raise error
 

@@ -90,7 +90,7 @@ class Connections:
             await self.slots.take(exchange.priority)
         reachability = exchange.reachability
         exchange.epoch = reachability.epoch
-        if reachability.unavailable and exchange.waits and reachability.blocks(exchange.request.operation.name):
+        if reachability.unavailable and exchange.patience and reachability.blocks(exchange.request.operation.name):
             self.slots.give_back()
             exchange.refused = ""
             raise APIConnectionError("the service went away", operation=exchange.request.operation.name)

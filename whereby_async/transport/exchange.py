@@ -59,7 +59,7 @@ class Exchange:
         left: The request may have reached the server: set when it has a connection, before sending starts.
         heard: Status and headers of the answer, once they are there, even if its body never comes whole.
         reachability: What is known of the origin that it goes to.
-        waits: It is not to be sent while the origin can not be reached.
+        patience: Seconds that its call may still wait for the origin; 0: it is sent whether or not that can be reached.
         epoch: The epoch of `reachability` when it began.
         refused: Why no connection could be made, if that is why it failed, and trying again may be of use; empty if none
             was tried because the origin can not be reached.
@@ -67,8 +67,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *("epoch", "headers", "heard", "late", "left", "priority", "reachability", "refused", "request"),
-        *("timeout", "url", "waits", "wire"),
+        *("epoch", "headers", "heard", "late", "left", "patience", "priority", "reachability", "refused", "request"),
+        *("timeout", "url", "wire"),
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - what an attempt is made of; keywords would cost time
@@ -79,8 +79,7 @@ class Exchange:
         timeout: float,
         priority: int,
         reachability: Reachability,
-        *,
-        waits: bool = False,
+        patience: float = 0.0,
     ) -> None:
         self.request: Request[Any] = request
         self.url: str = base_url + request.target
@@ -91,7 +90,7 @@ class Exchange:
         self.left: bool = False
         self.heard: tuple[int, Mapping[str, str]] | None = None
         self.reachability: Reachability = reachability
-        self.waits: bool = waits
+        self.patience: float = patience
         self.epoch: int = 0
         self.refused: str | None = None
         self.wire: CIMultiDict[str] | None = None
