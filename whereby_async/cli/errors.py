@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import os
 import re
 import signal
@@ -104,6 +105,26 @@ def signals_handled(handler: Callable[[int, FrameType | None], object]) -> Gener
     finally:
         for number, earlier in handled.items():
             signal.signal(number, earlier)
+
+
+class _Warnings(logging.Handler):
+    """Prints warnings as lines of the command, except those about outages, which hooks and errors tell of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if record.module != "reachability":
+            print(f"whereby: {self.format(record)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_printed() -> Generator[None]:
+    """Print the library's warnings to stderr while the block runs."""
+    logger, handler = logging.getLogger("whereby_async"), _Warnings(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def code_for(error: Exception) -> ExitCode:

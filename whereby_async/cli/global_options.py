@@ -17,7 +17,7 @@ from cyclopts import Group, Parameter, validators
 from .errors import KEY_VARIABLE, UsageError
 from .keys import typed_in
 from .output import Output
-from .progress import StderrHook, warnings_on_stderr
+from .progress import StderrHook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -105,7 +105,6 @@ class GlobalOptions(OutputOptions):
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
-            stack.enter_context(warnings_on_stderr())
             every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
             client = WherebyClient(key, base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)

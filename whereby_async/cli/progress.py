@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import shlex
 import signal
 import sys
@@ -312,26 +311,6 @@ class StderrHook:
     def _say(self, text: str) -> None:
         if self._verbose:
             _print(text)
-
-
-class _Warnings(logging.Handler):
-    """Prints the library's warnings as lines of the command; those about outages are said by `StderrHook`."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a record."""
-        if record.module != "reachability":
-            _print(self.format(record))
-
-
-@contextlib.contextmanager
-def warnings_on_stderr() -> Generator[None]:
-    """Print the library's warnings while the block runs."""
-    logger, handler = logging.getLogger("whereby_async"), _Warnings(logging.WARNING)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def _shows_waits() -> bool:
