@@ -123,11 +123,11 @@ class _Signals:
     everything. One that comes while the loop has not acted on the one before ends whatever blocks the loop.
 
     Attributes:
-        first: The first signal, if one came.
+        first: The first signal; 0 if none came.
     """
 
     def __init__(self) -> None:
-        self.first: int | None = None
+        self.first: int = 0
         self._is_seen = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -173,7 +173,7 @@ class _Signals:
             yield
         finally:
             self._batch = None
-        if self.first is not None:
+        if self.first:
             raise Interrupted
 
 
@@ -238,16 +238,15 @@ class Bar:
         parts = [f"{progress.points} points"]
         if failed := progress.failed + progress.unknown:
             parts.insert(0, f"{failed} failed")
-        is_over = progress.finished == progress.total
-        if progress.eta is not None and progress.finished and not is_over:
-            parts.append(f"{duration(max(progress.eta, 1.0))} left")
+        if progress.eta and progress.finished:
+            parts.append(f"{duration(progress.eta)} left")
         if progress.waiting == "service":
             parts.append(f"waiting for the service ({duration(progress.away)})")
         elif progress.waiting:
             parts.append(_reason(progress.waiting, 1))
-        if progress.lookups:
-            until = "" if progress.lookups_end is None else f", up to {progress.lookups_end:.0f} s more"
-            parts.append(f"looking for {counted(progress.lookups, 'room')} whose answers were lost{until}")
+        if progress.lookups_end is not None:
+            rooms = f"{counted(progress.lookups, 'room')} whose answers were lost"
+            parts.append(f"looking for {rooms}, up to {progress.lookups_end:.0f} s more")
         self.show(progress.finished, progress.total, ", ".join(parts))
 
 
