@@ -186,7 +186,7 @@ class Batch(Generic[T]):
             for _ in range(workers):
                 group.start_soon(self._work, items.clone(), send.clone())
         if lookup is not None:
-            group.start_soon(self._runner.look, lookup)
+            group.start_soon(self._look, lookup)
         if self._journal is not None:
             group.start_soon(self._journal.run)
         if options.on_progress is not None:
@@ -212,6 +212,12 @@ class Batch(Generic[T]):
             earlier_timeout=self._journal.timeout if self._journal else 0.0,
             absent_after=self._options.absent_after,
         )
+
+    async def _look(self, lookup: LostCreateLookup) -> None:
+        try:
+            await self._runner.look(lookup)
+        except ServiceUnavailableError as error:
+            self._end(error)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

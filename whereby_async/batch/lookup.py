@@ -51,6 +51,7 @@ from ..errors import (
     NotFoundError,
     PermissionDeniedError,
     ResponseDecodeError,
+    ServiceUnavailableError,
     UnprocessableEntityError,
     WherebyError,
 )
@@ -234,7 +235,11 @@ class LostCreateLookup:
     # The search
 
     async def run(self) -> None:
-        """Look for what is asked, until cancelled."""
+        """Look for what is asked, until cancelled.
+
+        Raises:
+            ServiceUnavailableError: The service was away for longer than the job waits for it.
+        """
         while True:
             due_at = min((case.next_at for case in self._cases), default=math.inf)
             self._case_came = anyio.Event()
@@ -253,6 +258,8 @@ class LostCreateLookup:
             final = [case for case in due if case.absent_at <= now and case.finding is None]
             if final:
                 await self._show_absence(final)
+        except ServiceUnavailableError:
+            raise  # it ends the job, and says nothing about the rooms
         except Exception as error:  # noqa: BLE001 - whatever it is: items end `unknown`, they do not hang
             self._failed(due, error)
             return

@@ -79,7 +79,7 @@ class ItemCalls:
             counter: What the batch spends is counted there.
             announce: Awaited before the first attempt of a call that must not be repeated, when its points are granted
                 and nothing was sent; if it raises, nothing is.
-            patient: Wait for points and for the service as long as it takes, whatever `max_wait` and `max_outage`.
+            patient: Wait for points as long as it takes, whatever the client's `max_wait`.
             max_outage: Seconds that a call may wait for a service that can not be reached; the client's unless set.
         """
         self._counter = counter
@@ -91,7 +91,7 @@ class ItemCalls:
         self.announced: int = 0
         self.acted: bool = False
         self.in_doubt: int = 0
-        self.max_outage: float | UnsetType | None = None if patient else max_outage
+        self.max_outage: float | UnsetType | None = max_outage
 
     @property
     def in_flight(self) -> int:
@@ -251,7 +251,11 @@ class ItemRunner(Generic[T]):
             calls.scope.cancel()
 
     async def look(self, lookup: LostCreateLookup) -> None:
-        """Look for rooms whose answers were lost, until the batch is stopped."""
+        """Look for rooms whose answers were lost, until the batch is stopped.
+
+        Raises:
+            ServiceUnavailableError: The service was away for too long.
+        """
         with contextlib.suppress(_DroppedError):
             await self._within(self._calls(patient=True), lookup.run)
 
