@@ -269,8 +269,8 @@ class WherebyClient(ApiRoot):
                 begin one timeout after the create may last have left; default: three more timeouts. A server that acts
                 later than that makes a second room.
             same_organisation: The journal was made with another API key of the same organisation.
-            max_outage: Seconds that each call may wait for a service that can not be reached; meanwhile the job pauses as
-                a whole. Past it the job ends with `ServiceUnavailableError`, and the next run with the journal goes on.
+            max_outage: Seconds that each call may wait for a service that can not be reached; meanwhile the job pauses
+                as a whole. Past it the job ends with `ServiceUnavailableError`, and the next run with the journal goes on.
                 `None` waits as long as it takes; default: the client's, else 900.
             on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged
                 once.
@@ -326,8 +326,8 @@ class WherebyClient(ApiRoot):
     async def aclose(self) -> None:
         """Close the client: its own pool's sessions in every loop, each on its own. A second call does nothing.
 
-        Calls that wait for points, for a connection or for a service that can not be reached get `ClientClosedError`; calls on the wire fail with
-        `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt
+        Calls that wait for points, for a connection or for a service that can not be reached get `ClientClosedError`;
+        calls on the wire fail with `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt
         end with the error of their last. A view's `aclose` does nothing.
         """
         if self._is_view or self._shared.closed:

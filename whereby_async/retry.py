@@ -63,8 +63,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             error: How this one failed.
             idempotent: The call may be acted on twice.
             jitter: A random number from 0 to 1.
-            patience: Seconds that the call may wait for the service: a `Retry-After` of a 5xx that is longer, and longer
-                than a minute, ends it.
+            patience: Seconds that the call may wait for the service: a `Retry-After` of a 5xx that is longer, and
+                longer than a minute, ends it.
         """
         if failures >= self.attempts or not isinstance(error, APIConnectionError | InternalServerError):
             return None

@@ -397,7 +397,7 @@ class ClientSender:
             reachability.probe_failed(reason, retry_after)
 
     async def _read(self, reachability: Reachability) -> tuple[str | None, float | None]:
-        """Why the service does not answer a safe read, and when it wants to be asked again; `None` if it does answer."""
+        """Why the service does not answer a safe read, or `None`, and the seconds after which it wants to be asked."""
         options, operation, first = self.options, _PROBE.operation, Priority.INTERACTIVE
         timeout = min(options.timeout, LONGEST_PROBE)
         exchange = Exchange(_PROBE, self.shared.base_url, options.headers, timeout, first, reachability)

@@ -10,7 +10,7 @@ import threading
 import urllib.request
 import warnings
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -18,6 +18,9 @@ from support.bare import Bare, jump, until
 
 import whereby_async.testing
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
+
+if TYPE_CHECKING:
+    from whereby_async.testing import Algorithm
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +55,62 @@ async def test_server_comes_back_at_the_same_port() -> None:
         assert len((await call("GET", "/meetings")).content["results"]) == 1
         jump(4_300.0)
         assert (await call("GET", "/meetings")).content["results"] == []
+
+
+async def test_service_can_be_away() -> None:
+    """Calls under way break off, connections are refused, its clock goes on; then it is back as it was."""
+    async with FakeWhereby() as fake, Bare(fake) as call:
+        url = fake.url
+        fake.add_meeting()
+        fake.faults.add(Fault(answer_delay=1e6))
+        stalled = asyncio.ensure_future(call("GET", "/meetings"))
+        await until(lambda: fake.points_spent)
+        async with fake.away():
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await stalled
+            for _ in range(3):
+                with pytest.raises(aiohttp.ClientConnectorError):
+                    await call("GET", "/meetings")
+            assert repr(fake) == "<FakeWhereby not running, 1000 points per 60 s>"
+            jump(3_000.0)
+        assert fake.url == url
+        assert len((await call("GET", "/meetings")).content["results"]) == 1
+        async with fake.away():
+            jump(4_300.0)
+        assert (await call("GET", "/meetings")).content["results"] == []
+    with pytest.raises(RuntimeError, match="not running"):
+        await fake.away().__aenter__()
+
+
+async def test_it_comes_back_from_a_block_that_raises() -> None:
+    async with FakeWhereby() as fake, Bare(fake) as call:
+        with pytest.raises(LookupError):
+            async with fake.away():
+                raise LookupError
+        assert (await call("GET", "/meetings")).status == 200
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "aligned", "sliding_log", "sliding_counter", "token_bucket"])
+@pytest.mark.parametrize(("forgets", "left"), [(False, [7, 6, 5]), (True, [7, 7, 8])])
+async def test_points_spent_survive_a_restart_unless_it_forgets_them(
+    algorithm: Algorithm, forgets: bool, left: list[int]
+) -> None:
+    """The count goes on, or begins anew with the limit that was set last; by `aclose` and `start` too."""
+    fake = FakeWhereby(limit=8, period=1e9, algorithm=algorithm, forgets_points=forgets)
+    async with Bare(fake) as call:
+
+        async def remaining() -> int:
+            return int((await call("GET", "/meetings")).headers["X-RateLimit-Remaining"])
+
+        async with fake:
+            seen = [await remaining()]
+            async with fake.away():
+                pass
+            seen.append(await remaining())
+            if forgets:
+                fake.set_limit(9)
+        async with fake:
+            assert [*seen, await remaining()] == left
 
 
 async def test_taken_port_is_reported() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -194,6 +196,76 @@ async def test_it_refuses_and_accepts_again_on_the_same_port() -> None:
         assert wire.url == url
         async with Caller(wire) as new:
             assert await new.ask() == OK
+
+
+async def connects(wire: TcpProxy, patience: float = 0.1) -> bool:
+    """Whether a connection comes to be soon; else nothing at all has come of it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience), Caller(wire):
+            return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels refuse where Linux does not answer")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_packets_can_vanish(host: str) -> None:
+    """New connections do not come to be, and are not refused; of those that stand nothing passes, and none ends."""
+    async with FakeWhereby(host=host) as fake, TcpProxy(fake.url) as wire:
+        port, url = int(wire.url.rpartition(":")[2].partition("/")[0]), wire.url
+        ask = b"GET /v1/meetings HTTP/1.1\r\nHost: x\r\n\r\n"
+        reader, writer = await asyncio.open_connection(host, port)
+        await wire.vanish()
+        await wire.vanish()
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await asyncio.open_connection(host, port)
+        writer.write(ask)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read(1)
+        await wire.accept()
+        assert (wire.url, wire.connections, fake.requests) == (url, 1, [])
+        new_reader, new_writer = await asyncio.open_connection(host, port)
+        new_writer.write(ask)
+        assert (await new_reader.readline()).startswith(b"HTTP/1.1 401")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read(1)
+        await wire.drop_connections(abruptly=True)
+        with pytest.raises(ConnectionResetError):
+            await reader.read(1)
+        assert (wire.connections, len(fake.requests)) == (0, 1)
+        writer.close()
+        new_writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels refuse where Linux does not answer")
+async def test_answers_vanish_too_and_what_vanished_can_be_refused() -> None:
+    """What the server had still to say does not come; the wire can go from one trouble to the other and end in each."""
+    asked = asyncio.Event()
+    may_answer = asyncio.Event()
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        asked.set()
+        await may_answer.wait()
+        writer.write(OK)
+        await reader.read()
+
+    async with WireServer(script) as server, TcpProxy(server.url) as wire, Caller(wire) as caller:
+        caller.writer.write(REQUEST)
+        await asked.wait()
+        await wire.vanish()
+        may_answer.set()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await caller.reader.read(1)
+        await wire.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            await Caller(wire).__aenter__()
+        await wire.vanish()
+        assert not await connects(wire)
 
 
 @pytest.mark.parametrize(("abruptly", "end"), [(False, b""), (True, None)])

@@ -279,7 +279,11 @@ def test_loops_in_threads_share_it_and_one_of_them_probes() -> None:
     task = abandoned.create_task(known.wait("meetings.get", 60.0, lambda: asyncio.sleep(60)))
     abandoned.run_until_complete(asyncio.sleep(0))
     results: list[bool] = []
-    threads = [threading.Thread(target=lambda n=n: results.append(asyncio.run(waits(n)))) for n in range(3)]
+
+    def run(name: int) -> None:
+        results.append(asyncio.run(waits(name)))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from ..models import AccessLink
     from ..sender import ClientSender
-    from ..transport import Reachability, Storage, StorageAnswer
+    from ..transport import Storage, StorageAnswer
     from .sinks import Sink
     from .verdict import StorageVerdict
 
@@ -295,16 +295,16 @@ class _Transfer:
     async def _answer(self, link: Secret) -> StorageAnswer:
         """The head of the storage's answer; one that can not be reached is waited for."""
         url = checked_link(link, operation=self.operation)
-        reachability: Reachability | None = self.caller.shared.reachability_of(url)
+        reachability = self.caller.shared.reachability_of(url)
         while True:
-            if reachability is not None and reachability.unavailable and self._outage_left > 0:
+            if reachability.unavailable and self._outage_left > 0:
                 self._outage_left -= await self.caller.until_reachable(reachability, self.operation, self._outage_left)
             try:
                 return await self.storage.get(link, self._headers(), stall=self.stall)
             except APIConnectionError:
-                reachability = self.storage.refused_by
-                if reachability is None or self._outage_left <= 0:
+                if self.storage.refused_by is None or self._outage_left <= 0:
                     raise
+                reachability = self.storage.refused_by
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"whereby-async/{__version__}"}

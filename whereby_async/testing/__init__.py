@@ -10,8 +10,8 @@ async with FakeWhereby(limit=100) as fake, fake.client() as whereby:
         recordings = await whereby.recordings.list().collect()
 ```
 
-- `FakeWhereby` has all operations and enforces points; `Fault` scripts what goes wrong in HTTP, `TcpProxy` and
-  `TcpFault` what goes wrong below.
+- `FakeWhereby` has all operations and enforces points; `FakeWhereby.away` takes it away for a while; `Fault` scripts
+  what goes wrong in HTTP, `TcpProxy` and `TcpFault` what goes wrong below.
 - `FakeWhereby.events` and `WebhookSender` make, sign and deliver webhooks.
 - `@simulated` lets the minutes of an async test pass in milliseconds, client and server in one `SimulatedLoop`;
   `run_simulated(main())` is `asyncio.run` in one. A simulation that would wait for ever raises

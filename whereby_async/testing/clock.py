@@ -237,7 +237,8 @@ class ServerClock:
         self._wall_start = time.time()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let it run, on this loop's clock."""
+        """Let it run on, on this loop's clock."""
+        self._before = self.elapsed()
         self._loop = loop
         self._loop_start = loop.time()
 

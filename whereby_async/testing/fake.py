@@ -16,12 +16,12 @@ from .clock import ServerClock
 from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
 from .server import BASE_PATH, Service
 from .spending import Spending
-from .tcp import Acceptor, family_of, http_origin
+from .tcp import Acceptor, bound, family_of, http_origin
 from .webhook_sender import FAKE_WEBHOOK_SECRET, Events, WebhookSender
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from types import TracebackType
     from typing import Never, Self
 
@@ -46,8 +46,8 @@ class FakeWhereby(World):
     """A Whereby that runs in this process: all operations over real HTTP on a loopback port, points enforced.
 
     Use it as `async with FakeWhereby() as fake:`, or with `await fake.start()` and `await fake.aclose()`. It can be
-    started again after that, at the same port and with the same world. The `add_…` methods fill its world at any time.
-    Code that does not await runs it by `with FakeWhereby().in_thread() as fake:`.
+    started again after that, at the same port and with the same world; `away` does both. The `add_…` methods fill its
+    world at any time. Code that does not await runs it by `with FakeWhereby().in_thread() as fake:`.
 
     Args:
         limit: Points per period.
@@ -67,6 +67,8 @@ class FakeWhereby(World):
         processing_time: Seconds until a new transcription or summary is ready; `None`: not until it is told to finish.
         ignores_name_filter: `GET /meetings` ignores `roomName[…]`, which is documented but not in the
             specification.
+        forgets_points: Points that were spent do not survive a restart: whenever it stops, by `aclose` or `away`, it
+            forgets them. By default its count goes on.
         keep: The most requests that are kept in `requests`, the newest ones; `None` for all. Give a bound to a server
             that stays up for long, or memory grows with what it serves.
         seed: The seed of a random `latency` between bounds.
@@ -100,6 +102,7 @@ class FakeWhereby(World):
         subdomain: str = "example",
         processing_time: float | None = 1.0,
         ignores_name_filter: bool = False,
+        forgets_points: bool = False,
         keep: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -122,7 +125,9 @@ class FakeWhereby(World):
         self.host: str = host
         self.events: Events = Events(self)
         self._port = port
-        self._policy = policy(algorithm, limit, period, phase=clock.wall())
+        self._phase = clock.wall()
+        self._policy = policy(algorithm, limit, period, phase=self._phase)
+        self._forgets_points = forgets_points
         self._service = Service(
             self,
             clock,
@@ -134,6 +139,7 @@ class FakeWhereby(World):
         )
         self.latency = latency
         self._listening: tuple[Acceptor, web.Server] | None = None
+        self._bound: socket.socket | None = None
         self.api_key = api_key
 
     def __repr__(self) -> str:
@@ -149,7 +155,9 @@ class FakeWhereby(World):
         """
         if self._listening is not None:
             raise RuntimeError("the fake server is running already")
-        sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
+        sock, self._bound = self._bound, None
+        if sock is None:
+            sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
         self._port = sock.getsockname()[1]
         self._service.start(self._origin)
         server = web.Server(
@@ -164,7 +172,10 @@ class FakeWhereby(World):
         return self
 
     async def aclose(self) -> None:
-        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error."""
+        """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error.
+
+        Its clock stands still until it is started again.
+        """
         if self._listening is None:
             return
         acceptor, server = self._listening
@@ -173,6 +184,33 @@ class FakeWhereby(World):
         await self._service.stop()
         server.pre_shutdown()
         await server.shutdown(_SHUTDOWN)
+        if self._forgets_points:
+            self._policy = self._service.policy = policy(self.algorithm, self.limit, self.period, phase=self._phase)
+
+    @contextlib.asynccontextmanager
+    async def away(self) -> AsyncGenerator[None]:
+        """A block during which the service is not there, as in a restart of its own; afterwards it is back.
+
+        ```python
+        async with fake.away():
+            await asyncio.sleep(10)
+        ```
+
+        Connections that stand end, with all that is under way on them, and new ones are refused. Its clock goes on, so
+        windows of points end meanwhile.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        if self._listening is None:
+            raise RuntimeError("the fake server is not running, so it can not go away")
+        await self.aclose()
+        self._bound = bound(self.host, self._port)
+        self._clock.start(asyncio.get_running_loop())
+        try:
+            yield
+        finally:
+            await self.start()
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -34,6 +34,7 @@ its first one on, or in those of the answer's body."""
 
 _PIECE = 1 << 16
 _BACKLOG = 4096
+_MOST_FILLERS = 64
 _BLANK_LINE = b"\r\n\r\n"
 
 
@@ -109,6 +110,14 @@ def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at a port at which nobody listens: the port stays ours, and the kernel refuses connections."""
+    sock = socket.socket(family_of(host), socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    return sock
+
+
 def http_origin(host: str, port: int) -> str:
     """Scheme, host and port of a URL; an IPv6 address is put in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -146,11 +155,13 @@ class TcpProxy:
         self._socket: socket.socket | None = None
         self._acceptor: Acceptor | None = None
         self._wires: dict[asyncio.Task[None], _Wire] = {}
+        self._lost: list[_Wire] = []
+        self._fillers: list[socket.socket] = []
         self.faults: TcpFaultPlan = TcpFaultPlan()
         self.accepted: int = 0
 
     def __repr__(self) -> str:
-        return f"<TcpProxy to port {self._target[1]}, {len(self._wires)} connections>"
+        return f"<TcpProxy to port {self._target[1]}, {self.connections} connections>"
 
     @property
     def url(self) -> str:
@@ -161,11 +172,11 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """Connections that stand now."""
-        return len(self._wires)
+        """Connections that stand now, those of which `vanish` lost the packets among them."""
+        return len(self._wires) + len(self._lost)
 
     async def __aenter__(self) -> Self:
-        self._bind(("::1" if self._family == socket.AF_INET6 else "127.0.0.1", 0))
+        self._bind("::1" if self._family == socket.AF_INET6 else "127.0.0.1", 0)
         await self.accept()
         return self
 
@@ -179,10 +190,29 @@ class TcpProxy:
         """Refuse new connections until `accept`; those that stand stay."""
         await self._stop()
         if self._address is not None:
-            self._bind(self._address)  # bound, and not listening: the port stays ours, and the kernel refuses
+            self._bind(*self._address)
+
+    async def vanish(self) -> None:
+        """Lose every packet until `accept`, as a network does that is cut: nothing is refused, and nothing ends.
+
+        Nothing more passes on the connections that stand, in either direction. They stay so after `accept` too, until
+        `drop_connections`. Whoever connects waits, until `accept` at the earliest. On Linux; other systems may refuse
+        new connections instead.
+        """
+        await self.refuse()
+        if self._socket is not None:
+            self._fillers = _fill(self._socket)
+        tasks = list(self._wires)
+        for task, wire in list(self._wires.items()):
+            wire.lost = True
+            task.cancel()
+            self._lost.append(wire)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def accept(self) -> None:
         """Accept connections again. Without effect if it does."""
+        if self._fillers:
+            await self.refuse()
         if self._socket is not None and self._acceptor is None:
             self._acceptor = Acceptor(self._socket, self._carry)
 
@@ -197,11 +227,11 @@ class TcpProxy:
             wire.abruptly = abruptly
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        while self._lost:
+            self._lost.pop().close(abruptly=abruptly)
 
-    def _bind(self, address: tuple[str, int]) -> None:
-        self._socket = socket.socket(self._family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(address)
+    def _bind(self, host: str, port: int) -> None:
+        self._socket = bound(host, port)
         self._address = self._socket.getsockname()[:2]
 
     async def _stop(self) -> None:
@@ -211,6 +241,8 @@ class TcpProxy:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        while self._fillers:
+            self._fillers.pop().close()
 
     async def _carry(self, client: socket.socket) -> None:
         self.accepted += 1
@@ -220,13 +252,35 @@ class TcpProxy:
         task.add_done_callback(self._wires.pop)
 
 
+def _fill(sock: socket.socket) -> list[socket.socket]:
+    """Listen with the shortest queue and fill it, so that the kernel does not answer whoever connects; what fills it."""
+    sock.listen(0)
+    fillers: list[socket.socket] = []
+    for _ in range(_MOST_FILLERS):
+        filler = socket.socket(sock.family, socket.SOCK_STREAM)
+        fillers.append(filler)
+        filler.setblocking(False)
+        filler.connect_ex(sock.getsockname())
+        try:
+            filler.getpeername()  # on loopback a connection is there at once, or not at all
+        except OSError:
+            break
+    return fillers
+
+
 class _Wire:
-    """One connection: both its halves, and the fault of the turn that is under way."""
+    """One connection: both its halves, and the fault of the turn that is under way.
+
+    Attributes:
+        abruptly: It ends with a reset.
+        lost: It does not end: when its task does, both its sockets stay open, and nobody reads from them.
+    """
 
     def __init__(
         self, client: socket.socket, target: tuple[str, int], family: socket.AddressFamily, faults: TcpFaultPlan
     ) -> None:
         self.abruptly = False
+        self.lost = False
         self._client = client
         self._server = socket.socket(family, socket.SOCK_STREAM)
         for sock in (self._client, self._server):
@@ -249,10 +303,15 @@ class _Wire:
                 await loop.sock_connect(self._server, self._target)
                 await self._both_ways()
         finally:
-            if self.abruptly:
-                reset_when_closed(self._client)
-            self._client.close()
-            self._server.close()
+            if not self.lost:
+                self.close(abruptly=self.abruptly)
+
+    def close(self, *, abruptly: bool) -> None:
+        """End both halves, that of the client perhaps with a reset."""
+        if abruptly:
+            reset_when_closed(self._client)
+        self._client.close()
+        self._server.close()
 
     async def _both_ways(self) -> None:
         halves = [asyncio.ensure_future(self._requests()), asyncio.ensure_future(self._answers())]

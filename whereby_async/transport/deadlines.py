@@ -28,7 +28,7 @@ _SILENT: Final = 2
 
 
 class Deadlines:
-    """The attempts under way in one loop that have the same timeout; `on_silence` is told one of several silent ones."""
+    """Attempts under way in one loop that have the same timeout. `on_silence` is told one of several silent ones."""
 
     __slots__ = ("_loop", "_on_silence", "_seconds", "_timer", "_under_way")
 

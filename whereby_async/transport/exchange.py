@@ -61,8 +61,8 @@ class Exchange:
         reachability: What is known of the origin that it goes to.
         patience: Seconds that its call may still wait for the origin; 0: it is sent whether or not that can be reached.
         epoch: The epoch of `reachability` when it began.
-        refused: Why no connection could be made, if that is why it failed, and trying again may be of use; empty if none
-            was tried because the origin can not be reached.
+        refused: Why no connection could be made, if that is why it failed, and trying again may be of use; empty if
+            none was tried because the origin can not be reached.
         wire: The headers as they go on the wire.
     """
 
@@ -153,7 +153,7 @@ def why_unreachable(error: Exception, seconds: float = LONGEST_PROBE) -> str | N
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether a connection was refused for good: a certificate does not verify, TLS is not agreed on, a proxy says no."""
+    """Whether a connection was refused for good: by a certificate that does not verify, by TLS, or by a proxy."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return error.status in _REFUSALS
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
