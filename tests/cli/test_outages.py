@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,6 +113,18 @@ def test_everything_that_long_work_sends_waits(served: Served, tmp_path: Path, w
     done = _through_an_outage(served, lambda: True, *(names.get(word, word) for word in words))
     assert done.code == 0
     assert done.out
+
+
+def test_waiting_for_the_service_can_be_stopped(served: Served, tmp_path: Path) -> None:
+    """At once: nothing is under way."""
+    words = _import(tmp_path, 30)
+    served.do(served.fake.aclose)
+    with start(*words) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().endswith(": waiting for it\n")
+        done = ended(process, signal.SIGTERM)
+    assert (done.code, done.out) == (143, "")
+    assert done.err.startswith(f"whereby: interrupted; {words[2]}.journal knows what was done. Go on with:\n")
 
 
 def test_outage_that_is_too_long_ends_an_import(served: Served, tmp_path: Path, here: Runner) -> None:

@@ -93,8 +93,23 @@ def test_bar_shows_how_far_it_is(
 ) -> None:
     """Counts, points, time left, what it waits for; on stderr only, over two lines if it is much."""
     _let_stderr_be_a_terminal(monkeypatch)
-    counts: dict[str, Any] = {"done": 90, "failed": 7, "unknown": 3, "resumed": 0, "under_way": 4, "total": 1200, "points": 300}
-    facts: dict[str, Any] = {"elapsed": 10.0, "points_per_second": 30.0, "eta": 600.0, "waiting": None, "away": 0.0, "lookups": 0}
+    counts: dict[str, Any] = {
+        "done": 90,
+        "failed": 7,
+        "unknown": 3,
+        "resumed": 0,
+        "under_way": 4,
+        "total": 1200,
+        "points": 300,
+    }
+    facts: dict[str, Any] = {
+        "elapsed": 10.0,
+        "points_per_second": 30.0,
+        "eta": 600.0,
+        "waiting": None,
+        "away": 0.0,
+        "lookups": 0,
+    }
     progress = Progress(**{**counts, **facts, "lookups_end": None, **more})
     with Bar("rooms") as bar:
         bar.show_batch(progress)

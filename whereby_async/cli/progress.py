@@ -39,6 +39,9 @@ T = TypeVar("T")
 REFRESH: Final = 0.2
 """Seconds between two states of a batch's bar."""
 
+_AT_ONCE: Final = 0.1
+"""Seconds within which a second signal is no second wish."""
+
 _LOOKS: Final = 3
 _WORTH_SAYING: Final = 1.0
 """Seconds; a shorter wait explains itself."""
@@ -120,7 +123,8 @@ class _Signals:
     """What Ctrl-C and SIGTERM do to long work.
 
     The first one lets the calls of a batch end, and cancels everything if no batch runs. The next one cancels
-    everything. One that comes while the loop has not acted on the one before ends whatever blocks the loop.
+    everything. One that comes while the loop has not acted on the one before ends whatever blocks the loop. Two at once
+    count as one: `timeout` sends each twice.
 
     Attributes:
         first: The first signal; 0 if none came.
@@ -128,6 +132,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.first: int = 0
+        self._last_at = 0.0
         self._is_seen = True
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -143,6 +148,10 @@ class _Signals:
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         """A signal came, at any point of the program: have the loop act on it."""
+        now, earlier = monotonic(), self._last_at
+        self._last_at = now
+        if self.first and now < earlier + _AT_ONCE:
+            return
         self.first = self.first or number
         if self._loop is None or not self._is_seen:
             raise KeyboardInterrupt
