@@ -257,7 +257,8 @@ class WherebyClient(ApiRoot):
                 the one whose turn it is.
             stop_on_error: The first item that fails or ends `unknown` ends the job: what is under way comes out, then
                 its error is raised.
-            retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again.
+            retry_failed: Items that failed in an earlier run of the journal are tried again; else they come out again,
+                but for those that failed because the service was away.
             refetch: Results of items that an earlier run finished are read again, room links with their keys included,
                 at the price of a read; else `result` is what the journal keeps, ids only.
             idempotent: Whether the method may be called again although it may have happened; known for the client's own
@@ -270,8 +271,8 @@ class WherebyClient(ApiRoot):
                 later than that makes a second room.
             same_organisation: The journal was made with another API key of the same organisation.
             max_outage: Seconds that each call may wait for a service that can not be reached; meanwhile the job pauses
-                as a whole. Past it the job ends with `ServiceUnavailableError`, and the next run with the journal goes on.
-                `None` waits as long as it takes; default: the client's, else 900.
+                as a whole. Past it the job ends with `ServiceUnavailableError`, and the next run with the journal goes
+                on. `None` waits as long as it takes; default: the client's, else 900.
             on_progress: Told of the progress, each `progress_interval` seconds and at the end; an error in it is logged
                 once.
             progress_interval: Seconds.
@@ -327,8 +328,8 @@ class WherebyClient(ApiRoot):
         """Close the client: its own pool's sessions in every loop, each on its own. A second call does nothing.
 
         Calls that wait for points, for a connection or for a service that can not be reached get `ClientClosedError`;
-        calls on the wire fail with `APIConnectionError`, unless the pool was passed in, which stays open; calls that pause before another attempt
-        end with the error of their last. A view's `aclose` does nothing.
+        calls on the wire fail with `APIConnectionError`, unless the pool was passed in, which stays open; calls that
+        pause before another attempt end with the error of their last. A view's `aclose` does nothing.
         """
         if self._is_view or self._shared.closed:
             return

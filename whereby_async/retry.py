@@ -100,7 +100,7 @@ class RetryBudget:
         self._tokens -= 1.0
         return True
 
-    def give_back(self) -> None:
-        """A call succeeded."""
+    def give_back(self, tokens: float = 0.1) -> None:
+        """A call succeeded; or a whole token comes back, since its retry never left."""
         if self._tokens < self._capacity:
-            self._tokens = min(self._capacity, self._tokens + 0.1)
+            self._tokens = min(self._capacity, self._tokens + tokens)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import math
 import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -46,7 +45,7 @@ from .status_errors import status_error
 from .transport import GATEWAY_FAILURES, LONGEST_PROBE, SUCCESS, Exchange, RetryBudget
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 
     from .hooks import Hook
     from .limiter.protocol import Limiter, Permit
@@ -264,7 +263,8 @@ class ClientSender:
         at_once = self._quick_grant  # grants nothing to a batch
         permit: Permit | None = None
         error: WherebyError | None = None
-        attempt = failures = 0
+        retries: _Retries | None = None
+        attempt = 0
         while not shared.closed:
             # The exchange is made before points are granted: whatever is wrong with a request costs none.
             exchange = Exchange(
@@ -293,11 +293,9 @@ class ClientSender:
                     shared.retry_budget.give_back()
                     return _result(operation, answer)
                 error = _remember(_refusal(operation, answer, rate_limit, options), error)
-            # The attempt failed: raise its error, or wait and go round again. Neither a 429 counts nor what never left
-            # because the service can not be reached, if the call waits for it.
-            counts = not isinstance(error, RateLimitError) and not (waits and exchange.refused is not None)
-            failures += counts
-            await self._before_retry(exchange, error, attempt, failures if counts else 0, events)
+            # The attempt failed: raise its error, or wait and go round again.
+            retries = retries or _Retries()
+            await self._before_retry(exchange, error, attempt, retries, events)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
 
     async def _points(self, call: _Asking, outage_left: float, *, again: bool) -> tuple[Permit, float]:
@@ -312,7 +310,9 @@ class ClientSender:
         reachability, name, waits = self.shared.reachability, call.operation.name, outage_left > 0
         while True:
             if waits and reachability.blocks(name):
-                outage_left -= await self.until_reachable(reachability, name, outage_left, call.error, call.events)
+                outage_left -= await self.until_reachable(
+                    reachability, name, outage_left, self._probe, error=call.error, events=call.events
+                )
             permit = await self._acquire(call)
             if not (waits and reachability.blocks(name)):
                 break
@@ -344,11 +344,13 @@ class ClientSender:
         # If something was sent, what came of that is the truth, and not our own refusal to send it again.
         raise error if error and isinstance(refusal, BudgetError) else _remember(refusal, error)
 
-    async def until_reachable(
+    async def until_reachable(  # noqa: PLR0913 - the last two are not for downloads
         self,
         reachability: Reachability,
         name: str,
         seconds: float,
+        probe: Callable[[], Awaitable[None]],
+        *,
         error: WherebyError | None = None,
         events: CallEvents | None = None,
     ) -> float:
@@ -358,6 +360,7 @@ class ClientSender:
             reachability: What is known of the origin.
             name: The operation's name.
             seconds: The most to wait.
+            probe: Tries whether it is back, and says so.
             error: What the call's last attempt ended with, if there was one.
             events: The call's.
 
@@ -370,7 +373,7 @@ class ClientSender:
         try:
             with self.shared.waiting.until_closed() as is_open:
                 if is_open:
-                    back = await reachability.wait(name, seconds, functools.partial(self._probe, reachability))
+                    back = await reachability.wait(name, seconds, probe)
         finally:
             waited = loop.time() - began_at
             if events:
@@ -384,10 +387,10 @@ class ClientSender:
         known = reachability.snapshot()
         raise _remember(_unavailable(name, known, sent), error) from error
 
-    async def _probe(self, reachability: Reachability) -> None:
-        """Try whether a service is back, and tell `reachability`. A read costs a point; a connection costs nothing."""
-        pool = self.shared.pool
-        if reachability is self.shared.reachability and (reachability.needs_read or not pool.probes):
+    async def _probe(self) -> None:
+        """Try whether the API is back. A read costs a point; a connection costs nothing."""
+        pool, reachability = self.shared.pool, self.shared.reachability
+        if reachability.needs_read or not pool.probes:
             reason, retry_after = await self._read(reachability)
         else:
             reason, retry_after = await pool.probe(reachability.origin), None
@@ -414,33 +417,63 @@ class ClientSender:
         return (f"it answers {answer.status}", rate_limit.retry_after) if failed else (None, None)
 
     async def _before_retry(
-        self, exchange: Exchange, error: WherebyError, attempt: int, failures: int, events: CallEvents | None
+        self, exchange: Exchange, error: WherebyError, attempt: int, retries: _Retries, events: CallEvents | None
     ) -> None:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
-        After an attempt that does not count (`failures` is 0) there is nothing to wait for here: after a 429 the
-        limiter holds everyone back until the server's time, and what never left waits for the service. Nor does a retry
-        draw on the retry budget while the call waits for the service, which nobody hammers then.
+        There is nothing to wait for here after a 429, since the limiter holds everyone back until the server's time,
+        and after an attempt that never left, if the call waits for the service. Nor do those count. An attempt that
+        broke off because the service went away does not count either, since then only time does, and its retry draws
+        nothing from the retry budget: nobody hammers a service that can not be reached.
         """
-        operation, reachability = exchange.request.operation, exchange.reachability
-        delay, when = 0.0, "as soon as there are points"
-        if failures:
-            drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-            later = self.options.retry.delay(
-                failures, error, idempotent=operation.idempotent, jitter=drawn, patience=exchange.patience
-            )
-            if later is None:
-                raise error
-            delay, when = later, f"in {later:.3f} s"
-        reason = _reason(error)
-        logger.debug("%s: attempt %d failed (%s); again %s", operation.name, attempt, reason, when)
+        name, waits, budget, delay = (
+            exchange.request.operation.name,
+            exchange.patience > 0,
+            self.shared.retry_budget,
+            0.0,
+        )
+        unsent = waits and exchange.refused is not None
+        counts = not unsent and not isinstance(error, RateLimitError)
+        if counts:
+            delay = self._delay(exchange, error, retries.failures + 1)
+        reason, when = _reason(error), f"in {delay:.3f} s" if counts else "as soon as there are points"
+        logger.debug("%s: attempt %d failed (%s); again %s", name, attempt, reason, when)
         if events:
             events.retry(delay, reason, error)
         if delay:
             await self.shared.waiting.pause(delay)
-        is_explained = exchange.patience > 0 and reachability.blocks(operation.name)
-        if failures and not is_explained and not self.shared.retry_budget.take():
+        if unsent and retries.paid:
+            retries.failures -= 1
+            budget.give_back(1.0)
+        if counts and not (waits and exchange.reachability.blocks_all):
+            retries.failures += 1
+        retries.paid = counts and not (waits and exchange.reachability.blocks(name))
+        if retries.paid and not budget.take():
             raise error
+
+    def _delay(self, exchange: Exchange, error: WherebyError, failures: int) -> float:
+        """Seconds until the next attempt; `error` is raised if there is to be none."""
+        idempotent, patience = exchange.request.operation.idempotent, exchange.patience
+        drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
+        delay = self.options.retry.delay(failures, error, idempotent=idempotent, jitter=drawn, patience=patience)
+        if delay is None:
+            raise error
+        return delay
+
+
+class _Retries:
+    """What the attempts of a call have come to so far.
+
+    Attributes:
+        failures: Those that failed and count.
+        paid: The attempt under way has drawn on the retry budget.
+    """
+
+    __slots__ = ("failures", "paid")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.paid = False
 
 
 class _Asking(NamedTuple):
@@ -467,7 +500,8 @@ def _settled(answer: Answer, exchange: Exchange, permit: Permit) -> RateLimit:
     permit.settle(rate_limit)
     name = exchange.request.operation.name
     if answer.status in GATEWAY_FAILURES:
-        exchange.reachability.failed(name, exchange.epoch, answer.status, rate_limit.retry_after)
+        reason = f"it answers {answer.status}"
+        exchange.reachability.failed(name, exchange.epoch, reason, rate_limit.retry_after)
     else:
         exchange.reachability.succeeded(name, exchange.epoch)
     return rate_limit
@@ -509,8 +543,7 @@ def _unanswered(
     else:
         permit.release()
         unspent = permit.cost
-    if exchange.refused:
-        exchange.reachability.refused(exchange.refused)
+    _note_failure(failure, exchange)
     if events:
         events.unanswered(exchange.heard and exchange.heard[0], unspent)
     if isinstance(failure, WherebyError):
@@ -520,6 +553,15 @@ def _unanswered(
     if not _in_a_loop():  # the coroutine is being dropped, and its connection was dropped before it
         raise GeneratorExit
     return failure
+
+
+def _note_failure(failure: BaseException, exchange: Exchange) -> None:
+    """Tell `Reachability` of an attempt that could not be sent, or whose fresh connection was closed at once."""
+    if exchange.refused:
+        exchange.reachability.refused(exchange.refused)
+    elif exchange.fresh and exchange.heard is None and type(failure) is APIConnectionError:
+        name = exchange.request.operation.name
+        exchange.reachability.failed(name, exchange.epoch, "it closes connections without an answer")
 
 
 def _in_a_loop() -> bool:

@@ -79,6 +79,23 @@ async def test_eta_is_never_0_before_the_end(whereby: WherebyClient) -> None:
         assert outcomes.progress.eta == 0.0
 
 
+def test_eta_of_look_ups_does_not_go_by_the_pace() -> None:
+    """What is only looked for ends at a known time, however long the other items took."""
+
+    async def main() -> None:
+        async with FakeWhereby() as fake, fake.client(timeout=1.0, limiter=Unlimited()) as client:
+            fake.faults.add(Fault(operation="meetings.create", drop="before", times=3))
+            async with client.batch(client.meetings.create, creates(4), absent_after=100) as outcomes:
+                await asyncio.sleep(90)
+                progress = outcomes.progress
+                assert progress.lookups == 3
+                assert progress.lookups_end == pytest.approx(11.0, abs=0.5)
+                assert progress.eta == progress.lookups_end
+                assert len([outcome async for outcome in outcomes if outcome.ok]) == 4
+
+    run_simulated(main())
+
+
 async def test_slow_consumer_shows_as_such(whereby: WherebyClient) -> None:
     """When as many outcomes lie ready as may, the job waits for whoever takes them."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.batches import creates, each_once, lines, outcomes_of, rooms, sent, states, take
 
-from whereby_async import RetryPolicy, ServiceUnavailableError, WherebyClient
+from whereby_async import APIStatusError, RetryPolicy, ServiceUnavailableError, WherebyClient
 from whereby_async.limiter import Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
@@ -90,6 +90,25 @@ async def test_batch_pauses_while_the_service_is_away(fake: FakeWhereby, whereby
     assert {(number, announced) for _, number, announced in seen} == {(seen[0][1], seen[0][2])}
     assert 0 < seen[0][1] < 25
     assert (batch.progress.waiting, batch.progress.away, batch.progress.eta) == (None, 0.0, 0.0)
+
+
+async def test_batch_goes_on_while_another_operation_alone_is_away(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A gateway that answers one operation with 503 is no pause for a batch of another one, and its progress says so."""
+    fake.faults.add(Fault(operation="meetings.get", status=503, times=None))
+    ids = [{"meeting_id": fake.add_meeting()["meetingId"]} for _ in range(9)]
+    seen: list[Progress] = []
+
+    def watch(progress: Progress) -> None:
+        if whereby.reachability.state == "unavailable":
+            seen.append(progress)
+
+    batch = whereby.batch(whereby.meetings.delete, ids, concurrency=1, on_progress=watch, progress_interval=0.1)
+    gets = asyncio.gather(*(whereby.meetings.get("1") for _ in range(6)), return_exceptions=True)
+    outcomes = await outcomes_of(batch)
+    assert states(outcomes) == {"ok": 9}
+    assert len(seen) > 5
+    assert {(progress.waiting, progress.away) for progress in seen} == {(None, 0.0)}
+    assert all(isinstance(error, APIStatusError) for error in await gets)
 
 
 async def test_outage_past_the_limit_ends_the_job_with_one_error(

@@ -39,7 +39,7 @@ async def fake() -> AsyncIterator[FakeWhereby]:
 
 @pytest.fixture
 async def whereby(fake: FakeWhereby) -> AsyncIterator[WherebyClient]:
-    async with fake.client(timeout=TIMEOUT, limiter=Unlimited(), retry=RetryPolicy(base=100, cap=100)) as client:
+    async with fake.client(timeout=TIMEOUT, limiter=Unlimited(), retry=RetryPolicy(base=0)) as client:
         yield client
 
 
@@ -136,7 +136,7 @@ def waits(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> dict[str,
         return whereby.batch(whereby.meetings.create, creates(3), journal=journal)
 
     def retry() -> Batch[Any]:
-        failing(operation="meetings.delete", status=503)
+        failing(operation="meetings.delete", status=503, headers={"Retry-After": "50"})
         return whereby.batch(whereby.meetings.delete, [{"meeting_id": "1"}] * 3)
 
     def download() -> Batch[Any]:
@@ -295,14 +295,20 @@ async def test_batch_that_is_stopped_before_it_runs_does_nothing(
     assert (read, fake.requests) == ([], [])
 
 
-async def test_error_that_had_stopped_the_job_is_raised_still(fake: FakeWhereby, whereby: WherebyClient) -> None:
+@pytest.mark.parametrize("where", ["item", "input"])
+async def test_error_that_had_stopped_the_job_is_raised_still(whereby: WherebyClient, where: str) -> None:
     async def own(number: int) -> None:
-        if number == 0:
-            raise KeyError(number)
+        if number == 1 and where == "item":
+            raise KeyError(where)
         await asyncio.sleep(1000)
 
-    batch: Batch[None] = whereby.batch(own, numbers(9), concurrency=3, stop_on_error=True)
-    with pytest.raises(KeyError):
+    def requests() -> Iterator[dict[str, int]]:
+        yield from numbers(2)
+        if where == "input":
+            raise KeyError(where)
+
+    batch: Batch[None] = whereby.batch(own, requests(), concurrency=3, stop_on_error=True)
+    with pytest.raises(KeyError, match=where):
         await stopped(batch, after=1)
 
 

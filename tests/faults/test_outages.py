@@ -58,6 +58,12 @@ forgetting = pytest.mark.parametrize("forgets", [False, True], ids=["window surv
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other kernels refuse where Linux does not answer")
 
 
+@pytest.fixture(autouse=True)
+def _chance_repeats_itself() -> None:
+    """Delays and probes are drawn the same way each time."""
+    random.seed(16)
+
+
 async def deletes(whereby: WherebyClient, meetings: list[str], **options: Any) -> list[Outcome[None]]:
     return await outcomes_of(whereby.batch(whereby.meetings.delete, [{"meeting_id": m} for m in meetings], **options))
 
@@ -125,6 +131,19 @@ async def test_downloads_go_on_where_they_were(tmp_path: Path) -> None:
                 await asyncio.sleep(8.0)
             assert states(await work) == {"ok": 12}
         assert [(tmp_path / film).read_bytes()[::99_999] for film in films] == [bytes([n, n]) for n in range(12)]
+        assert fake.throttled == 0
+
+
+@simulated
+async def test_a_wait_for_a_transcription_goes_on() -> None:
+    """By itself, whatever the priority; the transcription becomes ready while the service is away."""
+    async with FakeWhereby(processing_time=8.0) as fake, fake.client() as whereby:
+        transcription = fake.add_transcription(state="in_progress")["transcriptionId"]
+        waiting = asyncio.create_task(whereby.transcriptions.wait(transcription))
+        await asyncio.sleep(3.0)
+        async with fake.away():
+            await asyncio.sleep(20.0)
+        assert (await waiting).state == "ready"
         assert fake.throttled == 0
 
 

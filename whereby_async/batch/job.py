@@ -194,7 +194,10 @@ class Batch(Generic[T]):
         return self
 
     def _away(self) -> float:
-        return self._sender.shared.reachability.snapshot().away
+        """For how many seconds the service could not be reached by the calls of this batch."""
+        reachability, operation = self._sender.shared.reachability, self._method.operation
+        waits = operation is None or reachability.blocks(operation.name)
+        return reachability.snapshot().away if waits else 0.0
 
     def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
         options = self._sender.options
@@ -308,7 +311,7 @@ class Batch(Generic[T]):
         """Begin no further item. What is under way comes out, then the iteration raises `error`."""
         if not self._stopped:
             self._stopped = True
-            self._error = error
+            self._error = self._error or error
             if self._group is not None:
                 self._reading.cancel()
         if isinstance(error, ServiceUnavailableError):

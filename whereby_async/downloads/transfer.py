@@ -25,7 +25,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -41,7 +41,9 @@ from ..errors import (
     status_error_class,
 )
 from ..notify import logger
+from ..rate_limit import RateLimit
 from ..redaction import Secret, SilentBytes, shown
+from ..transport import GATEWAY_FAILURES
 from ..transport.storage import checked_link
 from ..version import __version__
 from .part import PartFile
@@ -49,11 +51,11 @@ from .sinks import BinaryWritable, Destination, ObjectSink, file_name, in_thread
 from .verdict import Version, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine
 
     from ..models import AccessLink
     from ..sender import ClientSender
-    from ..transport import Storage, StorageAnswer
+    from ..transport import Reachability, Storage, StorageAnswer
     from .sinks import Sink
     from .verdict import StorageVerdict
 
@@ -206,7 +208,7 @@ class _Transfer:
         self._clock = asyncio.get_running_loop().time
         self._began_at = self._report_at = self._clock()
         self._reported: tuple[int, int | None] | None = None
-        self._furthest = self._resumed = self._breaks = self._links = 0
+        self._furthest = self._resumed = self._breaks = self._links = self._failures = 0
         self._outage_left = self.caller.outage_limit(self.caller.options.call_priority())
 
     def __repr__(self) -> str:
@@ -238,7 +240,7 @@ class _Transfer:
     async def _fetch(self) -> None:
         """Ask for the bytes that are missing until none is."""
         link: Secret | None = None
-        failures = refusals = 0
+        refusals = 0
         while True:
             if link is None:
                 link = Secret((await self.fetch_link()).access_link)
@@ -248,21 +250,21 @@ class _Transfer:
             if broken is None:
                 return
             if self._furthest > reached:
-                failures = refusals = 0
+                self._failures = refusals = 0
             if broken.refused:
                 link = None
                 refusals += 1
             if broken.final or refusals > 1 or self.caller.shared.closed:
                 raise broken.error
             if not broken.refused:
-                failures += 1
+                self._failures += 1
                 self._breaks += 1
-                await self._before_next(broken, failures)
+                await self._before_next(broken)
 
-    async def _before_next(self, broken: _Break, failures: int) -> None:
+    async def _before_next(self, broken: _Break) -> None:
         """Wait until the storage may be asked again, or raise if it may not."""
         drawn = random.random()  # noqa: S311 - spreads retries, guards nothing
-        delay = self.caller.options.retry.delay(failures, broken.error, idempotent=True, jitter=drawn)
+        delay = self.caller.options.retry.delay(self._failures, broken.error, idempotent=True, jitter=drawn)
         if delay is None:
             raise broken.error
         delay = max(delay, min(broken.retry_after, _LONGEST_PAUSE))
@@ -297,14 +299,42 @@ class _Transfer:
         url = checked_link(link, operation=self.operation)
         reachability = self.caller.shared.reachability_of(url)
         while True:
-            if reachability.unavailable and self._outage_left > 0:
-                self._outage_left -= await self.caller.until_reachable(reachability, self.operation, self._outage_left)
+            if self._outage_left > 0 and reachability.blocks(self.operation):
+                answer = await self._until_reachable(link, reachability)
+                if answer is not None:
+                    return answer
             try:
-                return await self.storage.get(link, self._headers(), stall=self.stall)
+                return await self._ask(link)
             except APIConnectionError:
                 if self.storage.refused_by is None or self._outage_left <= 0:
                     raise
                 reachability = self.storage.refused_by
+
+    def _ask(self, link: Secret) -> Coroutine[Any, Any, StorageAnswer]:
+        return self.storage.get(link, self._headers(), stall=self.stall)
+
+    async def _until_reachable(self, link: Secret, reachability: Reachability) -> StorageAnswer | None:
+        """Wait for a storage; the answer, if it was this download's own request that tried whether it is back."""
+        answers: list[StorageAnswer] = []
+
+        async def probe() -> None:
+            try:
+                answer = await self._ask(link)
+            except APIConnectionError:
+                reachability.probe_failed(reachability.snapshot().reason)
+                return
+            if answer.status in GATEWAY_FAILURES:
+                answer.close()
+                asked = RateLimit.from_response(answer.status, answer.headers).retry_after
+                reachability.probe_failed(f"it answers {answer.status}", asked)
+            else:
+                answers.append(answer)
+                reachability.reached()
+
+        left = self._outage_left
+        self._outage_left -= await self.caller.until_reachable(reachability, self.operation, left, probe)
+        self._failures = 0  # while a storage is away only time counts
+        return answers[0] if answers else None
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"whereby-async/{__version__}"}

@@ -237,15 +237,10 @@ class ServerClock:
         self._wall_start = time.time()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let it run on, on this loop's clock."""
+        """Let it run on, on this loop's clock. It goes on while the server is stopped, as long as its loop does."""
         self._before = self.elapsed()
         self._loop = loop
         self._loop_start = loop.time()
-
-    def stop(self) -> None:
-        """Stand still."""
-        self._before = self.elapsed()
-        self._loop = None
 
     def elapsed(self) -> float:
         """Seconds that it has run."""

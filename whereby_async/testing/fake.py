@@ -174,7 +174,7 @@ class FakeWhereby(World):
     async def aclose(self) -> None:
         """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error.
 
-        Its clock stands still until it is started again.
+        Its clock goes on, so windows of points end meanwhile.
         """
         if self._listening is None:
             return
@@ -196,8 +196,7 @@ class FakeWhereby(World):
             await asyncio.sleep(10)
         ```
 
-        Connections that stand end, with all that is under way on them, and new ones are refused. Its clock goes on, so
-        windows of points end meanwhile.
+        Connections that stand end, with all that is under way on them, and new ones are refused.
 
         Raises:
             RuntimeError: It is not running.
@@ -206,7 +205,6 @@ class FakeWhereby(World):
             raise RuntimeError("the fake server is not running, so it can not go away")
         await self.aclose()
         self._bound = bound(self.host, self._port)
-        self._clock.start(asyncio.get_running_loop())
         try:
             yield
         finally:

@@ -114,8 +114,7 @@ class Service:
         self._clock.start(asyncio.get_running_loop())
 
     async def stop(self) -> None:
-        """Stop the clock and cancel all requests under way. Faults whose `acts_in` is not over yet never act."""
-        self._clock.stop()
+        """Cancel all requests under way. Faults whose `acts_in` is not over yet never act."""
         while self._late:
             self._late.pop().cancel()
         running = list(self._running)

@@ -95,6 +95,8 @@ class Connector(aiohttp.TCPConnector):
             assert protocol is not None  # noqa: S101 - a connection that was just handed over has one
             if self._fresh and protocol in self._fresh:
                 self._fresh.remove(protocol)
+                if exchange is not None:
+                    exchange.fresh = True
                 break
             if not protocol.should_close and (req.method in _REPEATABLE or not _is_stale(protocol.transport)):
                 break

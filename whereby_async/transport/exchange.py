@@ -57,6 +57,7 @@ class Exchange:
         priority: Who gets a connection slot first, 0 before all others.
         late: Its time was over before it was done.
         left: The request may have reached the server: set when it has a connection, before sending starts.
+        fresh: That connection was made for it.
         heard: Status and headers of the answer, once they are there, even if its body never comes whole.
         reachability: What is known of the origin that it goes to.
         patience: Seconds that its call may still wait for the origin; 0: it is sent whether or not that can be reached.
@@ -67,7 +68,19 @@ class Exchange:
     """
 
     __slots__ = (
-        *("epoch", "headers", "heard", "late", "left", "patience", "priority", "reachability", "refused", "request"),
+        *(
+            "epoch",
+            "fresh",
+            "headers",
+            "heard",
+            "late",
+            "left",
+            "patience",
+            "priority",
+            "reachability",
+            "refused",
+            "request",
+        ),
         *("timeout", "url", "wire"),
     )
 
@@ -88,6 +101,7 @@ class Exchange:
         self.priority: int = priority
         self.late: bool = False
         self.left: bool = False
+        self.fresh: bool = False
         self.heard: tuple[int, Mapping[str, str]] | None = None
         self.reachability: Reachability = reachability
         self.patience: float = patience

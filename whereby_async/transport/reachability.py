@@ -4,8 +4,9 @@
 else goes on trying meanwhile.
 
 ```
-ready        → unavailable   a fresh connection could not be made, or five attempts in a row ended in a 502, 503, 504 or
-                             one of 520 to 523 and 530: the answers of a gateway that has nobody behind it
+ready        → unavailable   a fresh connection could not be made, or five attempts in a row ended as they do at a
+                             gateway that has nobody behind it: in a 502, 503, 504, 520 to 523 or 530, or in a fresh
+                             connection that is closed without an answer
 unavailable  → ready         a probe was answered, or an attempt that was begun since
 ```
 
@@ -152,6 +153,11 @@ class Reachability:
             probe_in=max(0.0, self._probe_at - now),
         )
 
+    @property
+    def blocks_all(self) -> bool:
+        """Whether calls of every operation have to wait now."""
+        return self.unavailable and self._only is None
+
     # What has happened
 
     def succeeded(self, operation: str, epoch: int) -> None:
@@ -169,15 +175,17 @@ class Reachability:
                 return
         self.reached()
 
-    def failed(self, operation: str, epoch: int, status: int, retry_after: float | None) -> None:
-        """A gateway answered, with one of `GATEWAY_FAILURES`, an attempt that began in this epoch."""
+    def failed(self, operation: str, epoch: int, reason: str, retry_after: float | None = None) -> None:
+        """An attempt that began in this epoch met a gateway without a service: it was answered with one of
+        `GATEWAY_FAILURES`, or not at all on a fresh connection.
+        """
         with self._lock:
             if epoch != self.epoch:
                 return
             self._failing[operation] = self._failing.get(operation, 0) + 1
             went_away = not self.unavailable and sum(self._failing.values()) >= _FAILURES
             if went_away:
-                self._leave(f"it answers {status}", needs_read=True)
+                self._leave(reason, needs_read=True)
             if self.unavailable:
                 self._only = operation if len(self._failing) == 1 and self.needs_read else None
                 self._probe_at = max(self._probe_at, _now() + (retry_after or 0.0))

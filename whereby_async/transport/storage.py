@@ -17,6 +17,7 @@ from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, Res
 from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
 from .exchange import CONNECTING, FAILURES, is_permanent, reason_of, why_unreachable
+from .reachability import GATEWAY_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,7 +92,10 @@ class Storage:
                 reachability.refused(reason)
                 self.refused_by = reachability
             raise
-        reachability.succeeded(self._operation, epoch)
+        if response.status in GATEWAY_FAILURES:
+            reachability.failed(self._operation, epoch, f"it answers {response.status}")
+        else:
+            reachability.succeeded(self._operation, epoch)
         return response
 
     def failure(self, error: Exception, stall: float) -> WherebyError:
