@@ -58,19 +58,6 @@ def test_first_signal_lets_calls_end(served: Served, tmp_path: Path, number: int
 
 
 @SLOW
-def test_signal_that_is_sent_twice_at_once_counts_once(served: Served, tmp_path: Path, here: Runner) -> None:
-    """As `timeout` from coreutils does it: to its child, and to its group, in which the child is too."""
-    words = _import(tmp_path, 40)
-    with start(*words) as process:
-        served.until(lambda: len(served.fake.meetings) >= 8)
-        stopped = ended(process, signal.SIGTERM, signal.SIGTERM)
-    assert stopped.code == 143
-    assert "nobody knows" not in stopped.err
-    assert here(*words).rows()[-1]["resumed"] == len(stopped.rows())
-    assert _operations(served) == ["meetings.create"] * 40
-
-
-@SLOW
 def test_calls_that_end_are_told_on_a_terminal(served: Served, tmp_path: Path) -> None:
     with OnTerminal(*_import(tmp_path, 40), columns=200) as terminal:
         served.until(lambda: len(served.fake.meetings) >= 8)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from whereby_async import ServiceUnavailableError
 from whereby_async.batch import Progress
-from whereby_async.cli.errors import OutOfTimeError, command_line, warnings_printed
+from whereby_async.cli.errors import Interrupted, OutOfTimeError, command_line, warnings_printed
 from whereby_async.cli.progress import Bar, StderrHook, run_long
 from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, UnavailableDetails, WaitDetails
 from whereby_async.notify import logger
@@ -39,6 +41,22 @@ def test_interrupted_work_says_its_command_line() -> None:
         run_long(work(), "kept.")
     with pytest.raises(KeyboardInterrupt, match=r"kept\.$"):
         run_long(work(), "kept.", resumes=False)
+
+
+def test_signal_that_is_sent_twice_at_once_counts_once() -> None:
+    """As `timeout` from coreutils does it: to its child, and to its group, in which the child is too."""
+    reached = False
+
+    async def work() -> int:
+        nonlocal reached
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        reached = True
+        return await asyncio.sleep(60.0, 0)
+
+    with pytest.raises(Interrupted) as caught:
+        run_long(work(), "kept.")
+    assert (reached, caught.value.number) == (True, signal.SIGTERM)
 
 
 def test_verbose_says_everything_wherever_stderr_leads(capsys: pytest.CaptureFixture[str]) -> None:
