@@ -217,7 +217,7 @@ def test_throttled_account_is_exit_code_3(served: Served, here: Runner) -> None:
 @pytest.mark.parametrize(
     ("url", "words", "code", "complaint"),
     [
-        ("http://127.0.0.1:9/v1", (), 4, "connection"),
+        ("http://127.0.0.1:9/v1", (), 4, "can not be reached"),
         ("http://whereby.example/v1", (), 2, "https"),
         ("https://whereby.example/v1", ("--limit", "50"), 2, "WHEREBY_API_KEY is set"),
     ],

@@ -222,7 +222,7 @@ def test_closed_pipe_ends_it_quietly(served: Served, words: str, first: bytes) -
     [
         ("WHEREBY --help | true", 0, b""),
         ("WHEREBY meetings delete 1 >&-", 0, b""),
-        ("WHEREBY meetings list > /dev/full", 2, b"whereby: No space left on device\n"),
+        ("WHEREBY meetings list > /dev/full", 2, b"whereby: stdout: No space left on device\n"),
     ],
 )
 def test_stdout_that_takes_nothing(line: str, code: int, err: bytes) -> None:

@@ -138,6 +138,8 @@ def test_ctrl_c_says_how_to_go_on(served: Served, tmp_path: Path, to_files: bool
     served.fake.faults.add(Fault(delay=60.0, operation="insights.room_sessions"))
     with OnTerminal(*EXPORT, str(tmp_path) if to_files else "--json", columns=200) as terminal:
         terminal.until("0 of 1")
+        terminal.type(b"\x03")
+        terminal.until("finishing 1 call; again to stop now")
         ended = terminal.interrupt()
     assert ended.code == 130
     assert words in ended.out

@@ -88,6 +88,11 @@ def test_json_lines_become_rooms(served: Served, tmp_path: Path, here: Runner) -
     assert second["isLocked"] is True
 
 
+def test_time_to_look_for_a_room_is_checked(served: Served, tmp_path: Path, here: Runner) -> None:
+    complaint = _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER, "--absent-after=-1"), served)
+    assert complaint == "whereby: --absent-after -1.0: pass seconds from 0 on\n"
+
+
 def test_missing_file_is_named(served: Served, here: Runner) -> None:
     assert "nowhere.csv: No such file" in _complaint(here(*IMPORT, "nowhere.csv"), served)
     assert here(*IMPORT, "-", "--format", "jsonl", "--json", "--journal", "/no/where").code == 2

@@ -227,6 +227,8 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("rooms set-theme-tokens /weekly --primary red", "--primary 'red'"),
         ("meetings list --timeout 0", "--timeout 0"),
         ("meetings list --max-wait=-1", "--max-wait -1"),
+        ("meetings list --max-outage=-1", "--max-outage -1"),
+        ("meetings list --max-outage nan", "--max-outage nan: pass seconds from 0 (do not wait)"),
         ("meetings list --base-url http://whereby.example", "use https"),
         ("meetings list --redis redis://:pass@localhost/0", "set the variable WHEREBY_REDIS_URL"),
         ("meetings list --nonsense", "--nonsense"),

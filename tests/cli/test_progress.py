@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from whereby_async import ServiceUnavailableError
 from whereby_async.batch import Progress
-from whereby_async.cli.errors import command_line
+from whereby_async.cli.errors import Interrupted, OutOfTimeError, command_line, warnings_printed
 from whereby_async.cli.progress import Bar, StderrHook, run_long
-from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, WaitDetails
+from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, UnavailableDetails, WaitDetails
+from whereby_async.notify import logger
 from whereby_async.rate_limit import RateLimit
 
 
@@ -35,6 +41,22 @@ def test_interrupted_work_says_its_command_line() -> None:
         run_long(work(), "kept.")
     with pytest.raises(KeyboardInterrupt, match=r"kept\.$"):
         run_long(work(), "kept.", resumes=False)
+
+
+def test_signal_that_is_sent_twice_at_once_counts_once() -> None:
+    """As `timeout` from coreutils does it: to its child, and to its group, in which the child is too."""
+    reached = False
+
+    async def work() -> int:
+        nonlocal reached
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        reached = True
+        return await asyncio.sleep(60.0, 0)
+
+    with pytest.raises(Interrupted) as caught:
+        run_long(work(), "kept.")
+    assert (reached, caught.value.number) == (True, signal.SIGTERM)
 
 
 def test_verbose_says_everything_wherever_stderr_leads(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,20 +92,84 @@ def test_waits_are_said_once_and_not_beside_a_bar(
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize(("waiting", "words"), [("empty", "waiting for points"), ("novel", "novel")])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"waiting": "empty"}, "10 failed, 300 points, 10 min left, waiting for points"),
+        ({"waiting": "novel"}, "10 min left, novel"),
+        ({"waiting": "service", "away": 12.3, "eta": None}, "300 points, waiting for the service (12 s)"),
+        (
+            {"lookups": 3, "lookups_end": 95.2, "eta": 95.2},
+            "2 min left, looking for 3 rooms whose answers were lost, up to 95 s more",
+        ),
+        ({"lookups": 1, "lookups_end": 4.0}, "looking for 1 room whose answers were lost, up to 4 s more"),
+        ({"done": 1190, "eta": 0.0}, "1,200 of 1,200 10 failed, 300 points"),
+    ],
+)
 def test_bar_shows_how_far_it_is(
-    waiting: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    more: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Counts, points, time left, what it waits for; on stderr only."""
+    """Counts, points, time left, what it waits for; on stderr only, over two lines if it is much."""
     _let_stderr_be_a_terminal(monkeypatch)
-    counts = {"done": 90, "failed": 7, "unknown": 3, "resumed": 0, "under_way": 4, "total": 1200, "points": 300}
-    progress = Progress(**counts, elapsed=10.0, points_per_second=30.0, eta=600.0, waiting=waiting)
+    counts: dict[str, Any] = {
+        "done": 90,
+        "failed": 7,
+        "unknown": 3,
+        "resumed": 0,
+        "under_way": 4,
+        "total": 1200,
+        "points": 300,
+    }
+    facts: dict[str, Any] = {
+        "elapsed": 10.0,
+        "points_per_second": 30.0,
+        "eta": 600.0,
+        "waiting": None,
+        "away": 0.0,
+        "lookups": 0,
+    }
+    progress = Progress(**{**counts, **facts, "lookups_end": None, **more})
     with Bar("rooms") as bar:
         bar.show_batch(progress)
     out, err = capsys.readouterr()
     assert out == ""
     shown = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err).split())
-    assert f"100 of 1,200 10 failed, 300 points, 10 min left, {words}" in shown
+    assert words in shown
+    assert "0 s left" not in shown
+
+
+def _unavailable(*, away: bool) -> UnavailableDetails:
+    return UnavailableDetails(origin="http://x", away=away, since=datetime.now(UTC), reason="why")
+
+
+def test_outage_is_said_in_two_lines_if_it_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever stderr leads; a command that hardly waits is content with its error."""
+    for hook in (StderrHook(), StderrHook(outages=True)):
+        hook.on_unavailable(_unavailable(away=True))
+        hook.on_unavailable(_unavailable(away=False))
+    assert capsys.readouterr().err.splitlines() == [
+        "whereby: http://x cannot be reached (why): waiting for it",
+        "whereby: http://x is back after 0 s",
+    ]
+
+
+def test_warnings_are_lines_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the library's loggers, while a command runs."""
+    with warnings_printed():
+        logger.warning("the store of %s", "the budget")
+        logger.info("nothing")
+    assert logger.handlers == []
+    assert capsys.readouterr().err == "whereby: the store of the budget\n"
+
+
+def test_outage_that_ends_work_says_its_command_line() -> None:
+    async def work() -> int:
+        raise ServiceUnavailableError("x can not be reached; max_outage=5.0")
+
+    command_line.set(("meetings", "purge"))
+    words = r"^x can not be reached; --max-outage 5\.0; kept\. Go on with:\n  whereby meetings purge$"
+    with pytest.raises(OutOfTimeError, match=words):
+        run_long(work(), "kept.")
 
 
 def test_nothing_is_said_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,14 +16,18 @@ import termios
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 PATIENCE = 30.0
 """Seconds until a process that does not end fails its test."""
 
 # Stdin becomes the controlling terminal of the new session, so that Ctrl-C is a signal there; then the real command runs.
-_CLAIM = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_CLAIM = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+_HEED = "import os, signal, sys; signal.signal(signal.SIGINT, signal.{}); os.execv(sys.argv[1], sys.argv[1:])"
 _SHOWN = 1500
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -31,6 +35,12 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def command(*words: str) -> list[str]:
     """The command line that runs `whereby` with this interpreter."""
     return [sys.executable, "-W", "error", "-m", "whereby_async", *words]
+
+
+def told(*words: str, ignores_ctrl_c: bool = False, first: str = "pass") -> list[str]:
+    """As `command`, heeding Ctrl-C or ignoring it, whatever this process does; scripts with `&` have it ignored."""
+    program = f"{first}; {_HEED.format('SIG_IGN' if ignores_ctrl_c else 'SIG_DFL')}"
+    return [sys.executable, "-I", "-S", "-c", program, *command(*words)]
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -73,6 +83,56 @@ def run(*words: str, **variables: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def start(
+    *words: str, ignores_ctrl_c: bool = False, largest_file: int = -1, stdout: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start `whereby` with pipes, and with a limit for its files; a context manager that waits for its end."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)"
+    return subprocess.Popen(
+        told(*words, ignores_ctrl_c=ignores_ctrl_c, first=limited),
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def ended(process: subprocess.Popen[str], *numbers: int) -> Ended:
+    """Send a process signals, and wait for its end."""
+    for number in numbers:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    return Ended(process.returncode, out, err)
+
+
+_SMALL_DISK = """
+mount -t tmpfs -o size="$1k" none "$2" || exit 99
+disk="$2"; cd "$3"; shift 3
+head -c 4096 /dev/zero >"$disk/.other"
+"$@" >1.out 2>1.err; echo $? >1.code
+mount -o remount,size=64m "$disk"
+"$@" >2.out 2>2.err; echo $? >2.code
+"""
+
+
+def on_small_disk(disk: Path, kilobytes: int, *words: str) -> list[Ended]:
+    """Run `whereby` with a disk of so many kilobytes, on which 4 are in use, and again when that has grown.
+
+    The test is skipped where this user may mount nothing.
+    """
+    outputs = disk.with_name("outputs")
+    disk.mkdir()
+    outputs.mkdir()
+    script = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", _SMALL_DISK, "sh"]
+    numbers = [str(kilobytes), str(disk), str(outputs)]
+    done = subprocess.run([*script, *numbers, *command(*words)], env=environment(), timeout=2 * PATIENCE, check=False)
+    if done.returncode:
+        pytest.skip("nothing can be mounted here")
+    texts = [[(outputs / f"{run}.{name}").read_text() for name in ("code", "out", "err")] for run in (1, 2)]
+    return [Ended(int(code), out, err) for code, out, err in texts]
+
+
 class OnTerminal:
     """`whereby` on a pseudo-terminal; a context manager that leaves no process behind."""
 
@@ -80,7 +140,7 @@ class OnTerminal:
         self._keyboard, screen = pty.openpty()
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _CLAIM, *command(*words)],
+            told(*words, first=_CLAIM),
             env=environment(TERM="xterm-256color", **(variables or {})),
             stdin=screen,
             stdout=screen,
@@ -101,6 +161,10 @@ class OnTerminal:
     def type(self, keys: bytes) -> None:
         """Press keys; byte 3 is Ctrl-C."""
         os.write(self._keyboard, keys)
+
+    def send(self, number: int) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
 
     def interrupt(self) -> Ended:
         """Press Ctrl-C, and wait for the end."""

@@ -8,11 +8,16 @@ The API key comes from `WHEREBY_API_KEY`, or is typed in on a terminal. It is ne
 machine can see those. The secret of `webhooks verify` comes from `WHEREBY_WEBHOOK_SECRET` for the same reason.
 
 A terminal gets tables and records that fit its width. A pipe, or `--json`, gets JSON lines in the API's spelling,
-without colours. Long work shows a progress bar on stderr; Ctrl-C stops it, and says with which command line it is
-resumed. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer, 130 after Ctrl-C.
+without colours. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer, 130 after Ctrl-C, 143
+after SIGTERM.
 
-Every command that talks to the API takes `--base-url`, `--max-wait`, `--timeout`, `--verbose`, and `--redis URL` for a
-budget that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish
+Long work shows a progress bar on stderr. The first Ctrl-C or SIGTERM lets the calls of a batch that are under way end,
+within 20 s or `--timeout`; the second stops at once. While the service can not be reached, long work waits for it, as
+long as `--max-outage` says, and stderr says when it goes away and when it is back. A signal, an outage that is too long
+and a full disk end the work with what is kept, and with the command line that goes on.
+
+Every command that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`, `--timeout`, `--verbose`, and
+`--redis URL` for a budget that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish
 and PowerShell.
 """
 

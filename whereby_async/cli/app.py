@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from cyclopts import App
 
 from ..version import __version__
-from .errors import ExitCode, UsageError, command_line, report_error
+from .errors import ExitCode, UsageError, command_line, report_error, warnings_printed
 from .keys import refuse_secrets
 from .values import STDIN
 
@@ -145,7 +145,8 @@ def run(arguments: Sequence[str]) -> int:
         words = _behind_the_command(arguments)
         command_line.set(tuple(arguments))
         command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
-        code: int | None = command(*bound.args, **bound.kwargs)
+        with warnings_printed():
+            code: int | None = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except BrokenPipeError:
         # Nobody reads on: what is still buffered has to go somewhere, or the interpreter complains at its end.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -15,17 +19,26 @@ from cyclopts import CycloptsError
 from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from types import FrameType
 
 KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
+_SIGNALS: Final = 128
+"""What shells add to a signal's number for the exit code of what it has ended."""
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
 _HIDDEN: Final = (
     "Long words are not repeated (here {count}), since they may be keys: "
     f"a key is never an argument; it comes from the variable {KEY_VARIABLE}, or is asked for on a terminal."
 )
-_GLOBAL_OPTIONS: Final = {"base_url": "--base-url", "max_wait": "--max-wait", "timeout": "--timeout"}
+_GLOBAL_OPTIONS: Final = {
+    "absent_after": "--absent-after",
+    "base_url": "--base-url",
+    "max_outage": "--max-outage",
+    "max_wait": "--max-wait",
+    "timeout": "--timeout",
+}
 
 command_line: ContextVar[tuple[str, ...]] = ContextVar("whereby_cli_command_line", default=())
 """The words of the command that runs."""
@@ -42,6 +55,19 @@ class ExitCode(enum.IntEnum):
     BUG = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the command.
+
+    Attributes:
+        number: The signal.
+    """
+
+    def __init__(self, message: str = "interrupted", number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number: int = number
 
 
 class CommandError(Exception):
@@ -60,6 +86,45 @@ class OutOfTimeError(CommandError):
     """What was waited for did not come in the time that was given."""
 
     exit_code = ExitCode.NO_ANSWER
+
+
+@contextlib.contextmanager
+def signals_handled(handler: Callable[[int, FrameType | None], object]) -> Generator[None]:
+    """Have Ctrl-C and SIGTERM handled so while the block runs, except what this process was told to ignore.
+
+    What a script starts with `&` ignores Ctrl-C.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if threading.current_thread() is not threading.main_thread():  # where signals can not be handled
+        before = {}
+    handled = {number: earlier for number, earlier in before.items() if earlier not in {signal.SIG_IGN, None}}
+    for number in handled:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in handled.items():
+            signal.signal(number, earlier)
+
+
+class _Warnings(logging.Handler):
+    """Prints warnings as lines of the command, except those about outages, which hooks and errors tell of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if record.module != "reachability":
+            print(f"whereby: {self.format(record)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_printed() -> Generator[None]:
+    """Print the library's warnings to stderr while the block runs."""
+    logger, handler = logging.getLogger("whereby_async"), _Warnings(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def code_for(error: Exception) -> ExitCode:
@@ -91,7 +156,8 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     """The exit code and the lines for stderr."""
     match error:
         case KeyboardInterrupt():
-            code, text = ExitCode.INTERRUPTED, str(error) or "interrupted"
+            number = getattr(error, "number", signal.SIGINT)
+            code, text = ExitCode(_SIGNALS + number), str(error) or "interrupted"
         case CycloptsError():
             code, text = ExitCode.WRONG_USAGE, _without_keys(" ".join(str(error).split()))
         case CommandError():

@@ -9,6 +9,7 @@ After a power cut the files may be shorter than `export.state` says; then the ex
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -20,8 +21,8 @@ from cyclopts import Parameter
 from ..models import ParticipantInsights, RoomInsights, RoomSessionInsights
 from .errors import UsageError
 from .global_options import AtLeastOne, GlobalOptions
-from .output import check_apart, check_plain, wire
-from .progress import REFRESH, Bar, run_long
+from .output import check_apart, check_plain, naming, wire
+from .progress import REFRESH, Bar, run_batch, run_long
 from .values import moment
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ class _Export:
 
     async def run(self, options: GlobalOptions, concurrency: int) -> int:
         if self._directory is None:
-            async with options.client() as client:
+            async with options.client(is_long=True) as client:
                 await self._fetch(client, await self._rooms(client, set()), None, concurrency)
             return self._output.code
-        async with options.client() as client:
+        async with options.client(is_long=True) as client:
             with self._files(self._directory, client.base_url) as files:
                 resumed = len(files.done)
                 if not files.finished:
@@ -159,9 +160,7 @@ class _Export:
                 on_progress=bar.show_batch,
                 progress_interval=REFRESH,
             )
-            async with batch as outcomes:
-                async for outcome in outcomes:
-                    self._take(rooms[outcome.index].room_name, outcome, files)
+            await run_batch(batch, lambda outcome: self._take(rooms[outcome.index].room_name, outcome, files))
 
     def _take(self, room: str, outcome: Outcome[_Found], files: ExportFiles | None) -> None:
         if outcome.error is not None:
@@ -261,7 +260,8 @@ class ExportFiles:
     def __exit__(self, *error: object) -> None:
         for file in (*self._files.values(), self._state):
             if file is not None:
-                file.close()
+                with contextlib.suppress(OSError):  # on a full disk; what the state does not name is not counted
+                    file.close()
 
     def _path(self, kind: str) -> Path:
         return self._directory / f"{kind}.{'csv' if self._is_csv else 'jsonl'}"
@@ -304,7 +304,8 @@ class ExportFiles:
     def add(self, room: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Write the rows of a room, by their kind."""
         for kind, each in rows.items():
-            self._files[kind].write(b"".join(self._line(kind, row) for row in each))
+            with naming(self._files[kind].name):
+                self._files[kind].write(b"".join(self._line(kind, row) for row in each))
         self._write_state({"room": room})
 
     def finish(self) -> None:
@@ -313,11 +314,13 @@ class ExportFiles:
 
     def _write_state(self, row: dict[str, Any]) -> None:
         for file in self._files.values():
-            file.flush()
+            with naming(file.name):
+                file.flush()
         row["ends"] = {kind: file.tell() for kind, file in self._files.items()}
         if self._state is not None:
-            self._state.write(json.dumps(row).encode() + b"\n")
-            self._state.flush()
+            with naming(self._state.name):
+                self._state.write(json.dumps(row).encode() + b"\n")
+                self._state.flush()
 
     def _line(self, kind: str, row: Mapping[str, Any]) -> bytes:
         if not self._is_csv:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ..limiter import Limiter
 
 _EVERYWHERE: Final = Group("Options of every command", sort_key=100)
+_LONG_OUTAGE: Final = 900.0
+"""Seconds that the calls of long work wait for the service, unless `--max-outage` says otherwise."""
+
 _REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
 
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -63,6 +66,13 @@ class GlobalOptions(OutputOptions):
         float | None,
         _option("Seconds that one call may wait for points, 0 for none (exit code 3); else as long as it takes."),
     ] = None
+    max_outage: Annotated[
+        float | None,
+        _option(
+            "Seconds that one call may wait for a service that can not be reached, 0 for none; else 900 for long work"
+            " (import, purge, export, sync, download, wait), 2 for the rest."
+        ),
+    ] = None
     timeout: Annotated[float | None, _option("Seconds for one attempt; 30 unless given.")] = None
     redis: Annotated[
         str | None,
@@ -74,8 +84,12 @@ class GlobalOptions(OutputOptions):
     )
 
     @contextlib.asynccontextmanager
-    async def client(self, *hooks: Any) -> AsyncGenerator[WherebyClient]:
+    async def client(self, *hooks: Any, is_long: bool = False) -> AsyncGenerator[WherebyClient]:
         """A client with these hooks, closed at the end; it asks for the key if the environment has none.
+
+        Args:
+            hooks: What it tells of its calls, besides stderr.
+            is_long: Its calls are those of long work, and wait longer for a service that can not be reached.
 
         Raises:
             UsageError: There is no key.
@@ -84,12 +98,14 @@ class GlobalOptions(OutputOptions):
         from .. import WherebyClient
 
         key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
-        options: dict[str, Any] = {} if self.timeout is None else {"timeout": self.timeout}
+        max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
+        given = {"timeout": self.timeout, "max_outage": max_outage}
+        options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         async with contextlib.AsyncExitStack() as stack:
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
-            every = [StderrHook(verbose=self.verbose), *hooks]
+            every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
             client = WherebyClient(key, base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 

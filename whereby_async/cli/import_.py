@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from .errors import ExitCode, UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
-from .output import Output, check_apart, check_plain, check_status, counted, duration, wire
-from .progress import REFRESH, Bar, ask_for_limit, run_long
+from .output import Output, check_apart, check_plain, check_status, counted, duration, naming, wire
+from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
 from .row_file import RowFile
 from .values import STDIN, pairs
 
@@ -43,6 +43,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     concurrency: AtLeastOne = 64,
     retry_failed: Flag = False,
     refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
+    absent_after: float | None = None,
     dry_run: Flag = False,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -78,6 +79,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         concurrency: Calls under way at once.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
+        absent_after: Seconds for which a room whose answer was lost is looked for, before it is made again.
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
     """
@@ -97,7 +99,12 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     if dry_run:
         return run_long(_estimate(rows, options, stdout), "nothing was sent.")
     job = _Import(rows, journal, ResultFile(results, stdout), stdout)
-    batch_options = {"concurrency": concurrency, "retry_failed": retry_failed, "refetch": refetch}
+    batch_options = {
+        "concurrency": concurrency,
+        "retry_failed": retry_failed,
+        "refetch": refetch,
+        "absent_after": absent_after,
+    }
     kept = f"{journal} knows what was done."
     if journal is None:
         kept = "there is no journal, so that the same command would make again what is made: see the results."
@@ -105,7 +112,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
 
 
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
-    async with options.client() as client:
+    async with options.client(is_long=True) as client:
         limit = await ask_for_limit(client)
         estimate = client.estimate(client.meetings.create, len(rows))
     stdout.line(
@@ -139,7 +146,7 @@ class _Import:
         from ..batch import JournalError
 
         with self._results, Bar("rooms") as bar:
-            async with options.client() as client:
+            async with options.client(is_long=True) as client:
                 batch = client.batch(
                     client.meetings.create,
                     self._rows,
@@ -150,9 +157,7 @@ class _Import:
                     **batch_options,
                 )
                 try:
-                    async with batch as outcomes:
-                        async for outcome in outcomes:
-                            self._take(outcome)
+                    await run_batch(batch, self._take)
                 except JournalError as error:
                     raise UsageError(str(error)) from None
         self._sum_up()
@@ -221,16 +226,18 @@ class ResultFile:
 
     def __exit__(self, *error: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # a full disk was told of by `write`, and takes no more now
+                self._file.close()
 
     def write(self, row: dict[str, Any], words: str) -> None:
         """Keep a row, and say `words` of it on a terminal; a done row that the file holds is not written again."""
-        if self._file is None:
+        if self._file is None or self.path is None:
             self._stdout.line(row, words or json.dumps(row))
             return
         if not (row["resumed"] and row["key"] in self._present):
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            with naming(self.path):
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
         if words:
             self._stdout.line(row, words)
 

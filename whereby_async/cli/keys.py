@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ..redaction import Secret
-from .errors import KEY_VARIABLE, UsageError
+from .errors import KEY_VARIABLE, Interrupted, UsageError, signals_handled
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from types import FrameType
 
 WEBHOOK_VARIABLE: Final = "WHEREBY_WEBHOOK_SECRET"
 _NO_ARGUMENTS: Final = {
@@ -40,12 +40,13 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """While somebody is asked, Ctrl-C interrupts at once: asyncio's own handler would wait for the line to be typed."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    """While somebody is asked, Ctrl-C and SIGTERM interrupt at once: a loop would act when the line has been typed."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+        raise Interrupted(number=number)
+
+    with signals_handled(interrupt):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def typed_in(variable: str, name: str) -> Secret:

@@ -424,7 +424,7 @@ def _wait_command(name: str) -> Callable[..., int]:
 
 
 async def _wait(name: str, job_id: str, within: float | None, options: GlobalOptions) -> int:
-    async with options.client() as client:
+    async with options.client(is_long=True) as client:
         try:
             async with asyncio.timeout(within):
                 done = await getattr(client, name).wait(job_id)

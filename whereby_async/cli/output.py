@@ -7,6 +7,7 @@ terminals only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -21,7 +22,7 @@ from .errors import ExitCode, UsageError, code_for
 from .values import STDIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from typing import TextIO, TypeAlias
 
     import msgspec
@@ -130,8 +131,9 @@ class Output:
 
 
 def _write(*rows: Mapping[str, Any]) -> None:
-    sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
-    sys.stdout.flush()
+    with naming("stdout"):
+        sys.stdout.write("".join(json.dumps(row) + "\n" for row in rows))
+        sys.stdout.flush()
 
 
 def wire(result: Result) -> dict[str, Any]:
@@ -171,6 +173,17 @@ def duration(seconds: float) -> str:
     if seconds < _HOUR:
         return f"{seconds / _MINUTE:.0f} min"
     return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:02.0f} min"
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Generator[None]:
+    """Have errors of writing to a file name it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
 
 
 def check_plain(name: str, path: str) -> None:

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .keys import interruptible
 from .output import Output, counted, duration, wire
-from .progress import REFRESH, Bar, ask_for_limit, run_long
+from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
 from .values import date_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _is_before(moment: datetime | None, limit: datetime | None) -> bool:
 
 async def _purge(options: GlobalOptions, filters: _Filters, concurrency: int, *, dry_run: bool, asks: bool) -> int:
     output = options.output(_COLUMNS)
-    async with options.client() as client:
+    async with options.client(is_long=True) as client:
         meetings = await _picked(client, filters)
         if not meetings:
             output.line({"event": "summary", "picked": 0, "deleted": 0, "failed": 0}, "No meeting is picked.")
@@ -154,6 +154,12 @@ def _ask(meetings: dict[str, Meeting]) -> None:
 
 async def _delete(client: WherebyClient, meetings: dict[str, Meeting], concurrency: int, output: Output) -> None:
     deleted = 0
+
+    def take(outcome: Outcome[None]) -> None:
+        nonlocal deleted
+        deleted += outcome.ok
+        _show(meetings[outcome.key], outcome, output)
+
     with Bar("deleted") as bar:
         batch = client.batch(
             client.meetings.delete,
@@ -163,10 +169,7 @@ async def _delete(client: WherebyClient, meetings: dict[str, Meeting], concurren
             on_progress=bar.show_batch,
             progress_interval=REFRESH,
         )
-        async with batch as outcomes:
-            async for outcome in outcomes:
-                deleted += outcome.ok
-                _show(meetings[outcome.key], outcome, output)
+        await run_batch(batch, take)
     failed = len(meetings) - deleted
     failures = f", {failed} failed" if failed else ""
     output.line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,7 +14,7 @@ from ..redaction import redact
 from .errors import ExitCode, UsageError
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
-from .progress import Bar, run_long
+from .progress import Bar, run_batch, run_long
 from .values import date_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,20 @@ _LONGEST_STEM: Final = 120
 _LONGEST_ID: Final = 40
 _LONGEST_ENDING: Final = 8
 _MEGABYTE: Final = 1_000_000
+_OF_THE_FOLDER: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
+"""Errors that every file of a folder would meet."""
+
 _KEPT: Final = "what has arrived is kept."
 
 _DOWNLOAD_HELP: Final = """Download a file of the {name}. Costs 1 point for its link, 1 for its name.
@@ -62,7 +77,7 @@ def _download_command(name: str) -> Callable[..., int]:
 
 
 async def _download(name: str, file_id: str, destination: Path, options: GlobalOptions, *, overwrite: bool) -> int:
-    async with options.client() as client:
+    async with options.client(is_long=True) as client:
         with Bar("received", in_bytes=True) as bar:
 
             def show(progress: Progress) -> None:
@@ -140,7 +155,7 @@ class _Sync:
 
     async def run(self, options: GlobalOptions, room_name: str | None, concurrency: int, *, dry_run: bool) -> int:
         counts = self._counts
-        async with options.client() as client:
+        async with options.client(is_long=True) as client:
             missing = [recording async for recording in self._missing(client, room_name)]
             counts["missing"] = len(missing)
             expected = int(sum((recording.size_in_mega_bytes or 0.0) * _MEGABYTE for recording in missing))
@@ -193,9 +208,8 @@ class _Sync:
                 return await client.recordings.download(recording.recording_id, self._path(recording), on_progress=show)
 
             requests = [{"recording": recording} for recording in missing]
-            async with client.batch(fetch, requests, concurrency=concurrency, idempotent=True) as outcomes:
-                async for outcome in outcomes:
-                    self._take(missing[outcome.index], outcome)
+            batch = client.batch(fetch, requests, concurrency=concurrency, idempotent=True)
+            await run_batch(batch, lambda outcome: self._take(missing[outcome.index], outcome))
 
     def _take(self, recording: Recording, outcome: Outcome[Download]) -> None:
         error, path = outcome.error, self._path(recording)
@@ -207,6 +221,8 @@ class _Sync:
         elif isinstance(error, PermissionDeniedError):
             event, words = "elsewhere", f"{path.name}: there is no link to it"
             facts = {"error": redact(str(error))}
+        elif isinstance(error, OSError) and error.errno in _OF_THE_FOLDER:
+            raise error  # it ends the sync
         else:
             facts = {"error": self._output.failed(error)}
             event, words = "failed", f"{path.name}: {facts['error']}"

@@ -97,6 +97,8 @@ class PartFile(Sink):
             self.close()
             raise
         size = os.fstat(self._descriptor).st_size
+        if not size:
+            self._write_note(Version())  # a full disk is noticed now, before a link is paid for
         note = self._read_note()
         if size and note is not None and (note.size is None or size <= note.size):
             self.position = size
