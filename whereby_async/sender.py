@@ -422,9 +422,9 @@ class ClientSender:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
         There is nothing to wait for here after a 429, since the limiter holds everyone back until the server's time,
-        and after an attempt that never left, if the call waits for the service. Nor do those count. An attempt that
-        broke off because the service went away does not count either, since then only time does, and its retry draws
-        nothing from the retry budget: nobody hammers a service that can not be reached.
+        and after an attempt that never left, if the call waits for the service. Nor do those count. For a call that
+        waits, attempts before an outage count for nothing after it, and a retry that meets one draws nothing from the
+        retry budget: only time counts then, and nobody hammers a service that can not be reached.
         """
         name, waits, budget, delay = (
             exchange.request.operation.name,
@@ -435,7 +435,8 @@ class ClientSender:
         unsent = waits and exchange.refused is not None
         counts = not unsent and not isinstance(error, RateLimitError)
         if counts:
-            delay = self._delay(exchange, error, retries.failures + 1)
+            retries.count(exchange.reachability.outages if waits else 0)
+            delay = self._delay(exchange, error, retries.failures)
         reason, when = _reason(error), f"in {delay:.3f} s" if counts else "as soon as there are points"
         logger.debug("%s: attempt %d failed (%s); again %s", name, attempt, reason, when)
         if events:
@@ -443,10 +444,7 @@ class ClientSender:
         if delay:
             await self.shared.waiting.pause(delay)
         if unsent and retries.paid:
-            retries.failures -= 1
             budget.give_back(1.0)
-        if counts and not (waits and exchange.reachability.blocks_all):
-            retries.failures += 1
         retries.paid = counts and not (waits and exchange.reachability.blocks(name))
         if retries.paid and not budget.take():
             raise error
@@ -469,11 +467,18 @@ class _Retries:
         paid: The attempt under way has drawn on the retry budget.
     """
 
-    __slots__ = ("failures", "paid")
+    __slots__ = ("_outages", "failures", "paid")
 
     def __init__(self) -> None:
-        self.failures = 0
-        self.paid = False
+        self.failures: int = 0
+        self.paid: bool = False
+        self._outages = 0
+
+    def count(self, outages: int) -> None:
+        """One has failed, after so many outages; those before the last of them count for nothing."""
+        if outages != self._outages:
+            self._outages, self.failures = outages, 0
+        self.failures += 1
 
 
 class _Asking(NamedTuple):

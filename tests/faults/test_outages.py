@@ -282,6 +282,53 @@ async def test_a_balancer_that_says_503_to_calls_of_many_kinds_is_an_outage() ->
         assert counter.attempts <= counter.calls + 30
 
 
+@simulated
+async def test_a_balancer_that_takes_connections_and_closes_them_is_an_outage() -> None:
+    """As one does that has nobody to connect them to: it accepts, reads, and closes without a word."""
+    counter = Counter()
+    async with FakeWhereby(limit=100, period=1.0) as fake, TcpProxy(fake.url) as balancer:
+        meetings = [fake.add_meeting()["meetingId"] for _ in range(300)]
+        async with fake.client(base_url=balancer.url, hooks=[counter]) as whereby:
+            work = asyncio.create_task(deletes(whereby, meetings))
+            await asyncio.sleep(2.2)
+            async with fake.away():
+                await asyncio.sleep(10.0)
+            assert states(await work) == {"ok": 300}
+        assert fake.meetings == {}
+        assert counter.attempts <= 2 * counter.calls
+
+
+@simulated
+async def test_a_storage_that_says_503_is_waited_out_by_downloads_alone(tmp_path: Path) -> None:
+    """Whichever download asks whether it is back uses the answer; calls of the API go on meanwhile."""
+    async with FakeWhereby() as fake, fake.client() as whereby:
+        films = [fake.add_recording(content=bytes(1000))["recordingId"] for _ in range(12)]
+        fake.faults.add(Fault(operation="storage", status=503, points=0, times=None))
+        requests = [{"recording_id": film, "destination": tmp_path / film} for film in films]
+        work = asyncio.create_task(outcomes_of(whereby.batch(whereby.recordings.download, requests)))
+        await asyncio.sleep(8.0)
+        asked = len(fake.requests)
+        began = now()
+        await whereby.meetings.list()
+        assert now() - began < 0.1
+        fake.faults.clear()
+        assert states(await work) == {"ok": 12}
+        assert asked <= 12 + 60
+
+
+@simulated
+async def test_a_storage_that_is_up_and_down_each_second_loses_no_download(tmp_path: Path) -> None:
+    async with FakeWhereby(latency=0.3) as fake, fake.client() as whereby:
+        films = [fake.add_recording(content=bytes(1000))["recordingId"] for _ in range(60)]
+        requests = [{"recording_id": film, "destination": tmp_path / film} for film in films]
+        work = asyncio.create_task(outcomes_of(whereby.batch(whereby.recordings.download, requests, concurrency=6)))
+        while not work.done():
+            await asyncio.sleep(1.0)
+            async with fake.away():
+                await asyncio.sleep(1.0)
+        assert states(await work) == {"ok": 60}
+
+
 @linux
 @pytest.mark.parametrize("patience", [4.0, 30.0])
 @simulated

@@ -17,8 +17,8 @@ long as `--max-outage` says, and stderr says when it goes away and when it is ba
 and a full disk end the work with what is kept, and with the command line that goes on.
 
 Every command that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`, `--timeout`, `--verbose`, and
-`--redis URL` for a budget that several processes share. `whereby --install-completion` completes commands and options in bash, zsh, fish
-and PowerShell.
+`--redis URL` for a budget that several processes share. `whereby --install-completion` completes commands and options
+in bash, zsh, fish and PowerShell.
 """
 
 from __future__ import annotations

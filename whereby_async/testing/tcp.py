@@ -253,7 +253,7 @@ class TcpProxy:
 
 
 def _fill(sock: socket.socket) -> list[socket.socket]:
-    """Listen with the shortest queue and fill it, so that the kernel does not answer whoever connects; what fills it."""
+    """Listen with the shortest queue, and fill it, so that the kernel answers nobody who connects; what fills it."""
     sock.listen(0)
     fillers: list[socket.socket] = []
     for _ in range(_MOST_FILLERS):

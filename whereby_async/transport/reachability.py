@@ -101,6 +101,7 @@ class Reachability:
         origin: Scheme, host and port.
         epoch: How many successes and changes there have been.
         unavailable: It can not be reached.
+        outages: How often it could not be reached by any operation.
         needs_read: Gateways answer for it, so that only a read can tell whether it is back.
         listeners: The hooks that hear of changes.
     """
@@ -111,6 +112,7 @@ class Reachability:
         self._draw = draw
         self.listeners: Listeners = Listeners()
         self.epoch: int = 0
+        self.outages: int = 0
         self._reset()
         _all.add(self)
 
@@ -153,11 +155,6 @@ class Reachability:
             probe_in=max(0.0, self._probe_at - now),
         )
 
-    @property
-    def blocks_all(self) -> bool:
-        """Whether calls of every operation have to wait now."""
-        return self.unavailable and self._only is None
-
     # What has happened
 
     def succeeded(self, operation: str, epoch: int) -> None:
@@ -184,10 +181,11 @@ class Reachability:
                 return
             self._failing[operation] = self._failing.get(operation, 0) + 1
             went_away = not self.unavailable and sum(self._failing.values()) >= _FAILURES
+            only = operation if len(self._failing) == 1 else None
             if went_away:
-                self._leave(reason, needs_read=True)
+                self._leave(reason, only, needs_read=True)
             if self.unavailable:
-                self._only = operation if len(self._failing) == 1 and self.needs_read else None
+                self._concern(only)
                 self._probe_at = max(self._probe_at, _now() + (retry_after or 0.0))
         if went_away:
             self._tell(away=True)
@@ -196,9 +194,9 @@ class Reachability:
         """A fresh connection could not be made, for this reason; a probe's is told by `probe_failed`."""
         with self._lock:
             if self.unavailable:
-                self._only = None
+                self._concern(None)
                 return
-            self._leave(reason, needs_read=False)
+            self._leave(reason, None, needs_read=False)
         self._tell(away=True)
 
     def probe_failed(self, reason: str, retry_after: float | None = None) -> None:
@@ -221,8 +219,16 @@ class Reachability:
         for loop in list(self._queues):
             self._in_loop(loop, self._wake_some, loop)
 
-    def _leave(self, reason: str, *, needs_read: bool) -> None:
+    def _concern(self, only: str | None) -> None:
+        """From one operation an outage may go over to all, and not back."""
+        if only is None and self._only is not None:
+            self._only = None
+            self.outages += 1
+
+    def _leave(self, reason: str, only: str | None, *, needs_read: bool) -> None:
         now = _now()
+        self._only = only
+        self.outages += only is None
         self.unavailable, self.needs_read, self._reason = True, needs_read, reason
         self.epoch += 1
         self._away_epoch = self.epoch
