@@ -74,7 +74,7 @@ def test_second_signal_stops_now(served: Served, tmp_path: Path) -> None:
         served.until(lambda: len(served.fake.requests) == 1)
         terminal.type(b"\x03")
         terminal.until("finishing 1 call; again to stop now")
-        shown = terminal.interrupt()
+        shown = terminal.insist()
     assert shown.code == 130
     assert "whereby: batch of meetings.create: left with 1 calls of which nobody knows" in shown.out
     assert "knows what was done. Go on with:" in shown.out

@@ -140,7 +140,7 @@ def test_ctrl_c_says_how_to_go_on(served: Served, tmp_path: Path, to_files: bool
         terminal.until("0 of 1")
         terminal.type(b"\x03")
         terminal.until("finishing 1 call; again to stop now")
-        ended = terminal.interrupt()
+        ended = terminal.insist()
     assert ended.code == 130
     assert words in ended.out
     assert ("Go on with" in ended.out) == to_files

@@ -146,6 +146,21 @@ def test_outage_that_is_too_long_ends_an_import(served: Served, tmp_path: Path, 
     assert again.rows()[-1]["made"] == len(served.fake.meetings) == 30
 
 
+@SLOW
+def test_calls_that_an_outage_has_ended_are_not_told_one_by_one(served: Served) -> None:
+    """Those too that were on the wire when it began."""
+    for number in range(40):
+        served.fake.add_meeting(room_name=f"/{number}")
+    with start("meetings", "purge", "--everything", "--yes", "--concurrency", "4", "--max-outage", "0.7") as process:
+        served.until(lambda: _answered(served, "meetings.delete") >= 8)
+        served.do(served.fake.aclose)
+        done = ended(process)
+    assert done.code == 4
+    assert {row["event"] for row in done.rows()} == {"deleted"}
+    assert len(done.err.splitlines()) == 3
+    assert "what is deleted is deleted. Go on with:\n  whereby meetings purge" in done.err
+
+
 def test_nothing_is_waited_for_if_it_shall_not(served: Served, tmp_path: Path, here: Runner) -> None:
     """Each row fails by itself then, after its retries, and nothing is said of waiting."""
     served.do(served.fake.aclose)

@@ -178,6 +178,16 @@ class OnTerminal:
             assert self._read(deadline), f"ended without {words!r}: {self._text()[-_SHOWN:]}"
         return self._text()
 
+    def insist(self) -> Ended:
+        """Press Ctrl-C until it ends, since two at once count as one."""
+        deadline = monotonic() + PATIENCE
+        while self._process.poll() is None:
+            assert monotonic() < deadline
+            self.type(b"\x03")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.2)
+        return self.end()
+
     def end(self) -> Ended:
         """Wait for the end."""
         deadline = monotonic() + PATIENCE
