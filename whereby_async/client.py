@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from .context import as_priority
 from .limiter.point_budget import shared_budget
+from .operations import LIST_MEETINGS
 from .options import (
     read_base_url,
     read_hooks,
@@ -106,7 +107,8 @@ class WherebyClient(ApiRoot):
         self._owned_pool = SessionPool() if pool is None else None
         if self._owned_pool is not None:
             self._owned_pool.name_after(f"WherebyClient(base_url={root!r})")
-        self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), read_hooks(hooks))
+        safe_read = LIST_MEETINGS.bind(query=[("limit", "1")])
+        self._shared = SharedState(root, pool or cast("SessionPool", self._owned_pool), read_hooks(hooks), safe_read)
         self._watches = Watches()
         self._use(
             SendOptions(

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from . import operations
 from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners
 from .context import current_answers, current_batch, current_priority
 from .errors import (
@@ -63,8 +62,6 @@ _MAX_OUTAGE: Final = {Priority.INTERACTIVE: 0.0, Priority.NORMAL: 2.0, Priority.
 """Seconds that a call waits for a service that can not be reached, unless told."""
 LONG_OUTAGE: Final = 900.0
 """The same for what takes long: downloads, and waits for a transcription or a summary."""
-_PROBE: Final = operations.LIST_MEETINGS.bind(query=[("limit", "1")])
-"""The read by which it is tried whether the service is back behind its gateway."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
@@ -176,6 +173,7 @@ class SharedState:
 
     Attributes:
         base_url: The API's root, without a slash at its end.
+        safe_read: The cheapest request that changes nothing, by which it is tried whether the service is back.
         reachability: Whether the API can be reached.
         call_listeners: The hooks that hear of calls; `None` if there are none.
         subscriptions: The limiters that the hooks are subscribed to.
@@ -184,11 +182,13 @@ class SharedState:
     """
 
     __slots__ = (
-        *("base_url", "call_listeners", "closed", "pool", "reachability", "retry_budget", "subscriptions", "waiting"),
+        *("base_url", "call_listeners", "closed", "pool", "reachability"),
+        *("retry_budget", "safe_read", "subscriptions", "waiting"),
     )
 
-    def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...]) -> None:
+    def __init__(self, base_url: str, pool: SessionPool, hooks: tuple[Hook, ...], safe_read: Request[Any]) -> None:
         self.base_url: str = base_url
+        self.safe_read: Request[Any] = safe_read
         self.pool: SessionPool = pool
         self.call_listeners: CallListeners | None = call_listeners(hooks)
         self.subscriptions: Subscriptions = Subscriptions(hooks)
@@ -401,9 +401,9 @@ class ClientSender:
 
     async def _read(self, reachability: Reachability) -> tuple[str | None, float | None]:
         """Why the service does not answer a safe read, or `None`, and the seconds after which it wants to be asked."""
-        options, operation, first = self.options, _PROBE.operation, Priority.INTERACTIVE
-        timeout = min(options.timeout, LONGEST_PROBE)
-        exchange = Exchange(_PROBE, self.shared.base_url, options.headers, timeout, first, reachability)
+        options, request, first = self.options, self.shared.safe_read, Priority.INTERACTIVE
+        operation, timeout = request.operation, min(options.timeout, LONGEST_PROBE)
+        exchange = Exchange(request, self.shared.base_url, options.headers, timeout, first, reachability)
         try:
             permit = await options.limiter.acquire(operation.cost, operation=operation.name, priority=first)
         except BudgetError as refusal:
@@ -426,16 +426,12 @@ class ClientSender:
         waits, attempts before an outage count for nothing after it, and a retry that meets one draws nothing from the
         retry budget: only time counts then, and nobody hammers a service that can not be reached.
         """
-        name, waits, budget, delay = (
-            exchange.request.operation.name,
-            exchange.patience > 0,
-            self.shared.retry_budget,
-            0.0,
-        )
+        name, reachability, budget = exchange.request.operation.name, exchange.reachability, self.shared.retry_budget
+        waits, delay = exchange.patience > 0, 0.0
         unsent = waits and exchange.refused is not None
         counts = not unsent and not isinstance(error, RateLimitError)
         if counts:
-            retries.count(exchange.reachability.outages if waits else 0)
+            retries.count(reachability.outages if waits else 0)
             delay = self._delay(exchange, error, retries.failures)
         reason, when = _reason(error), f"in {delay:.3f} s" if counts else "as soon as there are points"
         logger.debug("%s: attempt %d failed (%s); again %s", name, attempt, reason, when)
@@ -445,7 +441,7 @@ class ClientSender:
             await self.shared.waiting.pause(delay)
         if unsent and retries.paid:
             budget.give_back(1.0)
-        retries.paid = counts and not (waits and exchange.reachability.blocks(name))
+        retries.paid = counts and not (waits and reachability.blocks(name))
         if retries.paid and not budget.take():
             raise error
 

@@ -68,20 +68,8 @@ class Exchange:
     """
 
     __slots__ = (
-        *(
-            "epoch",
-            "fresh",
-            "headers",
-            "heard",
-            "late",
-            "left",
-            "patience",
-            "priority",
-            "reachability",
-            "refused",
-            "request",
-        ),
-        *("timeout", "url", "wire"),
+        *("epoch", "fresh", "headers", "heard", "late", "left", "patience"),
+        *("priority", "reachability", "refused", "request", "timeout", "url", "wire"),
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - what an attempt is made of; keywords would cost time

@@ -244,7 +244,8 @@ class Reachability:
 
     def _tell(self, *, away: bool) -> None:
         if away:
-            logger.warning("%s can not be reached (%s): calls wait for it", self.origin, self._reason)
+            calls = "calls" if self._only is None else f"calls of {self._only}"
+            logger.warning("%s can not be reached (%s): %s wait for it", self.origin, self._reason, calls)
         else:
             logger.warning("%s can be reached again after %.1f s", self.origin, _now() - self._since)
         if self.listeners:
