@@ -128,7 +128,8 @@ def test_bar_shows_how_far_it_is(
         "away": 0.0,
         "lookups": 0,
     }
-    progress = Progress(**{**counts, **facts, "lookups_end": None, **more})
+    facts |= {"lookups_end": None, **more}
+    progress = Progress(**(counts | facts))
     with Bar("rooms") as bar:
         bar.show_batch(progress)
     out, err = capsys.readouterr()
