@@ -8,7 +8,8 @@ The client calls hooks in the task of the call, so that contextvars are the call
 takes time belongs elsewhere. All details of one call have its number, `call`. Their order is `on_call`; for each
 attempt `on_attempt`, `on_response` if an answer came, and `on_retry` if another attempt follows; and last `on_end`,
 exactly once, however the call ends: by a result, an error, a cancel, or a coroutine that is dropped. The limiter, which
-serves several clients, calls hooks in any task or thread.
+serves several clients, calls hooks in any task or thread, and so is `on_unavailable` called, which is told of the whole
+process's view of a service.
 
 A hook that raises never breaks a call: its error is logged once per class and method on the logger `whereby_async`.
 This holds for `CancelledError` too, which a plain method can only have made itself. `KeyboardInterrupt`, `SystemExit`

@@ -72,5 +72,5 @@ def sent(fake: FakeWhereby, operation: str) -> int:
 
 
 def lines(journal: Path) -> list[dict[str, Any]]:
-    """The journal's lines."""
-    return [json.loads(line) for line in journal.read_text().splitlines()]
+    """The journal's whole lines; another one may be being written."""
+    return [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]

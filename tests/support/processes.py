@@ -88,9 +88,12 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start `whereby` with pipes, and with a limit for its files; a context manager that waits for its end."""
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)"
+    variables = environment()
+    if largest_file >= 0:  # coverage would write a larger file at its end, and complain
+        variables = {name: value for name, value in variables.items() if not name.startswith("COV")}
     return subprocess.Popen(
         told(*words, ignores_ctrl_c=ignores_ctrl_c, first=limited),
-        env=environment(),
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,

@@ -215,9 +215,9 @@ class Reachability:
             self._only = None
             self._failing.clear()
             self.epoch += 1
-        self._tell(away=False)
         for loop in list(self._queues):
             self._in_loop(loop, self._wake_some, loop)
+        self._tell(away=False)
 
     def _concern(self, only: str | None) -> None:
         """From one operation an outage may go over to all, and not back."""
