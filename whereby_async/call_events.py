@@ -56,8 +56,8 @@ def call_listeners(hooks: tuple[Hook, ...]) -> CallListeners | None:
 class CallEvents:
     """Tells the hooks of one call.
 
-    The sender calls the methods in this order: `begin`; for each attempt `ask` if no points were at hand, `attempt`,
-    then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
+    The sender calls the methods in this order: `begin`; for each attempt `ask` and `granted` if no points were at hand,
+    `attempt`, then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
     """
 
     def __init__(self, listeners: CallListeners, operation: Operation[Any], priority: Priority) -> None:
@@ -70,7 +70,7 @@ class CallEvents:
         self._sent_at = 0.0
         self._attempt = 0
         self._points = 0
-        self._waited = 0.0
+        self._waited = self._attempt_waited = self._said = 0.0
         self._away = 0.0
         self._status: int | None = None
 
@@ -99,9 +99,28 @@ class CallEvents:
         """The call has waited for the service for so long."""
         self._away += seconds
 
-    def attempt(self, permit: Permit, earlier: Permit | None) -> None:
-        """An attempt has its points and is about to be sent; `earlier` is the permit of the attempt before it."""
-        waited = self._end_wait(permit, earlier)
+    def granted(self, permit: Permit) -> None:
+        """The call has got points, to be sent or in vain: the wait for them is over.
+
+        Its length is the permit's `waited`, which goes on from one permit of a call to the next, if it has one: on a
+        busy machine our clock goes on between the grant and this task's next step.
+        """
+        said = getattr(permit, "waited", None)
+        if said is None:
+            self._end_wait(monotonic())
+        elif self._asked_at is not None:
+            self._end_wait(self._asked_at + max(0.0, said - self._said))
+            self._said = said
+
+    def _end_wait(self, at: float) -> None:
+        if self._asked_at is not None:
+            self._attempt_waited += at - self._asked_at
+            self._waited += at - self._asked_at
+            self._asked_at = None
+
+    def attempt(self, permit: Permit) -> None:
+        """An attempt has its points and is about to be sent."""
+        waited, self._attempt_waited = self._attempt_waited, 0.0
         self._sent_at = monotonic()
         self._status = None
         self._attempt += 1
@@ -115,20 +134,6 @@ class CallEvents:
             priority=self._priority,
             waited=waited,
         )
-
-    def _end_wait(self, permit: Permit | None = None, earlier: Permit | None = None) -> float:
-        """Seconds that the wait for points took, by the permit's `waited` if it has one, else by our clock.
-
-        The permit's is better: on a busy machine our clock goes on between the grant and this task's next step.
-        """
-        if self._asked_at is None:
-            return 0.0
-        waited = monotonic() - self._asked_at
-        self._asked_at = None
-        if (said := getattr(permit, "waited", None)) is not None:
-            waited = max(0.0, said - getattr(earlier, "waited", 0.0))
-        self._waited += waited
-        return waited
 
     def answered(self, status: int, size: int, rate_limit: RateLimit) -> None:
         """An answer came, whose decoded body has `size` bytes."""
@@ -149,7 +154,7 @@ class CallEvents:
 
     def end(self, error: BaseException | None) -> None:
         """The call has ended, with this error or with a result."""
-        self._end_wait()
+        self._end_wait(monotonic())
         self._tell(
             "on_end",
             EndDetails,

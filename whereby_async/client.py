@@ -64,7 +64,10 @@ class WherebyClient(ApiRoot):
             once instead of waiting, `None` waits as long as it takes.
         max_outage: The longest that one call may wait for a service that can not be reached, in seconds, all its waits
             together, beside `max_wait`; `0` does not wait: the call goes by `retry` alone. `None` waits as long as it
-            takes. Default, by what is called:
+            takes. It can not be reached if a connection can not be made, or if five attempts in a row end in a 502,
+            503, 504, 520 to 523 or 530, or without an answer on a fresh connection; a call that is alone has made its
+            attempts before. A call gives up as soon as the next probe would come too late. What is passed here holds
+            for all priorities. Default, by what is called:
 
             | what | seconds |
             |---|---|
@@ -151,7 +154,11 @@ class WherebyClient(ApiRoot):
 
     @property
     def reachability(self) -> ReachabilitySnapshot:
-        """Whether the API can be reached, as far as this process knows, such as for a health check. Sends nothing."""
+        """Whether the API can be reached, as far as this process knows, such as for a health check.
+
+        It sends nothing, and says what the last calls found out: after an outage it is `ready` again when a call has
+        tried. Where only calls of one operation fail, it is `ready`.
+        """
         return self._shared.reachability.snapshot()
 
     @property

@@ -280,7 +280,7 @@ class ClientSender:
             attempt += 1
             try:
                 if events:
-                    events.attempt(permit, earlier)
+                    events.attempt(permit)
                 answer = await shared.pool.send(exchange)
             except BaseException as failure:  # noqa: BLE001 - raised again in there, once the permit has ended
                 error = _unanswered(failure, exchange, permit, error, events)
@@ -314,6 +314,8 @@ class ClientSender:
                     reachability, name, outage_left, self._probe, error=call.error, events=call.events
                 )
             permit = await self._acquire(call)
+            if call.events:
+                call.events.granted(permit)
             if not (waits and reachability.blocks(name)):
                 break
             permit.release()  # it keeps its place in the queue
@@ -384,7 +386,7 @@ class ClientSender:
         if self.shared.closed:
             refusal = ClientClosedError(f"{name}: the client was closed while the call waited for the service; {sent}")
             raise _remember(refusal, error) from error
-        known = reachability.snapshot()
+        known = reachability.snapshot(name)
         raise _remember(_unavailable(name, known, sent), error) from error
 
     async def _probe(self) -> None:

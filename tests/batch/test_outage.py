@@ -99,7 +99,7 @@ async def test_batch_goes_on_while_another_operation_alone_is_away(fake: FakeWhe
     seen: list[Progress] = []
 
     def watch(progress: Progress) -> None:
-        if whereby.reachability.state == "unavailable":
+        if sum(request.status == 503 for request in fake.requests) >= 5:
             seen.append(progress)
 
     batch = whereby.batch(whereby.meetings.delete, ids, concurrency=1, on_progress=watch, progress_interval=0.1)
@@ -136,6 +136,18 @@ async def test_outage_past_the_limit_ends_the_job_with_one_error(
     assert sum(outcome.resumed for outcome in again) == 3
     assert each_once(fake, 50)
     assert sent(fake, "meetings.list") == 0
+
+
+async def test_items_that_do_not_wait_are_taken_up_by_the_next_run(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """With `max_outage=0` each fails as it is, and its entry says that the service was away."""
+    await fake.aclose()
+    first = await outcomes_of(whereby.batch(whereby.meetings.create, creates(5), journal=journal, max_outage=0))
+    assert states(first) == {"failed": 5}
+    await fake.start()
+    assert states(await outcomes_of(whereby.batch(whereby.meetings.create, creates(5), journal=journal))) == {"ok": 5}
+    assert each_once(fake, 5)
 
 
 async def test_item_of_which_something_was_sent_fails_and_is_taken_up_by_the_next_run(

@@ -313,6 +313,19 @@ async def test_hooks_the_log_and_health_checks_hear_of_it_once(
     assert all(end.waited < 1.0 for end in heard.ends)
 
 
+async def test_what_is_cancelled_in_an_outage_has_not_waited_for_points(stopped: FakeWhereby) -> None:
+    """Also calls that had got points, and gave them back."""
+    heard = Heard()
+    async with stopped.client(hooks=[heard], max_outage=60.0) as whereby:
+        calls = [asyncio.ensure_future(_read(whereby)) for _ in range(3)]
+        await asyncio.sleep(5.0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert [round(end.away) for end in heard.ends] == [5, 5, 5]
+    assert [round(end.waited, 1) for end in heard.ends] == [0.0] * 3
+
+
 async def test_a_hook_hears_nothing_any_more_when_its_client_is_closed(stopped: FakeWhereby) -> None:
     heard = Heard()
     async with stopped.client() as other:
@@ -375,6 +388,30 @@ async def test_an_operation_that_alone_fails_alone_waits() -> None:
         results = await asyncio.gather(*(_read_room(whereby) for _ in range(20)), return_exceptions=True)
         assert {type(result) for result in results} <= {InternalServerError, ServiceUnavailableError}
         await whereby.meetings.list()
+
+
+async def test_health_checks_hear_nothing_of_one_operation_that_fails() -> None:
+    async with FakeWhereby() as fake, fake.client(limiter=Unlimited(), max_outage=60.0) as whereby:
+        fake.faults.add(Fault(status=503, times=None, operation="insights.rooms"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await asyncio.gather(*(_read_room(whereby) for _ in range(8)))
+        assert len(fake.requests) >= 5
+        assert whereby.reachability.state == "ready"
+
+
+async def test_a_retry_after_of_a_day_is_no_day_of_silence() -> None:
+    async with FakeWhereby() as fake, fake.client(limiter=Unlimited()) as whereby:
+        fake.faults.add(Fault(status=503, headers={"Retry-After": "86400"}, times=None))
+        await asyncio.gather(
+            *(_read(whereby) for _ in range(3)), whereby.rooms.reset_logo("/x"), return_exceptions=True
+        )
+        await asyncio.gather(*(_read(whereby) for _ in range(3)), return_exceptions=True)
+        assert whereby.reachability.state == "unavailable"
+        fake.faults.clear()
+        began = now()
+        await whereby.with_options(max_outage=None).meetings.list()
+        assert 800.0 <= now() - began <= 901.0
 
 
 async def test_a_long_retry_after_is_obeyed_by_who_may_wait_so_long() -> None:

@@ -196,8 +196,7 @@ class Batch(Generic[T]):
     def _away(self) -> float:
         """For how many seconds the service could not be reached by the calls of this batch."""
         reachability, operation = self._sender.shared.reachability, self._method.operation
-        waits = operation is None or reachability.blocks(operation.name)
-        return reachability.snapshot().away if waits else 0.0
+        return reachability.snapshot("" if operation is None else operation.name).away
 
     def _open_journal(self, path: str | os.PathLike[str]) -> Journal:
         options = self._sender.options

@@ -12,7 +12,14 @@ import anyio
 from msgspec import UNSET, UnsetType
 
 from ..context import current_batch
-from ..errors import AuthenticationError, BudgetError, ClientClosedError, ServiceUnavailableError, WherebyError
+from ..errors import (
+    APIConnectionError,
+    AuthenticationError,
+    BudgetError,
+    ClientClosedError,
+    ServiceUnavailableError,
+    WherebyError,
+)
 from ..limiter.protocol import Priority
 from .item import Outcome, OutcomeUnknownError
 from .journal import earlier_failure, error_fields, kept, restored
@@ -449,7 +456,8 @@ class ItemRunner(Generic[T]):
         if isinstance(error, _NOT_SENT):
             self._in_doubt.pop(item.key, None)
         else:
-            away = isinstance(error, ServiceUnavailableError)
+            unsent = isinstance(error, APIConnectionError) and not (error.permanent or error.may_have_happened)
+            away = unsent or isinstance(error, ServiceUnavailableError)
             await self._finish(item, "failed", away=away, **error_fields(error))
         return self._failed(item, error)
 

@@ -321,7 +321,7 @@ class _Transfer:
             try:
                 answer = await self._ask(link)
             except APIConnectionError:
-                reachability.probe_failed(reachability.snapshot().reason)
+                reachability.probe_failed(reachability.snapshot(self.operation).reason)
                 return
             if answer.status in GATEWAY_FAILURES:
                 answer.close()

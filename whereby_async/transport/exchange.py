@@ -110,7 +110,8 @@ class Exchange:
         known = "the server may have acted on it" if self.left else "nothing was sent"
         permanent = is_permanent(error)
         if not (self.left or permanent):
-            self.refused = why_unreachable(error, self.timeout)
+            late = isinstance(error, aiohttp.ConnectionTimeoutError)
+            self.refused = why_unreachable(error, LONGEST_PROBE if late else self.timeout)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             msg = f"{name}: no connection within {LONGEST_PROBE:g} s ({known})"
             return APITimeoutError(msg, operation=name, may_have_happened=self.left)

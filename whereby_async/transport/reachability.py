@@ -56,6 +56,8 @@ _LONGEST_INTERVAL: Final = 1.0
 _LONGEST_INTERVAL_LATER: Final = 5.0
 _FIRST_MINUTE: Final = 60.0
 _VARIED_BY: Final = 0.2
+_LONGEST_RETRY_AFTER: Final = 900.0
+"""Seconds. One answer does not shut the process out for longer, whatever it asks for."""
 _WOKEN_AT_ONCE: Final = 500
 
 
@@ -140,9 +142,9 @@ class Reachability:
         """Whether calls of an operation have to wait now."""
         return self.unavailable and self._only in {None, operation}
 
-    def snapshot(self) -> ReachabilitySnapshot:
-        """What is known now."""
-        if not self.unavailable:
+    def snapshot(self, operation: str = "") -> ReachabilitySnapshot:
+        """What is known now, as calls of an operation see it, or as all do."""
+        if not self.blocks(operation):
             return ReachabilitySnapshot(origin=self.origin, state="ready")
         now = _now()
         return ReachabilitySnapshot(
@@ -186,7 +188,7 @@ class Reachability:
                 self._leave(reason, only, needs_read=True)
             if self.unavailable:
                 self._concern(only)
-                self._probe_at = max(self._probe_at, _now() + (retry_after or 0.0))
+                self._probe_at = max(self._probe_at, _now() + _asked(retry_after))
         if went_away:
             self._tell(away=True)
 
@@ -204,7 +206,7 @@ class Reachability:
         with self._lock:
             now = _now()
             self._reason = reason
-            self._probe_at = now + max(self._interval(now), retry_after or 0.0)
+            self._probe_at = now + max(self._interval(now), _asked(retry_after))
 
     def reached(self) -> None:
         """A probe was answered: it can be reached again."""
@@ -348,6 +350,11 @@ def reachability(origin: str, proxy: str) -> Reachability:
         if found is None:
             found = _known[origin, proxy] = Reachability(origin)
         return found
+
+
+def _asked(retry_after: float | None) -> float:
+    """Seconds for which a `Retry-After` puts a probe off."""
+    return min(retry_after or 0.0, _LONGEST_RETRY_AFTER)
 
 
 def _now() -> float:
