@@ -184,4 +184,4 @@ def test_terminal_shows_that_the_service_is_waited_for(served: Served, tmp_path:
     assert done.code == 0
     assert len(lines_of(done, "cannot be reached")) == len(lines_of(done, "is back after")) == 1
     assert len(lines_of(done, "")) == 2
-    assert "0 s left" not in done.out
+    assert " 0 s left" not in done.out
