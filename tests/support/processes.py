@@ -182,13 +182,13 @@ class OnTerminal:
         return self._text()
 
     def insist(self) -> Ended:
-        """Press Ctrl-C until it ends, since two at once count as one."""
+        """Press Ctrl-C until it ends, since two at once count as one; not so soon that one meets the interpreter's end."""
         deadline = monotonic() + PATIENCE
         while self._process.poll() is None:
             assert monotonic() < deadline
             self.type(b"\x03")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.2)
+                self._process.wait(3.0)
         return self.end()
 
     def end(self) -> Ended:
