@@ -177,6 +177,7 @@ async def test_a_complete_part_is_only_renamed(film: Film) -> None:
         None,
         "",
         "[]",
+        '{"source": "\udce2"}',
         '{"source": "recordings/another", "tag": "\\"v1\\"", "size": 9999}',
         '{"source": "SELF", "tag": "\\"v1\\"", "size": 3}',
         '{"source": "SELF", "tag": "\\"other\\"", "size": 9999}',
@@ -187,7 +188,8 @@ async def test_a_part_of_something_else_is_begun_anew(film: Film, note: str | No
     """No note, a torn one, of another file, of another version, with a part too long: no old byte gets in."""
     film.part.write_bytes(b"old bytes")
     if note is not None:
-        film.note.write_text(note.replace("SELF", f"recordings/{film.recording}"))
+        ours = note.replace("SELF", f"recordings/{film.recording}")
+        film.note.write_text(ours, encoding="utf-8", errors="surrogateescape")
     done = await film.download()
     assert (film.path.read_bytes(), done.resumed, film.names) == (CONTENT, 0, ["film.mp4"])
 

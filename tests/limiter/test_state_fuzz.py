@@ -65,6 +65,11 @@ def test_state_that_makes_no_sense_is_answered(seed: int) -> None:
         is_answered(here, rng.choice((state, None)), NOW, how)
 
 
+def test_state_whose_text_is_cut_within_a_character_is_none() -> None:
+    """Some versions of msgspec raise an error that is none of theirs there."""
+    assert unpacked(b"\x81\xa6_limit\xa1\xe2") is None
+
+
 SENSELESS: list[tuple[str, Any]] = [
     ("_log", [[NOW + 1]]),
     ("_lost", [[NOW + 1]]),

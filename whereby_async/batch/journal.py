@@ -249,7 +249,7 @@ class Journal:
             raise JournalError(f"{self._name} is no journal of a batch: pass another path")
         try:
             version = msgspec.json.decode(line, type=_AnyHeader).version
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             version = None
         if version is None or not _OLDEST_VERSION <= version <= _VERSION:
             raise JournalError(
@@ -258,7 +258,7 @@ class Journal:
             )
         try:
             header = msgspec.json.decode(line, type=Header)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise JournalError(f"{self._name} is damaged in line 1 ({error}): pass another path") from None
         for what, its, wanted, advice in (
             ("operation", header.operation, ours.operation, "pass another path for another job"),

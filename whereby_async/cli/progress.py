@@ -132,6 +132,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self.first: int = 0
+        self._on_terminal = sys.stderr.isatty()  # asked before a bar takes its place: rich's stand-in may deny it
         self._last_at = 0.0
         self._is_seen = True
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -167,7 +168,7 @@ class _Signals:
             return
         calls = batch.calls_under_way
         batch.stop()
-        if calls and sys.stderr.isatty():
+        if calls and self._on_terminal:
             _print(f"finishing {counted(calls, 'call')}; again to stop now")
 
     @contextlib.contextmanager

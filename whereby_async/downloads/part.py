@@ -229,7 +229,7 @@ class PartFile(Sink):
         try:
             with open(self._note, "rb") as file:  # noqa: PTH123 - the note's name is text
                 note = msgspec.json.decode(file.read(), type=_Note)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
         return note if note.source == self._source else None
 

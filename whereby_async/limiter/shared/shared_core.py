@@ -506,7 +506,7 @@ def unpacked(state: bytes) -> SharedCore | None:
     """The state; `None` if it is none."""
     try:
         return _decode(state)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
