@@ -28,6 +28,7 @@ from whereby_async import (
 )
 from whereby_async.limiter import PointBudget, Unlimited
 from whereby_async.rate_limit import RateLimit
+from whereby_async.status_errors import status_error
 from whereby_async.testing import FakeWhereby, Fault, TcpFault, TcpProxy
 from whereby_async.transport import RetryBudget
 
@@ -46,6 +47,11 @@ def failed(status: int = 503, retry_after: float | None = None) -> InternalServe
     return InternalServerError("failed", status=status, rate_limit=limit, may_have_happened=True)
 
 
+def answered(status: int, retry_after: float | None = None) -> APIStatusError:
+    """The error for an answer that is not the API's: 408 alone leaves in doubt what was done."""
+    return status_error("x", status, b"", rate_limit=RateLimit(retry_after=retry_after), key="k", key_source="")
+
+
 FINAL = [
     BadRequestError("bad", status=400),
     NotFoundError("gone", status=404),
@@ -61,8 +67,10 @@ FINAL = [
     ("errors", "idempotent", "delay"),
     [
         ([NEVER_SENT, DROPPED, TIMED_OUT, *map(failed, (500, 502, 503, 504))], True, 0.25),
-        ([NEVER_SENT], False, 0.25),
-        ([DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0)], False, None),
+        ([NEVER_SENT, *map(answered, (421, 425))], False, 0.25),
+        ([*map(answered, (408, 421, 425))], True, 0.25),
+        ([DROPPED, TIMED_OUT, failed(500), failed(503, retry_after=0), answered(408)], False, None),
+        ([*map(answered, (400, 409, 413, 417, 422, 423, 426, 428, 431, 451))], True, None),
         (FINAL, True, None),
     ],
 )
@@ -101,10 +109,11 @@ def test_delays_double_up_to_the_cap() -> None:
     ("retry_after", "delay"),
     [(None, 0.1), (0.0, 0.1), (0.05, 0.1), (5.0, 5.0), (60.0, 60.0), (60.1, None), (3600.0, None)],
 )
-def test_retry_after_of_a_5xx_is_kept(retry_after: float | None, delay: float | None) -> None:
+def test_retry_after_is_kept(retry_after: float | None, delay: float | None) -> None:
     """Never earlier than the server said; what it would hold for more than a minute ends instead."""
     policy = RetryPolicy(base=0.1)
-    assert policy.delay(1, failed(503, retry_after), idempotent=True, jitter=1.0) == delay
+    for error in (failed(503, retry_after), answered(425, retry_after)):
+        assert policy.delay(1, error, idempotent=True, jitter=1.0) == delay
 
 
 def test_a_long_cap_is_the_caller_s_patience() -> None:

@@ -3,9 +3,9 @@
 A 429 is not decided here: it was not acted on, so every call is sent again once the limiter gives it points, and it
 does not count as an attempt. What is decided here:
 
-- A connection that was never made did nothing: every call may go again.
+- A connection that was never made did nothing, and a 421 or 425 says that nothing was done: every call may go again.
 - Where a connection is refused for good, by a certificate or a proxy, none goes again.
-- After a dropped connection, a timeout or a 5xx the server may have acted: only idempotent calls go again.
+- After a dropped connection, a timeout, a 408 or a 5xx the server may have acted: only idempotent calls go again.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ from typing import Final
 
 import msgspec
 
-from .errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
+from .errors import APIConnectionError, APIStatusError, ConfigurationError, InternalServerError, WherebyError
 
+_TRANSIENT: Final = frozenset({408, 421, 425})
+"""The statuses below 500 after which the same call may be answered."""
 _LONGEST_PAUSE: Final = 60.0
-"""Seconds. A longer `Retry-After` of a 5xx ends a call that may not wait so long for the service."""
+"""Seconds. A longer `Retry-After` of an error other than 429 ends a call that may not wait so long for the service."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often, and how soon, a call is sent again after a connection error or a 5xx.
+    """How often, and how soon, a call is sent again after a connection error, a 5xx, or a 408, 421 or 425.
 
     The delay before retry *n* is drawn evenly from 0 to `min(cap, base * 2 ** (n - 1))` ("full jitter"), and is never
     shorter than a `Retry-After` that the server gave. Each attempt pays its points again.
 
     Reads, PUTs and deletes are retried. A `create` whose outcome is unknown is never sent twice: it raises with
-    `may_have_happened=True`. After a 429, which did nothing, every call waits until the time that the server named, and
-    goes again.
+    `may_have_happened=True`. After a 421 or 425, which did nothing, every call is retried. After a 429, which did
+    nothing either, every call waits until the time that the server named, and goes again.
 
     Attributes:
         attempts: The most attempts of one call, the first included; a 429 does not count. `1` turns retries off.
@@ -63,19 +65,24 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             error: How this one failed.
             idempotent: The call may be acted on twice.
             jitter: A random number from 0 to 1.
-            patience: Seconds that the call may wait for the service: a `Retry-After` of a 5xx that is longer, and
-                longer than a minute, ends it.
+            patience: Seconds that the call may wait for the service: a `Retry-After` that is longer, and longer than a
+                minute, ends it.
         """
-        if failures >= self.attempts or not isinstance(error, APIConnectionError | InternalServerError):
+        if failures >= self.attempts or not _is_transient(error):
             return None
         if error.may_have_happened and not idempotent:
             return None
-        if isinstance(error, APIConnectionError) and error.permanent:
-            return None
         delay = jitter * min(self.cap, self.base * 2.0 ** min(failures - 1, 60))
-        if isinstance(error, InternalServerError) and error.rate_limit and error.rate_limit.retry_after is not None:
+        if isinstance(error, APIStatusError) and error.rate_limit and error.rate_limit.retry_after is not None:
             delay = max(delay, error.rate_limit.retry_after)
         return delay if delay <= max(self.cap, _LONGEST_PAUSE, patience) else None
+
+
+def _is_transient(error: WherebyError) -> bool:
+    """Whether the same call may come through later."""
+    if isinstance(error, APIConnectionError):
+        return not error.permanent
+    return isinstance(error, InternalServerError) or (isinstance(error, APIStatusError) and error.status in _TRANSIENT)
 
 
 class RetryBudget:

@@ -562,7 +562,7 @@ def _note_failure(failure: BaseException, exchange: Exchange) -> None:
     """Tell `Reachability` of an attempt that could not be sent, or whose fresh connection was closed at once."""
     if exchange.refused:
         exchange.reachability.refused(exchange.refused)
-    elif exchange.fresh and exchange.heard is None and type(failure) is APIConnectionError:
+    elif exchange.fresh and exchange.heard is None and type(failure) is APIConnectionError and not failure.permanent:
         name = exchange.request.operation.name
         exchange.reachability.failed(name, exchange.epoch, "it closes connections without an answer")
 

@@ -21,6 +21,7 @@ _WORDS = 300
 _DEEPEST = 50
 """Levels of nesting that `data` may have."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TIMED_OUT = 408
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -55,7 +56,8 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
         operation=operation,
         rate_limit=rate_limit,
         body=body,
-        may_have_happened=status >= _SERVER_ERROR or status < _CLIENT_ERROR,  # a redirect may follow an act
+        # A redirect may follow an act, and so may a 408 of a server or a proxy that waits for neither.
+        may_have_happened=status >= _SERVER_ERROR or status < _CLIENT_ERROR or status == _TIMED_OUT,
     )
     if isinstance(error, RateLimitError):
         error.retry_after = rate_limit.retry_after

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.calls import AT_ONCE, CREATES, EVERY, PERHAPS_DONE, REPEATABLE, UNTIL, Call, answer, statuses
 from support.recording_limiter import RecordingLimiter
-from support.wire_server import WireServer, answering
+from support.wire_server import OK, WireServer, answering
 
 from whereby_async import (
     APIConnectionError,
@@ -103,6 +103,36 @@ async def test_a_429_is_sent_again_for_every_method(
     assert len(fake.requests) == 11
     assert limiter.ends == [["settle"]] * 11
     assert [permit.after for permit in limiter.permits] == [None, *limiter.permits[:-1]]
+
+
+@pytest.mark.parametrize("status", [421, 425])
+async def test_what_says_that_nothing_was_done_is_sent_again_and_counts(
+    status: int, fake: FakeWhereby, whereby: WherebyClient
+) -> None:
+    """A create too, as often as there are attempts; and then it surely did not happen."""
+    fake.faults.add(Fault(status=status, times=RetryPolicy().attempts + 1))
+    with pytest.raises(APIStatusError, match=str(status)) as caught:
+        await whereby.meetings.create(end_date=UNTIL)
+    assert caught.value.may_have_happened is False
+    assert statuses(fake) == [status] * RetryPolicy().attempts
+    await whereby.meetings.create(end_date=UNTIL)
+    assert statuses(fake)[-2:] == [status, 201]
+
+
+@pytest.mark.parametrize("body", [b"", b"Misdirected"])
+async def test_a_421_is_sent_again_over_another_connection(body: bytes) -> None:
+    """The connection that it came over leads to the wrong server, and always will."""
+
+    async def serve(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wrong = b"HTTP/1.1 421 Misdirected Request\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        await answering(OK if server.connections > 1 else wrong)(server, reader, writer)
+
+    async with (
+        WireServer(serve) as server,
+        WherebyClient("k", base_url=server.url, limiter=Unlimited(), retry=RetryPolicy(base=0.0)) as whereby,
+    ):
+        assert await whereby.request("POST", "things", json={}) == {}
+    assert (len(server.requests), server.connections) == (2, 2)
 
 
 async def test_429s_between_failures_leave_the_attempts_as_they_are(fake: FakeWhereby, whereby: WherebyClient) -> None:

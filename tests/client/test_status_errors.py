@@ -29,7 +29,7 @@ from whereby_async.testing import FakeWhereby, Fault
 pytestmark = pytest.mark.anyio
 
 STATUSES = {
-    **dict.fromkeys((300, 302, 304, 402, 405, 413, 418), APIStatusError),
+    **dict.fromkeys((300, 302, 304, 402, 405, 408, 413, 418, 421, 425), APIStatusError),
     400: BadRequestError,
     401: AuthenticationError,
     403: PermissionDeniedError,
@@ -64,7 +64,7 @@ async def test_every_status_but_2xx_is_an_error(status: int, kind: type[APIStatu
     if body:
         assert ": Server words" in str(error)
         assert (error.message, error.data) == ("Server words", {"x": 1})
-    assert error.may_have_happened is (status < 400 or status >= 500)
+    assert error.may_have_happened is (status < 400 or status >= 500 or status == 408)
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,24 @@ async def test_an_injected_session_lends_its_connector_only(film: Film) -> None:
     assert "planted" not in str(storage.requests).lower()
 
 
+async def test_a_proxy_that_wants_a_password_is_asked_once_for_a_file(film: Film) -> None:
+    refusal = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
+    async with OddStorage(serving(CONTENT)) as storage, WireServer(answering(refusal)) as proxy:
+        storage.linked_from(film.fake, "https://storage.example/file")
+        pool = SessionPool(proxy=proxy.url)
+        async with film.fake.client(limiter=Unlimited(), pool=pool) as client:
+            with pytest.raises(APIConnectionError, match="the proxy answered 407") as caught:
+                await film.download(io.BytesIO(), client=client)
+        await pool.aclose()
+    assert (caught.value.permanent, proxy.connections) == (True, 1)
+
+
 async def test_something_like_a_session_lends_nothing(film: Film) -> None:
     """Downloads go over connections of the pool's own then."""
 
     class Wrapped:
         def __init__(self, session: aiohttp.ClientSession) -> None:
             self.request = session.request
-            self.closed = False
 
     async with aiohttp.ClientSession() as session:
         wrapped: Any = Wrapped(session)

@@ -84,7 +84,7 @@ def test_nothing_beyond(told: str, position: int, meaning: str) -> None:
     ("status", "meaning"),
     [
         *((status, "refused") for status in (400, 401, 403, 404, 410)),
-        *((status, "later") for status in (408, 429, 500, 503, 599)),
+        *((status, "later") for status in (408, 421, 425, 429, 500, 503, 599)),
         *((status, "unusable") for status in (204, 302, 418)),
     ],
 )

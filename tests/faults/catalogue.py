@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import functools
 import gzip
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import itertools
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+from support.outages import server_context, tunnel_to
+from support.wire_server import Script as ProxyScript, WireServer, answering
 
 from whereby_async import SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget
@@ -62,6 +69,7 @@ class Trial:
 
     Attributes:
         accept_before_retry: Let the wire accept connections before the next attempt.
+        detours: What a proxy does with its next connections, in place of what it should.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -70,7 +78,8 @@ class Trial:
         self.fake = FakeWhereby(limit=1_000_000, header_style="none", processing_time=None)
         self.wire: TcpProxy
         self.whereby: WherebyClient
-        self.pool = SessionPool(max_body=MAX_BODY, keepalive=60.0)
+        self.pool: SessionPool
+        self.detours: Iterator[ProxyScript] = iter(())
         self.meeting: str = self.fake.add_meeting(room_name=ROOM, end_date=UNTIL)["meetingId"]
         self.recording: str = self.fake.add_recording(content=b"film")["recordingId"]
         self.transcription: str = self.fake.add_transcription()["transcriptionId"]
@@ -90,14 +99,45 @@ class Trial:
         return snapshot.limit - snapshot.available
 
 
+class Certificates:
+    """TLS of a server that its clients trust, of one that they do not trust, and of the clients."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            self.server = server_context(Path(directory))
+            self.client = ssl.create_default_context(cafile=Path(directory, "certificate.pem"))
+            self.client.check_hostname = False
+            self.stranger = server_context(Path(directory))
+
+
+certificates = functools.cache(Certificates)
+
+
 @contextlib.asynccontextmanager
-async def trial_of(kind: Kind) -> AsyncGenerator[Trial]:
-    """A trial whose client is warm: one connection is kept alive, one point is spent."""
+async def trial_of(kind: Kind, *, proxied: bool = False) -> AsyncGenerator[Trial]:
+    """A trial whose client is warm: one connection is kept alive, one point is spent.
+
+    If it is `proxied`, the wire leads to a proxy, through which the client reaches the server over TLS.
+    """
     trial = Trial(kind)
-    async with trial.fake, TcpProxy(trial.fake.url) as trial.wire:
-        budget = PointBudget(limit=LIMIT)
+
+    async def proxy(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        well = tunnel_to(trial.fake.port, certificates().server)
+        await next(trial.detours, well)(server, reader, writer)
+
+    async with (
+        trial.fake,
+        WireServer(proxy) as tunnel,
+        TcpProxy(tunnel.url if proxied else trial.fake.url) as trial.wire,
+    ):
+        budget, base_url = PointBudget(limit=LIMIT), trial.wire.url
+        options: dict[str, Any] = {}
+        if proxied:
+            base_url = f"https://localhost:{trial.fake.port}/v1"
+            options = {"proxy": trial.wire.url, "ssl": certificates().client}
+        trial.pool = SessionPool(max_body=MAX_BODY, keepalive=60.0, **options)
         async with trial.fake.client(
-            base_url=trial.wire.url, limiter=budget, pool=trial.pool, timeout=TIMEOUT, hooks=[trial]
+            base_url=base_url, limiter=budget, pool=trial.pool, timeout=TIMEOUT, hooks=[trial]
         ) as trial.whereby:
             await trial.whereby.meetings.list()
             trial.fake.clear()
@@ -177,12 +217,15 @@ class Effect(enum.Enum):
     DROPPED = "no whole answer: sent again if it may be acted on twice"
     LATE = "no answer in time: sent again if it may be acted on twice"
     FAILED = "a 5xx: sent again if it may be acted on twice"
+    EXPIRED = "a 408: sent again if it may be acted on twice"
+    NOT_DONE = "a 421 or 425: sent again for every method"
     THROTTLED = "a 429: sent again for every method, at the server's time"
     UNREADABLE = "a success that does not decode: final"
     TOO_LARGE = "a success that is larger than max_body: final"
     MOVED = "a redirect: final"
     FORBIDDEN = "a 401: final"
     MISSING = "a 404: final"
+    BARRED = "a certificate, or a proxy that refuses for good: no connection, and final"
 
 
 class Reach(enum.IntEnum):
@@ -201,6 +244,7 @@ class Row(msgspec.Struct, frozen=True):
     Attributes:
         reach: How far the requests come that it strikes.
         least_wait: Seconds that pass at least before the next attempt.
+        proxied: It strikes at a proxy, or at the TLS behind it.
     """
 
     name: str
@@ -208,6 +252,7 @@ class Row(msgspec.Struct, frozen=True):
     script: Script
     reach: Reach = Reach.ACTED
     least_wait: float = 0.0
+    proxied: bool = False
 
 
 def http(alter: Callable[[bytes], bytes] | None = None, part: str = "body", **fault: Any) -> Script:
@@ -240,6 +285,21 @@ def tcp(at: Any, do: Any = "reset", *, well: bool = False, **fault: Any) -> Scri
 
 def throttled(headers: Mapping[str, str], body: bytes = b"", **fault: Any) -> Script:
     return http(status=429, headers=headers, body=body, points=0, **fault)
+
+
+def proxied(name: str, effect: Effect, detour: Callable[[Trial], ProxyScript]) -> Row:
+    """A fault of a proxy: what it does with a connection."""
+
+    async def script(trial: Trial, times: int | None) -> None:
+        trial.detours = itertools.repeat(detour(trial), 100 if times is None else times)
+        await trial.forget_connections()
+
+    return Row(name, effect, script, Reach.UNREAD, proxied=True)
+
+
+def proxy_answers(status: int, effect: Effect) -> Row:
+    answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+    return proxied(f"proxy answers {status}", effect, lambda _: answering(answer))
 
 
 async def refused(trial: Trial, times: int | None) -> None:
@@ -289,7 +349,22 @@ def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, 
     return dict(zip(names, (retry_after, limit, remaining, reset), strict=True))
 
 
-HARMLESS, UNSENT, DROPPED, LATE, FAILED, THROTTLED, UNREADABLE, TOO_LARGE, MOVED, FORBIDDEN, MISSING = Effect
+(
+    HARMLESS,
+    UNSENT,
+    DROPPED,
+    LATE,
+    FAILED,
+    EXPIRED,
+    NOT_DONE,
+    THROTTLED,
+    UNREADABLE,
+    TOO_LARGE,
+    MOVED,
+    FORBIDDEN,
+    MISSING,
+    BARRED,
+) = Effect
 UNREAD, READ, ACTED = Reach
 
 _BELOW_HTTP = (
@@ -359,6 +434,10 @@ _REFUSALS = (
     Row("503 with HTML from a proxy", FAILED, http(status=503, points=0, **PAGE), READ),
     Row("504 with HTML from a proxy", FAILED, http(status=504, points=0, **PAGE), READ),
     Row("500 after acting", FAILED, http(status=500, act=True)),
+    Row("408", EXPIRED, http(status=408, points=0), READ),
+    Row("408 after acting", EXPIRED, http(status=408, act=True)),
+    Row("421", NOT_DONE, http(status=421, points=0), READ),
+    Row("425", NOT_DONE, http(status=425, points=0), READ),
     Row("503 whose body stalls", FAILED, http(status=503, body=HTML, drip=1.0), READ, least_wait=TIMEOUT),
     Row("503 whose body breaks off", FAILED, http(status=503, body=HTML, truncate=5), READ),
     Row("503 without end", FAILED, http(status=503, body=b" " * 65536, endless=True), READ),
@@ -372,11 +451,20 @@ _REFUSALS = (
     Row("redirect to nowhere", MOVED, http(redirect="http://[::1", status=308), READ),
 )
 
+_PROXY = (
+    *(proxy_answers(status, BARRED) for status in (403, 407, 501)),
+    *(proxy_answers(status, UNSENT) for status in (429, 502)),
+    proxied(
+        "certificate that does not verify", BARRED, lambda trial: tunnel_to(trial.fake.port, certificates().stranger)
+    ),
+)
+
 _THROTTLED = tuple(
     Row(f"429 {name}", THROTTLED, script, READ, least_wait)
     for name, least_wait, script in (
         ("with Retry-After", 2.5, throttled({"Retry-After": "2.5"})),
         ("with msLeft", 2.5, throttled({}, b'{"error": "Slow down", "data": {"msLeft": 2500}}')),
+        ("with ms_left", 2.5, throttled({}, b'{"error": "Slow down", "data": {"ms_left": 2500}}')),
         ("without headers", 0.5, throttled({})),
         (
             "with contradicting headers",
@@ -410,4 +498,4 @@ _THROTTLED = tuple(
     )
 )
 
-ROWS = (*_BELOW_HTTP, *_TIME, *_BODIES, *_REFUSALS, *_THROTTLED)
+ROWS = (*_BELOW_HTTP, *_TIME, *_BODIES, *_REFUSALS, *_PROXY, *_THROTTLED)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = RetryPolicy().attempts
 CELLS = [(row, kind, times) for row in ROWS for kind in KINDS for times in (1, None)]
-CELLS_IN_ALL = 1404
+CELLS_IN_ALL = 1602
 PATIENCE = 70.0
 """Seconds that a call waits for points if it is throttled for good."""
 
@@ -60,14 +60,18 @@ _ERRORS: dict[Effect, type[WherebyError]] = {
     Effect.DROPPED: APIConnectionError,
     Effect.LATE: APITimeoutError,
     Effect.FAILED: InternalServerError,
+    Effect.EXPIRED: APIStatusError,
+    Effect.NOT_DONE: APIStatusError,
     Effect.UNREADABLE: ResponseDecodeError,
     Effect.TOO_LARGE: ResponseDecodeError,
     Effect.MOVED: APIStatusError,
     Effect.FORBIDDEN: AuthenticationError,
     Effect.MISSING: NotFoundError,
+    Effect.BARRED: APIConnectionError,
 }
-_FINAL = {Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING}
-_NOTHING_HAPPENED = {Effect.UNSENT, Effect.FORBIDDEN, Effect.MISSING}
+_FINAL = {Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING, Effect.BARRED}
+_UNSENT = {Effect.UNSENT, Effect.BARRED}
+_NOTHING_HAPPENED = {*_UNSENT, Effect.NOT_DONE, Effect.FORBIDDEN, Effect.MISSING}
 
 
 def expected(kind: Kind, faults: Sequence[tuple[Effect, Reach]]) -> Outcome:
@@ -78,10 +82,10 @@ def expected(kind: Kind, faults: Sequence[tuple[Effect, Reach]]) -> Outcome:
         acted += reach >= Reach.ACTED
         if effect is Effect.THROTTLED:
             continue
-        spent += 0 if effect is Effect.UNSENT else kind.price
+        spent += 0 if effect in _UNSENT else kind.price
         may = may or effect not in _NOTHING_HAPPENED
         failures += 1
-        again = effect not in _FINAL and (kind.again or effect is Effect.UNSENT)
+        again = effect not in _FINAL and (kind.again or effect in _NOTHING_HAPPENED)
         if not again or failures == ATTEMPTS:
             error = _ERRORS[effect]
             return Outcome(error=error, may_have_happened=may, requests=requests, acted=acted, spent=spent)
@@ -123,7 +127,7 @@ def _check_state(trial: Trial, outcome: Outcome) -> None:
 
 async def run_cell(row: Row, kind: Kind, times: int | None) -> None:
     """One cell, from a warm client to one that works as if nothing had been."""
-    async with trial_of(kind) as trial:
+    async with trial_of(kind, proxied=row.proxied) as trial:
         await row.script(trial, times)
         began = asyncio.get_running_loop().time()
         outcome = await outcome_of(trial, max_wait=PATIENCE if times is None else None)
@@ -154,6 +158,7 @@ async def _check_next_call(trial: Trial) -> None:
     """With the fault gone, the same client works."""
     trial.fake.faults.clear()
     trial.wire.faults.clear()
+    trial.detours = iter(())
     trial.fake.api_key = FAKE_API_KEY
     await trial.wire.accept()
     trial.fake.clear()
@@ -188,6 +193,8 @@ STEPS: dict[str, tuple[Effect, Reach, Fault | TcpFault]] = {
     "reset after acting": (Effect.DROPPED, Reach.ACTED, Fault(drop="after")),
     "answers too late": (Effect.LATE, Reach.ACTED, Fault(answer_delay=30.0)),
     "502": (Effect.FAILED, Reach.READ, Fault(status=502, body=HTML, points=0)),
+    "408 after acting": (Effect.EXPIRED, Reach.ACTED, Fault(status=408, act=True)),
+    "421": (Effect.NOT_DONE, Reach.READ, Fault(status=421, points=0)),
     "500 after acting": (Effect.FAILED, Reach.ACTED, Fault(status=500, act=True)),
     "429": (Effect.THROTTLED, Reach.READ, Fault(status=429, headers={"Retry-After": "1"}, points=0)),
     "404": (Effect.MISSING, Reach.READ, Fault(status=404)),
@@ -222,6 +229,7 @@ async def run_sequence(kind: Kind, steps: list[str]) -> None:
 @given(st.sampled_from(KINDS), st.lists(st.sampled_from(sorted(STEPS)), max_size=7))
 @example(KINDS[2], ["reset after acting", "429", "404"])
 @example(KINDS[0], ["429", "429", "502", "429", "reset unread", "429", "502", "429"])
+@example(KINDS[6], ["421", "429", "421", "408 after acting"])
 @example(KINDS[6], ["429", "429", "429", "429", "429", "500 after acting"])
 def test_faults_in_a_row_come_to_what_the_rules_say(kind: Kind, steps: list[str]) -> None:
     """A 429 is no attempt, a failure is one; what may have happened stays so; a create ends with its first failure."""

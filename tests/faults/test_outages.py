@@ -11,6 +11,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 import pytest
 from support.batches import UNTIL, created, each_once, outcomes_of, states
 from support.cancellation import assert_acted_as_told
@@ -408,10 +409,15 @@ async def test_a_certificate_that_does_not_verify_fails_at_once(tmp_path: Path) 
             await assert_fails_for_good(whereby, lambda: wire.accepted)
 
 
+@pytest.mark.parametrize("injected", [False, True])
 @simulated
-async def test_a_proxy_that_wants_a_password_fails_at_once() -> None:
-    async with FakeWhereby() as fake, WireServer(answering(REFUSAL)) as proxy:
-        pool = SessionPool(proxy=proxy.url)
+async def test_a_proxy_that_wants_a_password_fails_at_once(injected: bool) -> None:
+    async with (
+        FakeWhereby() as fake,
+        WireServer(answering(REFUSAL)) as proxy,
+        aiohttp.ClientSession(proxy=proxy.url) as session,
+    ):
+        pool = SessionPool(session=session) if injected else SessionPool(proxy=proxy.url)
         async with fake.client(base_url="https://localhost:1/v1", pool=pool, max_outage=None) as whereby:
             await assert_fails_for_good(whereby, lambda: proxy.connections)
         await pool.aclose()

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import gc
 import socket
+import ssl
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from support.attempts import attempt
+from support.outages import server_context
 from support.wire_server import OK, WireServer, answer_each, answering, silent
 
+from whereby_async import WherebyClient
 from whereby_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
+from whereby_async.limiter import Unlimited
 from whereby_async.transport import SessionPool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -301,6 +309,42 @@ async def test_an_injected_session_that_is_closed_is_told() -> None:
     assert not sent.left
 
 
+async def test_what_wraps_a_session_need_only_send() -> None:
+    """Whether it is closed it need not say, and may say in its own way."""
+
+    class Wrapper:
+        def __init__(self, session: aiohttp.ClientSession) -> None:
+            self.request = session.request
+
+    class WithMethod(Wrapper):
+        def closed(self) -> bool:
+            return False
+
+    async with aiohttp.ClientSession() as session, WireServer(answer_each) as server:
+        wrappers: list[Any] = [Wrapper(session), WithMethod(session)]
+        for wrapper in wrappers:
+            pool = SessionPool(session=wrapper)
+            assert (await pool.send(attempt(server.url))).status == 200
+            await pool.aclose()
+
+
+class OtherClient:
+    """A client of another library."""
+
+    async def request(self, method: str, url: str, *, headers: object = None, follow_redirects: bool = False) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("session", [aiohttp.ClientSession, OtherClient()], ids=["a class", "another client"])
+async def test_what_cannot_send_as_a_session_does_is_refused(session: Any) -> None:
+    """By an error of ours, which shows no header, before anything is sent."""
+    sent = attempt("http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match=r"SessionPool\(session=.*`request`") as caught:
+        await SessionPool(session=session).send(sent)
+    assert not sent.left
+    assert caught.value.__context__ is None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -335,6 +379,71 @@ async def test_a_proxy_gets_its_user_in_a_header_and_never_the_bearer() -> None:
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in request
     assert b"planted-key" not in request
     assert not caught.value.may_have_happened
+
+
+@pytest.mark.parametrize("injected", [False, True])
+@pytest.mark.parametrize(
+    ("status", "permanent"),
+    [
+        *((status, True) for status in (400, 401, 403, 404, 405, 407, 451, 501, 505)),
+        *((status, False) for status in (302, 408, 425, 429, 500, 502, 503, 504)),
+    ],
+)
+async def test_a_proxy_that_refuses_is_told_by_its_status(status: int, *, permanent: bool, injected: bool) -> None:
+    """Whatever it says nothing was sent, through a session of the user's neither."""
+    sent = attempt("https://api.example", "POST")
+    refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+    async with WireServer(answering(refusal)) as proxy, aiohttp.ClientSession(proxy=proxy.url) as session:
+        pool = SessionPool(session=session) if injected else SessionPool(proxy=proxy.url)
+        with pytest.raises(APIConnectionError, match=rf"the proxy answered {status}; nothing was sent") as caught:
+            await pool.send(sent)
+        await pool.aclose()
+    assert (caught.value.permanent, caught.value.may_have_happened, sent.left) == (permanent, False, False)
+    assert bool(sent.refused) is not permanent
+
+
+@pytest.mark.parametrize("injected", [False, True])
+async def test_a_certificate_of_another_fingerprint_gets_nothing(tmp_path: Path, *, injected: bool) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_context(tmp_path))
+    url, other = f"https://localhost:{server.sockets[0].getsockname()[1]}", aiohttp.Fingerprint(bytes(32))
+    async with server, aiohttp.ClientSession() as session:
+        pool = SessionPool(session=session if injected else None, ssl=other)
+        with pytest.raises(APIConnectionError, match="nothing was sent") as caught:
+            await pool.send(attempt(url))
+        await pool.aclose()
+    assert (caught.value.permanent, caught.value.may_have_happened) == (True, False)
+
+
+async def test_a_server_that_wants_a_certificate_is_asked_once(tmp_path: Path) -> None:
+    """In TLS 1.3 its refusal comes after the handshake; it is told in TLS's own words, and is no outage."""
+    context = server_context(tmp_path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+    refusing = asyncio.create_task(asyncio.to_thread(refuse_one, listener, context))
+    url, pool = f"https://localhost:{listener.getsockname()[1]}", SessionPool(ssl=False)
+    async with WherebyClient("k", base_url=url, pool=pool, limiter=Unlimited()) as whereby:
+        with pytest.raises(APIConnectionError, match="alert certificate required") as caught:
+            await whereby.meetings.list()
+        assert caught.value.permanent
+        assert whereby.reachability.state == "ready"
+    await pool.aclose()
+    await refusing
+
+
+def refuse_one(listener: socket.socket, context: ssl.SSLContext) -> None:
+    """Accept one connection, and refuse its client for want of a certificate; there is nobody for a second one."""
+    with listener:
+        connection, _ = listener.accept()
+    with context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as tls:
+        with contextlib.suppress(ssl.SSLError):
+            tls.do_handshake()
+        with contextlib.suppress(OSError):
+            tls.shutdown(socket.SHUT_WR)
+            while tls.recv(4096):
+                pass
 
 
 async def test_plain_http_to_this_machine_goes_through_no_proxy() -> None:

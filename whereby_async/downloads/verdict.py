@@ -27,7 +27,7 @@ _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _STALE_LINK: Final = frozenset({400, 401, 403, 404, 410})
-_LATER: Final = frozenset({408, 425, 429})
+_LATER: Final = frozenset({408, 421, 425, 429})
 _SERVER_ERROR = 500
 
 

@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
+from ..redaction import shown
 from .exchange import sending
 from .reachability import LONGEST_PROBE
 
@@ -179,11 +180,18 @@ class Sessions:
         request = exchange.request
         method, body = request.operation.method, _body_of(request)
         if not self.own:
-            if self._calls.closed:
+            if getattr(self._calls, "closed", False) is True:  # what wraps a session need not say
                 msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
                 raise ConfigurationError(msg)
+            try:
+                asking = self._request(self._calls, method, exchange.url, exchange.headers, data=body)
+            except TypeError:
+                asking = None
+            if asking is None:
+                what = "its `request` does not take what that of an aiohttp.ClientSession takes"
+                raise ConfigurationError(f"SessionPool(session={shown(self._calls)}): {what}")
             exchange.left = True  # a session that is not ours cannot tell when it sends
-            return await self._request(self._calls, method, exchange.url, exchange.headers, data=body)
+            return await asking
         url = URL(exchange.url, encoded=True)
         proxy = self._proxies(exchange.url)
         if _MAKES_HEADERS:

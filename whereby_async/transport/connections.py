@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .reachability import Reachability
 
 _OK: Final = 200
+_MISDIRECTED: Final = 421
 _KEPT_OF_OVERSIZED: Final = 4096
 
 _closing: set[asyncio.Task[None]] = set()
@@ -99,6 +100,7 @@ class Connections:
         try:
             response = await self._sessions.ask(exchange)
             content = response.content
+            _use_once_if_misdirected(response)
             if content.is_eof() and CONTENT_ENCODING not in response.headers and response.status >= _OK:
                 # The common case: all of it has come already.
                 body = SilentBytes(content.read_nowait())
@@ -226,3 +228,9 @@ class Connections:
         for response in list(self._reading):
             response.close()  # else its reader would not notice that the session closes, and would wait for the timeout
         await self._sessions.aclose()
+
+
+def _use_once_if_misdirected(response: aiohttp.ClientResponse) -> None:
+    """Keep no connection over which a 421 came: only another one may lead to a server that answers for the origin."""
+    if response.status == _MISDIRECTED and (protocol := getattr(response, "_protocol", None)) is not None:
+        protocol.force_close()

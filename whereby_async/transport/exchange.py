@@ -6,6 +6,7 @@ Neither shows a body or a key in its repr. Nothing of aiohttp's is kept in an er
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
 
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
-_REFUSALS: Final = range(400, 500)
+_REFUSALS: Final = frozenset({*range(400, 500), 501, 505}) - {408, 425, 429}
 """The statuses by which a proxy refuses for good."""
+_CERTIFICATE_ALERTS: Final = re.compile("ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+"""What TLS calls the alerts by which a server refuses a client for its certificate."""
 
 FAILURES: Final = (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError, RuntimeError, ValueError, EOFError)
 """All that aiohttp, a socket or TLS raise when an attempt fails. `TimeoutError` is an `OSError`, and uvloop reports a
 closed transport as `RuntimeError`.
 """
 
-CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+CONNECTING: Final = (
+    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError),
+    *(aiohttp.ClientHttpProxyError, aiohttp.ServerFingerprintMismatch),
+)
 """Those of `FAILURES` that always come before there is a connection."""
 _UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHttpProxyError)
 
@@ -103,7 +109,7 @@ class Exchange:
     def failure(self, error: Exception, *, closed: bool) -> WherebyError:
         """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made."""
         name = self.request.operation.name
-        if isinstance(error, aiohttp.ClientConnectorError):
+        if isinstance(error, CONNECTING):
             self.left = False
         if closed and not self.left:
             return ClientClosedError(f"{name}: the client was closed before the call was sent")
@@ -161,10 +167,12 @@ def is_permanent(error: Exception) -> bool:
         return error.status in _REFUSALS
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
         return True
-    if not isinstance(error, aiohttp.ClientConnectorError):
-        return False
-    # A server that goes away in the middle of the handshake is no refusal.
-    return isinstance(error.os_error, ssl.SSLError) and not isinstance(error.os_error, ssl.SSLEOFError)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # A server that goes away in the middle of the handshake is no refusal.
+        return isinstance(error.os_error, ssl.SSLError) and not isinstance(error.os_error, ssl.SSLEOFError)
+    # In TLS 1.3 the handshake is over for the client before the server looks at its certificate.
+    cause = error.__cause__
+    return isinstance(cause, ssl.SSLError) and bool(_CERTIFICATE_ALERTS.search(cause.reason or ""))
 
 
 sending: Final[ContextVar[Exchange | None]] = ContextVar("whereby_async_sending", default=None)
@@ -181,6 +189,8 @@ def reason_of(error: Exception) -> str:
         cause = error.certificate_error
     elif isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
+    elif isinstance(error.__cause__, ssl.SSLError):
+        cause = error.__cause__
     reason: str | None = None
     if isinstance(cause, aiohttp.ClientHttpProxyError):
         return f"{kind}: the proxy answered {cause.status}"
