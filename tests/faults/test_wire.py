@@ -226,6 +226,26 @@ async def test_a_head_without_end_is_an_error_soon(line: bytes) -> None:
             await wired.whereby.meetings.list()
 
 
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [(b"0\r\n", b"X-Filler: y\r\n"), (b"0\r\nX: ", b"y" * 1000), (b"2;", b"y" * 1000)],
+    ids=["trailers", "one trailer", "chunk extension"],
+)
+async def test_a_chunked_body_s_framing_is_bounded(begun: bytes, more: bytes) -> None:
+    """What stands around the chunks is no body, but takes memory too."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(head("Transfer-Encoding: chunked") + begun)
+        while True:
+            writer.write(more)
+            await writer.drain()
+
+    async with WireServer(script) as server, Wired(server.url, timeout=20) as wired:
+        with pytest.raises(APIConnectionError, match="broke off|no valid HTTP"):
+            await wired.whereby.meetings.list()
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked", "until the end"])
 @pytest.mark.parametrize("size", [1000, 1001])
 async def test_the_bound_is_exact(framing: str, size: int) -> None:
