@@ -180,6 +180,7 @@ class Effect(enum.Enum):
     THROTTLED = "a 429: sent again for every method, at the server's time"
     UNREADABLE = "a success that does not decode: final"
     TOO_LARGE = "a success that is larger than max_body: final"
+    MISCODED = "a success in a content encoding that can not be undone: final"
     MOVED = "a redirect: final"
     FORBIDDEN = "a 401: final"
     MISSING = "a 404: final"
@@ -274,6 +275,10 @@ def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def padded_members(well: bytes) -> bytes:
+    return gzip.compress(well[:5]) + gzip.compress(well[5:]) + bytes(100)
+
+
 HTML = b"<html><head><title>Bad gateway</title></head><body>nginx</body></html>"
 PAGE: dict[str, Any] = {"body": HTML, "content_type": "text/html"}
 BOMB = gzip.compress(bytes(32 << 20))
@@ -289,7 +294,7 @@ def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, 
     return dict(zip(names, (retry_after, limit, remaining, reset), strict=True))
 
 
-HARMLESS, UNSENT, DROPPED, LATE, FAILED, THROTTLED, UNREADABLE, TOO_LARGE, MOVED, FORBIDDEN, MISSING = Effect
+HARMLESS, UNSENT, DROPPED, LATE, FAILED, THROTTLED, UNREADABLE, TOO_LARGE, MISCODED, MOVED, FORBIDDEN, MISSING = Effect
 UNREAD, READ, ACTED = Reach
 
 _BELOW_HTTP = (
@@ -326,11 +331,13 @@ _TIME = (
 _BODIES = (
     Row("gzip, as it should be", HARMLESS, http(gzip.compress, headers=GZIPPED)),
     Row("gzip cut short", DROPPED, http(lambda well: gzip.compress(well)[:-9], headers=GZIPPED)),
-    Row("gzip with a wrong sum", DROPPED, http(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED)),
-    Row("gzip that is none", DROPPED, http(same, headers=GZIPPED)),
-    Row("gzip with more behind its end", DROPPED, http(lambda well: gzip.compress(well) * 2, headers=GZIPPED)),
+    Row("gzip with a wrong sum", MISCODED, http(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED)),
+    Row("gzip that is none", MISCODED, http(same, headers=GZIPPED)),
+    Row("gzip with more behind its end", MISCODED, http(lambda well: gzip.compress(well) + b"more", headers=GZIPPED)),
+    Row("gzip in members, padded", HARMLESS, http(padded_members, headers=GZIPPED)),
     Row("gzip bomb", TOO_LARGE, http(headers=GZIPPED, body=BOMB)),
-    Row("unknown encoding", DROPPED, http(same, headers={"Content-Encoding": "br"})),
+    Row("unknown encoding", MISCODED, http(same, headers={"Content-Encoding": "br"})),
+    Row("encoding that is a charset", HARMLESS, http(same, headers={"Content-Encoding": "utf-8"})),
     Row("endless body", TOO_LARGE, http(body=b" " * 65536, endless=True)),
     Row("endless body without length", TOO_LARGE, raw(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAX_BODY + 1))),
     Row("chunks without end", LATE, http(body=b" ", endless=True, drip=0.5)),

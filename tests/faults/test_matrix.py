@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = RetryPolicy().attempts
 CELLS = [(row, kind, times) for row in ROWS for kind in KINDS for times in (1, None)]
-CELLS_IN_ALL = 1404
+CELLS_IN_ALL = 1440
 PATIENCE = 70.0
 """Seconds that a call waits for points if it is throttled for good."""
 
@@ -62,11 +62,12 @@ _ERRORS: dict[Effect, type[WherebyError]] = {
     Effect.FAILED: InternalServerError,
     Effect.UNREADABLE: ResponseDecodeError,
     Effect.TOO_LARGE: ResponseDecodeError,
+    Effect.MISCODED: APIConnectionError,
     Effect.MOVED: APIStatusError,
     Effect.FORBIDDEN: AuthenticationError,
     Effect.MISSING: NotFoundError,
 }
-_FINAL = {Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING}
+_FINAL = {Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MISCODED, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING}
 _NOTHING_HAPPENED = {Effect.UNSENT, Effect.FORBIDDEN, Effect.MISSING}
 
 

@@ -274,6 +274,131 @@ async def test_known_encodings_are_undone(coding: str) -> None:
         assert server.connections == 1
 
 
+def bare_deflate(content: bytes) -> bytes:
+    """Deflate without the zlib header that belongs to it."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return squeeze.compress(content) + squeeze.flush()
+
+
+def member(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+ODD_ENCODINGS: dict[str, tuple[bytes, bytes]] = {
+    "a charset": (b"Content-Encoding: utf-8", PAGE),
+    "a charset in capitals": (b"Content-Encoding: UTF8", PAGE),
+    "what a storage writes": (b"Content-Encoding: aws-chunked", PAGE),
+    "none": (b"Content-Encoding: none", PAGE),
+    "a transfer encoding of mail": (b"Content-Encoding: 8bit", PAGE),
+    "no word at all": (b"Content-Encoding: \xff, ;", PAGE),
+    "a charset before gzip": (b"Content-Encoding: utf-8, gzip", member(PAGE)),
+    "a charset after gzip": (b"Content-Encoding: gzip, utf-8", member(PAGE)),
+    "in two lines": (b"Content-Encoding: utf-8\r\ncontent-encoding: gzip", member(PAGE)),
+    "gzip twice": (b"Content-Encoding: gzip, gzip", member(member(PAGE))),
+    "deflate and gzip": (b"Content-Encoding: deflate, gzip", member(zlib.compress(PAGE))),
+    "members": (b"Content-Encoding: gzip", member(PAGE[:5]) + member(b"") + member(PAGE[5:])),
+    "padding": (b"Content-Encoding: gzip", member(PAGE) + bytes(600)),
+    "padding between members": (b"Content-Encoding: gzip", member(PAGE[:5]) + bytes(3) + member(PAGE[5:])),
+    "deflate without its header": (b"Content-Encoding: deflate", bare_deflate(PAGE)),
+    "gzip as deflate": (b"Content-Encoding: deflate", member(PAGE)),
+    "nothing in br": (b"Content-Encoding: br", b""),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ENCODINGS)
+async def test_what_encodings_allow_is_read(name: str) -> None:
+    """One that is no compression changes nothing; members, padding and lists are read, in one piece or dripping."""
+    line, body = ODD_ENCODINGS[name]
+    top = b"HTTP/1.1 200 OK\r\n%s\r\nContent-Length: %d\r\n\r\n" % (line, len(body))
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(top + body)
+        await server.next_request(reader)
+        for piece in (top, *(bytes([byte]) for byte in body)):
+            writer.write(piece)
+            await writer.drain()
+        await reader.read()
+
+    async with WireServer(script) as server, Wired(server.url) as wired:
+        for _ in range(2):
+            if body:
+                assert (await wired.whereby.meetings.list()).results == []
+            else:
+                assert await wired.whereby.request("DELETE", "/x") is None
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [
+        ("br", PAGE, "'br', which was not asked for"),
+        ("ZSTD", b"\x28\xb5\x2f\xfd", "'zstd', which was not asked for"),
+        ("gzip, br", member(PAGE), "'br', which was not asked for"),
+        ("br, gzip", member(PAGE), "'br', which was not asked for"),
+        ("gzip", PAGE, "'gzip', and its body is not"),
+        ("x-gzip", member(PAGE) + b"behind it", "'gzip', and its body is not"),
+        ("gzip", member(PAGE)[:-8] + bytes(8), "'gzip', and its body is not"),
+        ("gzip, gzip", member(PAGE), "'gzip', and its body is not"),
+        ("deflate", PAGE, "'deflate', and its body is not"),
+    ],
+)
+async def test_a_wrong_encoding_is_named_and_not_tried_again(encoding: str, body: bytes, words: str) -> None:
+    """What would come again is no better; a body that breaks off is asked for again."""
+    raw = whole(body, f"Content-Encoding: {encoding}")
+    async with WireServer(answering(raw)) as server, Wired(server.url, retry=RetryPolicy()) as wired:
+        with pytest.raises(APIConnectionError, match=words) as caught:
+            await wired.whereby.meetings.list()
+        assert (caught.value.permanent, caught.value.may_have_happened) == (True, True)
+        assert len(server.requests) == 1
+    cut = answering(whole(member(PAGE) + member(PAGE)[:-9], "Content-Encoding: gzip"))
+    async with WireServer(cut) as server, Wired(server.url, retry=RetryPolicy(attempts=2)) as wired:
+        with pytest.raises(APIConnectionError, match="broke off") as caught:
+            await wired.whereby.meetings.list()
+        assert (caught.value.permanent, len(server.requests)) == (False, 2)
+
+
+async def test_a_refusal_in_an_odd_encoding_keeps_its_words() -> None:
+    body = b'{"error": "Could not find it"}'
+    async with (
+        WireServer(answering(whole(body, "Content-Encoding: utf-8", status="404 X"))) as server,
+        Wired(server.url) as wired,
+    ):
+        with pytest.raises(NotFoundError, match="Could not find it") as caught:
+            await wired.whereby.meetings.get("1")
+    assert caught.value.body == body
+
+
+async def test_very_many_members_do_not_stop_the_loop() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with (
+        WireServer(answering(whole(member(b"") * 5000 + member(PAGE), "Content-Encoding: gzip"))) as server,
+        Wired(server.url) as wired,
+    ):
+        counting = asyncio.ensure_future(count())
+        assert (await wired.whereby.meetings.list()).results == []
+        counting.cancel()
+    assert turns > 4500
+
+
+async def test_what_is_between_two_compressions_is_bounded_too() -> None:
+    """32 MiB of padding, packed: nothing of it is in the body, and it has the body's bound all the same."""
+    packed = member(member(PAGE) + bytes(32 * MEBIBYTE))
+    async with (
+        WireServer(answering(whole(packed, "Content-Encoding: gzip, gzip"))) as server,
+        Wired(server.url) as wired,
+    ):
+        with pytest.raises(ResponseDecodeError, match="larger than"):
+            await wired.whereby.meetings.list()
+
+
 # What the budget hears
 
 

@@ -14,6 +14,7 @@ import aiohttp
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
 from ..redaction import SilentBytes
+from .body import EncodingError
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHtt
 
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
-    "ClientPayloadError": "the answer broke off or its encoding is wrong",
+    "ClientPayloadError": "the answer broke off",
     "ClientResponseError": "the answer is no valid HTTP",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke while the request was sent",
@@ -156,10 +157,12 @@ def why_unreachable(error: Exception, seconds: float = LONGEST_PROBE) -> str | N
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether a connection was refused for good: by a certificate that does not verify, by TLS, or by a proxy."""
+    """Whether a connection was refused for good: by a certificate that does not verify, by TLS, or by a proxy; or an
+    answer came in a content encoding that can not be undone.
+    """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return error.status in _REFUSALS
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch | EncodingError):
         return True
     if not isinstance(error, aiohttp.ClientConnectorError):
         return False
@@ -174,7 +177,7 @@ sending: Final[ContextVar[Exchange | None]] = ContextVar("whereby_async_sending"
 def reason_of(error: Exception) -> str:
     """The kind of error with its reason for a person: the system's or TLS's own words, else ours for aiohttp's kinds.
 
-    The error's own text is never repeated, since it may hold a URL or a header.
+    The error's own text is never repeated, since it may hold a URL or a header; only one of ours is.
     """
     cause, kind = error, type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):  # its `os_error` raises in some versions
@@ -184,7 +187,9 @@ def reason_of(error: Exception) -> str:
     reason: str | None = None
     if isinstance(cause, aiohttp.ClientHttpProxyError):
         return f"{kind}: the proxy answered {cause.status}"
-    if not isinstance(cause, aiohttp.ClientError):
+    if isinstance(cause, EncodingError):
+        reason = str(cause)
+    elif not isinstance(cause, aiohttp.ClientError):
         reason = cause.strerror if isinstance(cause, OSError) else None
     elif isinstance(cause, OSError) and cause.errno:
         reason = os.strerror(cause.errno)
