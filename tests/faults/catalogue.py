@@ -284,6 +284,7 @@ PAGE: dict[str, Any] = {"body": HTML, "content_type": "text/html"}
 BOMB = gzip.compress(bytes(32 << 20))
 GZIPPED = {"Content-Encoding": "gzip"}
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+NO_CONTENT, LAST_CHUNK = b"HTTP/1.1 204 No Content\r\n%s\r\n\r\n", b"0\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
 DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
 BEYOND = "https://elsewhere.example/v1/meetings"
@@ -344,7 +345,8 @@ _BODIES = (
     Row("chunks broken off", DROPPED, raw(lambda well: CHUNKED + b"5\r\n" + well[:3])),
     Row("chunks of no size", DROPPED, raw(lambda well: CHUNKED + b"zz\r\n" + well)),
     Row("content length too long", DROPPED, raw(lambda well: answer(well, length=len(well) + 7))),
-    Row("content length too short", DROPPED, raw(lambda well: answer(well, length=2))),
+    Row("content length too short", UNREADABLE, raw(lambda well: answer(well, length=2))),
+    Row("bytes behind the answer", HARMLESS, raw(lambda well: answer(well) + b"\r\n0")),
     Row("content length negative", DROPPED, raw(lambda well: answer(well, length=-1))),
     Row("two content lengths", DROPPED, raw(lambda well: answer(well, "Content-Length: 1"))),
     Row("no HTTP at all", DROPPED, raw(lambda _: b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
@@ -352,6 +354,12 @@ _BODIES = (
     Row("header of 100 kB", DROPPED, raw(lambda well: answer(well, "X-Long: " + "y" * 100_000))),
     Row("1000 headers", DROPPED, raw(lambda well: answer(well, *[f"X-{n}: y" for n in range(1000)]))),
     Row("interim answers first", HARMLESS, raw(lambda well: INTERIM + answer(well))),
+    Row(
+        "204 with an empty last chunk",
+        UNREADABLE,
+        raw(lambda _: NO_CONTENT % b"Transfer-Encoding: chunked" + LAST_CHUNK),
+    ),
+    Row("204 with a body", UNREADABLE, raw(lambda _: NO_CONTENT % b"Content-Length: 2" + b"ok")),
     Row("200 with HTML", UNREADABLE, http(**PAGE)),
     Row("200 with nothing", UNREADABLE, http(body=b"")),
     Row("200 with cut-off JSON", UNREADABLE, http(lambda well: well[:-1])),

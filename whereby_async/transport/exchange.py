@@ -41,7 +41,7 @@ _UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHtt
 
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
-    "ClientPayloadError": "the answer broke off",
+    "ClientPayloadError": "the answer broke off, or its body is no valid HTTP",
     "ClientResponseError": "the answer is no valid HTTP",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke while the request was sent",
