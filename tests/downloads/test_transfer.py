@@ -256,6 +256,7 @@ async def test_a_storage_without_any_tag_begins_anew(film: Film) -> None:
         (answer(200, "Content-Encoding: utf-8, br", body=b"film"), "encoding 'br', which was not asked for"),
         (answer(200, "Content-Encoding: utf-8", body=b"film"), None),
         (answer(200, "Content-Encoding: aws-chunked", body=b"film"), None),
+        (answer(200, "X-Long: " + "y" * 20_000, body=b"film"), None),
         (answer(200, "Content-Type: text/html; charset=utf-8", body=b"<html>Log in</html>"), "a web page in place"),
         (answer(204), "status 204"),
         (answer(206, "Content-Range: bytes 40-99/100", body=b"x" * 60), "not asked for"),

@@ -351,6 +351,7 @@ _BODIES = (
     Row("two content lengths", DROPPED, raw(lambda well: answer(well, "Content-Length: 1"))),
     Row("no HTTP at all", DROPPED, raw(lambda _: b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     Row("empty answer", DROPPED, raw(lambda _: b"")),
+    Row("header of 20 kB", HARMLESS, raw(lambda well: answer(well, "X-Long: " + "y" * 20_000))),
     Row("header of 100 kB", DROPPED, raw(lambda well: answer(well, "X-Long: " + "y" * 100_000))),
     Row("1000 headers", DROPPED, raw(lambda well: answer(well, *[f"X-{n}: y" for n in range(1000)]))),
     Row("interim answers first", HARMLESS, raw(lambda well: INTERIM + answer(well))),

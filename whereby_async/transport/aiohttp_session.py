@@ -23,7 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
-from .exchange import sending
+from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
@@ -62,6 +62,11 @@ _probing: Final[ContextVar[bool]] = ContextVar("whereby_async_probing", default=
 """The running task makes a connection only to see whether it can be made."""
 
 
+_HEAD_LIMITS: Final[dict[str, Any]] = {
+    "max_line_size": LONGEST_HEAD_LINE,
+    "max_field_size": LONGEST_HEAD_LINE,
+    "max_headers": MOST_HEADERS,
+}
 _HEADS_END: Final = re.compile(rb"\n\r?\n")
 _FIRST_FINAL: Final = 200
 _NO_CONTENT: Final = 204
@@ -82,6 +87,10 @@ class _Protocol(ResponseHandler):
     """The last bytes of a head that has not come whole."""
     _status = 0
     """That of the head that was read last."""
+
+    def set_response_params(self, **options: Any) -> None:
+        """Get ready for an answer, be it the server's or a proxy's."""
+        super().set_response_params(**(options | _HEAD_LIMITS))
 
     def data_received(self, data: bytes) -> None:
         """Have aiohttp read what has come; bytes behind a whole answer are dropped with its connection."""
@@ -295,6 +304,7 @@ class Sessions:
             proxy_headers=proxy.headers if proxy else None,
             ssl=self._ssl,
             auto_decompress=False,
+            **_HEAD_LIMITS,
             **more,
         )
 

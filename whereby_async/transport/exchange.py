@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
 from ..redaction import SilentBytes
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ..operation import Request
     from .reachability import Reachability
 
+LONGEST_HEAD_LINE: Final = 64 * 1024
+"""Bytes that a line of an answer's head may have."""
+MOST_HEADERS: Final = 128
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
 _REFUSALS: Final = range(400, 500)
@@ -194,5 +198,17 @@ def reason_of(error: Exception) -> str:
     elif isinstance(cause, OSError) and cause.errno:
         reason = os.strerror(cause.errno)
     else:
-        reason = _REASONS.get(type(cause).__name__)
+        reason = _limit_passed(cause) or _REASONS.get(type(cause).__name__)
     return f"{kind}: {reason}" if reason else kind
+
+
+def _limit_passed(error: aiohttp.ClientError) -> str | None:
+    """Which limit the head of an answer has passed, if that is why it is no valid HTTP to aiohttp."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LineTooLong):
+            return f"a line of the answer's head is longer than {LONGEST_HEAD_LINE} bytes"
+        cause = cause.__cause__
+    if isinstance(error, aiohttp.ClientResponseError) and "Too many headers" in error.message:
+        return f"the answer has more than {MOST_HEADERS} headers"
+    return None
