@@ -75,7 +75,8 @@ class APIConnectionError(WherebyError):
     Attributes:
         operation: The operation's name, such as `meetings.create`.
         may_have_happened: `False` if the connection was never made, else `True`.
-        permanent: To try again is of no use: a certificate does not verify, or a proxy refuses.
+        permanent: To try again is of no use: a certificate does not verify, a proxy refuses, or what
+            comes is not what was asked for, such as another content encoding.
     """
 
     operation: str

@@ -4,7 +4,8 @@ A 429 is not decided here: it was not acted on, so every call is sent again once
 does not count as an attempt. What is decided here:
 
 - A connection that was never made did nothing, and a 421 or 425 says that nothing was done: every call may go again.
-- Where a connection is refused for good, by a certificate or a proxy, none goes again.
+- Where a connection is refused for good, by a certificate or a proxy, none goes again; nor does one whose answer has a
+  content encoding that can not be undone.
 - After a dropped connection, a timeout, a 408 or a 5xx the server may have acted: only idempotent calls go again.
 """
 

@@ -577,7 +577,10 @@ def _in_a_loop() -> bool:
 def _refusal(operation: Operation[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
     """The error for an answer that is not 2xx."""
     key, source = options.key, options.key_source
-    return status_error(operation.name, answer.status, answer.body, rate_limit=rate_limit, key=key, key_source=source)
+    kind = answer.headers.get("Content-Type", "")
+    return status_error(
+        operation.name, answer.status, answer.body, kind, rate_limit=rate_limit, key=key, key_source=source
+    )
 
 
 def _result(operation: Operation[T], answer: Answer) -> T:

@@ -24,6 +24,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TIMED_OUT = 408
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 _ADVICE = {
@@ -34,14 +35,22 @@ _ADVICE = {
 
 
 def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it was
-    operation: str, status: int, body: bytes, *, rate_limit: RateLimit, key: str, key_source: str
+    operation: str,
+    status: int,
+    body: bytes,
+    content_type: str = "",
+    *,
+    rate_limit: RateLimit,
+    key: str,
+    key_source: str,
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
-    The API key is masked wherever the server repeats it; `key_source` says where it came from.
+    The body is read in the charset that `content_type` names. The API key is masked wherever the server repeats it;
+    `key_source` says where it came from.
     """
     body = body.replace(key.encode(), MASK.encode())
-    words, data = _server_words(body)
+    words, data = _server_words(_in_utf_8(body, content_type))
     message = redact(words, key)
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
@@ -78,6 +87,17 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
     if status in _REDIRECTS:
         return "Redirects are not followed, so that the key stays with its origin; check base_url."
     return _ADVICE.get(status, "").format(key_source=key_source)
+
+
+def _in_utf_8(body: bytes, content_type: str) -> bytes:
+    """The body, or the beginning of one in another charset, which is enough for its words."""
+    named = _CHARSET.search(content_type)
+    if named is None or named[1].lower() in {"utf-8", "utf8"}:
+        return body
+    try:
+        return body[: _WORDS * 20].decode(named[1], "replace").encode()
+    except (LookupError, UnicodeError):  # there is no such charset
+        return body
 
 
 def _server_words(body: bytes) -> tuple[str, Any]:

@@ -146,6 +146,41 @@ async def test_the_servers_words_are_taken_from_whatever_came(
     assert "\n" not in str(error)
 
 
+LATIN = "<h1>Zugriff für Sie gesperrt – 5 €</h1>"
+WORDS = "Zugriff für Sie gesperrt – 5 €"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "message"),
+    [
+        ("text/html; charset=windows-1252", LATIN.encode("cp1252"), WORDS),
+        ('text/html; Charset = "Windows-1252"', LATIN.encode("cp1252"), WORDS),
+        ("text/html;charset=utf-16", LATIN.encode("utf-16"), WORDS),
+        (
+            "text/plain; format=flowed; charset=shift_jis; x=y",
+            "ご利用できません".encode("shift_jis"),
+            "ご利用できません",
+        ),
+        ("application/json; charset=iso-8859-1", '{"error": "gelöscht"}'.encode("latin-1"), "gelöscht"),
+        ("text/html; charset=utf-8", LATIN.encode(), WORDS),
+        ("text/html; charset=UTF8", LATIN.encode("cp1252"), "Zugriff f�r Sie gesperrt � 5 �"),
+        ("text/html; charset=klingon", LATIN.encode(), WORDS),
+        ("text/html; charset=hex", LATIN.encode(), WORDS),
+        ("text/html; charset=idna", b"\xff" * 70 + LATIN.encode(), None),
+        ("text/html; charset=", LATIN.encode(), WORDS),
+        ("text/html; charset=utf-16", b"<p>odd", None),
+        ("text/html; charset=utf-7", b"<p>+AGE-bc", "abc"),
+    ],
+)
+async def test_the_server_s_words_are_read_in_its_charset(
+    content_type: str, body: bytes, message: str | None, fake: FakeWhereby
+) -> None:
+    """If there is such a charset, else in UTF-8; the body stays as it came."""
+    error = await error_of(fake, Fault(status=502, body=body, content_type=content_type))
+    assert error.body == body
+    assert message in {None, error.message}
+
+
 @pytest.mark.parametrize("depth", [200, 900, 5000, 100_000])
 async def test_nested_nonsense_is_an_error_like_any_other(depth: int, fake: FakeWhereby) -> None:
     body = b'{"error": ' + b"[" * depth + b"]" * depth + b"}"

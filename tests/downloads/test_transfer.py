@@ -254,7 +254,11 @@ async def test_a_storage_without_any_tag_begins_anew(film: Film) -> None:
     ("raw", "words"),
     [
         (answer(200, body=b"film", length=-1), "how long"),
-        (answer(200, "Content-Encoding: gzip", body=b"\x1f\x8b"), "gzip"),
+        (answer(200, "Content-Encoding: gzip", body=b"\x1f\x8b"), "encoding 'gzip', which was not asked for"),
+        (answer(200, "Content-Encoding: utf-8, br", body=b"film"), "encoding 'br', which was not asked for"),
+        (answer(200, "Content-Encoding: utf-8", body=b"film"), None),
+        (answer(200, "Content-Encoding: aws-chunked", body=b"film"), None),
+        (answer(200, "X-Long: " + "y" * 20_000, body=b"film"), None),
         (answer(200, "Content-Type: text/html; charset=utf-8", body=b"<html>Log in</html>"), "a web page in place"),
         (answer(204), "status 204"),
         (answer(206, "Content-Range: bytes 40-99/100", body=b"x" * 60), "not asked for"),
@@ -268,8 +272,9 @@ async def test_answers_that_cannot_be_used(film: Film, raw: bytes, words: str | 
         if words is None:
             await film.download()
         else:
-            with pytest.raises(APIConnectionError, match=words):
+            with pytest.raises(APIConnectionError, match=words) as caught:
                 await film.download()
+            assert caught.value.permanent is True
     assert len(storage.requests) == 1
     assert storage.requests[0]["accept-encoding"] == "identity"
     assert film.names == ([] if words else ["film.mp4"])

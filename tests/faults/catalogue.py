@@ -222,6 +222,7 @@ class Effect(enum.Enum):
     THROTTLED = "a 429: sent again for every method, at the server's time"
     UNREADABLE = "a success that does not decode: final"
     TOO_LARGE = "a success that is larger than max_body: final"
+    MISCODED = "a success in a content encoding that can not be undone: final"
     MOVED = "a redirect: final"
     FORBIDDEN = "a 401: final"
     MISSING = "a 404: final"
@@ -334,11 +335,16 @@ def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
+def padded_members(well: bytes) -> bytes:
+    return gzip.compress(well[:5]) + gzip.compress(well[5:]) + bytes(100)
+
+
 HTML = b"<html><head><title>Bad gateway</title></head><body>nginx</body></html>"
 PAGE: dict[str, Any] = {"body": HTML, "content_type": "text/html"}
 BOMB = gzip.compress(bytes(32 << 20))
 GZIPPED = {"Content-Encoding": "gzip"}
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+NO_CONTENT, LAST_CHUNK = b"HTTP/1.1 204 No Content\r\n%s\r\n\r\n", b"0\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
 DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
 BEYOND = "https://elsewhere.example/v1/meetings"
@@ -360,6 +366,7 @@ def said(retry_after: str, limit: str, remaining: str, reset: str) -> dict[str, 
     THROTTLED,
     UNREADABLE,
     TOO_LARGE,
+    MISCODED,
     MOVED,
     FORBIDDEN,
     MISSING,
@@ -401,25 +408,35 @@ _TIME = (
 _BODIES = (
     Row("gzip, as it should be", HARMLESS, http(gzip.compress, headers=GZIPPED)),
     Row("gzip cut short", DROPPED, http(lambda well: gzip.compress(well)[:-9], headers=GZIPPED)),
-    Row("gzip with a wrong sum", DROPPED, http(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED)),
-    Row("gzip that is none", DROPPED, http(same, headers=GZIPPED)),
-    Row("gzip with more behind its end", DROPPED, http(lambda well: gzip.compress(well) * 2, headers=GZIPPED)),
+    Row("gzip with a wrong sum", MISCODED, http(lambda well: gzip.compress(well)[:-8] + bytes(8), headers=GZIPPED)),
+    Row("gzip that is none", MISCODED, http(same, headers=GZIPPED)),
+    Row("gzip with more behind its end", MISCODED, http(lambda well: gzip.compress(well) + b"more", headers=GZIPPED)),
+    Row("gzip in members, padded", HARMLESS, http(padded_members, headers=GZIPPED)),
     Row("gzip bomb", TOO_LARGE, http(headers=GZIPPED, body=BOMB)),
-    Row("unknown encoding", DROPPED, http(same, headers={"Content-Encoding": "br"})),
+    Row("unknown encoding", MISCODED, http(same, headers={"Content-Encoding": "br"})),
+    Row("encoding that is a charset", HARMLESS, http(same, headers={"Content-Encoding": "utf-8"})),
     Row("endless body", TOO_LARGE, http(body=b" " * 65536, endless=True)),
     Row("endless body without length", TOO_LARGE, raw(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (MAX_BODY + 1))),
     Row("chunks without end", LATE, http(body=b" ", endless=True, drip=0.5)),
     Row("chunks broken off", DROPPED, raw(lambda well: CHUNKED + b"5\r\n" + well[:3])),
     Row("chunks of no size", DROPPED, raw(lambda well: CHUNKED + b"zz\r\n" + well)),
     Row("content length too long", DROPPED, raw(lambda well: answer(well, length=len(well) + 7))),
-    Row("content length too short", DROPPED, raw(lambda well: answer(well, length=2))),
+    Row("content length too short", UNREADABLE, raw(lambda well: answer(well, length=2))),
+    Row("bytes behind the answer", HARMLESS, raw(lambda well: answer(well) + b"\r\n0")),
     Row("content length negative", DROPPED, raw(lambda well: answer(well, length=-1))),
     Row("two content lengths", DROPPED, raw(lambda well: answer(well, "Content-Length: 1"))),
     Row("no HTTP at all", DROPPED, raw(lambda _: b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     Row("empty answer", DROPPED, raw(lambda _: b"")),
+    Row("header of 20 kB", HARMLESS, raw(lambda well: answer(well, "X-Long: " + "y" * 20_000))),
     Row("header of 100 kB", DROPPED, raw(lambda well: answer(well, "X-Long: " + "y" * 100_000))),
     Row("1000 headers", DROPPED, raw(lambda well: answer(well, *[f"X-{n}: y" for n in range(1000)]))),
     Row("interim answers first", HARMLESS, raw(lambda well: INTERIM + answer(well))),
+    Row(
+        "204 with an empty last chunk",
+        UNREADABLE,
+        raw(lambda _: NO_CONTENT % b"Transfer-Encoding: chunked" + LAST_CHUNK),
+    ),
+    Row("204 with a body", UNREADABLE, raw(lambda _: NO_CONTENT % b"Content-Length: 2" + b"ok")),
     Row("200 with HTML", UNREADABLE, http(**PAGE)),
     Row("200 with nothing", UNREADABLE, http(body=b"")),
     Row("200 with cut-off JSON", UNREADABLE, http(lambda well: well[:-1])),

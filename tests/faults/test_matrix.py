@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = RetryPolicy().attempts
 CELLS = [(row, kind, times) for row in ROWS for kind in KINDS for times in (1, None)]
-CELLS_IN_ALL = 1602
+CELLS_IN_ALL = 1710
 PATIENCE = 70.0
 """Seconds that a call waits for points if it is throttled for good."""
 
@@ -64,12 +64,16 @@ _ERRORS: dict[Effect, type[WherebyError]] = {
     Effect.NOT_DONE: APIStatusError,
     Effect.UNREADABLE: ResponseDecodeError,
     Effect.TOO_LARGE: ResponseDecodeError,
+    Effect.MISCODED: APIConnectionError,
     Effect.MOVED: APIStatusError,
     Effect.FORBIDDEN: AuthenticationError,
     Effect.MISSING: NotFoundError,
     Effect.BARRED: APIConnectionError,
 }
-_FINAL = {Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING, Effect.BARRED}
+_FINAL = {
+    *(Effect.UNREADABLE, Effect.TOO_LARGE, Effect.MISCODED, Effect.MOVED, Effect.FORBIDDEN, Effect.MISSING),
+    Effect.BARRED,
+}
 _UNSENT = {Effect.UNSENT, Effect.BARRED}
 _NOTHING_HAPPENED = {*_UNSENT, Effect.NOT_DONE, Effect.FORBIDDEN, Effect.MISSING}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import ssl
 import subprocess
@@ -10,6 +11,7 @@ import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from support.recording_limiter import RecordingLimiter
 from support.wire_server import WireServer, answering, saying
@@ -54,9 +56,11 @@ def meeting(meeting_id: str) -> bytes:
 class Wired:
     """A client of a `WireServer`, with a limiter that writes down what it granted."""
 
-    def __init__(self, url: str, *, max_body: int = MEBIBYTE, **options: Any) -> None:
+    def __init__(
+        self, url: str, *, max_body: int = MEBIBYTE, session: aiohttp.ClientSession | None = None, **options: Any
+    ) -> None:
         self.limiter = RecordingLimiter()
-        self.pool = SessionPool(max_body=max_body)
+        self.pool = SessionPool(max_body=max_body, session=session)
         given: dict[str, Any] = {"retry": ONCE, "limiter": self.limiter, "pool": self.pool, **options}
         self.whereby = WherebyClient(FAKE_API_KEY, base_url=url, **given)
 
@@ -222,7 +226,43 @@ async def test_a_head_without_end_is_an_error_soon(line: bytes) -> None:
             await writer.drain()
 
     async with WireServer(script) as server, Wired(server.url, timeout=20) as wired:
-        with pytest.raises(APIConnectionError, match="no valid HTTP"):  # and not by the timeout, which says so
+        with pytest.raises(APIConnectionError, match=r"more than 128 headers|longer than 65536 bytes"):
+            await wired.whereby.meetings.list()
+
+
+LONG_HEADS: dict[str, tuple[bytes, int]] = {
+    "value": (b"HTTP/1.1 200 OK\r\nX-Long: %s\r\n", 6),
+    "name": (b"HTTP/1.1 200 OK\r\nX%s: y\r\n", len("XContent-Length")),
+    "reason": (b"HTTP/1.1 200 %s\r\n", 0),
+    "cookie": (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=%s\r\nset-cookie: a=b\r\n", 12),
+    "early hint": (b"HTTP/1.1 103 Early Hints\r\nLink: %s\r\n\r\nHTTP/1.1 200 OK\r\n", 4),
+}
+"""A head with a long line, and the bytes that count besides: the name with its value, and with the next name."""
+
+
+@pytest.mark.parametrize("injected", [False, True])
+@pytest.mark.parametrize("name", LONG_HEADS)
+async def test_a_line_of_a_head_may_have_64_kib(name: str, *, injected: bool) -> None:
+    """So much passes, more does not, and the error says so; through an injected session too."""
+    template, besides = LONG_HEADS[name]
+    most = 64 * 1024 - besides
+    asked = iter([20_000, most, most + 1 + besides])
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for length in asked:
+            await server.next_request(reader)
+            raw = template % (b"y" * length) + b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE)
+            for start in range(0, len(raw), 10_000):
+                writer.write(raw[start : start + 10_000])
+                await writer.drain()
+
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(WireServer(script))
+        session = await stack.enter_async_context(aiohttp.ClientSession()) if injected else None
+        wired = await stack.enter_async_context(Wired(server.url, session=session))
+        for _ in range(2):
+            assert (await wired.whereby.meetings.list()).results == []
+        with pytest.raises(APIConnectionError, match="line of the answer's head is longer than 65536 bytes"):
             await wired.whereby.meetings.list()
 
 
@@ -265,6 +305,17 @@ async def test_the_bound_is_exact(framing: str, size: int) -> None:
                 await wired.whereby.request("GET", "/x")
 
 
+async def test_a_proxy_s_head_may_be_as_long() -> None:
+    """The status of its refusal is told, with whatever it wants for an answer."""
+    refusal = head("Proxy-Authenticate: Negotiate " + "y" * 20_000, "Content-Length: 0", status="407 No")
+    async with WireServer(answering(refusal)) as proxy:
+        pool = SessionPool(proxy=proxy.url)
+        async with Wired("https://api.whereby.example", pool=pool) as wired:
+            with pytest.raises(APIConnectionError, match="the proxy answered 407"):
+                await wired.whereby.meetings.list()
+        await pool.aclose()
+
+
 # Encodings
 
 
@@ -292,6 +343,131 @@ async def test_known_encodings_are_undone(coding: str) -> None:
             assert (await wired.whereby.meetings.list()).results == []
         assert await wired.whereby.request("DELETE", "/x") is None
         assert server.connections == 1
+
+
+def bare_deflate(content: bytes) -> bytes:
+    """Deflate without the zlib header that belongs to it."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return squeeze.compress(content) + squeeze.flush()
+
+
+def member(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+ODD_ENCODINGS: dict[str, tuple[bytes, bytes]] = {
+    "a charset": (b"Content-Encoding: utf-8", PAGE),
+    "a charset in capitals": (b"Content-Encoding: UTF8", PAGE),
+    "what a storage writes": (b"Content-Encoding: aws-chunked", PAGE),
+    "none": (b"Content-Encoding: none", PAGE),
+    "a transfer encoding of mail": (b"Content-Encoding: 8bit", PAGE),
+    "no word at all": (b"Content-Encoding: \xff, ;", PAGE),
+    "a charset before gzip": (b"Content-Encoding: utf-8, gzip", member(PAGE)),
+    "a charset after gzip": (b"Content-Encoding: gzip, utf-8", member(PAGE)),
+    "in two lines": (b"Content-Encoding: utf-8\r\ncontent-encoding: gzip", member(PAGE)),
+    "gzip twice": (b"Content-Encoding: gzip, gzip", member(member(PAGE))),
+    "deflate and gzip": (b"Content-Encoding: deflate, gzip", member(bare_deflate(PAGE))),
+    "members": (b"Content-Encoding: gzip", member(PAGE[:5]) + member(b"") + member(PAGE[5:])),
+    "padding": (b"Content-Encoding: gzip", member(PAGE) + bytes(600)),
+    "padding between members": (b"Content-Encoding: gzip", member(PAGE[:5]) + bytes(3) + member(PAGE[5:])),
+    "deflate without its header": (b"Content-Encoding: deflate", bare_deflate(PAGE)),
+    "gzip as deflate": (b"Content-Encoding: deflate", member(PAGE)),
+    "nothing in br": (b"Content-Encoding: br", b""),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ENCODINGS)
+async def test_what_encodings_allow_is_read(name: str) -> None:
+    """One that is no compression changes nothing; members, padding and lists are read, in one piece or dripping."""
+    line, body = ODD_ENCODINGS[name]
+    top = b"HTTP/1.1 200 OK\r\n%s\r\nContent-Length: %d\r\n\r\n" % (line, len(body))
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(top + body)
+        await server.next_request(reader)
+        for piece in (top, *(bytes([byte]) for byte in body)):
+            writer.write(piece)
+            await writer.drain()
+        await reader.read()
+
+    async with WireServer(script) as server, Wired(server.url) as wired:
+        for _ in range(2):
+            if body:
+                assert (await wired.whereby.meetings.list()).results == []
+            else:
+                assert await wired.whereby.request("DELETE", "/x") is None
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "words"),
+    [
+        ("br", PAGE, "'br', which was not asked for"),
+        ("ZSTD", b"\x28\xb5\x2f\xfd", "'zstd', which was not asked for"),
+        ("gzip, br", member(PAGE), "'br', which was not asked for"),
+        ("br, gzip", member(PAGE), "'br', which was not asked for"),
+        ("gzip", PAGE, "'gzip', and its body is not"),
+        ("x-gzip", member(PAGE) + b"behind it", "'gzip', and its body is not"),
+        ("gzip", member(PAGE)[:-8] + bytes(8), "'gzip', and its body is not"),
+        ("gzip, gzip", member(PAGE), "'gzip', and its body is not"),
+        ("deflate", PAGE, "'deflate', and its body is not"),
+    ],
+)
+async def test_a_wrong_encoding_is_named_and_not_tried_again(encoding: str, body: bytes, words: str) -> None:
+    """What would come again is no better; a body that breaks off is asked for again."""
+    raw = whole(body, f"Content-Encoding: {encoding}")
+    async with WireServer(answering(raw)) as server, Wired(server.url, retry=RetryPolicy()) as wired:
+        with pytest.raises(APIConnectionError, match=words) as caught:
+            await wired.whereby.meetings.list()
+        assert (caught.value.permanent, caught.value.may_have_happened) == (True, True)
+        assert len(server.requests) == 1
+    cut = answering(whole(member(PAGE) + member(PAGE)[:-9], "Content-Encoding: gzip"))
+    async with WireServer(cut) as server, Wired(server.url, retry=RetryPolicy(attempts=2)) as wired:
+        with pytest.raises(APIConnectionError, match="broke off") as caught:
+            await wired.whereby.meetings.list()
+        assert (caught.value.permanent, len(server.requests)) == (False, 2)
+
+
+async def test_a_refusal_in_an_odd_encoding_keeps_its_words() -> None:
+    body = b'{"error": "Could not find it"}'
+    async with (
+        WireServer(answering(whole(body, "Content-Encoding: utf-8", status="404 X"))) as server,
+        Wired(server.url) as wired,
+    ):
+        with pytest.raises(NotFoundError, match="Could not find it") as caught:
+            await wired.whereby.meetings.get("1")
+    assert caught.value.body == body
+
+
+async def test_very_many_members_do_not_stop_the_loop() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with (
+        WireServer(answering(whole(member(b"") * 5000 + member(PAGE), "Content-Encoding: gzip"))) as server,
+        Wired(server.url) as wired,
+    ):
+        counting = asyncio.ensure_future(count())
+        assert (await wired.whereby.meetings.list()).results == []
+        counting.cancel()
+    assert turns > 4500
+
+
+async def test_what_is_between_two_compressions_is_bounded_too() -> None:
+    """32 MiB of padding, packed: nothing of it is in the body, and it has the body's bound all the same."""
+    packed = member(member(PAGE) + bytes(32 * MEBIBYTE))
+    async with (
+        WireServer(answering(whole(packed, "Content-Encoding: gzip, gzip"))) as server,
+        Wired(server.url) as wired,
+    ):
+        with pytest.raises(ResponseDecodeError, match="larger than"):
+            await wired.whereby.meetings.list()
 
 
 # What the budget hears

@@ -55,6 +55,77 @@ async def test_where_an_answer_is_cut_does_not_matter(pool: SessionPool, framing
         assert (server.connections, len(server.requests), pool.in_use) == (1, len(cuts), 0)
 
 
+def no_content(*lines: bytes, status: bytes = b"204 No Content") -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 " + status, *lines, b"", b""])
+
+
+CHUNKED, LENGTH = b"Transfer-Encoding: chunked", b"Content-Length: 2"
+LAST_CHUNK = b"0\r\n\r\n"
+SURPLUS: dict[str, tuple[str, bytes, bytes, int, bytes]] = {
+    "204 with an empty last chunk": ("DELETE", no_content(CHUNKED), LAST_CHUNK, 204, b""),
+    "204 with chunks": ("DELETE", no_content(CHUNKED), b"2\r\nok\r\n" + LAST_CHUNK, 204, b""),
+    "204 with a length": ("DELETE", no_content(LENGTH), b"ok", 204, b""),
+    "204 without a length": ("DELETE", no_content(), b"ok", 204, b""),
+    "204 after 103": ("DELETE", no_content(status=b"103 Early Hints") + no_content(LENGTH), b"ok", 204, b""),
+    "304 with a length": ("GET", no_content(LENGTH, status=b"304 X"), b"ok", 304, b""),
+    "304 with an empty last chunk": ("GET", no_content(CHUNKED, status=b"304 X"), LAST_CHUNK, 304, b""),
+    "HEAD": ("HEAD", no_content(LENGTH, status=b"200 OK"), b"ok", 200, b""),
+    "HEAD with an empty last chunk": ("HEAD", no_content(CHUNKED, status=b"404 X"), LAST_CHUNK, 404, b""),
+    "an empty body": ("PUT", no_content(b"Content-Length: 0", status=b"200 OK"), b"ok", 200, b""),
+    "a body": ("POST", no_content(LENGTH, status=b"201 X") + b"{}", b"\n\nok", 201, b"{}"),
+    "chunks": ("POST", no_content(CHUNKED, status=b"201 X") + b"2\r\n{}\r\n" + LAST_CHUNK, b"}", 201, b"{}"),
+}
+"""A method, its answer, what comes behind that and belongs to nobody, and the status and body that were meant."""
+
+
+@pytest.mark.parametrize("name", SURPLUS)
+async def test_what_comes_behind_an_answer_does_not_spoil_it(pool: SessionPool, name: str) -> None:
+    """Above all behind a 204, which has no body whatever it says. The next call takes another connection."""
+    method, whole, surplus, status, body = SURPLUS[name]
+    cuts = iter(range(1, len(whole)))
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raw, cut = whole + surplus, next(cuts, None)
+        await answering(*((raw,) if cut is None else (raw[:cut], raw[cut:])), times=1)(server, reader, writer)
+        await reader.read()
+
+    async with WireServer(script) as server:
+        for _ in range(len(whole)):
+            answer = await pool.send(attempt(server.url, method))
+            assert (answer.status, answer.body) == (status, body)
+        assert (server.connections, len(server.requests), pool.in_use) == (len(whole), len(whole), 0)
+
+
+@pytest.mark.parametrize("line", [CHUNKED, LENGTH])
+async def test_a_body_that_a_204_promises_is_not_the_next_call_s(pool: SessionPool, line: bytes) -> None:
+    """It may come when the next request is on its way, so that one takes another connection."""
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answering(no_content(line), times=1)(server, reader, writer)
+        await reader.read(1)
+        writer.write(b"ok")
+
+    async with WireServer(script) as server:
+        for _ in range(3):
+            assert (await pool.send(attempt(server.url, "DELETE"))).status == 204
+        assert server.connections == 3
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_body_that_is_no_http_is_not_waited_for(pool: SessionPool, *, apart: bool) -> None:
+    """Behind its head too it is noticed at once, and not when the attempt's time is over."""
+    head = no_content(CHUNKED, status=b"200 OK")
+    pieces = (head, b"zz\r\n") if apart else (head + b"zz\r\n",)
+
+    async def script(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await answering(*pieces, times=1)(server, reader, writer)
+        await reader.read()
+
+    async with WireServer(script) as server:
+        with pytest.raises(APIConnectionError, match="no valid HTTP"):
+            await pool.send(attempt(server.url))
+
+
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @pytest.mark.parametrize("apart", [False, True])
 async def test_a_body_that_ends_with_its_connection_is_whole(pool: SessionPool, version: bytes, *, apart: bool) -> None:

@@ -416,7 +416,7 @@ class _Transfer:
         return self._broken("the file changed on the server, or the storage does not keep to what it was asked for")
 
     def _broken(self, what: str, *, final: bool = False, retry_after: float = 0.0) -> _Break:
-        error = APIConnectionError(f"{self.operation}: {what}", operation=self.operation)
+        error = APIConnectionError(f"{self.operation}: {what}", operation=self.operation, permanent=final)
         return _Break(error, final=final, retry_after=retry_after)
 
     async def _refused(self, answer: StorageAnswer, verdict: StorageVerdict) -> _Break:

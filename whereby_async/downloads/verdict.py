@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 
 from ..rate_limit import RateLimit
+from ..transport.body import compressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,9 +90,8 @@ def judge(status: int, headers: Mapping[str, str], position: int, known: Version
 
 def _no_file(headers: Mapping[str, str]) -> str | None:
     """The reason why the body cannot be the file's bytes, if it cannot."""
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:  # its lengths and ranges would be those of something else than the file
-        return f"the storage sent content encoding {encoding[:20]!r}, which was not asked for"
+    if encodings := compressions(headers):  # its lengths and ranges would be those of something else than the file
+        return f"the storage sent content encoding {encodings[-1]!r}, which was not asked for"
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _PAGES:
         return f"{kind} came, a web page in place of the file: is there a login page on the way?"

@@ -7,21 +7,24 @@ a dead kept-alive connection is off: every request on the wire is one that was p
 
 from __future__ import annotations
 
+import functools
 import io
+import re
 import select
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import aiohttp
 from aiohttp import payload
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from aiohttp.hdrs import HOST
+from aiohttp.hdrs import CONTENT_LENGTH, HOST
 from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
 from ..redaction import shown
-from .exchange import sending
+from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Coroutine, Mapping
 
-    from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.http import RawResponseMessage
+    from aiohttp.streams import StreamReader
 
     from ..operation import Request
     from ..redaction import Secret
@@ -59,8 +63,70 @@ _probing: Final[ContextVar[bool]] = ContextVar("whereby_async_probing", default=
 """The running task makes a connection only to see whether it can be made."""
 
 
+_HEAD_LIMITS: Final[dict[str, Any]] = {
+    "max_line_size": LONGEST_HEAD_LINE,
+    "max_field_size": LONGEST_HEAD_LINE,
+    "max_headers": MOST_HEADERS,
+}
+_HEADS_END: Final = re.compile(rb"\n\r?\n")
+_FIRST_FINAL: Final = 200
+_NO_CONTENT: Final = 204
+
+
 class _ConnectedError(Exception):
     """What a probe ends with when its connection was made."""
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's reader of answers, which gets the end of a head and what comes after it one after the other.
+
+    If it gets both at once, and what comes after is neither the body nor another answer, it loses the answer too. A 204
+    has no body whatever its head says, so what a server sends for one belongs to nobody.
+    """
+
+    _cut = b""
+    """The last bytes of a head that has not come whole."""
+    _status = 0
+    """That of the head that was read last."""
+
+    def set_response_params(self, **options: Any) -> None:
+        """Get ready for an answer, be it the server's or a proxy's."""
+        super().set_response_params(**(options | _HEAD_LIMITS))
+
+    def data_received(self, data: bytes) -> None:
+        """Have aiohttp read what has come; bytes behind a whole answer are dropped with its connection."""
+        rest = data
+        while rest and self._parser is not None and not self._upgraded and self._at_head():
+            found = _HEADS_END.search(self._cut + rest)
+            if found is None:
+                self._cut = (self._cut + rest)[-2:]
+                break
+            end = found.end() - len(self._cut)
+            self._cut, self._status = b"", 0
+            super().data_received(rest[:end])
+            rest = rest[end:]
+            if self._exception is not None:
+                return
+            if rest and self._status >= _FIRST_FINAL and self._at_head():
+                self.force_close()
+                return
+        if rest or not data:
+            super().data_received(rest)
+        if self._exception is not None and self._payload is not None and not self._payload.is_eof():
+            # aiohttp does not tell the reader of a body that is no valid HTTP, who would wait for the timeout.
+            self._payload.set_exception(aiohttp.ClientPayloadError())
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take the head of an answer. Where a 204 says that it has a body, that may come later."""
+        message, _ = data
+        self._status = message.code
+        if message.code == _NO_CONTENT and (message.chunked or message.headers.get(CONTENT_LENGTH, "0") != "0"):
+            self.force_close()
+        super().feed_data(data, size)
+
+    def _at_head(self) -> bool:
+        """No body is being read."""
+        return self._payload is None or self._payload.is_eof()
 
 
 class Connector(aiohttp.TCPConnector):
@@ -74,6 +140,7 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         # The connection slots bound the connections; a limit here would be a second, unfair queue.
         super().__init__(limit=0, **options)  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
+        self._factory = cast("functools.partial[ResponseHandler]", functools.partial(_Protocol, loop=self._loop))
         self._fresh: set[object] = set()
 
     async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
@@ -245,6 +312,7 @@ class Sessions:
             proxy_headers=proxy.headers if proxy else None,
             ssl=self._ssl,
             auto_decompress=False,
+            **_HEAD_LIMITS,
             **more,
         )
 

@@ -15,12 +15,79 @@ import aiohttp
 from ..redaction import SilentBytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from zlib import _Decompress  # pyright: ignore[reportPrivateUsage] - the type has no public name
 
 _STEP: Final = 256 * 1024
 """Bytes that are decompressed in one go; other tasks run in between."""
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
-_CODINGS: Final = {"gzip", "x-gzip", "deflate"}
+_BARE: Final = -zlib.MAX_WBITS
+_GZIP_BEGINS: Final = 0x1F
+_ZLIB_METHOD: Final = 8
+_UNDONE: Final = frozenset({"gzip", "deflate"})
+_COMPRESSIONS: Final = _UNDONE | {
+    *("aes128gcm", "br", "brotli", "bzip2", "compress", "dcb", "dcz"),
+    *("exi", "lz4", "lzma", "pack200-gzip", "snappy", "xz", "zstd"),
+}
+"""The content encodings that change a body's bytes. Servers name many others, such as charsets, which do not."""
+
+
+class EncodingError(aiohttp.ClientPayloadError):
+    """The body's content encoding can not be undone. The text says why, for a person, and repeats nothing secret."""
+
+
+def compressions(headers: Mapping[str, str]) -> list[str]:
+    """The content encodings of an answer that change its bytes, in the order in which they were applied."""
+    lines = (value for name, value in headers.items() if name.lower() == "content-encoding")
+    named = (each.strip().lower().removeprefix("x-") for each in ",".join(lines).split(","))
+    return [each for each in named if each in _COMPRESSIONS]
+
+
+class _Compression:
+    """One compression, undone as it comes: any number of members, and zeros behind one, with which some are padded."""
+
+    __slots__ = ("_ended", "_member", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._member: _Decompress | None = None
+        self._ended = False
+
+    @property
+    def broke_off(self) -> bool:
+        """A member was begun and has not come to its end."""
+        return self._member is not None
+
+    def undo(self, piece: SilentBytes) -> Iterator[SilentBytes]:
+        """What a piece decodes to, at most `_STEP` bytes at a time."""
+        more = True
+        while piece or more:
+            if self._member is None:
+                piece = SilentBytes(piece.lstrip(b"\0")) if self._ended else piece
+                if not piece:
+                    return
+                self._member = self._begin(piece[0])
+            member = self._member
+            try:
+                decoded = SilentBytes(member.decompress(piece, _STEP))
+            except zlib.error:
+                decoded = None
+            if decoded is None:
+                msg = f"the answer's content encoding is {self._name!r}, and its body is not"
+                raise EncodingError(msg)
+            piece = SilentBytes(member.unused_data if member.eof else member.unconsumed_tail)
+            if member.eof:
+                self._member, self._ended = None, True
+            more = len(decoded) == _STEP
+            yield decoded
+
+    def _begin(self, first: int) -> _Decompress:
+        if self._name not in _UNDONE:
+            msg = f"the answer's content encoding is {self._name!r}, which was not asked for"
+            raise EncodingError(msg)
+        # Some servers send deflate without the zlib header that belongs to it.
+        bare = self._name == "deflate" and first != _GZIP_BEGINS and first & 15 != _ZLIB_METHOD
+        return zlib.decompressobj(_BARE if bare else _GZIP_OR_ZLIB)
 
 
 class Body:
@@ -31,14 +98,13 @@ class Body:
         too_large: It is larger than the limit, as it came or decoded; the rest was not read.
     """
 
-    __slots__ = ("_came", "_inflating", "_limit", "_pieces", "_size", "too_large", "whole")
+    __slots__ = ("_compressions", "_limit", "_pieces", "_sizes", "too_large", "whole")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[SilentBytes] = []
-        self._came = 0
-        self._size = 0
-        self._inflating: _Decompress | None = None
+        self._compressions: list[_Compression] = []
+        self._sizes: list[int] = []
         self.whole: bool = False
         self.too_large: bool = False
 
@@ -46,52 +112,35 @@ class Body:
         """Read until the end, or until it is too large.
 
         Raises:
-            aiohttp.ClientPayloadError: It breaks off, or its content encoding is wrong.
+            EncodingError: Its content encoding is wrong.
+            aiohttp.ClientPayloadError: It breaks off.
             TimeoutError: The attempt's time is over.
         """
-        if coding := response.headers.get("Content-Encoding"):
-            self._inflating = _decompressor(coding.strip().lower())
+        self._compressions = [_Compression(name) for name in reversed(compressions(response.headers))]
+        self._sizes = [0] * (len(self._compressions) + 1)
         content = response.content
         while not self.too_large and (piece := SilentBytes(await content.readany())):
-            self._came += len(piece)
-            self.too_large = self._came > self._limit
-            if self._inflating is None:
-                self._keep(piece)
-            else:
-                await self._inflate(self._inflating, piece)
-        self.whole = not self.too_large
-        if self.whole and self._came and self._inflating and not self._inflating.eof:
-            self.whole = False
+            await self._take(piece, 0)
+        if not self.too_large and any(each.broke_off for each in self._compressions):
             raise aiohttp.ClientPayloadError
+        self.whole = not self.too_large
 
     def joined(self) -> SilentBytes:
         """What has come, decoded."""
         return self._pieces[0] if len(self._pieces) == 1 else SilentBytes(b"".join(self._pieces))
 
-    def _keep(self, piece: SilentBytes) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        self.too_large = self.too_large or self._size > self._limit
-
-    async def _inflate(self, inflating: _Decompress, piece: SilentBytes) -> None:
-        more = True
-        while more and not self.too_large:
-            try:
-                decoded = SilentBytes(inflating.decompress(piece, _STEP))
-            except zlib.error:
-                decoded = None
-            if decoded is None or inflating.unused_data:  # nothing may follow the end of a stream
-                raise aiohttp.ClientPayloadError
-            self._keep(decoded)
-            piece = SilentBytes(inflating.unconsumed_tail)
-            more = len(decoded) == _STEP
-            if more:
+    async def _take(self, piece: SilentBytes, undone: int) -> None:
+        """Keep a piece of which so many compressions are undone, when the others are too."""
+        self._sizes[undone] += len(piece)
+        self.too_large = self.too_large or self._sizes[undone] > self._limit
+        if undone == len(self._compressions):
+            self._pieces.append(piece)
+            return
+        if self.too_large:
+            return
+        for steps, decoded in enumerate(self._compressions[undone].undo(piece)):
+            await self._take(decoded, undone + 1)
+            if self.too_large:
+                return
+            if steps or len(decoded) == _STEP:
                 await asyncio.sleep(0)
-
-
-def _decompressor(coding: str) -> _Decompress | None:
-    if coding in _CODINGS:
-        return zlib.decompressobj(_GZIP_OR_ZLIB)
-    if coding not in {"identity", ""}:
-        raise aiohttp.ClientPayloadError
-    return None

@@ -12,9 +12,11 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
 from ..redaction import SilentBytes
+from .body import EncodingError
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from ..operation import Request
     from .reachability import Reachability
 
+LONGEST_HEAD_LINE: Final = 64 * 1024
+"""Bytes that a line of an answer's head may have."""
+MOST_HEADERS: Final = 128
 SUCCESS: Final = range(200, 300)
 """The statuses whose body is a result."""
 _REFUSALS: Final = frozenset({*range(400, 500), 501, 505}) - {408, 425, 429}
@@ -46,7 +51,7 @@ _UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHtt
 
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
-    "ClientPayloadError": "the answer broke off or its encoding is wrong",
+    "ClientPayloadError": "the answer broke off, or its body is no valid HTTP",
     "ClientResponseError": "the answer is no valid HTTP",
     "ClientConnectionResetError": "the connection was reset",
     "ClientOSError": "the connection broke while the request was sent",
@@ -162,10 +167,12 @@ def why_unreachable(error: Exception, seconds: float = LONGEST_PROBE) -> str | N
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether a connection was refused for good: by a certificate that does not verify, by TLS, or by a proxy."""
+    """Whether a connection was refused for good: by a certificate that does not verify, by TLS, or by a proxy; or an
+    answer came in a content encoding that can not be undone.
+    """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return error.status in _REFUSALS
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch | EncodingError):
         return True
     if isinstance(error, aiohttp.ClientConnectorError):
         # A server that goes away in the middle of the handshake is no refusal.
@@ -182,7 +189,7 @@ sending: Final[ContextVar[Exchange | None]] = ContextVar("whereby_async_sending"
 def reason_of(error: Exception) -> str:
     """The kind of error with its reason for a person: the system's or TLS's own words, else ours for aiohttp's kinds.
 
-    The error's own text is never repeated, since it may hold a URL or a header.
+    The error's own text is never repeated, since it may hold a URL or a header; only one of ours is.
     """
     cause, kind = error, type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):  # its `os_error` raises in some versions
@@ -194,10 +201,24 @@ def reason_of(error: Exception) -> str:
     reason: str | None = None
     if isinstance(cause, aiohttp.ClientHttpProxyError):
         return f"{kind}: the proxy answered {cause.status}"
-    if not isinstance(cause, aiohttp.ClientError):
+    if isinstance(cause, EncodingError):
+        reason = str(cause)
+    elif not isinstance(cause, aiohttp.ClientError):
         reason = cause.strerror if isinstance(cause, OSError) else None
     elif isinstance(cause, OSError) and cause.errno:
         reason = os.strerror(cause.errno)
     else:
-        reason = _REASONS.get(type(cause).__name__)
+        reason = _limit_passed(cause) or _REASONS.get(type(cause).__name__)
     return f"{kind}: {reason}" if reason else kind
+
+
+def _limit_passed(error: aiohttp.ClientError) -> str | None:
+    """Which limit the head of an answer has passed, if that is why it is no valid HTTP to aiohttp."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, LineTooLong):
+            return f"a line of the answer's head is longer than {LONGEST_HEAD_LINE} bytes"
+        cause = cause.__cause__
+    if isinstance(error, aiohttp.ClientResponseError) and "Too many headers" in error.message:
+        return f"the answer has more than {MOST_HEADERS} headers"
+    return None

@@ -48,7 +48,8 @@ class SessionPool:
         session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is
             never closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller
             than `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies
-            or auth.
+            or auth. Where a server sends bytes that belong to no answer, such as a body behind a 204, only sessions of
+            the pool's own still read the answer.
         proxy: URL of an HTTP proxy, `http://user:password@host:port`.
         ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
         trust_env: Take proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
