@@ -180,12 +180,13 @@ async def test_a_proxy_in_the_environment_sees_nothing_unless_asked_for(
                 await whereby.request("GET", "/x")
         assert (proxy.connections, server.connections) == (0, 1)
         pool = SessionPool(trust_env=True)
-        async with client_of(url, pool=pool) as whereby:
+        # The same server, by an address that is not known to be this machine's own.
+        async with client_of(f"https://0.0.0.0:{server.port}/v1", pool=pool) as whereby:
             with pytest.raises(APIConnectionError, match="nothing was sent"):
                 await whereby.request("GET", "/x")
         await pool.aclose()
         assert (proxy.connections, server.connections) == (1, 1)
-        assert proxy.requests[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+        assert proxy.requests[0].startswith(f"CONNECT 0.0.0.0:{server.port} HTTP/1.1\r\n".encode())
         assert b"planted" not in proxy.requests[0]
 
 

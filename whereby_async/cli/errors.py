@@ -37,6 +37,7 @@ _GLOBAL_OPTIONS: Final = {
     "base_url": "--base-url",
     "max_outage": "--max-outage",
     "max_wait": "--max-wait",
+    "proxy": "--proxy",
     "timeout": "--timeout",
 }
 
