@@ -62,6 +62,10 @@ class GlobalOptions(OutputOptions):
     base_url: Annotated[
         str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
     ] = None
+    insecure_http: Annotated[
+        bool,
+        _option("Allow an http root on another machine; else WHEREBY_INSECURE_HTTP=1.", negative=""),
+    ] = False
     proxy: Annotated[
         str | None, _option("http://HOST:PORT: the proxy for https; else HTTPS_PROXY or ALL_PROXY, else none.")
     ] = None
@@ -105,6 +109,8 @@ class GlobalOptions(OutputOptions):
         key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
         given = {"timeout": self.timeout, "max_outage": max_outage}
+        if self.insecure_http:
+            given["insecure_http"] = True
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(pool.aclose)

@@ -176,12 +176,13 @@ class SessionPool:
         """Why no fresh connection can be made to an origin; `None` if one can, or if only a call can tell."""
         return await (await self._connections_here()).probe(origin)
 
-    async def storage(self, operation: str, priority: int) -> Storage:
+    async def storage(self, operation: str, priority: int, root: str = "") -> Storage:
         """Wait for a slot for one download, and return the way to files behind access links; `leave` it when done.
 
         Args:
             operation: What errors call it, such as `recordings.download`.
             priority: Who gets a slot first, 0 before all others.
+            root: The API's root; if it is http, links to its host may be too.
 
         Raises:
             ClientClosedError: The pool is closed.
@@ -190,7 +191,7 @@ class SessionPool:
         connections = await self._connections_here()
         if not connections.download_slots.try_take():
             await connections.download_slots.take(priority)
-        return Storage(connections, operation, self.reachability)
+        return Storage(connections, operation, self.reachability, root)
 
     async def _connections_here(self) -> Connections:
         connections = self._by_loop.get(asyncio.get_running_loop())
