@@ -186,6 +186,74 @@ def test_http_never_leaves_the_machine(url: str) -> None:
     assert used.startswith(("http://localhost", "http://127.", "http://[::1]"))
 
 
+INSECURE = "WHEREBY_INSECURE_HTTP"
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://whereby-sandbox:8700/v1",
+        "http://host.docker.internal:8700/v1",
+        "http://10.0.0.1/v1",
+        "http://[fd00::1]:8700/v1",
+        "http://whereby.localhost/v1",
+        "http://0.0.0.0:8700/v1",
+    ],
+)
+def test_http_to_another_machine_may_be_allowed(url: str, by_variable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the option or the variable, for a base URL of either kind; refused without, in words that name both."""
+    monkeypatch.delenv(INSECURE, raising=False)
+    with pytest.raises(ConfigurationError, match=f"insecure_http=True or {INSECURE}=1$"):
+        client(base_url=url)
+    options = {} if by_variable else {"insecure_http": True}
+    if by_variable:
+        monkeypatch.setenv(INSECURE, " 1 ")
+    assert client(base_url=url, **options).base_url == url
+    monkeypatch.setenv("WHEREBY_BASE_URL", f"{url}/")
+    assert client(**options).base_url == url
+
+
+def test_http_is_said_once_for_each_root(caplog: pytest.LogCaptureFixture) -> None:
+    """As a warning without the key; loopback needs none."""
+    for _ in range(2):
+        for url in ("http://once.internal/v1", "http://once.internal/v1/", "http://twice.internal", "http://localhost"):
+            client(base_url=url, insecure_http=True)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"the API key goes to http://{root} in the clear, as insecure_http allows")
+        for root in ("once.internal/v1", "twice.internal")
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "", "true", "no", "11"])
+def test_only_1_in_the_variable_allows_http(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `False` overrules it."""
+    monkeypatch.setenv(INSECURE, value)
+    with pytest.raises(ConfigurationError, match="in the clear"):
+        client(base_url="http://only.internal")
+    monkeypatch.setenv(INSECURE, "1")
+    with pytest.raises(ConfigurationError, match="in the clear"):
+        client(base_url="http://only.internal", insecure_http=False)
+
+
+def test_insecure_http_goes_with_an_http_url_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option is refused where it allows nothing; the variable, which others may have set, does nothing there."""
+    for options in ({}, {"base_url": "https://api.example/v1"}):
+        with pytest.raises(ConfigurationError, match=r"^insecure_http=True is for an http base_url only"):
+            client(insecure_http=True, **options)
+    monkeypatch.setenv("WHEREBY_BASE_URL", "https://api.example/v1")
+    with pytest.raises(ConfigurationError, match=r"not for https://api\.example/v1"):
+        client(insecure_http=True)
+    monkeypatch.setenv(INSECURE, "1")
+    assert client().base_url == "https://api.example/v1"
+
+
+@pytest.mark.parametrize("value", ["yes", 1, "False"])
+def test_insecure_http_is_true_or_false(value: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"insecure_http=.* is no bool"):
+        client(base_url="http://typed.internal", insecure_http=value)
+
+
 # Numbers, priorities, hooks
 
 

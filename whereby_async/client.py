@@ -54,7 +54,11 @@ class WherebyClient(ApiRoot):
     Args:
         api_key: The API key; else the variable `WHEREBY_API_KEY`.
         base_url: The API's root; else the variable `WHEREBY_BASE_URL`, else `https://api.whereby.dev/v1`. Plain http
-            only to loopback addresses.
+            only to loopback addresses, unless `insecure_http` allows more.
+        insecure_http: Allow an http `base_url` that leads to another machine or container, such as
+            `http://whereby-sandbox:8700/v1`. The API key and all data then go there in the clear, which a WARNING says
+            once; never through a proxy. Default: whether the variable `WHEREBY_INSECURE_HTTP` is `1`. `True` is refused
+            beside an https `base_url`.
         limiter: Any `Limiter`. Default: the process's own `PointBudget` for this base_url and key, so that clients made
             per request share one account.
         pool: A `SessionPool`; default: one of its own, closed with the client. One that you pass stays yours.
@@ -93,6 +97,7 @@ class WherebyClient(ApiRoot):
         api_key: str | None = None,
         *,
         base_url: str | None = None,
+        insecure_http: bool | None = None,
         limiter: Limiter | None = None,
         pool: SessionPool | None = None,
         retry: RetryPolicy | None = None,
@@ -104,7 +109,7 @@ class WherebyClient(ApiRoot):
     ) -> None:
         api_key, base_url = as_secret(api_key), as_secret(base_url)
         key, key_source = read_key(api_key)
-        root = read_base_url(base_url)
+        root = read_base_url(base_url, insecure_http)
         if pool is not None:
             require("pool", pool, SessionPool, advice="pass a SessionPool(), or nothing for one of its own")
         self._owned_pool = SessionPool() if pool is None else None

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
 from .hooks import CALL_METHODS, LIMITER_METHODS
+from .notify import logger
 from .redaction import Secret, as_secret, redact, shown
 from .version import __version__
 
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
+INSECURE_VARIABLE = "WHEREBY_INSECURE_HTTP"
 DEFAULT_URL = "https://api.whereby.dev/v1"
 _HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", *LIMITER_METHODS)
 _LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
+
+_insecure: set[str] = set()
+"""The roots of which the log says already that keys go there in the clear."""
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:
@@ -49,9 +54,10 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
     return key, source
 
 
-def read_base_url(base_url: str | None) -> str:
-    """The API's root without a slash at its end: an https URL (http to loopback only) without user, query and
-    fragment.
+def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> str:
+    """The API's root without a slash at its end: an https URL without user, query and fragment.
+
+    It is http only to loopback addresses, or where that is allowed, which the log says once for each root.
     """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
@@ -65,10 +71,29 @@ def read_base_url(base_url: str | None) -> str:
     parts, host = _split(url)
     if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigurationError(f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}")
-    if parts.scheme == "http" and not is_loopback(host):
-        advice = "use https (http is for loopback addresses only)"
-        raise ConfigurationError(f"base_url={redact(url)!r} would send the API key in the clear: {advice}")
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    _check_scheme(root, host, insecure_http)
+    return root
+
+
+def _check_scheme(root: str, host: str, insecure_http: bool | None) -> None:
+    if insecure_http is not None:
+        require("insecure_http", insecure_http, bool, advice="pass True, or nothing")
+    if root.startswith("https:"):
+        if insecure_http:
+            msg = f"insecure_http=True is for an http base_url only, not for {redact(root)}: leave it out"
+            raise ConfigurationError(msg)
+        return
+    if is_loopback(host):
+        return
+    if insecure_http is None:
+        insecure_http = os.environ.get(INSECURE_VARIABLE, "").strip() == "1"
+    if not insecure_http:
+        advice = f"use https, or allow it in a network that you trust: insecure_http=True or {INSECURE_VARIABLE}=1"
+        raise ConfigurationError(f"base_url={redact(root)!r} would send the API key in the clear: {advice}")
+    if root not in _insecure:
+        _insecure.add(root)
+        logger.warning("the API key goes to %s in the clear, as insecure_http allows", redact(root))
 
 
 def _split(url: str) -> tuple[SplitResult, str]:

@@ -230,6 +230,11 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("meetings list --max-outage=-1", "--max-outage -1"),
         ("meetings list --max-outage nan", "--max-outage nan: pass seconds from 0 (do not wait)"),
         ("meetings list --base-url http://whereby.example", "use https"),
+        ("meetings list --base-url http://whereby.example", "trust: --insecure-http or WHEREBY_INSECURE_HTTP=1"),
+        (
+            "meetings list --base-url https://whereby.example --insecure-http",
+            "--insecure-http is for an http --base-url",
+        ),
         ("meetings list --redis redis://:pass@localhost/0", "set the variable WHEREBY_REDIS_URL"),
         ("meetings list --nonsense", "--nonsense"),
         ("meetings nonsense", "nonsense"),
@@ -241,6 +246,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("sandbox --port 70000", "--port"),
         ("sandbox --period 0", "--period"),
         ("sandbox --host 0.0.0.0", "loopback"),
+        ("sandbox --host 0.0.0.0", "--insecure-http"),
         ("sandbox --host example.com", "loopback"),
     ],
 )

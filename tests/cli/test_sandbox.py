@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from support.processes import OnTerminal, command, environment
+from support.processes import OnTerminal, command, environment, run
 
 from whereby_async import AuthenticationError, Throttled, WherebyClient
 from whereby_async.limiter import Unlimited
@@ -21,6 +21,7 @@ from whereby_async.testing import FAKE_API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.processes import Runner
 
@@ -135,6 +136,42 @@ async def test_empty_world_and_other_budget() -> None:
             assert await client.meetings.list().collect() == []
         code, *_ = box.stop(signal.SIGTERM)
     assert code == 0
+
+
+@pytest.mark.parametrize("by_variable", [True, False])
+async def test_other_machines_may_be_let_in(by_variable: bool, tmp_path: Path) -> None:
+    """By plain http, which both sides have to allow; links to files lead where the client found it."""
+    with Sandbox("--host", "0.0.0.0", "--insecure-http") as box:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", box.url)
+        async with box.client() as client:  # on the same machine nothing has to be allowed
+            (transcription, *_) = await client.transcriptions.list().collect()
+        there = box.url.replace("127.0.0.1", "0.0.0.0")
+        variables = {"WHEREBY_BASE_URL": there, "WHEREBY_API_KEY": box.ready["api_key"]}
+        words = ("transcriptions", "download", transcription.transcription_id, str(tmp_path / "text"))
+        refused = run(*words, **variables)
+        if by_variable:
+            ended = run(*words, **variables, WHEREBY_INSECURE_HTTP="1")
+        else:
+            ended = run(*words, "--insecure-http", **variables)
+    assert (refused.code, ended.code) == (2, 0)
+    assert "--insecure-http or WHEREBY_INSECURE_HTTP=1" in refused.err
+    assert ended.err.splitlines()[0] == f"whereby: the API key goes to {there} in the clear, as insecure_http allows"
+    assert (tmp_path / "text").stat().st_size > 0
+
+
+async def test_what_others_have_to_set_is_said() -> None:
+    with OnTerminal("sandbox", "--port", "0", "--host", "0.0.0.0", "--insecure-http") as terminal:
+        shown = terminal.until("export WHEREBY_API_KEY=")
+        terminal.interrupt()
+    assert "WHEREBY_INSECURE_HTTP=1" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "a..b", "x" * 70, "192.0.2.1", "", "ä.example"])
+def test_a_host_that_can_not_be_listened_on_is_told(here: Runner, host: str) -> None:
+    ended = here("sandbox", "--host", host, "--insecure-http")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert re.match(r"whereby: --host \S* (--port 8700: [A-Z][\w ]+; --port 0 |is no address)", ended.err)
+    assert "Unknown error" not in ended.err
 
 
 def test_taken_port_is_told(here: Runner) -> None:

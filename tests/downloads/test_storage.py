@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import traceback
@@ -78,6 +79,30 @@ def test_https_is_not_left_for_http() -> None:
     assert checked_link(here, operation="x", after="http://localhost/") == here
     with pytest.raises(ResponseDecodeError):
         checked_link(here, operation="x", after="https://s3.example/")
+
+
+@pytest.mark.parametrize(
+    ("link", "root", "after", "may"),
+    [
+        ("http://sandbox:8700/f", "http://sandbox:8700/v1", "", True),
+        ("http://sandbox:9000/f", "http://sandbox:8700/v1", "", True),
+        ("http://SANDBOX/f", "http://sandbox:8700/v1", "", True),
+        ("http://[fd00::1]/f", "http://[fd00::1]:8700/v1", "", True),
+        ("http://sandbox/f", "http://sandbox/v1", "http://sandbox/e", True),
+        ("http://sandbox/f", "http://sandbox/v1", "https://sandbox/e", False),
+        ("http://u:p@sandbox/f", "http://sandbox/v1", "", False),
+        ("http://minio:9000/f", "http://sandbox:8700/v1", "", False),
+        ("http://evil.sandbox/f", "http://sandbox:8700/v1", "", False),
+        ("http://sandbox/f", "https://sandbox/v1", "", False),
+        ("http://sandbox/f", "http://127.0.0.1/v1", "", False),
+        ("http:///f", "http://127.0.0.1/v1", "", False),
+        ("https://minio:9000/f", "http://sandbox:8700/v1", "", True),
+    ],
+)
+def test_a_link_may_be_http_on_the_host_where_the_api_is(link: str, root: str, after: str, may: bool) -> None:
+    """Which the user has allowed then; nowhere else but on this machine."""
+    with contextlib.nullcontext() if may else pytest.raises(ResponseDecodeError, match="nothing was sent"):
+        assert checked_link(Secret(link), operation="x", root=root, after=after) == link
 
 
 async def test_a_presigned_link_is_not_quoted_again(film: Film) -> None:

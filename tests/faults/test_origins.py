@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from support.wire_server import WireServer, answer_each, answering, saying
@@ -180,12 +182,13 @@ async def test_a_proxy_in_the_environment_sees_nothing_unless_asked_for(
                 await whereby.request("GET", "/x")
         assert (proxy.connections, server.connections) == (0, 1)
         pool = SessionPool(trust_env=True)
-        async with client_of(url, pool=pool) as whereby:
+        # The same server, by an address that is not known to be this machine's own.
+        async with client_of(f"https://0.0.0.0:{server.port}/v1", pool=pool) as whereby:
             with pytest.raises(APIConnectionError, match="nothing was sent"):
                 await whereby.request("GET", "/x")
         await pool.aclose()
         assert (proxy.connections, server.connections) == (1, 1)
-        assert proxy.requests[0].startswith(f"CONNECT localhost:{server.port} HTTP/1.1\r\n".encode())
+        assert proxy.requests[0].startswith(f"CONNECT 0.0.0.0:{server.port} HTTP/1.1\r\n".encode())
         assert b"planted" not in proxy.requests[0]
 
 
@@ -199,6 +202,30 @@ async def test_plain_http_to_this_machine_goes_past_every_proxy(monkeypatch: pyt
                 await whereby.request("GET", "/x")
             await pool.aclose()
         assert (proxy.connections, len(server.requests)) == (0, 2)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+async def test_http_that_was_allowed_goes_past_every_proxy(monkeypatch: pytest.MonkeyPatch, *, injected: bool) -> None:
+    """As on this machine; a session of the user's that may have a proxy is refused, since it can not be told."""
+    async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
+        url = f"http://0.0.0.0:{server.port}/v1"
+        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
+            monkeypatch.setenv(variable, proxy.url)
+        kinds: list[dict[str, Any]] = [{"trust_env": True}, {"proxy": proxy.url}]
+        for kind in kinds:
+            async with contextlib.AsyncExitStack() as stack:
+                session = await stack.enter_async_context(aiohttp.ClientSession(**kind)) if injected else None
+                pool = SessionPool(session=session) if injected else SessionPool(**kind)
+                stack.push_async_callback(pool.aclose)
+                whereby = await stack.enter_async_context(client_of(url, insecure_http=True, pool=pool))
+                refused = pytest.raises(ConfigurationError, match="insecure_http goes through no proxy")
+                with refused if injected else contextlib.nullcontext():
+                    await whereby.request("GET", "/x")
+        async with aiohttp.ClientSession() as session:
+            pool = SessionPool(session=session)
+            await client_of(url, insecure_http=True, pool=pool).request("GET", "/x")
+            await pool.aclose()
+        assert (proxy.connections, len(server.requests)) == (0, 1 if injected else 3)
 
 
 async def test_a_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -199,13 +199,17 @@ def test_shutdown_takes_no_time() -> None:
     assert run_simulated(stall_and_stop()) == (0.0, False)
 
 
-async def test_ipv6_loopback_is_served() -> None:
+@pytest.mark.parametrize(
+    ("host", "origin"), [("::1", "http://[::1]:"), ("::", "http://[::1]:"), ("0.0.0.0", "http://127.0.0.1:")]
+)
+async def test_other_addresses_are_served(host: str, origin: str) -> None:
+    """The URL leads to this machine, also if it listens on all addresses."""
     try:
-        fake = await FakeWhereby(host="::1").start()
+        fake = await FakeWhereby(host=host).start()
     except OSError:
         pytest.skip("no IPv6 loopback here")
     async with Bare(fake) as call:
-        assert fake.url.startswith("http://[::1]:")
+        assert fake.url.startswith(origin)
         assert (await call("GET", "/meetings")).status == 200
     await fake.aclose()
 

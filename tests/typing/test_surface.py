@@ -84,6 +84,7 @@ async def client() -> None:
     full = WherebyClient(
         "key",
         base_url="https://api.whereby.dev/v1",
+        insecure_http=None,
         limiter=PointBudget(100, period=60.0, costs={"insights.rooms": 5}, reserve=0.1),
         pool=SessionPool(connections=10, proxy=None, trust_env=True),
         retry=RetryPolicy(attempts=2, base=0.1, cap=1.0),

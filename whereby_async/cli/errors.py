@@ -35,8 +35,10 @@ _HIDDEN: Final = (
 _GLOBAL_OPTIONS: Final = {
     "absent_after": "--absent-after",
     "base_url": "--base-url",
+    "insecure_http=True": "--insecure-http",
     "max_outage": "--max-outage",
     "max_wait": "--max-wait",
+    "proxy": "--proxy",
     "timeout": "--timeout",
 }
 

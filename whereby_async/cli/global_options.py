@@ -22,7 +22,7 @@ from .progress import StderrHook
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .. import WherebyClient
+    from .. import SessionPool, WherebyClient
     from ..limiter import Limiter
 
 _EVERYWHERE: Final = Group("Options of every command", sort_key=100)
@@ -62,6 +62,14 @@ class GlobalOptions(OutputOptions):
     base_url: Annotated[
         str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
     ] = None
+    insecure_http: Annotated[
+        bool,
+        _option("Allow an http root on another machine; else WHEREBY_INSECURE_HTTP=1.", negative=""),
+    ] = False
+    proxy: Annotated[
+        str | None, _option("http://HOST:PORT: the proxy for https; else HTTPS_PROXY or ALL_PROXY, else none.")
+    ] = None
+    no_proxy: Annotated[bool, _option("Go through no proxy, whatever the environment says.", negative="")] = False
     max_wait: Annotated[
         float | None,
         _option("Seconds that one call may wait for points, 0 for none (exit code 3); else as long as it takes."),
@@ -92,22 +100,40 @@ class GlobalOptions(OutputOptions):
             is_long: Its calls are those of long work, and wait longer for a service that can not be reached.
 
         Raises:
-            UsageError: There is no key.
-            ConfigurationError: An option can not be used.
+            UsageError: There is no key, or an option can not be used.
+            ConfigurationError: An option or the environment's proxy can not be used.
         """
         from .. import WherebyClient
 
+        pool = self._pool()
         key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
         given = {"timeout": self.timeout, "max_outage": max_outage}
+        if self.insecure_http:
+            given["insecure_http"] = True
         options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(pool.aclose)
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
             every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
-            client = WherebyClient(key, base_url=self.base_url, max_wait=self.max_wait, hooks=every, **options)
+            client = WherebyClient(
+                key, base_url=self.base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options
+            )
             yield await stack.enter_async_context(client)
+
+    def _pool(self) -> SessionPool:
+        from .. import SessionPool
+
+        if self.proxy is not None and self.no_proxy:
+            raise UsageError("--proxy and --no-proxy: pass one of them")
+        if self.proxy is not None and "@" in self.proxy:
+            raise UsageError(
+                "--proxy holds a user or a password, and everybody can see a command line:"
+                " set the variable HTTPS_PROXY instead"
+            )
+        return SessionPool(proxy=self.proxy, trust_env=not self.no_proxy)
 
     def _limiter(self) -> Limiter | None:
         url = redis_url(self.redis)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import os
 import signal
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter, validators
 
+from ..options import INSECURE_VARIABLE, is_loopback
 from ..testing import Algorithm, FakeWhereby
 from .errors import ExitCode, UsageError
 from .global_options import AtLeastOne, Flag, OutputOptions
@@ -33,6 +33,7 @@ def sandbox(  # noqa: PLR0913 - the options of the server
     *,
     port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65_535))] = 8700,
     host: str = "127.0.0.1",
+    insecure_http: Flag = False,
     limit: AtLeastOne = 1000,
     period: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 60.0,
     algorithm: Algorithm = "fixed",
@@ -50,18 +51,25 @@ def sandbox(  # noqa: PLR0913 - the options of the server
         whereby sandbox
         whereby sandbox --port 9000 --limit 100 --period 10
         whereby sandbox --empty --json
+        whereby sandbox --host 0.0.0.0 --insecure-http
 
     Args:
         port: Port to listen on; 0 finds a free one.
-        host: Address to listen on, loopback only.
+        host: Address to listen on, loopback only unless --insecure-http is given.
+        insecure_http: Let other machines and containers in, by plain http.
         limit: Points in each window.
         period: Seconds of a window.
         algorithm: How points are counted.
         empty: Start without any meetings, sessions and recordings.
         options: How to show results.
     """
-    if not _is_loopback(host):
-        raise UsageError(f"--host {host}: the sandbox speaks plain http, so it listens on loopback addresses only")
+    if not host.strip() or not host.isascii():
+        raise UsageError(f"--host {host!r} is no address to listen on")
+    if not is_loopback(host) and not insecure_http:
+        raise UsageError(
+            f"--host {host}: the sandbox speaks plain http, so it listens on loopback addresses only;"
+            " --insecure-http allows others"
+        )
     fake = FakeWhereby(limit=limit, period=period, algorithm=algorithm, host=host, port=port)
     if not empty:
         fill(fake)
@@ -75,7 +83,7 @@ async def _serve(fake: FakeWhereby, output: Output) -> None:
     try:
         await fake.start()
     except OSError as error:
-        reason = os.strerror(error.errno or 0)  # the exception's own words name the address twice
+        reason = str(error.strerror).partition(" (")[0]  # behind that it names the address again
         raise UsageError(f"--host {fake.host} --port {fake.port}: {reason}; --port 0 finds a free one") from None
     calls = points = throttled = 0
     started_at = monotonic()
@@ -108,10 +116,12 @@ def _stop_on_signals(answered: asyncio.Queue[RecordedRequest | None]) -> None:
 
 
 def _welcome(fake: FakeWhereby, output: Output) -> None:
+    others = "" if is_loopback(fake.host) else f" Other machines put this one's name there, and {INSECURE_VARIABLE}=1."
+    allowed = "" if is_loopback(urlsplit(fake.url).hostname or "") else f"export {INSECURE_VARIABLE}=1\n"
     output.say(
         "ready",
         f"A fake Whereby listens on {fake.url}: {fake.limit} points every {fake.period:g} s ({fake.algorithm}),"
-        f" {len(fake.meetings)} meetings, {len(fake.recordings)} recordings. Ctrl-C ends it.",
+        f" {len(fake.meetings)} meetings, {len(fake.recordings)} recordings.{others} Ctrl-C ends it.",
         base_url=fake.url,
         api_key=fake.api_key,
         limit=fake.limit,
@@ -119,7 +129,7 @@ def _welcome(fake: FakeWhereby, output: Output) -> None:
         algorithm=fake.algorithm,
     )
     if not output.is_json:
-        print(f"\nexport WHEREBY_BASE_URL={fake.url}\nexport WHEREBY_API_KEY={fake.api_key}\n", flush=True)
+        print(f"\nexport WHEREBY_BASE_URL={fake.url}\nexport WHEREBY_API_KEY={fake.api_key}\n{allowed}", flush=True)
 
 
 def show_request(output: Output, record: RecordedRequest) -> None:
@@ -132,12 +142,6 @@ def show_request(output: Output, record: RecordedRequest) -> None:
         (f"{record.status or 'none':>6}", status_style(record.status)),
         f" {record.points:>6} {points_left(record.remaining):>6}  {record.path}",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def fill(fake: FakeWhereby) -> None:

@@ -44,7 +44,6 @@ from ..notify import logger
 from ..rate_limit import RateLimit
 from ..redaction import Secret, SilentBytes, shown
 from ..transport import GATEWAY_FAILURES
-from ..transport.storage import checked_link
 from ..version import __version__
 from .part import PartFile
 from .sinks import BinaryWritable, Destination, ObjectSink, file_name, in_thread, path_of
@@ -143,7 +142,8 @@ async def download(  # noqa: PLR0913 - what a download is made of
     path = path_of(destination)
     if path is not None:
         path = await _place(path, file_id, fetch_name)
-    storage = await caller.shared.pool.storage(operation, caller.options.call_priority())
+    shared = caller.shared
+    storage = await shared.pool.storage(operation, caller.options.call_priority(), shared.base_url)
     try:
         sink: Sink
         if path is not None:
@@ -296,8 +296,7 @@ class _Transfer:
 
     async def _answer(self, link: Secret) -> StorageAnswer:
         """The head of the storage's answer; one that can not be reached is waited for."""
-        url = checked_link(link, operation=self.operation)
-        reachability = self.caller.shared.reachability_of(url)
+        reachability = self.caller.shared.reachability_of(self.storage.checked(link))
         while True:
             if self._outage_left > 0 and reachability.blocks(self.operation):
                 answer = await self._until_reachable(link, reachability)

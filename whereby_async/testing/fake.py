@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ..options import is_loopback
 from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
 from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 FAKE_API_KEY = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJmYWtlLXdoZXJlYnkifQ.not-a-real-key"
 """The key that a fake server takes unless told otherwise; it opens nothing else."""
 
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens by this
+"""Addresses to listen on that are none to go to, and this machine's own for them."""
 _LONGEST_LINE = 1 << 16
 _LAST_PORT = 65535
 _BACKLOG = 4096
@@ -159,7 +162,7 @@ class FakeWhereby(World):
         if sock is None:
             sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
         self._port = sock.getsockname()[1]
-        self._service.start(self._origin)
+        self._service.start(self._origin if is_loopback(self.host) else "")
         server = web.Server(
             self._service.handle, access_log=None, max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE
         )
@@ -263,7 +266,7 @@ class FakeWhereby(World):
 
     @property
     def _origin(self) -> str:
-        return http_origin(self.host, self._port)
+        return http_origin(_ANY.get(self.host, self.host), self._port)
 
     @property
     def api_key(self) -> str:

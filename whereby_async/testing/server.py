@@ -109,7 +109,7 @@ class Service:
         self._late: set[asyncio.TimerHandle] = set()
 
     def start(self, origin: str) -> None:
-        """Begin to serve; `origin` is scheme, host and port of access links."""
+        """Begin to serve; `origin` is scheme, host and port of access links, empty for those that a request names."""
         self._origin = origin
         self._clock.start(asyncio.get_running_loop())
 
@@ -256,7 +256,7 @@ class Service:
             content_type=served.request.content_type,
             json=record.json,
             files=record.files,
-            origin=self._origin,
+            origin=self._origin or f"http://{served.request.host}",
         )
         self._world.move_on()
         try:

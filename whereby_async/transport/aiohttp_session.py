@@ -13,6 +13,7 @@ import re
 import select
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import payload
@@ -23,6 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..errors import ConfigurationError
+from ..options import is_loopback
 from ..redaction import shown
 from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
@@ -250,6 +252,8 @@ class Sessions:
             if getattr(self._calls, "closed", False) is True:  # what wraps a session need not say
                 msg = "the aiohttp.ClientSession that was passed as SessionPool(session=…) is closed"
                 raise ConfigurationError(msg)
+            if exchange.url.startswith("http:"):
+                _check_way(self._calls, exchange.url)
             try:
                 asking = self._request(self._calls, method, exchange.url, exchange.headers, data=body)
             except TypeError:
@@ -351,6 +355,14 @@ def _new_session(ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint, keepal
     )
     session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no public switch
     return session
+
+
+def _check_way(session: aiohttp.ClientSession, url: str) -> None:
+    """Refuse a session of the user's that may send plain http through a proxy, unless it stays on this machine."""
+    has_proxy = getattr(session, "trust_env", False) or getattr(session, "_default_proxy", None) is not None
+    if has_proxy and not is_loopback(urlsplit(url).hostname or ""):
+        msg = "insecure_http goes through no proxy: pass a SessionPool(session=…) without trust_env and proxy"
+        raise ConfigurationError(msg)
 
 
 def _body_of(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:

@@ -50,9 +50,11 @@ class SessionPool:
             than `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies
             or auth. Where a server sends bytes that belong to no answer, such as a body behind a 204, only sessions of
             the pool's own still read the answer.
-        proxy: URL of an HTTP proxy, `http://user:password@host:port`.
+        proxy: URL of an HTTP proxy for https, `http://user:password@host:port`; plain http goes through none.
         ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
-        trust_env: Take proxies from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+        trust_env: Take the proxy for https from `HTTPS_PROXY`, else `ALL_PROXY`, also in lower case, but for this
+            machine's own addresses and what `NO_PROXY` lists: names, addresses, and networks such as `10.0.0.0/8` for
+            URLs with an address.
         keepalive: Seconds that an idle connection is kept. Shorter than the server's own limit (5 s is a common one),
             since a call that meets a connection which is being closed may have to be repeated, and a create may not be.
         max_body: The largest body in bytes, decompressed, that an answer may have.
@@ -158,6 +160,9 @@ class SessionPool:
         """What is known of the origin that a URL leads to, through the proxy that it takes.
 
         It is the process's, unless the pool sends through an injected session, which may have ways of its own.
+
+        Raises:
+            ConfigurationError: The environment's proxy can not be used.
         """
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}"
@@ -165,22 +170,20 @@ class SessionPool:
             if origin not in self._own:
                 self._own[origin] = Reachability(origin)
             return self._own[origin]
-        try:
-            proxy = self._proxies(url)
-        except ConfigurationError:
-            proxy = None  # the call itself will say so
+        proxy = self._proxies(url)
         return reachability(origin, proxy.url if proxy else "")
 
     async def probe(self, origin: str) -> str | None:
         """Why no fresh connection can be made to an origin; `None` if one can, or if only a call can tell."""
         return await (await self._connections_here()).probe(origin)
 
-    async def storage(self, operation: str, priority: int) -> Storage:
+    async def storage(self, operation: str, priority: int, root: str = "") -> Storage:
         """Wait for a slot for one download, and return the way to files behind access links; `leave` it when done.
 
         Args:
             operation: What errors call it, such as `recordings.download`.
             priority: Who gets a slot first, 0 before all others.
+            root: The API's root; if it is http, links to its host may be too.
 
         Raises:
             ClientClosedError: The pool is closed.
@@ -189,7 +192,7 @@ class SessionPool:
         connections = await self._connections_here()
         if not connections.download_slots.try_take():
             await connections.download_slots.take(priority)
-        return Storage(connections, operation, self.reachability)
+        return Storage(connections, operation, self.reachability, root)
 
     async def _connections_here(self) -> Connections:
         connections = self._by_loop.get(asyncio.get_running_loop())

@@ -41,17 +41,24 @@ class Storage:
         refused_by: What is known of the origin to which no connection could be made, if that is why `get` has failed.
     """
 
-    __slots__ = ("_operation", "_reachability", "connections", "refused_by")
+    __slots__ = ("_operation", "_reachability", "_root", "connections", "refused_by")
 
-    def __init__(self, connections: Connections, operation: str, reachability: Callable[[str], Reachability]) -> None:
+    def __init__(
+        self, connections: Connections, operation: str, reachability: Callable[[str], Reachability], root: str
+    ) -> None:
         self.connections: Connections = connections
         self._operation = operation
+        self._root = root
         self._reachability = reachability
         self.refused_by: Reachability | None = None
 
     def leave(self) -> None:
         """Give the slot back, once."""
         self.connections.download_slots.give_back()
+
+    def checked(self, link: Secret, *, after: str = "") -> Secret:
+        """The same link, if a request may go there; `checked_link` says which may."""
+        return checked_link(link, operation=self._operation, root=self._root, after=after)
 
     async def get(self, link: Secret, headers: dict[str, str], *, stall: float) -> StorageAnswer:
         """The head of the storage's answer, whatever its status; redirects are followed.
@@ -71,14 +78,13 @@ class Storage:
         raise failure
 
     async def _follow(self, link: Secret, headers: dict[str, str], stall: float) -> StorageAnswer:
-        url = checked_link(link, operation=self._operation)
+        url = self.checked(link)
         for _ in range(_MOST_REDIRECTS):
             answer = StorageAnswer(self, await self._fetch(url, headers), stall)
             if answer.status not in _REDIRECTS:
                 return answer
             answer.close()
-            there = Secret(urljoin(url, answer.headers.get("Location", "")))
-            url = checked_link(there, operation=self._operation, after=url)
+            url = self.checked(Secret(urljoin(url, answer.headers.get("Location", ""))), after=url)
         msg = f"{self._operation}: the storage redirects more than {_MOST_REDIRECTS} times"
         raise ResponseDecodeError(msg, body=b"", operation=self._operation)
 
@@ -162,21 +168,25 @@ class StorageAnswer:
         self._storage.connections.drop(self._response)
 
 
-def checked_link(url: Secret, *, operation: str, after: str = "") -> Secret:
-    """The same URL: https, or http on this machine unless it comes after https; with no user, which would be sent.
+def checked_link(url: Secret, *, operation: str, root: str = "", after: str = "") -> Secret:
+    """The same URL, if it is https and has no user, which would be sent.
+
+    It may be http on this machine, and on the API's host if the API itself is reached by http, unless it comes after
+    https.
 
     Args:
         url: An access link, or where one redirects to.
         operation: What errors call the download.
+        root: The API's root.
         after: The URL that redirects there.
     """
-    if _may_go_to(url, after):
+    if _may_go_to(url, root, after):
         return url
     msg = f"{operation}: the access link, or where it leads, is no https URL without a user; nothing was sent there"
     raise ResponseDecodeError(msg, body=b"", path="$.accessLink", operation=operation)
 
 
-def _may_go_to(url: Secret, after: str) -> bool:
+def _may_go_to(url: Secret, root: str, after: str) -> bool:
     """Never raises, since its frame holds the link in pieces."""
     if not url.isascii() or not url.isprintable() or " " in url:
         return False
@@ -185,6 +195,8 @@ def _may_go_to(url: Secret, after: str) -> bool:
         host = parts.hostname if parts.username is None and parts.port != 0 else None
     except ValueError:
         return False
-    if parts.scheme == "http":
-        return bool(host) and is_loopback(host or "") and not after.startswith("https:")
-    return parts.scheme == "https" and bool(host)
+    if not host or parts.scheme not in {"http", "https"}:
+        return False
+    api = urlsplit(root)
+    is_known = is_loopback(host) or (api.scheme == "http" and api.hostname == host)
+    return parts.scheme == "https" or (is_known and not after.startswith("https:"))
