@@ -291,8 +291,8 @@ class ClientSender:
                     _show(answer, rate_limit, answers, events)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
-                    return _result(operation, answer)
-                error = _remember(_refusal(operation, answer, rate_limit, options), error)
+                    return _result(request, answer)
+                error = _remember(_refusal(request, answer, rate_limit, options), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
             await self._before_retry(exchange, error, attempt, retries, events)
@@ -574,17 +574,24 @@ def _in_a_loop() -> bool:
     return False
 
 
-def _refusal(operation: Operation[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
+def _refusal(request: Request[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
     """The error for an answer that is not 2xx."""
-    key, source = options.key, options.key_source
-    return status_error(operation.name, answer.status, answer.body, rate_limit=rate_limit, key=key, key_source=source)
+    return status_error(
+        request.operation.name,
+        answer.status,
+        answer.body,
+        rate_limit=rate_limit,
+        key=options.key,
+        key_source=options.key_source,
+        secrets=request.secrets(),
+    )
 
 
-def _result(operation: Operation[T], answer: Answer) -> T:
+def _result(request: Request[T], answer: Answer) -> T:
     try:
-        return operation.decode(answer.body)
+        return request.operation.decode(answer.body)
     except ResponseDecodeError as error:
-        failure = error.during(operation.name)
+        failure = error.during(request.operation.name, *request.secrets())
     raise failure
 
 

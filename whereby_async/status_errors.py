@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _WORDS = 300
 """Characters of the server's words that an error tells."""
+_LOOKED_AT = 40 * _WORDS
+"""Bytes of a body that is no JSON in which they are looked for."""
 _DEEPEST = 50
 """Levels of nesting that `data` may have."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -33,15 +35,23 @@ _ADVICE = {
 
 
 def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it was
-    operation: str, status: int, body: bytes, *, rate_limit: RateLimit, key: str, key_source: str
+    operation: str,
+    status: int,
+    body: bytes,
+    *,
+    rate_limit: RateLimit,
+    key: str,
+    key_source: str,
+    secrets: Iterable[str] = (),
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
-    The API key is masked wherever the server repeats it; `key_source` says where it came from.
+    The API key is masked wherever the server repeats it, the `secrets` of the request in the text only: `data` and
+    `body` stay as they came. `key_source` says where the key came from.
     """
     body = body.replace(key.encode(), MASK.encode())
-    words, data = _server_words(body)
-    message = redact(words, key)
+    words, data = _server_words(body, (key, *secrets))
+    message = redact(words)
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
         text += f": {message}"
@@ -78,19 +88,23 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
     return _ADVICE.get(status, "").format(key_source=key_source)
 
 
-def _server_words(body: bytes) -> tuple[str, Any]:
-    """The server's `error`, else its `message`, else its text without tags; and its `data`."""
+def _server_words(body: bytes, secrets: tuple[str, ...]) -> tuple[str, Any]:
+    """The server's `error`, else its `message`, else its text without tags; and its `data`.
+
+    The words are masked before they are cut, so that no part of a secret is left.
+    """
     try:
         answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = _TAGS.sub(" ", body[: _WORDS * 20].decode("utf-8", "replace"))
-        return _shorten(text), None
+        text = redact(body[:_LOOKED_AT].decode("utf-8", "replace"), *secrets)
+        return _shorten(_TAGS.sub(" ", text[: _WORDS * 20])), None
     if isinstance(answer, dict):
         told = cast("dict[str, Any]", answer)
         words = told.get("error") or told.get("message") or ""
         data = told.get("data")
-        return _shorten(words if isinstance(words, str) else str(words)), data if _shallow(data, _DEEPEST) else None
-    return _shorten(answer if isinstance(answer, str) else ""), None
+        text = redact(words if isinstance(words, str) else str(words), *secrets)
+        return _shorten(text), data if _shallow(data, _DEEPEST) else None
+    return _shorten(redact(answer, *secrets) if isinstance(answer, str) else ""), None
 
 
 def _shallow(value: Any, levels: int) -> bool:
