@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 DEFAULT_URL = "https://api.whereby.dev/v1"
-_HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", *LIMITER_METHODS)
+_HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", "on_deprecated", *LIMITER_METHODS)
 _LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""

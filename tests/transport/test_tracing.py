@@ -17,7 +17,7 @@ from whereby_async.operation import FilePart
 from whereby_async.redaction import SilentBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableMapping
     from pathlib import Path
 
     from whereby_async.testing import FakeWhereby
@@ -56,8 +56,9 @@ def with_requests_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     send: Callable[..., Any] = aiohttp.ClientSession._request  # pyright: ignore[reportPrivateUsage]
 
     async def sent(self: aiohttp.ClientSession, *args: Any, **options: Any) -> aiohttp.ClientResponse:
-        options["headers"] = options.get("headers") or {}
-        options["headers"].update(TRACED)
+        headers: MutableMapping[str, str] = options.get("headers") or {}
+        headers.update(TRACED)
+        options["headers"] = headers
         response: aiohttp.ClientResponse = await send(self, *args, **options)
         return response
 
