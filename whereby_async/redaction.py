@@ -112,17 +112,15 @@ def shown(value: object) -> str:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """`text` with `***` in place of the given secrets, however escaped, and of what looks like a key or a signed link.
+    """`text` with `***` in place of the given secrets, as `mask`, and of all that looks like a key or a signed link."""
+    return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + MASK, mask(str(text), *secrets))
 
-    Args:
-        text: What somebody else wrote.
-        secrets: Those of fewer than six characters are not looked for.
-    """
-    text = str(text)
+
+def mask(text: str, *secrets: str) -> str:
+    """`text` with `***` in place of the given secrets, however escaped; those of less than six characters stay."""
     found = {secret.strip() for secret in secrets}
-    if patterns := [_escaped(each) for each in sorted(found, key=len, reverse=True) if len(each) >= _SHORTEST_SECRET]:
-        text = re.sub("|".join(patterns), MASK, text)
-    return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + MASK, text)
+    patterns = [_escaped(each) for each in sorted(found, key=len, reverse=True) if len(each) >= _SHORTEST_SECRET]
+    return re.sub("|".join(patterns), MASK, text) if patterns else text
 
 
 def secrets_in(value: object, *names: str) -> Iterator[str]:
@@ -164,23 +162,23 @@ def _escaped(secret: str) -> str:
 
 @lru_cache(maxsize=512)
 def _escapes(character: str) -> str:
-    """A pattern for one character, plain or escaped. Possessive: no text makes it try the same backslashes twice."""
+    """A pattern for one character, plain or escaped. Possessive and bounded, so that no text makes it slow."""
     from html.entities import html5  # seldom needed, and large
 
     plain = re.escape(character)
     if character == "\\":
         plain = r"\\++"
     elif character in "\"'/":
-        plain = rf"\\*+{plain}"
+        plain = rf"\\{{0,8}}+{plain}"
     elif character.isspace():
         plain = r"(?:\s++|\++|(?:\\++[nrtfv])++)"
     code, utf_16 = ord(character), character.encode("utf-16-be", "surrogatepass").hex()
     octets = character.encode("utf-8", "surrogatepass").hex()
     entities = "".join(f"|{name}" for name, meant in html5.items() if meant == character and name.endswith(";"))
     escaped = (
-        "".join(rf"\\*+u{utf_16[at : at + 4]}" for at in range(0, len(utf_16), 4)),
-        rf"\\*+U{code:08x}",
-        rf"\\*+x{code:02x}",
+        "".join(rf"\\{{0,8}}+u{utf_16[at : at + 4]}" for at in range(0, len(utf_16), 4)),
+        rf"\\{{0,8}}+U{code:08x}",
+        rf"\\{{0,8}}+x{code:02x}",
         "".join(rf"%(?:25)*+{octets[at : at + 2]}" for at in range(0, len(octets), 2)),
         rf"&(?:amp;)*(?:#0*+{code};|#x0*+{code:x};{entities})",
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .errors import APIStatusError, RateLimitError, status_error_class
-from .redaction import MASK, redact, silent
+from .redaction import MASK, mask, redact, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WORDS = 300
 """Characters of the server's words that an error tells."""
 _LOOKED_AT = 40 * _WORDS
-"""Bytes of a body that is no JSON in which they are looked for."""
+"""How much of them, or of a body that is no JSON, is looked at."""
 _DEEPEST = 50
 """Levels of nesting that `data` may have."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -96,15 +96,15 @@ def _server_words(body: bytes, secrets: tuple[str, ...]) -> tuple[str, Any]:
     try:
         answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = redact(body[:_LOOKED_AT].decode("utf-8", "replace"), *secrets)
+        text = mask(body[:_LOOKED_AT].decode("utf-8", "replace"), *secrets)
         return _shorten(_TAGS.sub(" ", text[: _WORDS * 20])), None
     if isinstance(answer, dict):
         told = cast("dict[str, Any]", answer)
         words = told.get("error") or told.get("message") or ""
         data = told.get("data")
-        text = redact(words if isinstance(words, str) else str(words), *secrets)
+        text = mask((words if isinstance(words, str) else str(words))[:_LOOKED_AT], *secrets)
         return _shorten(text), data if _shallow(data, _DEEPEST) else None
-    return _shorten(redact(answer, *secrets) if isinstance(answer, str) else ""), None
+    return _shorten(mask(answer[:_LOOKED_AT], *secrets) if isinstance(answer, str) else ""), None
 
 
 def _shallow(value: Any, levels: int) -> bool:
