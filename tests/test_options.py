@@ -309,7 +309,7 @@ class AsyncHook:
     [
         (
             [Misspelt()],
-            "has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_unavailable, on_wait",
+            "has none of the methods on_call, on_attempt, on_retry, on_response, on_end, on_limiter, on_unavailable, on_deprecated, on_wait",
         ),
         ([Hook], "hooks holds the class Hook and not an object of it: pass Hook()"),
         ([AsyncHook()], "AsyncHook.on_response is async"),

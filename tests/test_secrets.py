@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import json
 import logging
 import pickle
@@ -27,7 +28,7 @@ from whereby_async import (
     models,
     room_link,
 )
-from whereby_async.limiter import Unlimited
+from whereby_async.limiter import RedisPointBudget, Unlimited
 from whereby_async.webhooks import parse_event, sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
@@ -317,7 +318,25 @@ PROXY, BAD_PROXY, BAD_PORT = (
     f"{start}u:plantedproxypassword@h{end}" for start, end in (("http://", ""), ("ftp://", ""), ("http://", ":port"))
 )
 
+# Of a type that no option has.
+KEY_AS: dict[str, Any] = {
+    "bytes": KEY.encode(),
+    "a bytearray": bytearray(KEY.encode()),
+    "a tuple": (KEY,),
+    "a list": [KEY],
+    "a set": {KEY},
+    "a dictionary": {"api_key": KEY},
+}
+URL_AS: dict[str, Any] = {"bytes": USER.encode(), "a tuple": (PROXY,), "a list": [PROXY]}
+
 BAD_OPTIONS: dict[str, Callable[[], object]] = {
+    **{f"key as {name}": functools.partial(WherebyClient, key) for name, key in KEY_AS.items()},
+    **{
+        f"a view's key as {name}": functools.partial(WherebyClient("k").with_options, api_key=key)
+        for name, key in KEY_AS.items()
+    },
+    **{f"base_url as {name}": functools.partial(WherebyClient, "k", base_url=url) for name, url in URL_AS.items()},
+    **{f"proxy as {name}": functools.partial(SessionPool, proxy=url) for name, url in URL_AS.items()},
     "timeout": lambda: WherebyClient(KEY, timeout=-1),
     "key": lambda: WherebyClient(KEY + " x"),
     "base_url with a user": lambda: WherebyClient("k", base_url=USER),
@@ -335,6 +354,22 @@ def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> N
         BAD_OPTIONS[option]()
     except WherebyError as error:
         hunt.error(option, error)
+    assert hunt.seen
+    assert hunt.found() == set()
+
+
+@pytest.mark.parametrize("url", [BAD_PROXY, *URL_AS.values()], ids=["text", *URL_AS])
+def test_no_secret_shows_when_the_url_of_a_store_is_refused(hunt: Hunt, url: Any) -> None:
+    try:
+        RedisPointBudget(url)
+    except WherebyError as error:
+        frame = error.__traceback__ and error.__traceback__.tb_next
+        while frame is not None:
+            for name, value in frame.tb_frame.f_locals.items():
+                if name != "self":
+                    hunt.text(name, repr(value))
+            frame = frame.tb_next
+        hunt.thing("error", error)
     assert hunt.seen
     assert hunt.found() == set()
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from .redaction import SilentBytes
+from .redaction import SilentBytes, redact
 
 if TYPE_CHECKING:
     from .rate_limit import RateLimit
@@ -227,9 +227,10 @@ class ResponseDecodeError(WherebyError):
         self.operation = operation
         self.may_have_happened = True
 
-    def during(self, operation: str) -> Self:
-        """The same error, told with the operation's name."""
-        return type(self)(f"{operation}: {self}", body=self.body, path=self.path, operation=operation)
+    def during(self, operation: str, *secrets: str) -> Self:
+        """The same error, told with the operation's name, and without the request's secrets in its text."""
+        text = redact(f"{operation}: {self}", *secrets)
+        return type(self)(text, body=self.body, path=self.path, operation=operation)
 
 
 class JobFailedError(WherebyError):

@@ -42,6 +42,7 @@ __all__ = [
     "CallDetails",
     "ClientHook",
     "CostChangeDetails",
+    "DeprecatedDetails",
     "EndDetails",
     "Hook",
     "LimiterDetails",
@@ -49,6 +50,7 @@ __all__ = [
     "OnAttempt",
     "OnCall",
     "OnCostChange",
+    "OnDeprecated",
     "OnEnd",
     "OnLimiter",
     "OnOutage",
@@ -220,6 +222,26 @@ class UnavailableDetails(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class DeprecatedDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """The API says that an operation is deprecated, or will go away; told once for each operation and client.
+
+    The headers `Deprecation` (RFC 9745, and its drafts) and `Sunset` (RFC 8594) of an answer of any status say so.
+
+    Attributes:
+        operation: The operation's name.
+        deprecated: It is deprecated, or will be; `False` if the answer only said that it will go away.
+        since: From when it is deprecated, in UTC, past or to come; `None` if the answer did not say.
+        sunset: When it is expected to go away, in UTC; `None` if the answer did not say.
+        link: Where a person can read about it: a URL, perhaps relative to the API's; `None` if there is none.
+    """
+
+    operation: str
+    deprecated: bool
+    since: datetime | None
+    sunset: datetime | None
+    link: str | None
+
+
 class OnCall(Protocol):
     """A hook that is told of each call."""
 
@@ -269,9 +291,16 @@ class OnUnavailable(Protocol):
         """A service can not be reached any more, or is back."""
 
 
-ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter | OnUnavailable
+class OnDeprecated(Protocol):
+    """A hook that is told when the API says that an operation is deprecated."""
+
+    def on_deprecated(self, details: DeprecatedDetails, /) -> Any:
+        """An operation is deprecated, or will go away."""
+
+
+ClientHook: TypeAlias = OnCall | OnAttempt | OnRetry | OnResponse | OnEnd | OnLimiter | OnUnavailable | OnDeprecated
 """A hook of a client: an object with at least one of `on_call`, `on_attempt`, `on_retry`, `on_response`, `on_end`,
-`on_limiter` and `on_unavailable`."""
+`on_limiter`, `on_unavailable` and `on_deprecated`."""
 
 Hook: TypeAlias = ClientHook | LimiterHook
 """Any hook."""

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
-from .redaction import SilentBytes, shown
+from .redaction import SilentBytes, secrets_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -123,6 +123,11 @@ class Request(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<request {self.operation.name}>"
+
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that it carries, for texts that may quote them. It takes time: for errors only."""
+        body: object = msgspec.json.decode(self.json) if self.json is not None else None
+        return tuple(secrets_in([body, *({name: value} for name, value in (*self.query, *self.form))]))
 
     def with_query(self, **changes: str | None) -> Request[T]:
         """The same call with some query values replaced, added, or (`None`) left out."""

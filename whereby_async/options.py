@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from .errors import ConfigurationError
 from .hooks import CALL_METHODS, LIMITER_METHODS
 from .notify import logger
-from .redaction import Secret, as_secret, redact, shown
+from .redaction import Secret, as_secret, redact, shown, type_name
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ KEY_VARIABLE = "WHEREBY_API_KEY"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 INSECURE_VARIABLE = "WHEREBY_INSECURE_HTTP"
 DEFAULT_URL = "https://api.whereby.dev/v1"
-_HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", *LIMITER_METHODS)
+_HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", "on_deprecated", *LIMITER_METHODS)
 _LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
@@ -43,7 +43,7 @@ def read_key(api_key: str | None) -> tuple[Secret, str]:
     source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
     given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
     if given is not None and not isinstance(given, str):
-        raise ConfigurationError(f"api_key must be a string, not {type(given).__name__}")
+        raise ConfigurationError(f"api_key must be a string, not {type_name(given)}")
     key = Secret((given or "").strip())
     if not key:
         blank = "not set" if given is None else "blank"
@@ -61,7 +61,7 @@ def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> st
     """
     url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
     if not isinstance(url, str):
-        raise ConfigurationError(f"base_url must be a string, not {type(url).__name__}: pass one like {DEFAULT_URL!r}")
+        raise ConfigurationError(f"base_url must be a string, not {type_name(url)}: pass one like {DEFAULT_URL!r}")
     url = Secret(url.strip())
     if "@" in url:
         raise ConfigurationError("base_url must not hold a user or a password; the API key goes in api_key=")

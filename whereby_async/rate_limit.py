@@ -117,6 +117,17 @@ def _moment(text: str) -> tuple[float | None, float | None]:
         return None, None
 
 
+def read_date(text: str) -> datetime | None:
+    """A date in any form that servers write, or seconds since 1970, in UTC; `None` if it is neither."""
+    epoch = _moment(text)[1]
+    if epoch is None:
+        return None
+    try:
+        return datetime.fromtimestamp(epoch, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _date(text: str) -> datetime:
     for pattern in _DATES:
         if found := pattern.fullmatch(text):

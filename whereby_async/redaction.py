@@ -1,18 +1,36 @@
 """Keeps secrets out of reprs, log records, exceptions and tracebacks with locals.
 
 `Secret`, `SilentBytes`, `SilentDict` and `SilentList` carry a secret through frames that are not ours (aiohttp's among
-them) without showing it there; `redact` cleans text that somebody else wrote, such as the server's error message.
+them) without showing it there; `redact` cleans text that somebody else wrote, such as the server's error message, and
+`secrets_in` finds the secrets of a request that such a text may quote.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar, cast
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import unquote
 
 T = TypeVar("T")
 
 MASK = "***"
 _SHOWN = 200
+
+_SHORTEST_SECRET: Final = 6
+"""Characters of a secret that is looked for by its value. A shorter one would be found in the middle of words."""
+_DEEPEST: Final = 50
+
+_SECRET_NAMES: Final = frozenset(
+    {"accesskeyid", "accesskeysecret", "accesslink", "apikey", "roomkey", "secret", "webhooksecret"}
+)
+"""Names of a request's fields whose values are secrets, in lower case and without `_`."""
+_SECRET_PATHS: Final = {"url": "streaming", "code": "dialin"}
+"""The same for names that tell of a secret only somewhere below another."""
+_ROOM_KEY: Final = re.compile(r"[?&]roomKey=([^&#]+)")
+_SECRET_PARTS: Final = re.compile(r"[?&][^=&#]*=([^&#]+)|//[^/@:]*:([^/@]+)@|(?<=[^/])/([^/?#]+)(?=/?(?:[?#]|$))")
+"""What of a URL that is a secret is one by itself: values of its query, its password, and its end (the stream key)."""
 
 _SECRET_TEXT = re.compile(
     r"(?P<keep>roomKey=|Bearer\s+|AWSAccessKeyId=|Signature=|X-Amz-[A-Za-z-]+=|[Tt]oken=|rtmps?://)[^\s\"'&<>,;]+"
@@ -61,21 +79,30 @@ class SilentList(list[Any]):
 
 
 def as_secret(value: T) -> T:
-    """The same, but text as a `Secret`; what is no text stays as it is."""
-    return cast("T", Secret(value)) if isinstance(value, str) else value
+    """The same, but text as a `Secret`, and what was passed in its place `silent`: it may hold the secret as well."""
+    return cast("T", Secret(value)) if isinstance(value, str) else silent(value)
 
 
 def silent(value: T) -> T:
     """The same, but not shown in a traceback with locals: what a caller passed may hold a key or storage secrets.
 
-    A dictionary and a list become ones that do not show their values; anything else stays as it is.
+    A dictionary, a list (a tuple or a set becomes one) and bytes become ones that do not show their values; anything
+    else stays as it is.
     """
     quiet: object = value
     if isinstance(value, dict):
         quiet = SilentDict(cast("dict[str, Any]", value))
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple | set | frozenset):
         quiet = SilentList(cast("list[Any]", value))
+    elif isinstance(value, bytes | bytearray):
+        quiet = SilentBytes(value)
     return cast("T", quiet)
+
+
+def type_name(value: object) -> str:
+    """The name of a value's type, for an error's text: as the caller knows it, if it was made `silent` meanwhile."""
+    quiet = (SilentBytes, "bytes"), (SilentDict, "dict"), (SilentList, "list")
+    return next((name for kind, name in quiet if isinstance(value, kind)), type(value).__name__)
 
 
 def shown(value: object) -> str:
@@ -85,9 +112,74 @@ def shown(value: object) -> str:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """`text` with the given secrets, and all that looks like a key, a token or a signed link, replaced by `***`."""
-    text = str(text)
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + MASK, text)
+    """`text` with `***` in place of the given secrets, as `mask`, and of all that looks like a key or a signed link."""
+    return _SECRET_TEXT.sub(lambda match: (match["keep"] or "") + MASK, mask(str(text), *secrets))
+
+
+def mask(text: str, *secrets: str) -> str:
+    """`text` with `***` in place of the given secrets, however escaped; those of less than six characters stay."""
+    found = {secret.strip() for secret in secrets}
+    patterns = [_escaped(each) for each in sorted(found, key=len, reverse=True) if len(each) >= _SHORTEST_SECRET]
+    return re.sub("|".join(patterns), MASK, text) if patterns else text
+
+
+def secrets_in(value: object, *names: str) -> Iterator[str]:
+    """The secrets that a request carries, by the names of its fields; room keys in links wherever they are.
+
+    Args:
+        value: The request's body, query or keywords: dictionaries, Structs and lists of values.
+        names: The names that lead to it.
+    """
+    if fields := getattr(value, "__struct_fields__", None):
+        value = {name: getattr(value, name) for name in fields}
+    if len(names) > _DEEPEST:
+        return
+    if isinstance(value, Mapping):
+        for name, inner in cast("Mapping[object, object]", value).items():
+            yield from secrets_in(inner, *names, str(name).replace("_", "").lower())
+    elif isinstance(value, list | tuple):
+        for inner in cast("list[object]", value):
+            yield from secrets_in(inner, *names[:-1], "", *names[-1:])
+    elif isinstance(value, str | int):
+        yield from _secrets_of(str(value), names)
+
+
+def _secrets_of(text: str, names: tuple[str, ...]) -> Iterator[str]:
+    last = names[-1] if names else ""
+    if last in _SECRET_NAMES or _SECRET_PATHS.get(last) in names:
+        yield text
+        if "://" in text:
+            yield unquote(text)
+            yield from (unquote(part) for parts in _SECRET_PARTS.findall(text) for part in parts)
+    else:
+        yield from map(unquote, _ROOM_KEY.findall(text))
+
+
+def _escaped(secret: str) -> str:
+    """A pattern for a secret as it is, and escaped for JSON, URLs, HTML or Python, each character by itself."""
+    return "".join(map(_escapes, re.sub(r"\\+|\s+", lambda run: run[0][0], secret)))
+
+
+@lru_cache(maxsize=512)
+def _escapes(character: str) -> str:
+    """A pattern for one character, plain or escaped. Possessive and bounded, so that no text makes it slow."""
+    from html.entities import html5  # seldom needed, and large
+
+    plain = re.escape(character)
+    if character == "\\":
+        plain = r"\\++"
+    elif character in "\"'/":
+        plain = rf"\\{{0,8}}+{plain}"
+    elif character.isspace():
+        plain = r"(?:\s++|\++|(?:\\++[nrtfv])++)"
+    code, utf_16 = ord(character), character.encode("utf-16-be", "surrogatepass").hex()
+    octets = character.encode("utf-8", "surrogatepass").hex()
+    entities = "".join(f"|{name}" for name, meant in html5.items() if meant == character and name.endswith(";"))
+    escaped = (
+        "".join(rf"\\{{0,8}}+u{utf_16[at : at + 4]}" for at in range(0, len(utf_16), 4)),
+        rf"\\{{0,8}}+U{code:08x}",
+        rf"\\{{0,8}}+x{code:02x}",
+        "".join(rf"%(?:25)*+{octets[at : at + 2]}" for at in range(0, len(octets), 2)),
+        rf"&(?:amp;)*(?:#0*+{code};|#x0*+{code:x};{entities})",
+    )
+    return f"(?:{plain}|(?i:{'|'.join(escaped)}))"  # digits and names of escapes are in either case

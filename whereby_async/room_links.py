@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 from uuid import UUID
 
 from .operation import unicode_text
-from .redaction import SilentDict, as_secret, shown, silent
+from .redaction import SilentDict, as_secret, shown, silent, type_name
 
 __all__ = ["CAMERA_EFFECTS", "ROOM_LANGUAGES", "CameraEffect", "RoomLanguage", "Switch", "room_link"]
 
@@ -190,7 +190,7 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
 def _require_a_room(room_url: str) -> None:
     if not isinstance(room_url, str):
         hint = " (which the API gives only if asked for with fields=)" if room_url is None else ""
-        message = f"room_url is {type(room_url).__name__}: pass a meeting's room_url or host_room_url{hint}, a string"
+        message = f"room_url is {type_name(room_url)}: pass a meeting's room_url or host_room_url{hint}, a string"
         raise TypeError(message)
     problem = _problem(room_url)
     if problem:
@@ -407,7 +407,7 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
     if extra is None:
         return {}
     if not isinstance(extra, Mapping):
-        raise TypeError(f"extra must be a dictionary of names and values, not {type(extra).__name__}")
+        raise TypeError(f"extra must be a dictionary of names and values, not {type_name(extra)}")
     pairs: Pairs = SilentDict()  # a roomKey may be among them
     for name, value in extra.items():
         if not isinstance(name, str) or not name.strip():

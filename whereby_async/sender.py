@@ -24,6 +24,7 @@ from msgspec import UNSET, UnsetType
 
 from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners
 from .context import current_answers, current_batch, current_priority
+from .deprecation import DEPRECATION, SUNSET, Deprecations
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -176,13 +177,14 @@ class SharedState:
         safe_read: The cheapest request that changes nothing, by which it is tried whether the service is back.
         reachability: Whether the API can be reached.
         call_listeners: The hooks that hear of calls; `None` if there are none.
+        deprecations: What answers say of the end of their operations.
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
     """
 
     __slots__ = (
-        *("base_url", "call_listeners", "closed", "pool", "reachability"),
+        *("base_url", "call_listeners", "closed", "deprecations", "pool", "reachability"),
         *("retry_budget", "safe_read", "subscriptions", "waiting"),
     )
 
@@ -191,6 +193,7 @@ class SharedState:
         self.safe_read: Request[Any] = safe_read
         self.pool: SessionPool = pool
         self.call_listeners: CallListeners | None = call_listeners(hooks)
+        self.deprecations: Deprecations = Deprecations(base_url, hooks)
         self.subscriptions: Subscriptions = Subscriptions(hooks)
         self.reachability: Reachability = self.reachability_of(base_url)
         self.retry_budget: RetryBudget = RetryBudget()
@@ -286,13 +289,13 @@ class ClientSender:
                 error = _unanswered(failure, exchange, permit, error, events)
             else:
                 # An answer came: what it says of the budget and of the service counts, whatever its status.
-                rate_limit = _settled(answer, exchange, permit)
+                rate_limit = _settled(answer, exchange, permit, shared.deprecations)
                 if (answers := current_answers.get()) is not None or events:
                     _show(answer, rate_limit, answers, events)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
-                    return _result(operation, answer)
-                error = _remember(_refusal(operation, answer, rate_limit, options), error)
+                    return _result(request, answer)
+                error = _remember(_refusal(request, answer, rate_limit, options), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
             await self._before_retry(exchange, error, attempt, retries, events)
@@ -414,7 +417,7 @@ class ClientSender:
             answer = await self.shared.pool.send(exchange)
         except BaseException as failure:  # noqa: BLE001 - raised again in there, once the permit has ended
             return str(_unanswered(failure, exchange, permit, None, None)), None
-        rate_limit = _settled(answer, exchange, permit)
+        rate_limit = _settled(answer, exchange, permit, self.shared.deprecations)
         failed = answer.status in GATEWAY_FAILURES
         return (f"it answers {answer.status}", rate_limit.retry_after) if failed else (None, None)
 
@@ -497,8 +500,8 @@ class _Asking(NamedTuple):
     events: CallEvents | None
 
 
-def _settled(answer: Answer, exchange: Exchange, permit: Permit) -> RateLimit:
-    """Tell the limiter and `Reachability` what an answer says; the first of it is returned."""
+def _settled(answer: Answer, exchange: Exchange, permit: Permit, deprecations: Deprecations) -> RateLimit:
+    """Tell the limiter, `Reachability` and `Deprecations` what an answer says; the first of it is returned."""
     rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
     permit.settle(rate_limit)
     name = exchange.request.operation.name
@@ -507,6 +510,8 @@ def _settled(answer: Answer, exchange: Exchange, permit: Permit) -> RateLimit:
         exchange.reachability.failed(name, exchange.epoch, reason, rate_limit.retry_after)
     else:
         exchange.reachability.succeeded(name, exchange.epoch)
+    if SUNSET in answer.headers or DEPRECATION in answer.headers:
+        deprecations.note(name, answer.headers)
     return rate_limit
 
 
@@ -574,20 +579,25 @@ def _in_a_loop() -> bool:
     return False
 
 
-def _refusal(operation: Operation[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
+def _refusal(request: Request[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
     """The error for an answer that is not 2xx."""
-    key, source = options.key, options.key_source
-    kind = answer.headers.get("Content-Type", "")
     return status_error(
-        operation.name, answer.status, answer.body, kind, rate_limit=rate_limit, key=key, key_source=source
+        request.operation.name,
+        answer.status,
+        answer.body,
+        answer.headers.get("Content-Type", ""),
+        rate_limit=rate_limit,
+        key=options.key,
+        key_source=options.key_source,
+        secrets=request.secrets(),
     )
 
 
-def _result(operation: Operation[T], answer: Answer) -> T:
+def _result(request: Request[T], answer: Answer) -> T:
     try:
-        return operation.decode(answer.body)
+        return request.operation.decode(answer.body)
     except ResponseDecodeError as error:
-        failure = error.during(operation.name)
+        failure = error.during(request.operation.name, *request.secrets())
     raise failure
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from .errors import APIStatusError, RateLimitError, status_error_class
-from .redaction import MASK, redact, silent
+from .redaction import MASK, mask, redact, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _WORDS = 300
 """Characters of the server's words that an error tells."""
+_LOOKED_AT = 40 * _WORDS
+"""How much of them, or of a body that is no JSON, is looked at."""
 _DEEPEST = 50
 """Levels of nesting that `data` may have."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -43,15 +45,17 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
     rate_limit: RateLimit,
     key: str,
     key_source: str,
+    secrets: Iterable[str] = (),
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
-    The body is read in the charset that `content_type` names. The API key is masked wherever the server repeats it;
-    `key_source` says where it came from.
+    The body is read in the charset that `content_type` names. The API key is masked wherever the server repeats it, the
+    `secrets` of the request in the text only: `data` and `body` stay as they came. `key_source` says where the key came
+    from.
     """
     body = body.replace(key.encode(), MASK.encode())
-    words, data = _server_words(_in_utf_8(body, content_type))
-    message = redact(words, key)
+    words, data = _server_words(_in_utf_8(body, content_type), (key, *secrets))
+    message = redact(words)
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
         text += f": {message}"
@@ -95,24 +99,28 @@ def _in_utf_8(body: bytes, content_type: str) -> bytes:
     if named is None or named[1].lower() in {"utf-8", "utf8"}:
         return body
     try:
-        return body[: _WORDS * 20].decode(named[1], "replace").encode()
+        return body[:_LOOKED_AT].decode(named[1], "replace").encode()
     except (LookupError, UnicodeError):  # there is no such charset
         return body
 
 
-def _server_words(body: bytes) -> tuple[str, Any]:
-    """The server's `error`, else its `message`, else its text without tags; and its `data`."""
+def _server_words(body: bytes, secrets: tuple[str, ...]) -> tuple[str, Any]:
+    """The server's `error`, else its `message`, else its text without tags; and its `data`.
+
+    The words are masked before they are cut, so that no part of a secret is left.
+    """
     try:
         answer: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = _TAGS.sub(" ", body[: _WORDS * 20].decode("utf-8", "replace"))
-        return _shorten(text), None
+        text = mask(body[:_LOOKED_AT].decode("utf-8", "replace"), *secrets)
+        return _shorten(_TAGS.sub(" ", text[: _WORDS * 20])), None
     if isinstance(answer, dict):
         told = cast("dict[str, Any]", answer)
         words = told.get("error") or told.get("message") or ""
         data = told.get("data")
-        return _shorten(words if isinstance(words, str) else str(words)), data if _shallow(data, _DEEPEST) else None
-    return _shorten(answer if isinstance(answer, str) else ""), None
+        text = mask((words if isinstance(words, str) else str(words))[:_LOOKED_AT], *secrets)
+        return _shorten(text), data if _shallow(data, _DEEPEST) else None
+    return _shorten(mask(answer[:_LOOKED_AT], *secrets) if isinstance(answer, str) else ""), None
 
 
 def _shallow(value: Any, levels: int) -> bool:

@@ -21,7 +21,7 @@ from support.batches import UNTIL, created, creates, each_once, lines, outcomes_
 from whereby_async import BadRequestError, NotFoundError, WherebyClient
 from whereby_async.batch import EarlierFailureError, JournalError
 from whereby_async.batch.offsets import IndexOffsets, KeyOffsets
-from whereby_async.models import Meeting, RecordingOptions
+from whereby_async.models import Meeting, RecordingOptions, StreamingDestination, StreamingOptions
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -375,6 +375,42 @@ async def test_no_secret_is_in_the_journal(fake: FakeWhereby, whereby: WherebyCl
     for secret in (fake.api_key, "k1secret", "roomKey=ey", "whereby.com", "hidden-word", "Bearer"):
         assert secret not in text
     assert all(meeting["roomName"][-12:] not in text for meeting in fake.meetings.values())
+
+
+async def test_a_secret_that_a_refusal_quotes_is_not_in_the_journal(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path
+) -> None:
+    """Neither what the API quotes, nor what a function of the caller's puts into its error."""
+    planted = "pL4nt/ed'\\w0rds"
+    recording = {"type": "cloud", "destination": {"provider": "s3", "accessKeySecret": planted}}
+    said = json.dumps({"error": f'"recording.destination.accessKeySecret" with value "{planted}" fails to match'})
+    fake.faults.add(Fault(operation="meetings.create", status=400, body=said.encode()))
+    [outcome] = await created(whereby, creates(1, recording=recording), journal=journal)
+
+    async def own(**request: Any) -> None:
+        raise ValueError(f"can not use {request}")
+
+    options = StreamingOptions(destination=StreamingDestination(url=f"rtmp://live.example/{planted}"))
+    room = {"room": [{"room_key": planted}]}
+    carriers: list[dict[str, Any]] = [{"recording": recording}, {"streaming": options}, room]
+    for number, keywords in enumerate(carriers):
+        path = journal.with_name(f"{number}.jsonl")
+        await outcomes_of(whereby.batch(own, [keywords], journal=path, idempotent=True))
+        assert "can not use" in path.read_text()
+        assert not {part for part in ("pL4nt", "w0rds") if part in path.read_text()}
+    assert "fails to match" in journal.read_text()
+    assert "pL4nt" not in journal.read_text() + str(outcome.error)
+
+
+async def test_an_item_that_is_no_dictionary_is_not_quoted(whereby: WherebyClient, journal: Path) -> None:
+    """It may be one that was not read yet: a line of JSON with all that it holds."""
+    items: list[Any] = ['{"accessKeySecret": "planted"}', [("accessKeySecret", "planted")]]
+    outcomes = await outcomes_of(whereby.batch(whereby.meetings.create, items, journal=journal))
+    assert [str(outcome.error) for outcome in outcomes] == [
+        "item 0 is of type str, no dictionary of keywords",
+        "item 1 is of type list, no dictionary of keywords",
+    ]
+    assert "planted" not in journal.read_text()
 
 
 async def test_lines_are_written_together(

@@ -115,6 +115,24 @@ def test_probe_tells_names_formats_and_no_secrets(served: Served, here: Runner) 
     assert served.fake.api_key not in ended.out
 
 
+def test_probe_tells_what_is_deprecated(served: Served, here: Runner) -> None:
+    headers = {"Deprecation": "@1688169599", "Sunset": "Thu, 31 Dec 2026 23:59:59 GMT", "Link": "</end>; rel=sunset"}
+    served.fake.faults.add(Fault(operation="meetings.list", headers=headers, times=None))
+    ended = here("probe")
+    assert [row["deprecated"] for row in ended.rows()] == [
+        None,
+        {
+            "operation": "meetings.list",
+            "deprecated": True,
+            "since": "2023-06-30T23:59:59Z",
+            "sunset": "2026-12-31T23:59:59Z",
+            "link": "/end",
+        },
+        None,
+    ]
+    assert "  deprecated as of 2023-06-30 and to go away on 2026-12-31 23:59" in on_terminal("probe").out
+
+
 @pytest.mark.parametrize("served", [{"header_style": "none"}], indirect=True)
 def test_probe_of_a_service_without_headers(served: Served, here: Runner) -> None:
     """It says so, and a refusal by the plan is an answer too."""

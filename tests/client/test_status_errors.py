@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import pickle
-from typing import Any
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, quote_plus
 
 import pytest
 from support.recording_limiter import RecordingLimiter
@@ -24,7 +28,11 @@ from whereby_async import (
     UnprocessableEntityError,
     WherebyClient,
 )
+from whereby_async.models import LiveTranscriptionDestination, LiveTranscriptionOptions
 from whereby_async.testing import FakeWhereby, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 pytestmark = pytest.mark.anyio
 
@@ -225,6 +233,109 @@ async def test_secrets_in_the_servers_words_are_masked(secret: str, fake: FakeWh
     error = await error_of(fake, Fault(status=400, body=json.dumps({"error": f"odd: {secret}."}).encode()))
     assert "planted" not in str(error).lower()
     assert "***" in error.message
+
+
+ODD = "pL4/nt+ed&'q\"<é😀>=b\\ck 9"
+"""A secret of which every coding escapes something."""
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON with slashes escaped": lambda text: json.dumps(text, ensure_ascii=False)[1:-1].replace("/", "\\/"),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "URL": lambda text: quote(text, safe=""),
+    "URL in lower case": lambda text: re.sub("%..", lambda octet: octet[0].lower(), quote(text)),
+    "form": quote_plus,
+    "URL in a URL": lambda text: quote(quote(text, safe=""), safe=""),
+    "HTML": html.escape,
+    "HTML by numbers": lambda text: "".join(f"&#{ord(c)};" for c in text),
+    "HTML by numbers in hexadecimal": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
+    "HTML by names": lambda text: html.escape(text).replace("/", "&sol;").replace("é", "&eacute;"),
+    "HTML in HTML": lambda text: html.escape(html.escape(text)),
+    "repr": lambda text: repr(text)[1:-1],
+    "ascii": lambda text: ascii(text)[1:-1],
+    "repr in JSON": lambda text: json.dumps(repr(text))[2:-2],
+}
+END = datetime(2099, 1, 1, tzinfo=UTC)
+STREAM = f"rtmp://live.example/app/{quote(ODD, safe='')}"
+CARRIERS: dict[str, Callable[[WherebyClient], Awaitable[object]]] = {
+    "accessKeySecret": lambda w: w.meetings.create(
+        end_date=END, recording={"type": "cloud", "destination": {"provider": "s3", "accessKeySecret": ODD}}
+    ),
+    "accessKeyId, in a Struct": lambda w: w.meetings.create(
+        end_date=END,
+        live_transcription=LiveTranscriptionOptions(
+            destination=LiveTranscriptionDestination(provider="s3", access_key_id=ODD), start_trigger="manual"
+        ),
+    ),
+    "stream key": lambda w: w.meetings.create(end_date=END, streaming={"destination": {"url": STREAM}}),
+    "stream key in a query": lambda w: w.meetings.create(
+        end_date=END, streaming={"destination": {"url": f"rtmps://h/a?k={quote(ODD, safe='')}"}}
+    ),
+    "password of a stream": lambda w: w.meetings.create(
+        end_date=END, streaming={"destination": {"url": f"rtmps://u:{quote(ODD, safe='')}@h/a"}}
+    ),
+    "roomKey in any field": lambda w: w.request(
+        "POST", "/meetings", json={"rooms": [f"https://s.whereby.com/r?a=b&roomKey={quote(ODD, safe='')}#x"]}
+    ),
+    "roomKey in a query": lambda w: w.request("GET", "/meetings", params={"roomKey": ODD}),
+    "accessLink": lambda w: w.request("POST", "/meetings", json=[{"accessLink": ODD}]),
+    "webhook secret": lambda w: w.request("POST", "/meetings", json={"webhook": {"secret": ODD}}),
+    "dial-in code": lambda w: w.request("POST", "/meetings", json={"dialIn": {"code": ODD}}),
+    "a form's field": lambda w: w.rooms.set_logo("/r", b"\x89PNG\r\n\x1a\n", extra={"accessKeySecret": ODD}),
+}
+
+
+async def quoting(fake: FakeWhereby, call: Callable[[WherebyClient], Awaitable[object]], body: bytes) -> APIStatusError:
+    fake.faults.add(Fault(status=400, body=body, content_type="text/html"))
+    async with fake.client(limiter=RecordingLimiter(), retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(BadRequestError) as caught:
+            await call(client)
+    return caught.value
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_a_secret_of_the_request_is_masked_however_it_is_quoted(
+    carrier: str, escape: str, fake: FakeWhereby
+) -> None:
+    """In JSON and in a page; the body stays as it came."""
+    said = f'"x.y" with value "{ESCAPES[escape](ODD)}" fails to match'
+    for body in (json.dumps({"error": said}), json.dumps({"message": {"a": [said]}}), said):
+        error = await quoting(fake, CARRIERS[carrier], body.encode())
+        assert error.body == body.encode()
+        assert 'with value "***" fails to match' in error.message
+        assert error.message in str(error)
+
+
+@pytest.mark.parametrize("length", range(240, 310))
+async def test_no_part_of_a_secret_is_left_where_words_are_cut(length: int, fake: FakeWhereby) -> None:
+    error = await quoting(fake, CARRIERS["accessKeySecret"], json.dumps({"error": "w" * length + ODD}).encode())
+    assert error.message.strip("w") in {"***", "**…", "*…", "…"}
+
+
+async def test_only_what_the_request_carried_is_masked_and_no_short_words(fake: FakeWhereby) -> None:
+    """Names, the bucket and other values of the request stay readable; so does a secret that is an everyday word."""
+    recording = {
+        "type": "cloud",
+        "destination": {"bucket": "my-bucket", "accessKeyId": "cloud", "accessKeySecret": ODD},
+    }
+
+    async def create(client: WherebyClient) -> object:
+        return await client.meetings.create(
+            end_date=END, recording=recording, streaming={"destination": {"url": "rtmp://live.example/app"}}
+        )
+
+    told = "accessKeySecret is not for my-bucket of cloud, nor for live.example"
+    assert (await quoting(fake, create, json.dumps({"error": told}).encode())).message == told
+
+
+async def test_an_answer_that_does_not_decode_quotes_no_secret_of_the_request(fake: FakeWhereby) -> None:
+    """Which value is none of an enum's, is said in words that are msgspec's."""
+    fake.faults.add(Fault(body=json.dumps("PLANTEDwords").encode()))
+    async with fake.client(limiter=RecordingLimiter()) as client:
+        with pytest.raises(ResponseDecodeError, match=r"invalid enum value '\*\*\*'") as caught:
+            await client.request("POST", "/meetings", json={"secret": "PLANTEDwords"}, type=Literal["a"])
+    assert caught.value.body == b'"PLANTEDwords"'
 
 
 async def test_an_error_holds_no_request_and_no_header(fake: FakeWhereby) -> None:

@@ -189,7 +189,7 @@ class ItemSource:
 
     def _prepare(self, item: Item) -> None:
         if not isinstance(item.given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-            raise TypeError(f"item {item.index} is {shown(item.given)}, no dictionary of keywords")
+            raise TypeError(f"item {item.index} is of type {type(item.given).__name__}, no dictionary of keywords")
         if self._key is None:
             return
         key = item.given[self._key] if isinstance(self._key, str) else self._key(item.given)

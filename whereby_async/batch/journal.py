@@ -50,7 +50,7 @@ import anyio
 import msgspec
 
 from ..models import Meeting, Recording, Summary, SummaryJob, Transcription, TranscriptionJob
-from ..redaction import MASK, redact
+from ..redaction import MASK, redact, secrets_in
 from .item import NOT_KEPT, EarlierFailureError
 from .journal_file import JournalError, JournalFile
 from .offsets import IndexOffsets, KeyOffsets
@@ -426,9 +426,9 @@ def restored(result: dict[str, str] | None) -> object:
     return NOT_KEPT
 
 
-def error_fields(error: BaseException) -> dict[str, Any]:
-    """What of an error goes into the journal."""
-    text = _LINK.sub(MASK, redact(str(error)))
+def error_fields(error: BaseException, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an error goes into the journal: its text without the secrets of the request."""
+    text = _LINK.sub(MASK, redact(str(error), *secrets_in(request)))
     return {
         "error": type(error).__name__,
         "status": getattr(error, "status", None),

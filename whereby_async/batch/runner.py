@@ -430,7 +430,7 @@ class ItemRunner(Generic[T]):
     async def _not_done(self, item: Item, calls: ItemCalls, error: WherebyError) -> None:
         """Write down of an item that was announced and surely not acted on that the next run may begin it at once."""
         if item.key in self._in_doubt and not calls.in_doubt:
-            await self._finish(item, "failed", away=True, **error_fields(error))
+            await self._finish(item, "failed", away=True, **error_fields(error, item.request))
 
     async def _finish(self, item: Item, state: EntryState, **more: Any) -> None:
         """Write down what came of an item: the one place where an item's end is recorded.
@@ -458,7 +458,7 @@ class ItemRunner(Generic[T]):
         else:
             unsent = isinstance(error, APIConnectionError) and not (error.permanent or error.may_have_happened)
             away = unsent or isinstance(error, ServiceUnavailableError)
-            await self._finish(item, "failed", away=away, **error_fields(error))
+            await self._finish(item, "failed", away=away, **error_fields(error, item.request))
         return self._failed(item, error)
 
     def _failed(self, item: Item, error: Exception, *, resumed: bool = False) -> Outcome[T]:
@@ -466,7 +466,7 @@ class ItemRunner(Generic[T]):
         return Outcome(item.index, item.key, item.given, state="failed", error=error, resumed=resumed)
 
     async def _given_up(self, item: Item, sent: MarkedRequest, reason: str, cause: Exception | None) -> Outcome[T]:
-        fields = error_fields(cause or OutcomeUnknownError(reason))
+        fields = error_fields(cause or OutcomeUnknownError(reason), item.request)
         fields["message"] = reason or fields["message"]
         await self._finish(item, "unknown", marker=sent.marker, ends=sent.ends, **fields)
         return self._unknown(item, reason, cause)

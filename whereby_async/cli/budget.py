@@ -249,7 +249,8 @@ def probe(*, options: GlobalOptions = GlobalOptions()) -> int:  # noqa: B008 - f
     Three reads, which change nothing: a meeting that does not exist, one
     meeting, one room of the insights. They cost 3 points or a little more.
     Prints names, values and formats of the headers that tell of the budget,
-    only the names of all others, and no secrets.
+    what the API says of the end of an operation (Deprecation and Sunset),
+    only the names of all other headers, and no secrets.
 
     For example:
 
@@ -279,13 +280,15 @@ async def _probe(options: GlobalOptions) -> int:
 
 
 def _show_answer(output: Output, operation: str, answer: Answer) -> None:
-    """Print what an answer says of the budget."""
+    """Print what an answer says of the budget, and of the end of its operation."""
+    from ..deprecation import in_words, read_deprecation
     from ..limiter import RateLimit
 
     found = [(name, redact(value)) for name, value in answer.headers.items() if is_about_the_budget(name)]
     others = sorted({name for name in answer.headers if not is_about_the_budget(name)})
     rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
     read = {name: getattr(rate_limit, name) for name in _READ}
+    deprecated = read_deprecation(operation, answer.headers)
     row = {
         "event": "answer",
         "operation": operation,
@@ -293,6 +296,7 @@ def _show_answer(output: Output, operation: str, answer: Answer) -> None:
         "headers": [{"name": name, "value": value, "format": format_of(value)} for name, value in found],
         "other_headers": others,
         "read": read,
+        "deprecated": None if deprecated is None else msgspec.to_builtins(deprecated),
     }
     name_width = max((len(name) for name, _ in found), default=0)
     value_width = max((len(value) for _, value in found), default=0)
@@ -302,6 +306,8 @@ def _show_answer(output: Output, operation: str, answer: Answer) -> None:
     output.line(row, *words)
     figures = ", ".join(f"{name} {value:g}" for name, value in read.items() if value is not None)
     output.wrapped((f"  read as: {figures or 'nothing about the budget'}", "green" if figures else "yellow"))
+    if deprecated is not None:
+        output.wrapped((f"  {in_words(deprecated)}", "yellow"))
     output.wrapped((f"  other headers: {', '.join(others) or 'none'}\n", "dim"))
 
 

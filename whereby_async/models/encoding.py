@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..redaction import SilentBytes
+from ..redaction import SilentBytes, type_name
 from .dates import rfc3339
 
 _SMALLEST: Final = -(2**63)
@@ -67,7 +67,7 @@ def _wire(value: object, path: str) -> object:
     for kind, wire in _WIRES:
         if isinstance(value, kind):
             return wire(value, path)
-    raise RefusedError(TypeError(f"{_at(path)} is of type {type(value).__name__}, which cannot be sent as JSON"))
+    raise RefusedError(TypeError(f"{_at(path)} is of type {type_name(value)}, which cannot be sent as JSON"))
 
 
 def _at(path: str) -> str:

@@ -73,6 +73,8 @@ _HEAD_LIMITS: Final[dict[str, Any]] = {
 _HEADS_END: Final = re.compile(rb"\n\r?\n")
 _FIRST_FINAL: Final = 200
 _NO_CONTENT: Final = 204
+_of_file: Final[ContextVar[Mapping[str, str]]] = ContextVar("whereby_async_of_file")
+"""The headers of the file that the running task asks a storage for."""
 
 
 class _ConnectedError(Exception):
@@ -203,16 +205,21 @@ class OutgoingRequest(aiohttp.ClientRequest):
     """aiohttp's request with the headers that the attempt brings, put together once for all calls of a client.
 
     aiohttp copies the headers of a call twice, name by name, which is a twentieth of what a call costs. This way the
-    bearer does not go through its frames either.
+    bearer does not go through its frames either. Tracing libraries put headers such as `traceparent` into those that
+    aiohttp was passed: they go to the API, but not to a storage, where a link's holder is to be known by nothing else.
     """
 
     def update_headers(self, headers: Any) -> None:
-        """Take those of the attempt that the running task sends."""
+        """Take those of the attempt that the running task sends, and what a tracing library has added."""
         exchange = sending.get()
-        if exchange is not None and exchange.wire is not None:
-            self.headers: CIMultiDict[str] = exchange.wire.copy()
-        else:
+        if exchange is None:
+            super().update_headers(_of_file.get())
+        elif exchange.wire is None:
             super().update_headers(headers)
+        else:
+            self.headers: CIMultiDict[str] = exchange.wire.copy()
+            if headers:
+                self.headers.update(headers)
 
 
 class Sessions:
@@ -234,7 +241,11 @@ class Sessions:
         if isinstance(connector, aiohttp.BaseConnector):
             # The same connections, without the headers, cookies and auth of a session that was made for the API.
             self._files = aiohttp.ClientSession(
-                connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                connector=connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                request_class=OutgoingRequest,
+                trust_env=False,
             )
         else:
             self._files = _new_session(ssl, keepalive)
@@ -271,7 +282,7 @@ class Sessions:
         return await self._calls._request(  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - see above
             method,
             url,
-            headers=None if _MAKES_HEADERS else exchange.headers,
+            headers=None if _MAKES_HEADERS else dict(exchange.headers),
             data=body,
             allow_redirects=False,
             proxy=proxy.url if proxy else None,
@@ -284,6 +295,7 @@ class Sessions:
         It has neither the bearer nor a time limit; what it raises is aiohttp's.
         """
         sending.set(None)
+        _of_file.set(headers)
         return await self._request(self._files, "GET", url, headers, read_bufsize=_DOWNLOAD_BUFFER)
 
     async def connect(self, url: str) -> None:
@@ -292,6 +304,7 @@ class Sessions:
         Only for sessions of ours: the connector of another may not know how.
         """
         sending.set(None)
+        _of_file.set({})
         token = _probing.set(True)
         try:
             await self._request(self._files, "GET", url, {})
@@ -308,7 +321,7 @@ class Sessions:
         return session.request(
             method,
             URL(url, encoded=True),
-            headers=headers,
+            headers=dict(headers),  # a tracing library may add its own in place
             timeout=_UNTIMED,
             allow_redirects=False,
             raise_for_status=False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
-from ...redaction import Secret, shown
+from ...redaction import Secret, as_secret, shown, type_name
 from ..budget_checks import check_budget, checked_pins, is_number
 from ..shared.shared_budget import SharedPointBudget
 from ..shared.store import Terms
@@ -96,13 +96,14 @@ class RedisPointBudget(SharedPointBudget):
         Raises:
             ConfigurationError: An option cannot be used, or the extra `redis` is not installed.
         """
+        url_or_client = as_secret(url_or_client)
         check_budget(limit, period, reserve)
         pins = checked_pins(costs)
         _check_store(name, on_unavailable, share, timeout)
         if _connection is None:
             raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
         _connection.script()  # It takes some 50 ms, which a running loop had better not wait for.
-        self._url = Secret(url_or_client) if isinstance(url_or_client, str) else None
+        self._url = url_or_client if isinstance(url_or_client, Secret) else None
         self._client = None if self._url is not None else url_or_client
         self._client_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         if self._url is not None:
@@ -111,7 +112,7 @@ class RedisPointBudget(SharedPointBudget):
             getattr(self._client, "execute_command", None)
         ):
             raise ConfigurationError(
-                f"RedisPointBudget({type(self._client).__name__}): give a URL such as 'redis://localhost:6379/0', "
+                f"RedisPointBudget({type_name(self._client)}): give a URL such as 'redis://localhost:6379/0', "
                 "or a client of redis.asyncio"
             )
         self._keys = f"whereby:{{{name}}}:{_FORMAT}", f"whereby:{{{name}}}:{_FORMAT - 1}"
