@@ -6,8 +6,12 @@ them) without showing it there; `redact` cleans text that somebody else wrote, s
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -58,6 +62,19 @@ class SilentList(list[Any]):
 
     def __repr__(self) -> str:
         return f"<list of {len(self)}>"
+
+
+def once_made(show: Callable[[T], str]) -> Callable[[T], str]:
+    """Let a `__repr__` serve an object whose `__init__` raised too, since a traceback with locals shows that object."""
+
+    @functools.wraps(show)
+    def show_any(self: T) -> str:
+        try:
+            return show(self)
+        except AttributeError:
+            return f"<{type(self).__name__}, not made>"
+
+    return show_any
 
 
 def as_secret(value: T) -> T:

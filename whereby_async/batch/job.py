@@ -34,7 +34,7 @@ import msgspec
 
 from ..errors import AuthenticationError, ClientClosedError, ConfigurationError, ServiceUnavailableError
 from ..notify import logger
-from ..redaction import shown
+from ..redaction import once_made, shown
 from ..sender import ClientSender
 from .estimate import OnProgress, ProgressCounter
 from .item import ItemSource, Method, OutcomeUnknownError
@@ -147,6 +147,7 @@ class Batch(Generic[T]):
         self._early: dict[int, Outcome[T]] = {}
         self._complained = False
 
+    @once_made
     def __repr__(self) -> str:
         return f"<Batch of {self._method.name}>"
 

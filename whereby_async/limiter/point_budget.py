@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ClientClosedError, ConfigurationError
 from ..notify import Listeners
+from ..redaction import once_made
 from .accounts import Account, BudgetPermit
 from .budget_checks import check_budget, checked_pins
 from .core import ADVERTISED, NO, PATIENCE, PROBE, Core
@@ -147,6 +148,7 @@ class ProcessLimiter:
                 state=_state(core, available, now),
             )
 
+    @once_made
     def __repr__(self) -> str:
         if self._closed:
             return f"<{type(self).__name__} closed>"

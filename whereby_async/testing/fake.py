@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ..redaction import once_made
 from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
 from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
@@ -59,7 +60,7 @@ class FakeWhereby(World):
             as `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3
             for POST and PUT.
-        clock_skew: Seconds by which its wall clock is ahead of this machine's.
+        clock_skew: Seconds by which its wall clock is ahead of this machine's, which freezegun may have frozen.
         api_key: The key that it takes.
         host: The address to listen on.
         port: The port to listen on; 0 finds a free one.
@@ -142,6 +143,7 @@ class FakeWhereby(World):
         self._bound: socket.socket | None = None
         self.api_key = api_key
 
+    @once_made
     def __repr__(self) -> str:
         where = self.url if self._listening is not None else "not running"
         return f"<FakeWhereby {where}, {self.limit} points per {self.period:g} s>"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..redaction import once_made
 from .checks import require_count
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Spending:
         self._throttled = throttled
         self.charges: list[Charge] = []
 
+    @once_made
     def __repr__(self) -> str:
         return f"<Spending: {_counted(self.points, 'point')} in {_counted(len(self.charges), 'call')}>"
 

@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 import yarl
 
+from ..redaction import once_made
 from ..webhooks import SIGNATURE_HEADER, sign
 from .checks import require_count, require_seconds
 from .world.state import Wire, at_of, new_id, room_path
@@ -370,6 +371,7 @@ class WebhookSender:
         self._secret = secret
         self._now = now
 
+    @once_made
     def __repr__(self) -> str:
         return f"<WebhookSender to {urlsplit(self.url).hostname}>"
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import WherebyError
+from ..redaction import once_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -77,6 +78,7 @@ class SeenEvents:
         self._seen_at: OrderedDict[str, float] = OrderedDict()
         self._working: dict[str, object] = {}
 
+    @once_made
     def __repr__(self) -> str:
         return f"SeenEvents(max_count={self._max_count}, max_age={self._max_age:g}) with {len(self)} ids"
 
