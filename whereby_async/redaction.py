@@ -2,11 +2,13 @@
 
 `Secret`, `SilentBytes`, `SilentDict` and `SilentList` carry a secret through frames that are not ours (aiohttp's among
 them) without showing it there; `redact` cleans text that somebody else wrote, such as the server's error message.
+`shown` and `plain` are for what callers pass: how an error shows it, and its number.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -93,6 +95,24 @@ def silent(value: T) -> T:
     elif isinstance(value, list):
         quiet = SilentList(cast("list[Any]", value))
     return cast("T", quiet)
+
+
+def plain(value: T) -> T:
+    """A number or truth value of another library as Python's own; anything else as it is.
+
+    NumPy's `int64` is no `int`, its `bool_` no `bool` and its `float32` no `float`; a `float64` is a `float`, whose
+    `repr` no server reads.
+    """
+    given: Any = value
+    if isinstance(given, float):
+        return cast("T", float(given))
+    if given is None or isinstance(given, int | str):
+        return value
+    try:
+        return cast("T", operator.index(given))
+    except TypeError:
+        is_scalar = getattr(getattr(given, "dtype", None), "kind", "") in {"b", "f"} and given.shape == ()
+        return given.item() if is_scalar else value
 
 
 def shown(value: object) -> str:

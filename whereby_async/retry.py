@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from .errors import APIConnectionError, ConfigurationError, InternalServerError, WherebyError
+from .redaction import plain
 
 _LONGEST_PAUSE: Final = 60.0
 """Seconds. A longer `Retry-After` of a 5xx ends a call that may not wait so long for the service."""
@@ -45,6 +46,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     cap: float = 8.0
 
     def __post_init__(self) -> None:
+        for name in ("attempts", "base", "cap"):
+            msgspec.structs.force_setattr(self, name, plain(getattr(self, name)))
         if not isinstance(self.attempts, int) or self.attempts < 1:
             msg = f"RetryPolicy(attempts={self.attempts!r}): pass a whole number from 1 (1 = no retries)"
             raise ConfigurationError(msg)

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 from uuid import UUID
 
 from .operation import unicode_text
-from .redaction import SilentDict, as_secret, shown, silent
+from .redaction import SilentDict, as_secret, plain, shown, silent
 
 __all__ = ["CAMERA_EFFECTS", "ROOM_LANGUAGES", "CameraEffect", "RoomLanguage", "Switch", "room_link"]
 
@@ -364,7 +364,7 @@ def _bare(address: object) -> str:
 
 def _word(keyword: str, value: object) -> str | None:
     """The word of a switch on the wire, `""` for a bare name and `None` for nothing."""
-    word = value.value if isinstance(value, Enum) else value
+    word = plain(value.value if isinstance(value, Enum) else value)
     if not (isinstance(word, bool) or (isinstance(word, str) and word in {"on", "off"})):
         message = f"{keyword}={shown(value)}: pass True or False (or 'on' or 'off')"
         raise (ValueError if isinstance(value, str) else TypeError)(message)
@@ -435,7 +435,7 @@ def _extra_pair(name: str, value: object) -> str:
 
 
 def _extra_text(name: str, value: object) -> str:
-    value = value.value if isinstance(value, Enum) else value
+    value = plain(value.value if isinstance(value, Enum) else value)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str | int | float | UUID):

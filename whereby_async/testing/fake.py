@@ -107,16 +107,16 @@ class FakeWhereby(World):
         keep: int | None = None,
         seed: int = 0,
     ) -> None:
-        require_count("limit", limit, least=1)
-        require_seconds("period", period, above=True)
-        require_seconds("clock_skew", clock_skew, least=-math.inf)
+        limit = require_count("limit", limit, least=1)
+        period = require_seconds("period", period, above=True)
+        clock_skew = require_seconds("clock_skew", clock_skew, least=-math.inf)
         require_text("host", host)
-        require_count("port", port, most=_LAST_PORT)
+        port = require_count("port", port, most=_LAST_PORT)
         require_text("subdomain", subdomain)
         if processing_time is not None:
-            require_seconds("processing_time", processing_time)
+            processing_time = require_seconds("processing_time", processing_time)
         if keep is not None:
-            require_count("keep", keep)
+            keep = require_count("keep", keep)
         require_known("header style", header_style, HEADER_STYLES)
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
@@ -314,7 +314,7 @@ class FakeWhereby(World):
         Raises:
             ValueError: A limit that is not above 0.
         """
-        require_count("limit", limit, least=1)
+        limit = require_count("limit", limit, least=1)
         self._policy.limit = limit
 
     def spend(self, points: int) -> None:
@@ -323,8 +323,7 @@ class FakeWhereby(World):
         Raises:
             ValueError: Points that are no whole number from 0.
         """
-        require_count("points", points)
-        self._service.spend(points)
+        self._service.spend(require_count("points", points))
 
     @property
     def costs(self) -> dict[str, int]:

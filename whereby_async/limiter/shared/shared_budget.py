@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ...errors import ClientClosedError
-from ...redaction import once_made
+from ...redaction import once_made, plain
 from ..loops import is_monotonic
 from ..point_budget import ProcessLimiter
 from ..protocol import Forecast, Priority
@@ -116,6 +116,7 @@ class SharedPointBudget(ProcessLimiter):
         Args:
             points: How many.
         """
+        points = plain(points)
         elsewhere = self.snapshot().waiting_points - self._account_here().queue.points
         return super().forecast(points + elsewhere) if points > 0 else super().forecast(points)
 
