@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,30 @@ from whereby_async import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+BUNDLED = """
+import asyncio, sys
+from whereby_async import WherebyClient
+from whereby_async.cli import main
+from whereby_async.limiter import RedisPointBudget
+
+
+async def spend(store):
+    async with WherebyClient(limiter=RedisPointBudget(store)) as whereby:
+        print(len(await whereby.meetings.list()), "meeting")
+
+
+if sys.argv[1] == "spend":
+    asyncio.run(spend(sys.argv[2]))
+else:
+    sys.exit(main())
+"""
+"""A program of a client, a shared budget and the command line."""
+COMMANDS = (
+    *("budget", "demo", "probe", "sandbox", "meetings import", "meetings purge", "recordings download"),
+    *("recordings sync", "transcriptions wait", "summaries wait", "insights export", "webhooks verify"),
+)
+"""A command of each module that is imported by name."""
 
 INFO = f"whereby_async-{__version__}.dist-info/"
 
@@ -104,3 +129,41 @@ def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> Non
     told = run(scripts / "whereby", "demo")
     assert (told.returncode, told.stdout) == (2, "")
     assert "pip install 'whereby-async[cli]'" in told.stderr
+
+
+@pytest.mark.long
+@pytest.mark.install
+@pytest.mark.timeout(1200)
+def test_a_bundle_of_pyinstaller_has_all_that_is_not_named_by_an_import(wheel: Path, tmp_path: Path) -> None:
+    """Every command, and what the shared budget translates; the environment that it was built in is gone when it runs."""
+    from support.fleet import Store
+    from support.serving import Served
+
+    venv.create(tmp_path / "venv", with_pip=True)
+    environment = checkout.clean_environment()
+
+    def run(*words: str | Path, **variables: str) -> str:
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment | variables, capture_output=True, check=False, encoding="utf-8"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    python = tmp_path / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"{wheel}[cli,redis]", "pyinstaller>=6.10")
+    (tmp_path / "bundled.py").write_text(BUNDLED, encoding="utf-8")
+    run(python, "-m", "PyInstaller", "--log-level", "WARN", "bundled.py")
+    shutil.rmtree(tmp_path / "venv")
+    program = tmp_path / "dist" / "bundled" / "bundled"
+    with Store(tmp_path / "store") as store, Served() as served:
+        served.fake.add_meeting(room_name="/a")
+        assert run(program, "spend", store.url, **served.variables) == "1 meeting\n"
+        with store.client() as client:
+            assert client.keys() == [b"whereby:{whereby}:2"]  # it was asked, and understood
+        assert "/a" in run(program, "meetings", "list", "--redis", store.url, **served.variables)
+        for words in COMMANDS:
+            assert "For example" in run(program, *words.split(), "--help")
+        (rows := tmp_path / "rows.csv").write_text("key,end_date\n1,2099-01-01T00:00:00Z\n", encoding="utf-8")
+        run(program, "meetings", "import", rows, "--key", "key", **served.variables)
+        assert len(served.fake.meetings) == 2
+    assert '"summary"' in run(program, "demo", "--json")

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import math
+import traceback
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
 from support.recording_limiter import RecordingLimiter
 
-from whereby_async import ConfigurationError, Priority, SessionPool, WherebyClient, use_priority
+from whereby_async import ConfigurationError, Priority, SessionPool, WherebyClient, WherebyError, use_priority
+from whereby_async.limiter import HostPointBudget, PointBudget, RedisPointBudget
 from whereby_async.options import read_base_url, read_key, request_headers
-from whereby_async.testing import FakeWhereby
+from whereby_async.otel import OpenTelemetryHooks
+from whereby_async.testing import FakeWhereby, TcpProxy, WebhookSender
+from whereby_async.webhooks import SeenEvents
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 KEY = "planted-key"
 JWT = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJwbGFudGVkIn0.planted"
@@ -355,7 +359,26 @@ def test_a_view_takes_none_for_nothing_that_cannot_be_left_out(
         WherebyClient("k" * 20).with_options(**options)
 
 
-def test_an_object_that_was_not_made_has_a_repr() -> None:
+UNMADE: dict[str, Callable[[], object]] = {
+    "WherebyClient": lambda: WherebyClient(""),
+    "SessionPool": lambda: SessionPool(connections=0),
+    "PointBudget": lambda: PointBudget(limit=0),
+    "HostPointBudget": lambda: HostPointBudget(period=0),
+    "RedisPointBudget": lambda: RedisPointBudget("nonsense"),
+    "Batch": lambda: WherebyClient("k").batch(cast("Any", None), []),
+    "SeenEvents": lambda: SeenEvents(0),
+    "OpenTelemetryHooks": lambda: OpenTelemetryHooks(tracer_provider=cast("Any", 1)),
+    "FakeWhereby": lambda: FakeWhereby(limit=0),
+    "Spending": lambda: FakeWhereby().spends(exactly=-1).__enter__(),
+    "TcpProxy": lambda: TcpProxy("nonsense"),
+    "WebhookSender": lambda: WebhookSender("nonsense"),
+}
+
+
+@pytest.mark.parametrize("name", UNMADE)
+def test_an_object_that_was_not_made_has_a_repr(name: str) -> None:
     """A traceback with locals shows objects whose constructor failed."""
-    assert repr(object.__new__(WherebyClient)) == "<WherebyClient, not made>"
-    assert repr(object.__new__(SessionPool)) == "<SessionPool, not made>"
+    with pytest.raises((ValueError, WherebyError)) as caught:
+        UNMADE[name]()
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert f"self = <{name}" in "".join(told.format())

@@ -37,9 +37,9 @@ TEXTS = {
     "metadata": ('{"a": "b&c"}', "%7B%22a%22%3A%20%22b%26c%22%7D"),
     "avatarUrl": ("https://a.example/x.png", "https%3A%2F%2Fa.example%2Fx.png"),
     "cameraEffect": ("slight-blur", "slight-blur"),
-    "precallPermissionHelpLink": ("https://a.example/?a=b&c", "https%3A%2F%2Fa.example%2F%3Fa%3Db%26c"),
     "virtualBackgroundUrl": ("https://a.example/bg.jpg?v=1", "https%3A%2F%2Fa.example%2Fbg.jpg%3Fv%3D1"),
 }
+HELP_LINKS = ["precallPermissionHelpLink", "precallPermissionsHelpLink"]
 OTHERS = ["groups", "autoHideSelfView"]
 
 
@@ -52,13 +52,13 @@ def link(room_url: Any = PLAIN, **parameters: Any) -> str:
 
 
 def test_all_47_documented_parameters_have_a_keyword() -> None:
-    """Under Whereby's own name in snake_case, all of them optional."""
-    names = [*ON_OR_OFF, *ONLY_OFF, *ONLY_ON, *BARE, *TEXTS, *OTHERS]
+    """Under Whereby's own name in snake_case, all of them optional; one has two names."""
+    names = [*ON_OR_OFF, *ONLY_OFF, *ONLY_ON, *BARE, *TEXTS, *OTHERS, *HELP_LINKS]
     parameters = dict(inspect.signature(room_link).parameters)
     assert parameters.pop("room_url").kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert parameters.pop("extra").default is None
     assert {keyword(name) for name in names} == parameters.keys()
-    assert len(names) == len(parameters) == 47
+    assert len(names) == len(parameters) == 47 + 1
     assert {parameter.default for parameter in parameters.values()} == {None}
     told = inspect.getdoc(room_link) or ""
     assert [name for name in parameters if f"    {name}: " not in told] == []
@@ -87,6 +87,17 @@ def test_texts_are_percent_encoded(name: str) -> None:
     made = link(HOST, **{keyword(name): text})
     assert made == f"{HOST}&{name}={encoded}"
     assert dict(parse_qsl(urlsplit(made).query))[name] == text
+
+
+@pytest.mark.parametrize("name", HELP_LINKS)
+def test_the_help_link_is_written_in_the_spelling_of_the_docs_and_in_that_of_the_sdks(name: str) -> None:
+    """Whichever keyword and whichever spelling the link carries, neither is doubled and neither keeps an old value."""
+    address, encoded = "https://a.example/?a=b&c", "https%3A%2F%2Fa.example%2F%3Fa%3Db%26c"
+    docs, sdks = (f"{spelling}={encoded}" for spelling in HELP_LINKS)
+    assert link(HOST, **{keyword(name): address}) == f"{HOST}&{docs}&{sdks}"
+    assert link(PLAIN + f"?{HELP_LINKS[1]}=x&a=b", **{keyword(name): address}) == f"{PLAIN}?{sdks}&a=b&{docs}"
+    assert link(**{keyword(each): address for each in HELP_LINKS}) == f"{PLAIN}?{docs}&{sdks}"
+    assert link(**{keyword(name): address}, extra={HELP_LINKS[0]: "y"}) == f"{PLAIN}?{HELP_LINKS[0]}=y&{sdks}"
 
 
 def test_groups_are_a_comma_list() -> None:
@@ -177,6 +188,11 @@ def test_the_own_view_hides_only_where_it_floats() -> None:
         ({"virtual_background_url": "javascript:alert(1)"}, "https or http"),
         ({"virtual_background_url": "https://a.example/x y"}, "https or http"),
         ({"precall_permission_help_link": "https:///help"}, "https or http"),
+        ({"precall_permissions_help_link": "help"}, "precall_permissions_help_link='help'"),
+        (
+            {"precall_permission_help_link": "https://a.b", "precall_permissions_help_link": "https://a.c"},
+            "pass one of them",
+        ),
         ({"audio": "yes"}, "True or False"),
         ({"chat": ""}, "True or False"),
         ({"auto_hide_self_view": True}, "float_self=True"),

@@ -22,7 +22,7 @@ from .options import (
     require_limiter,
 )
 from .polling import Watches
-from .redaction import SilentDict, as_secret
+from .redaction import SilentDict, as_secret, once_made
 from .resources import ApiRoot
 from .sender import ClientSender, SendOptions, SharedState
 from .transport import RetryPolicy, SessionPool
@@ -141,9 +141,8 @@ class WherebyClient(ApiRoot):
             name_after(self._shared.base_url, options.key)
         self._shared.subscriptions.add(options.limiter, self._shared.base_url)
 
+    @once_made
     def __repr__(self) -> str:
-        if not hasattr(self, "_shared"):
-            return "<WherebyClient, not made>"
         view = " view" if self._is_view else ""
         return f"<WherebyClient{view} {self._shared.base_url}{' closed' if self._shared.closed else ''}>"
 

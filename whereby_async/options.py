@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from .errors import ConfigurationError
 from .hooks import CALL_METHODS, LIMITER_METHODS
 from .notify import logger
-from .redaction import Secret, as_secret, redact, shown, type_name
+from .redaction import Secret, as_secret, plain, redact, shown, type_name
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def is_loopback(host: str) -> bool:
 
 def read_timeout(timeout: float) -> float:
     """Seconds for one attempt."""
+    timeout = plain(timeout)
     if not _is_number(timeout) or not math.isfinite(timeout) or timeout <= 0:
         advice = "a deadline over a whole call is asyncio.timeout(…)"
         raise ConfigurationError(f"timeout={timeout!r}: pass seconds above 0 for one attempt; {advice}")
@@ -128,6 +129,7 @@ def read_max_wait(max_wait: float | None) -> float | None:
     """Seconds that a call may wait for points; `None` for as long as it takes."""
     if max_wait is None:
         return None
+    max_wait = plain(max_wait)
     if not _is_number(max_wait) or math.isnan(max_wait) or max_wait < 0:
         msg = f"max_wait={max_wait!r}: pass seconds from 0 (fail at once), or None (wait as long as it takes)"
         raise ConfigurationError(msg)
@@ -138,6 +140,7 @@ def read_max_outage(max_outage: float | None) -> float | None:
     """Seconds that a call may wait for a service that can not be reached; `None` for as long as it takes."""
     if max_outage is None:
         return None
+    max_outage = plain(max_outage)
     if not _is_number(max_outage) or math.isnan(max_outage) or max_outage < 0:
         msg = f"max_outage={max_outage!r}: pass seconds from 0 (do not wait), or None (wait as long as it takes)"
         raise ConfigurationError(msg)

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from . import errors
 from .limiter.point_budget import UNMETERED
 from .rate_limit import THROTTLED
-from .redaction import shown
+from .redaction import once_made, shown
 from .version import __version__
 
 try:
@@ -154,6 +154,7 @@ class OpenTelemetryHooks:
         self._spent = meter.create_counter(_SPENT, "{point}", "Points spent.")
         self._throttled = meter.create_counter("whereby.throttled", "{response}", "Answers with status 429.")
 
+    @once_made
     def __repr__(self) -> str:
         return f"<OpenTelemetryHooks, {len(self._calls)} calls under way>"
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from .errors import ResponseDecodeError
 from .models.model import Page
+from .redaction import plain
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -91,6 +92,7 @@ class Paginator(Generic[T]):
         Raises:
             ValueError: `max_items` is negative or no whole number.
         """
+        max_items = plain(max_items)
         if max_items is not None and (not isinstance(max_items, int) or max_items < 0):
             raise ValueError(f"max_items={max_items!r}: pass a whole number from 0, or None for all")
         items: list[T] = []

@@ -2,14 +2,16 @@
 
 `Secret`, `SilentBytes`, `SilentDict` and `SilentList` carry a secret through frames that are not ours (aiohttp's among
 them) without showing it there; `redact` cleans text that somebody else wrote, such as the server's error message, and
-`secrets_in` finds the secrets of a request that such a text may quote.
+`secrets_in` finds the secrets of a request that such a text may quote. `shown` and `plain` are for what callers pass:
+how an error shows it, and its number.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import unquote
 
@@ -78,6 +80,19 @@ class SilentList(list[Any]):
         return f"<list of {len(self)}>"
 
 
+def once_made(show: Callable[[T], str]) -> Callable[[T], str]:
+    """Let a `__repr__` serve an object whose `__init__` raised too, since a traceback with locals shows that object."""
+
+    @functools.wraps(show)
+    def show_any(self: T) -> str:
+        try:
+            return show(self)
+        except AttributeError:
+            return f"<{type(self).__name__}, not made>"
+
+    return show_any
+
+
 def as_secret(value: T) -> T:
     """The same, but text as a `Secret`, and what was passed in its place `silent`: it may hold the secret as well."""
     return cast("T", Secret(value)) if isinstance(value, str) else silent(value)
@@ -103,6 +118,24 @@ def type_name(value: object) -> str:
     """The name of a value's type, for an error's text: as the caller knows it, if it was made `silent` meanwhile."""
     quiet = (SilentBytes, "bytes"), (SilentDict, "dict"), (SilentList, "list")
     return next((name for kind, name in quiet if isinstance(value, kind)), type(value).__name__)
+
+
+def plain(value: T) -> T:
+    """A number or truth value of another library as Python's own; anything else as it is.
+
+    NumPy's `int64` is no `int`, its `bool_` no `bool` and its `float32` no `float`; a `float64` is a `float`, whose
+    `repr` no server reads.
+    """
+    given: Any = value
+    if isinstance(given, float):
+        return cast("T", float(given))
+    if given is None or isinstance(given, int | str):
+        return value
+    try:
+        return cast("T", operator.index(given))
+    except TypeError:
+        is_scalar = getattr(getattr(given, "dtype", None), "kind", "") in {"b", "f"} and given.shape == ()
+        return given.item() if is_scalar else value
 
 
 def shown(value: object) -> str:
@@ -160,7 +193,7 @@ def _escaped(secret: str) -> str:
     return "".join(map(_escapes, re.sub(r"\\+|\s+", lambda run: run[0][0], secret)))
 
 
-@lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=512)
 def _escapes(character: str) -> str:
     """A pattern for one character, plain or escaped. Possessive and bounded, so that no text makes it slow."""
     from html.entities import html5  # seldom needed, and large

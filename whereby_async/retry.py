@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from .errors import APIConnectionError, APIStatusError, ConfigurationError, InternalServerError, WherebyError
+from .redaction import plain
 
 _TRANSIENT: Final = frozenset({408, 421, 425})
 """The statuses below 500 after which the same call may be answered."""
@@ -48,6 +49,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     cap: float = 8.0
 
     def __post_init__(self) -> None:
+        for name in ("attempts", "base", "cap"):
+            msgspec.structs.force_setattr(self, name, plain(getattr(self, name)))
         if not isinstance(self.attempts, int) or self.attempts < 1:
             msg = f"RetryPolicy(attempts={self.attempts!r}): pass a whole number from 1 (1 = no retries)"
             raise ConfigurationError(msg)

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote_plus, urlsplit
 from uuid import UUID
 
 from .operation import unicode_text
-from .redaction import SilentDict, as_secret, shown, silent, type_name
+from .redaction import SilentDict, as_secret, plain, shown, silent, type_name
 
 __all__ = ["CAMERA_EFFECTS", "ROOM_LANGUAGES", "CameraEffect", "RoomLanguage", "Switch", "room_link"]
 
@@ -99,6 +99,7 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
     precall_ceremony: Switch | None = None,
     precall_ceremony_can_skip: Switch | None = None,
     precall_permission_help_link: str | None = None,
+    precall_permissions_help_link: str | None = None,
     precall_review: Switch | None = None,
     room_integrations: Switch | None = None,
     screenshare: Switch | None = None,
@@ -158,6 +159,8 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
         precall_ceremony: Test devices and connection first; needs `precall_review`.
         precall_ceremony_can_skip: Let that test be skipped; needs `precall_review`.
         precall_permission_help_link: Where the review before the call sends people for help: http or https.
+            Whereby's docs and SDKs spell its name differently, so it is written in both spellings.
+        precall_permissions_help_link: The same in the spelling of Whereby's SDKs: pass one of the two.
         precall_review: Show the review before the call.
         room_integrations: Offer YouTube and Miro in the room.
         screenshare: Show the button that shares a screen.
@@ -242,9 +245,12 @@ def _pairs(given: Mapping[str, Any], extra: Mapping[str, Any] | None, on_link: f
     pairs: Pairs = {}
     for keyword, value in given.items():
         if value is not None:
-            name, check = _camel(keyword), _CHECKS.get(keyword)
+            check = _CHECKS.get(keyword)
             text = _word(keyword, value) if check is None else check(keyword, value)
-            pairs[name] = None if text is None else f"{name}={text}" if text else name
+            for name in _HELP_LINK_NAMES if keyword in _HELP_LINKS else (_camel(keyword),):
+                pair = None if text is None else f"{name}={text}" if text else name
+                if pairs.setdefault(name, pair) != pair:
+                    raise ValueError(f"{' and '.join(_HELP_LINKS)} are one parameter and differ: pass one of them")
     more = _unchecked(extra)
     _require_effect(pairs, on_link | more.keys())
     return SilentDict(pairs | more)
@@ -253,6 +259,11 @@ def _pairs(given: Mapping[str, Any], extra: Mapping[str, Any] | None, on_link: f
 def _camel(keyword: str) -> str:
     first, *others = keyword.split("_")
     return first + "".join(word.title() for word in others)
+
+
+_HELP_LINKS: Final = ("precall_permission_help_link", "precall_permissions_help_link")
+_HELP_LINK_NAMES: Final = tuple(map(_camel, _HELP_LINKS))
+"""The name that Whereby's docs give, and the one that its SDKs send. Which one the room reads is not known."""
 
 
 def _encoded(name: str, value: str) -> str:
@@ -353,7 +364,7 @@ def _bare(address: object) -> str:
 
 def _word(keyword: str, value: object) -> str | None:
     """The word of a switch on the wire, `""` for a bare name and `None` for nothing."""
-    word = value.value if isinstance(value, Enum) else value
+    word = plain(value.value if isinstance(value, Enum) else value)
     if not (isinstance(word, bool) or (isinstance(word, str) and word in {"on", "off"})):
         message = f"{keyword}={shown(value)}: pass True or False (or 'on' or 'off')"
         raise (ValueError if isinstance(value, str) else TypeError)(message)
@@ -369,7 +380,7 @@ _CHECKS: Final[Mapping[str, Callable[[str, object], str]]] = {
     "avatar_url": _avatar_url,
     "groups": _groups,
     "camera_effect": _camera_effect,
-    "precall_permission_help_link": _address,
+    **dict.fromkeys(_HELP_LINKS, _address),
     "virtual_background_url": _address,
 }
 """The checks of all keywords but the switches."""
@@ -424,7 +435,7 @@ def _extra_pair(name: str, value: object) -> str:
 
 
 def _extra_text(name: str, value: object) -> str:
-    value = value.value if isinstance(value, Enum) else value
+    value = plain(value.value if isinstance(value, Enum) else value)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str | int | float | UUID):

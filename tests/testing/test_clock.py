@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
 import pytest
 import yarl
 from hypothesis import given, settings, strategies as st
+from support.bare import Bare
 
-from whereby_async import Priority
+from whereby_async import Priority, WherebyClient
 from whereby_async.testing import FakeWhereby, Fault, SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated
 from whereby_async.testing.clock import simulation
 
@@ -213,3 +217,74 @@ def test_time_stands_still_while_bytes_are_on_their_way() -> None:
     received, took = transfer()
     assert received == size
     assert took < 0.5
+
+
+@pytest.fixture
+def freeze_time() -> Any:
+    return pytest.importorskip("freezegun").freeze_time
+
+
+async def _made_now(whereby: WherebyClient) -> datetime | None:
+    """When a room was made that ends an hour from now, by the test's own clock."""
+    return (await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))).start_date
+
+
+@pytest.mark.parametrize("real_asyncio", [False, True])
+@pytest.mark.parametrize("when", ["2001-02-03 04:05:06", "2101-02-03 04:05:06"])
+@pytest.mark.parametrize("served_by", ["this loop", "uvloop", "the fixture's thread"])
+def test_server_lives_in_frozen_time(
+    freeze_time: Any, when: str, real_asyncio: bool, served_by: str, request: pytest.FixtureRequest
+) -> None:
+    """From the moment of the freeze to the moment of the thaw, on the connection that was open before."""
+    factory = pytest.importorskip("uvloop").new_event_loop if served_by == "uvloop" else None
+    running = request.getfixturevalue("fake_whereby") if served_by.startswith("the fixture") else None
+
+    async def main() -> None:
+        server = contextlib.nullcontext(running) if running is not None else FakeWhereby()
+        async with server as fake, fake.client() as whereby:
+            await whereby.meetings.list()
+            with freeze_time(when, real_asyncio=real_asyncio) as frozen:
+                assert str(await _made_now(whereby)) == f"{when}+00:00"
+                frozen.tick(timedelta(hours=2))
+                assert await _made_now(whereby) == datetime.now(UTC)
+                frozen.move_to("2051-01-01")
+                assert await _made_now(whereby) == datetime.now(UTC)
+                assert fake.requests[-1].status == 201
+            made = await _made_now(whereby)
+            assert made is not None
+            assert abs(datetime.now(UTC) - made) < timedelta(minutes=1)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+@pytest.mark.anyio
+async def test_points_come_back_although_a_thaw_sets_all_clocks_back(freeze_time: Any) -> None:
+    async with FakeWhereby(limit=5) as fake, Bare(fake) as call:
+        with freeze_time("2101-02-03") as frozen:
+            fake.spend(5)
+            assert (await call("GET", "/meetings")).status == 429
+            frozen.tick(61)
+            assert (await call("GET", "/meetings")).status == 200
+            fake.spend(5)
+        refused = await call("GET", "/meetings")
+        assert refused.status == 429
+        assert float(refused.headers["Retry-After"]) <= 60.0
+
+
+def test_simulated_minutes_pass_in_frozen_time_too(freeze_time: Any) -> None:
+    @simulated
+    async def hours(fake: FakeWhereby) -> None:
+        async with fake, fake.client() as whereby:
+            with freeze_time("2101-02-03") as frozen:
+                assert str(await _made_now(whereby)) == "2101-02-03 00:00:00+00:00"
+                await asyncio.sleep(600.0)
+                frozen.tick(60.0)
+                assert str(await _made_now(whereby)) == "2101-02-03 00:11:00+00:00"
+            made = await _made_now(whereby)
+            assert made is not None
+            assert abs(datetime.now(UTC) + timedelta(minutes=10) - made) < timedelta(minutes=1)
+
+    hours(FakeWhereby())
+    with freeze_time("2101-02-03"):
+        hours(FakeWhereby())

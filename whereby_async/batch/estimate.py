@@ -12,6 +12,7 @@ import msgspec
 
 from ..errors import ConfigurationError
 from ..limiter.protocol import Priority
+from ..redaction import plain
 from .item import operation_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 def estimate(limiter: Limiter, operation: str | Callable[..., Any], calls: int) -> Estimate:
     """See `WherebyClient.estimate`."""
+    calls = plain(calls)
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
         raise ConfigurationError(f"n={calls!r}: pass how many calls, a whole number from 0")
     known = operation_of(operation)

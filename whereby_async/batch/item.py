@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeV
 from .. import operations
 from ..errors import ConfigurationError, WherebyError
 from ..operation import Operation, unicode_text
-from ..redaction import shown
+from ..redaction import plain, shown
 from ..resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions
 
 if TYPE_CHECKING:
@@ -193,6 +193,7 @@ class ItemSource:
         if self._key is None:
             return
         key = item.given[self._key] if isinstance(self._key, str) else self._key(item.given)
+        key = plain(key)
         if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
             wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a number"
             raise ValueError(f"the key of item {item.index} is {shown(key)}: {wanted}")

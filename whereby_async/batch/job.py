@@ -34,7 +34,7 @@ import msgspec
 
 from ..errors import AuthenticationError, ClientClosedError, ConfigurationError, ServiceUnavailableError
 from ..notify import logger
-from ..redaction import shown
+from ..redaction import once_made, plain, shown
 from ..sender import ClientSender
 from .estimate import OnProgress, ProgressCounter
 from .item import ItemSource, Method, OutcomeUnknownError
@@ -81,6 +81,8 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     progress_interval: float
 
     def __post_init__(self) -> None:
+        for name in ("concurrency", "absent_after", "progress_interval"):
+            msgspec.structs.force_setattr(self, name, plain(getattr(self, name)))
         if not isinstance(self.concurrency, int) or isinstance(self.concurrency, bool) or self.concurrency < 1:
             msg = f"concurrency={shown(self.concurrency)}: pass how many calls may be under way at once, from 1"
             raise ConfigurationError(msg)
@@ -147,6 +149,7 @@ class Batch(Generic[T]):
         self._early: dict[int, Outcome[T]] = {}
         self._complained = False
 
+    @once_made
     def __repr__(self) -> str:
         return f"<Batch of {self._method.name}>"
 

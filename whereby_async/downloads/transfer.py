@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..notify import logger
 from ..rate_limit import RateLimit
-from ..redaction import Secret, SilentBytes, shown
+from ..redaction import Secret, SilentBytes, plain, shown
 from ..transport import GATEWAY_FAILURES
 from ..version import __version__
 from .part import PartFile
@@ -138,6 +138,7 @@ async def download(  # noqa: PLR0913 - what a download is made of
         stall_timeout: Seconds without a byte after which the transfer is broken off and taken up again.
         on_progress: Called with how far it is.
     """
+    stall_timeout = plain(stall_timeout)
     _check(stall_timeout, on_progress)
     path = path_of(destination)
     if path is not None:

@@ -8,6 +8,7 @@ from typing import TypeGuard, cast
 
 from ..errors import ConfigurationError
 from ..rate_limit import MOST_POINTS
+from ..redaction import plain
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -20,9 +21,10 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def check_budget(limit: object, period: object, reserve: object) -> None:
-    """Refuse what no budget can use."""
-    if limit is not None and not (is_count(limit) and cast("int", limit) <= MOST_POINTS):
+def check_budget(limit: int | None, period: float, reserve: float) -> tuple[int | None, float, float]:
+    """Limit, period and reserve; refuses what no budget can use."""
+    limit, period, reserve = plain(limit), plain(period), plain(reserve)
+    if limit is not None and not (is_count(limit) and limit <= MOST_POINTS):
         raise ConfigurationError(
             f"limit={limit!r}: give a whole number of points from 1 to {MOST_POINTS:,}, or None to learn it"
         )
@@ -30,6 +32,7 @@ def check_budget(limit: object, period: object, reserve: object) -> None:
         raise ConfigurationError(f"period={period!r}: give the window's length in seconds, such as 60.0")
     if not (is_number(reserve) and 0 <= reserve < 1):
         raise ConfigurationError(f"reserve={reserve!r}: give a share of each window from 0 to below 1, such as 0.1")
+    return limit, float(period), float(reserve)
 
 
 def check_cost(cost: object) -> None:
@@ -50,7 +53,7 @@ def checked_pins(costs: object) -> dict[str, int]:
         raise ConfigurationError(
             f"costs={costs!r}: give a price for each operation's name, such as {{'insights.rooms': 5}}"
         )
-    pins = dict(cast("Mapping[str, int]", costs))
+    pins = {operation: plain(cost) for operation, cost in cast("Mapping[str, int]", costs).items()}
     for operation, cost in pins.items():
         if not isinstance(operation, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
             raise ConfigurationError(

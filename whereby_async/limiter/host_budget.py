@@ -68,14 +68,12 @@ class HostPointBudget(SharedPointBudget):
         Raises:
             ConfigurationError: An option cannot be used.
         """
-        check_budget(limit, period, reserve)
+        limit, period, reserve = check_budget(limit, period, reserve)
         pins = checked_pins(costs)
         self._path = None if path is None else _checked_path(path)
         self._digest = ""
         name = "" if self._path is None else self._path.name
-        terms = Terms(
-            label="HostPointBudget", name=name, limit=limit, period=float(period), pins=pins, reserve=float(reserve)
-        )
+        terms = Terms(label="HostPointBudget", name=name, limit=limit, period=period, pins=pins, reserve=reserve)
         super().__init__(terms, self._open_store_file)
 
     def name_after(self, base_url: str, api_key: str) -> None:

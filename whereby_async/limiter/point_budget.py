@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ClientClosedError, ConfigurationError
 from ..notify import Listeners
+from ..redaction import once_made, plain
 from .accounts import Account, BudgetPermit
 from .budget_checks import check_budget, checked_pins
 from .core import ADVERTISED, NO, PATIENCE, PROBE, Core
@@ -103,6 +104,7 @@ class ProcessLimiter:
             raise ConfigurationError(
                 "no asyncio event loop is running: whereby_async runs on asyncio or uvloop, not on trio"
             )
+        cost = plain(cost)
         account = self._account if loop is self._loop else self._account_of(loop)
         if after is None and (permit := account.at_once(cost, operation, priority)) is not None:
             return permit
@@ -147,6 +149,7 @@ class ProcessLimiter:
                 state=_state(core, available, now),
             )
 
+    @once_made
     def __repr__(self) -> str:
         if self._closed:
             return f"<{type(self).__name__} closed>"
@@ -160,6 +163,7 @@ class ProcessLimiter:
         Args:
             points: How many.
         """
+        points = plain(points)
         account = self._account_here()
         with account.looking() as now:
             core = account.core
@@ -247,7 +251,7 @@ class PointBudget(ProcessLimiter):
         Raises:
             ConfigurationError: An option cannot be used.
         """
-        check_budget(limit, period, reserve)
+        limit, period, reserve = check_budget(limit, period, reserve)
         pins = checked_pins(costs)
         super().__init__(lambda: Core.cold(limit, period, pins, reserve))
 

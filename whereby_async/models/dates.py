@@ -39,6 +39,8 @@ def rfc3339(name: str, value: datetime | str) -> str:
 
 
 def _from_datetime(name: str, value: datetime) -> str:
+    if value != value:  # noqa: PLR0124 - pandas' NaT, a `datetime` that has no offset to ask for
+        raise ValueError(f"{name} is {value}, which is no date")
     if value.utcoffset() is None:
         raise ValueError(_naive(name, value.isoformat()))
     try:

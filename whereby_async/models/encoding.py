@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..redaction import SilentBytes, type_name
+from ..redaction import SilentBytes, plain, type_name
 from .dates import rfc3339
 
 _SMALLEST: Final = -(2**63)
@@ -61,12 +61,14 @@ def encode(body: object) -> SilentBytes:
 def _wire(value: object, path: str) -> object:
     if value is None:
         return None
-    plain = _PLAIN.get(type(value))
-    if plain is not None:
-        return plain(value, path)
+    wire_plain = _PLAIN.get(type(value))
+    if wire_plain is not None:
+        return wire_plain(value, path)
     for kind, wire in _WIRES:
         if isinstance(value, kind):
             return wire(value, path)
+    if (number := plain(value)) is not value:
+        return _wire(number, path)
     raise RefusedError(TypeError(f"{_at(path)} is of type {type_name(value)}, which cannot be sent as JSON"))
 
 

@@ -19,7 +19,7 @@ from ..models.dates import rfc3339
 from ..models.encoding import encode
 from ..operation import unicode_text
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..redaction import shown
+from ..redaction import plain, shown
 from .files import is_field_name
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def query(extra: Mapping[str, Any] | None = None, /, **values: object) -> list[t
 
 
 def _query_text(name: str, value: object) -> str | None:
-    value = value.value if isinstance(value, Enum) else value
+    value = plain(value.value if isinstance(value, Enum) else value)
     if value is None or value is msgspec.UNSET:
         return None
     if isinstance(value, bool):
@@ -140,6 +140,7 @@ def optional(name: str, value: str | None) -> str | None:
 
 def whole(name: str, value: int, least: int, most: int) -> int:
     """A whole number from `least` to `most`."""
+    value = plain(value)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"{name}={shown(value)}: pass a whole number from {least} to {most}")
     return value

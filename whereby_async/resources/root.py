@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
 
 from ..models.decoding import decoder
 from ..models.encoding import encode
@@ -31,6 +31,19 @@ _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "
 _ANY_PATH: Final = "{path}"
 """The template of paths that the caller writes."""
 
+if TYPE_CHECKING:
+    resource = functools.cached_property
+else:
+
+    class resource(functools.cached_property):  # noqa: N801 - a decorator
+        """A resource of a client, made when it is first used.
+
+        Of the client's class it is the resource's class, so that `unittest.mock.create_autospec` finds its methods.
+        """
+
+        def __get__(self, client: object, owner: object = None) -> Any:
+            return get_type_hints(self.func)["return"] if client is None else super().__get__(client, owner)
+
 
 class ApiRoot:
     """The six resources over one sender, and `request`: the base of `WherebyClient`, which adds options and
@@ -40,32 +53,32 @@ class ApiRoot:
     _sender: ClientSender
     _watches: Watches
 
-    @functools.cached_property
+    @resource
     def meetings(self) -> Meetings:
         """Make, read, list and delete meetings."""
         return Meetings(self._sender)
 
-    @functools.cached_property
+    @resource
     def recordings(self) -> Recordings:
         """Read, list, delete and link to recordings."""
         return Recordings(self._sender)
 
-    @functools.cached_property
+    @resource
     def transcriptions(self) -> Transcriptions:
         """Start, read, list, delete and link to transcriptions."""
         return Transcriptions(self._sender, self._watches)
 
-    @functools.cached_property
+    @resource
     def summaries(self) -> Summaries:
         """Start, read, list and delete summaries."""
         return Summaries(self._sender, self._watches)
 
-    @functools.cached_property
+    @resource
     def rooms(self) -> Rooms:
         """Set and reset the themes of rooms."""
         return Rooms(self._sender)
 
-    @functools.cached_property
+    @resource
     def insights(self) -> Insights:
         """Read insights into rooms, sessions and participants."""
         return Insights(self._sender)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..redaction import plain
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -21,15 +23,18 @@ def require_text(name: str, text: object) -> None:
         raise ValueError(f"{name}={text!r}: pass text")
 
 
-def require_count(name: str, number: object, *, least: int = 0, most: float = math.inf) -> None:
-    """Raise a `ValueError` unless an option is a whole number within bounds."""
+def require_count(name: str, number: int, *, least: int = 0, most: float = math.inf) -> int:
+    """An option that is a whole number within bounds; else raises a `ValueError`."""
+    number = plain(number)
     if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
         bounds = ("above 0" if least == 1 else f"from {least}") if math.isinf(most) else f"from {least} to {most}"
         raise ValueError(f"{name}={number!r}: pass a whole number {bounds}")
+    return number
 
 
-def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Raise a `ValueError` unless an option is a finite number of seconds, from `least` or above it."""
+def require_seconds(name: str, seconds: float, *, least: float = 0.0, above: bool = False) -> float:
+    """An option that is a finite number of seconds, from `least` or above it; else raises a `ValueError`."""
+    seconds = plain(seconds)
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
@@ -39,6 +44,7 @@ def require_seconds(name: str, seconds: object, *, least: float = 0.0, above: bo
     ):
         bounds = f" above {least:g}" if above else f" from {least:g}" if math.isfinite(least) else ""
         raise ValueError(f"{name}={seconds!r}: pass seconds{bounds}")
+    return seconds
 
 
 def require_known(noun: str, name: str, known: Collection[str]) -> None:
@@ -50,7 +56,8 @@ def require_known(noun: str, name: str, known: Collection[str]) -> None:
 def latency_bounds(latency: float | tuple[float, float]) -> tuple[float, float]:
     """The least and the most seconds that a request takes; a `ValueError` if they are below 0 or in the wrong order."""
     try:
-        least, most = (latency, latency) if isinstance(latency, int | float) else latency
+        latency = plain(latency)
+        least, most = (latency, latency) if isinstance(latency, int | float) else map(plain, latency)
     except (TypeError, ValueError):
         least = most = -1.0
     if not 0 <= least <= most < math.inf:

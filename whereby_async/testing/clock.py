@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, TypeVarTuple
 
+from ..limiter.loops import is_monotonic
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
     from concurrent.futures import Executor
@@ -32,6 +34,8 @@ _GRACE: Final = 0.001
 """Seconds of real time that the kernel gets to bring what was sent through a socket."""
 _LONGEST_STANDSTILL: Final = 30.0
 """Seconds of real time without any timer or event before the loop says that it is stuck."""
+_TOGETHER: Final = 1.0
+"""Seconds by which the wall and the monotonic clock differ at most while freezegun has both count from 1970."""
 _MARK: Final = "whereby_async_simulated"
 _current: ContextVar[asyncio.Runner | None] = ContextVar("whereby_async_simulation", default=None)
 
@@ -223,7 +227,10 @@ def simulation() -> Generator[asyncio.Runner, None, None]:
 
 
 class ServerClock:
-    """Time as the service has it; all of it follows the loop's clock, so that a simulated loop moves it too.
+    """Time as the service has it. Seconds follow the loop's clock, so that a simulated loop moves them too.
+
+    The wall clock is this machine's, also while freezegun or another library has set it. In a loop whose clock runs
+    apart from this machine's, as a simulated one, it starts with this machine's clock and goes on with the loop's.
 
     Attributes:
         skew: Seconds by which its wall clock is ahead of this machine's.
@@ -233,21 +240,38 @@ class ServerClock:
         self.skew = skew
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_start = 0.0
+        self._loop_time = 0.0  # as last read
         self._before = 0.0
-        self._wall_start = time.time()
+        self._wall_start = 0.0
+        self._machine = 0.0  # this machine's clock, as last read
+        self._frozen = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let it run on, on this loop's clock. It goes on while the server is stopped, as long as its loop does."""
+        if self._loop is None:
+            self._wall_start = self._machine = time.time()
         self._before = self.elapsed()
         self._loop = loop
-        self._loop_start = loop.time()
+        self._loop_start = self._loop_time = loop.time()
 
     def elapsed(self) -> float:
-        """Seconds that it has run."""
+        """Seconds that it has run; never fewer than before."""
         if self._loop is None:
             return self._before
-        return self._before + self._loop.time() - self._loop_start
+        now = self._loop.time()
+        if now < self._loop_time:  # a frozen clock is ahead, until it thaws
+            self._before += self._loop_time - self._loop_start
+            self._loop_start = now
+        self._loop_time = now
+        return self._before + now - self._loop_start
 
     def wall(self) -> float:
         """Its wall clock, in seconds since 1970."""
+        now = time.time()
+        if self._loop is None or is_monotonic(self._loop):
+            return now + self.skew
+        frozen = abs(now - time.monotonic()) < _TOGETHER
+        if frozen or self._frozen:  # what this machine's clock has moved by was no time that passed by itself
+            self._wall_start += now - self._machine
+        self._machine, self._frozen = now, frozen
         return self._wall_start + self.skew + self.elapsed()

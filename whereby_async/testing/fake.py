@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ..options import is_loopback
+from ..redaction import once_made
 from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
 from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
@@ -62,7 +63,7 @@ class FakeWhereby(World):
             as `(0.05, 0.2)` draws them for each request, and a function is asked for them.
         costs: Prices in points by operation name, such as `{"insights.rooms": 5}`, over 1 for GET, 2 for DELETE and 3
             for POST and PUT.
-        clock_skew: Seconds by which its wall clock is ahead of this machine's.
+        clock_skew: Seconds by which its wall clock is ahead of this machine's, which freezegun may have frozen.
         api_key: The key that it takes.
         host: The address to listen on.
         port: The port to listen on; 0 finds a free one.
@@ -109,16 +110,16 @@ class FakeWhereby(World):
         keep: int | None = None,
         seed: int = 0,
     ) -> None:
-        require_count("limit", limit, least=1)
-        require_seconds("period", period, above=True)
-        require_seconds("clock_skew", clock_skew, least=-math.inf)
+        limit = require_count("limit", limit, least=1)
+        period = require_seconds("period", period, above=True)
+        clock_skew = require_seconds("clock_skew", clock_skew, least=-math.inf)
         require_text("host", host)
-        require_count("port", port, most=_LAST_PORT)
+        port = require_count("port", port, most=_LAST_PORT)
         require_text("subdomain", subdomain)
         if processing_time is not None:
-            require_seconds("processing_time", processing_time)
+            processing_time = require_seconds("processing_time", processing_time)
         if keep is not None:
-            require_count("keep", keep)
+            keep = require_count("keep", keep)
         require_known("header style", header_style, HEADER_STYLES)
         clock = ServerClock(clock_skew)
         super().__init__(clock, subdomain=subdomain, processing_time=processing_time)
@@ -145,6 +146,7 @@ class FakeWhereby(World):
         self._bound: socket.socket | None = None
         self.api_key = api_key
 
+    @once_made
     def __repr__(self) -> str:
         where = self.url if self._listening is not None else "not running"
         return f"<FakeWhereby {where}, {self.limit} points per {self.period:g} s>"
@@ -315,7 +317,7 @@ class FakeWhereby(World):
         Raises:
             ValueError: A limit that is not above 0.
         """
-        require_count("limit", limit, least=1)
+        limit = require_count("limit", limit, least=1)
         self._policy.limit = limit
 
     def spend(self, points: int) -> None:
@@ -324,8 +326,7 @@ class FakeWhereby(World):
         Raises:
             ValueError: Points that are no whole number from 0.
         """
-        require_count("points", points)
-        self._service.spend(points)
+        self._service.spend(require_count("points", points))
 
     @property
     def costs(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from ..redaction import shown
+from ..redaction import plain, shown
 from .checks import meant
 from .requests import RecordedRequest  # noqa: TC001 - msgspec resolves annotations at run time
 from .world import COSTS
@@ -128,7 +128,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     def _check_types(self) -> None:
         for name, kind in _KINDS.items():
-            value: object = getattr(self, name)
+            value = plain(getattr(self, name))
+            msgspec.structs.force_setattr(self, name, value)
             if not (_is(kind, value) or (value is None and name in _OPTIONAL)):
                 raise TypeError(f"{name}={shown(value)}: pass {'seconds' if kind is float else kind.__name__}")
         if self.when is not None and not callable(self.when):

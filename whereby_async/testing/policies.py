@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, Self, TypeAlias
 
 import msgspec
 
+from ..redaction import plain
 from .checks import meant, require_known
 from .world import COSTS
 from .world.state import iso_date
@@ -245,6 +246,7 @@ class PriceList(dict[str, int]):
             raise ValueError(
                 f"costs names operations that there are not: {operation!r}: {meant(str(operation), COSTS)}"
             )
+        price = plain(price)
         if isinstance(price, bool) or not isinstance(price, int):
             raise TypeError(f"a price is a whole number of points: {price!r} for {operation}")
         if price < 0:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..redaction import once_made, plain
 from .checks import require_count
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Spending:
         exactly: int | None = None,
         throttled: int | None = None,
     ) -> None:
+        at_most, at_least, exactly, throttled = map(plain, (at_most, at_least, exactly, throttled))
         bounds = {"at_most": at_most, "at_least": at_least, "exactly": exactly, "throttled": throttled}
         for name, bound in bounds.items():
             if bound is not None:
@@ -63,6 +65,7 @@ class Spending:
         self._throttled = throttled
         self.charges: list[Charge] = []
 
+    @once_made
     def __repr__(self) -> str:
         return f"<Spending: {_counted(self.points, 'point')} in {_counted(len(self.charges), 'call')}>"
 

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..redaction import once_made
 from .faults import PlannedFaults
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class TcpProxy:
         self.faults: TcpFaultPlan = TcpFaultPlan()
         self.accepted: int = 0
 
+    @once_made
     def __repr__(self) -> str:
         return f"<TcpProxy to port {self._target[1]}, {self.connections} connections>"
 

@@ -20,6 +20,7 @@ import aiohttp
 import msgspec
 import yarl
 
+from ..redaction import once_made
 from ..webhooks import SIGNATURE_HEADER, sign
 from .checks import require_count, require_seconds
 from .world.state import Wire, at_of, new_id, room_path
@@ -358,9 +359,9 @@ class WebhookSender:
         url = str(url)
         if urlsplit(url).scheme not in {"http", "https"}:
             raise ValueError(f"url must be an http or https URL, such as http://127.0.0.1:8000/webhooks, not {url!r}")
-        require_seconds("timeout", timeout, above=True)
-        require_seconds("backoff", backoff)
-        require_count("retries", retries)
+        timeout = require_seconds("timeout", timeout, above=True)
+        backoff = require_seconds("backoff", backoff)
+        retries = require_count("retries", retries)
         sign(b"", secret)  # refuses a secret that signs nothing now, not at the first event
         self.url: str = url
         self.timeout: float = timeout
@@ -370,6 +371,7 @@ class WebhookSender:
         self._secret = secret
         self._now = now
 
+    @once_made
     def __repr__(self) -> str:
         return f"<WebhookSender to {urlsplit(self.url).hostname}>"
 
@@ -410,7 +412,7 @@ class WebhookSender:
             TypeError: The event is neither a dictionary nor bytes.
             ValueError: `skew` is no number of seconds.
         """
-        require_seconds("skew", skew, least=-math.inf)
+        skew = require_seconds("skew", skew, least=-math.inf)
         body = signed = _body(event)
         if tampered:
             body = tampered if isinstance(tampered, bytes) else _tampered(signed)

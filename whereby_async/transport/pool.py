@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ..errors import ClientClosedError, ConfigurationError
-from ..redaction import as_secret, shown
+from ..redaction import as_secret, once_made, plain, shown
 from .connections import Connections
 from .proxies import ProxyChoice
 from .reachability import Reachability, reachability
@@ -76,6 +76,8 @@ class SessionPool:
         max_body: int = 64 * 1024 * 1024,
     ) -> None:
         proxy = as_secret(proxy)
+        connections, downloads, max_body = plain(connections), plain(downloads), plain(max_body)
+        keepalive = plain(keepalive)
         self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
         self._connections = connections
         self._closed = False
@@ -108,9 +110,8 @@ class SessionPool:
         self._label = "SessionPool"
         _pools.add(self)
 
+    @once_made
     def __repr__(self) -> str:
-        if not hasattr(self, "_closed"):
-            return "<SessionPool, not made>"
         closed = " closed" if self._closed else ""
         return f"<SessionPool connections={self._connections} loops={len(self._by_loop)}{closed}>"
 

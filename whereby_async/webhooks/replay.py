@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import WherebyError
+from ..redaction import once_made, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -64,6 +65,7 @@ class SeenEvents:
         Raises:
             ValueError: `max_count` is not at least 1, or `max_age` is not above 0.
         """
+        max_count, max_age = plain(max_count), plain(max_age)
         if isinstance(max_count, bool) or not isinstance(max_count, int) or max_count < 1:
             raise ValueError(f"max_count={max_count!r}: pass a whole number from 1")
         if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not max_age > 0:
@@ -77,6 +79,7 @@ class SeenEvents:
         self._seen_at: OrderedDict[str, float] = OrderedDict()
         self._working: dict[str, object] = {}
 
+    @once_made
     def __repr__(self) -> str:
         return f"SeenEvents(max_count={self._max_count}, max_age={self._max_age:g}) with {len(self)} ids"
 

@@ -23,6 +23,7 @@ from typing import Final, TypeAlias
 
 from ..errors import ConfigurationError, WebhookVerificationError
 from ..models.encoding import RefusedError
+from ..redaction import plain
 
 SIGNATURE_HEADER: Final = "Whereby-Signature"
 """The header that carries the signature."""
@@ -121,6 +122,7 @@ def _digest(key: bytes, signed_at: str, content: bytes) -> str:
 
 
 def _require_recent(signed_at: int, tolerance: float, now: float | datetime | None) -> None:
+    tolerance = plain(tolerance)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:  # NaN is neither
         message = f"tolerance={tolerance!r}: pass seconds from 0, or None to take signatures of any age"
         raise RefusedError(ValueError(message))
@@ -138,7 +140,9 @@ def _require_recent(signed_at: int, tolerance: float, now: float | datetime | No
 def _seconds(name: str, moment: float | datetime | None) -> float:
     if moment is None:
         return time.time()
-    if isinstance(moment, datetime) and moment.utcoffset() is not None:
+    moment = plain(moment)
+    # pandas' NaT is a `datetime` that is not equal to itself, and has no offset to ask for.
+    if isinstance(moment, datetime) and moment == moment and moment.utcoffset() is not None:  # noqa: PLR0124
         return moment.timestamp()
     if isinstance(moment, bool) or not isinstance(moment, int | float) or not -_LATEST < moment < _LATEST:
         message = f"{name}={moment!r}: pass seconds since 1970, as time.time() has them, or an aware datetime"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
-from ...redaction import Secret, as_secret, shown, type_name
+from ...redaction import Secret, as_secret, plain, shown, type_name
 from ..budget_checks import check_budget, checked_pins, is_number
 from ..shared.shared_budget import SharedPointBudget
 from ..shared.store import Terms
@@ -97,8 +97,9 @@ class RedisPointBudget(SharedPointBudget):
             ConfigurationError: An option cannot be used, or the extra `redis` is not installed.
         """
         url_or_client = as_secret(url_or_client)
-        check_budget(limit, period, reserve)
+        limit, period, reserve = check_budget(limit, period, reserve)
         pins = checked_pins(costs)
+        share, timeout = plain(share), plain(timeout)
         _check_store(name, on_unavailable, share, timeout)
         if _connection is None:
             raise ConfigurationError("RedisPointBudget needs redis-py: pip install 'whereby-async[redis]'")
@@ -118,7 +119,7 @@ class RedisPointBudget(SharedPointBudget):
         self._keys = f"whereby:{{{name}}}:{_FORMAT}", f"whereby:{{{name}}}:{_FORMAT - 1}"
         self._timeout = float(timeout)
         terms = Terms(
-            label="RedisPointBudget", name=name, limit=limit, period=float(period), pins=pins, reserve=float(reserve),
+            label="RedisPointBudget", name=name, limit=limit, period=period, pins=pins, reserve=reserve,
             share=share, refuse=on_unavailable == "raise",
         )  # fmt: skip
         super().__init__(terms, self._open_link)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ...errors import ClientClosedError
+from ...redaction import once_made, plain
 from ..loops import is_monotonic
 from ..point_budget import ProcessLimiter
 from ..protocol import Forecast, Priority
@@ -81,6 +82,7 @@ class SharedPointBudget(ProcessLimiter):
             return self._latest or self._account
         return self._shared.get(loop) or self._latest or self._account
 
+    @once_made
     def __repr__(self) -> str:
         shown = super().__repr__()
         return shown if self._closed else shown.replace(" ", f" {self._terms.name!r} ", 1)
@@ -114,6 +116,7 @@ class SharedPointBudget(ProcessLimiter):
         Args:
             points: How many.
         """
+        points = plain(points)
         elsewhere = self.snapshot().waiting_points - self._account_here().queue.points
         return super().forecast(points + elsewhere) if points > 0 else super().forecast(points)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ...redaction import plain
 from .api_call import ApiAnswer, RefusalError, fields, page, sort
 from .state import Moment, State, Wire, at_of, found, later, length_of, new_id, room_path
 
@@ -64,6 +65,7 @@ class SessionWorld(State):
         key, end = new_id(), later(start, duration) if ended else None
         self.sessions[key] = {"roomSessionId": key, "roomName": name, "startedAt": start, "endedAt": end}
         self.participants[key] = []
+        participants = plain(participants)
         if isinstance(participants, int):
             participants = [_GUESTS[number % len(_GUESTS)] for number in range(participants)]
         for guest in participants:

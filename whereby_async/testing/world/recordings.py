@@ -55,8 +55,8 @@ class RecordingWorld(State):
         if content is not None and size is not None:
             raise ValueError("content= has its own size: leave out size=")
         if size is not None:
-            require_count("size", size)
-        require_seconds("duration", duration)
+            size = require_count("size", size)
+        duration = require_seconds("duration", duration)
         blob = PatternBlob(size) if size is not None else BytesBlob(b"fake video\n" if content is None else content)
         name = self._room_of(room_name, room_session_id)
         start = self.date(-duration if start_date is None else start_date)
