@@ -18,7 +18,8 @@ import contextlib
 import dataclasses
 import math
 import random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -38,6 +39,8 @@ from .errors import (
 )
 from .limiter.point_budget import never, quick_grant
 from .limiter.protocol import Priority
+from .models.decoding import Decoder
+from .models.model import UnreadableValue
 from .notify import logger
 from .rate_limit import RateLimit
 from .status_errors import status_error
@@ -179,10 +182,11 @@ class SharedState:
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
+        partly_read: The operations that have had an answer with a value that could not be read.
     """
 
     __slots__ = (
-        *("base_url", "call_listeners", "closed", "pool", "reachability"),
+        *("base_url", "call_listeners", "closed", "partly_read", "pool", "reachability"),
         *("retry_budget", "safe_read", "subscriptions", "waiting"),
     )
 
@@ -196,12 +200,33 @@ class SharedState:
         self.retry_budget: RetryBudget = RetryBudget()
         self.waiting: WaitingCalls = WaitingCalls()
         self.closed: bool = False
+        self.partly_read: set[str] = set()
 
     def reachability_of(self, url: str) -> Reachability:
         """What is known of the origin that a URL leads to; the hooks hear of it from now on."""
         found = self.pool.reachability(url)
         self.subscriptions.add_reachability(found)
         return found
+
+    def result(self, operation: Operation[T], answer: Answer) -> T:
+        """What an operation returns for a good answer; the first with an unreadable value is logged.
+
+        Raises:
+            ResponseDecodeError: The answer is not what the operation returns.
+        """
+        decode, unreadable = operation.decode, list[UnreadableValue]()
+        if isinstance(decode, Decoder):
+            decode = partial(cast("Decoder[T]", decode), unreadable=unreadable)
+        try:
+            result = decode(answer.body)
+        except ResponseDecodeError as error:
+            failure = error.during(operation.name)
+        else:
+            if unreadable and operation.name not in self.partly_read:
+                self.partly_read.add(operation.name)
+                _warn_of_unreadable(operation.name, unreadable[0])
+            return result
+        raise failure
 
 
 class ClientSender:
@@ -291,7 +316,7 @@ class ClientSender:
                     _show(answer, rate_limit, answers, events)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
-                    return _result(operation, answer)
+                    return shared.result(operation, answer)
                 error = _remember(_refusal(operation, answer, rate_limit, options), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
@@ -580,12 +605,13 @@ def _refusal(operation: Operation[Any], answer: Answer, rate_limit: RateLimit, o
     return status_error(operation.name, answer.status, answer.body, rate_limit=rate_limit, key=key, key_source=source)
 
 
-def _result(operation: Operation[T], answer: Answer) -> T:
-    try:
-        return operation.decode(answer.body)
-    except ResponseDecodeError as error:
-        failure = error.during(operation.name)
-    raise failure
+def _warn_of_unreadable(name: str, value: UnreadableValue) -> None:
+    where = value.field if value.row is None else f"{value.field} of row {value.row}"
+    logger.warning(
+        "%s: %s could not be read and is None (logged once; Page.unreadable and capture_responses show each)",
+        name,
+        where,
+    )
 
 
 def _reason(error: WherebyError) -> str:
