@@ -104,6 +104,13 @@ def test_several_in_a_page_are_named_each() -> None:
         assert pickle.loads(pickle.dumps(found)) == found
 
 
+def test_value_that_is_none_as_a_whole_is_named_once() -> None:
+    """Not for what was odd inside of it."""
+    numbers = [{"countryCode": []}, 5]
+    (value,) = page(Meeting, {"dialIn": {"phoneNumbers": numbers}}).unreadable
+    assert (value.field, json.loads(value.text)) == ("dialIn.phoneNumbers", numbers)
+
+
 @pytest.mark.parametrize("cursor", [{"offset": 50}, [50], True])
 def test_unreadable_cursor_is_an_error(cursor: object) -> None:
     """A page without one would pass for the last, and the rows behind it for absent."""
