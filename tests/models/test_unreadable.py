@@ -106,7 +106,7 @@ def test_several_in_a_page_are_named_each() -> None:
 
 def test_value_that_is_none_as_a_whole_is_named_once() -> None:
     """Not for what was odd inside of it."""
-    numbers = [{"countryCode": []}, 5]
+    numbers: list[object] = [{"countryCode": {}}, 5]
     (value,) = page(Meeting, {"dialIn": {"phoneNumbers": numbers}}).unreadable
     assert (value.field, json.loads(value.text)) == ("dialIn.phoneNumbers", numbers)
 
