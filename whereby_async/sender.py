@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import math
 import random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -39,6 +39,8 @@ from .errors import (
 )
 from .limiter.point_budget import never, quick_grant
 from .limiter.protocol import Priority
+from .models.decoding import Decoder
+from .models.model import UnreadableValue
 from .notify import logger
 from .rate_limit import RateLimit
 from .status_errors import status_error
@@ -181,10 +183,11 @@ class SharedState:
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
         waiting: Calls that wait for points, or for their next attempt.
+        partly_read: The operations that have had an answer with a value that could not be read.
     """
 
     __slots__ = (
-        *("base_url", "call_listeners", "closed", "deprecations", "pool", "reachability"),
+        *("base_url", "call_listeners", "closed", "deprecations", "partly_read", "pool", "reachability"),
         *("retry_budget", "safe_read", "subscriptions", "waiting"),
     )
 
@@ -199,12 +202,32 @@ class SharedState:
         self.retry_budget: RetryBudget = RetryBudget()
         self.waiting: WaitingCalls = WaitingCalls()
         self.closed: bool = False
+        self.partly_read: set[str] = set()
 
     def reachability_of(self, url: str) -> Reachability:
         """What is known of the origin that a URL leads to; the hooks hear of it from now on."""
         found = self.pool.reachability(url)
         self.subscriptions.add_reachability(found)
         return found
+
+    def result(self, request: Request[T], answer: Answer) -> T:
+        """What an operation returns for a good answer; the first with an unreadable value is logged.
+
+        Raises:
+            ResponseDecodeError: The answer is not what the operation returns.
+        """
+        operation = request.operation
+        decode, unreadable = operation.decode, cast("list[UnreadableValue]", [])
+        try:
+            result = decode(answer.body, unreadable) if isinstance(decode, Decoder) else decode(answer.body)
+        except ResponseDecodeError as error:
+            failure = error.during(operation.name, *request.secrets())
+        else:
+            if unreadable and operation.name not in self.partly_read:
+                self.partly_read.add(operation.name)
+                _warn_of_unreadable(operation.name, unreadable[0])
+            return cast("T", result)
+        raise failure
 
 
 class ClientSender:
@@ -294,7 +317,7 @@ class ClientSender:
                     _show(answer, rate_limit, answers, events)
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
-                    return _result(request, answer)
+                    return shared.result(request, answer)
                 error = _remember(_refusal(request, answer, rate_limit, options), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
@@ -593,12 +616,13 @@ def _refusal(request: Request[Any], answer: Answer, rate_limit: RateLimit, optio
     )
 
 
-def _result(request: Request[T], answer: Answer) -> T:
-    try:
-        return request.operation.decode(answer.body)
-    except ResponseDecodeError as error:
-        failure = error.during(request.operation.name, *request.secrets())
-    raise failure
+def _warn_of_unreadable(name: str, value: UnreadableValue) -> None:
+    where = value.field if value.row is None else f"{value.field} of row {value.row}"
+    logger.warning(
+        "%s: %s could not be read and is None (logged once; Page.unreadable and capture_responses show each)",
+        name,
+        where,
+    )
 
 
 def _reason(error: WherebyError) -> str:

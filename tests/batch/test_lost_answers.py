@@ -187,6 +187,39 @@ async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereb
     assert each_once(fake, 1)
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["filter works", "filter ignored"])
+async def test_absence_is_not_believed_beside_a_room_whose_name_can_not_be_read(
+    fake: FakeWhereby, whereby: WherebyClient, *, ignored: bool
+) -> None:
+    """It may be the one that is looked for."""
+    fake.ignores_name_filter = ignored
+    lose(fake, Fault(drop="after"), 0)
+    body = b'{"results": [{"meetingId": "1", "roomName": {"not": "read"}}]}'
+    fake.faults.add(Fault(operation="meetings.list", status=200, body=body, times=None))
+    (outcome,) = await created(whereby, 1, absent_after=0)
+    assert outcome.state == "unknown"
+    assert "name could not be read" in str(outcome.error)
+    assert sent(fake, "meetings.create") == 1
+
+
+async def test_unreadable_dates_in_the_list_decide_nothing(fake: FakeWhereby, whereby: WherebyClient) -> None:
+    """A lost room with such a date is found by its name; beside others with such dates, absence can be shown."""
+    others(fake, 120)
+
+    def garble(_: RecordedRequest) -> None:
+        for meeting in fake.meetings.values():
+            meeting["startDate"] = "Invalid date"
+
+    fake.subscribe(garble)
+    lose(fake, Fault(drop="before"), 0)
+    lose(fake, Fault(drop="after"), 1)
+    outcomes = await created(whereby, 2, absent_after=0)
+    assert states(outcomes) == {"ok": 2}
+    assert sum(outcome.adopted for outcome in outcomes) == 1
+    assert each_once(fake, 2)
+    assert sent(fake, "meetings.create") == 3
+
+
 @pytest.mark.parametrize(
     ("skew", "in_extra"),
     [(0.0, False), (7200.0, False), (0.0, True)],

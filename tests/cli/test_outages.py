@@ -67,7 +67,7 @@ def test_purge_waits_for_the_service(served: Served) -> None:
     words = ("meetings", "purge", "--everything", "--yes", "--concurrency", "4")
     done = _through_an_outage(served, lambda: _answered(served, "meetings.delete") >= 8, *words)
     assert done.code == 0
-    assert done.rows()[-1] == {"event": "summary", "picked": 40, "deleted": 40, "failed": 0}
+    assert done.rows()[-1] == {"event": "summary", "picked": 40, "deleted": 40, "failed": 0, "unreadable": 0}
     assert not served.fake.meetings
 
 

@@ -11,7 +11,7 @@ from support.processes import OnTerminal, on_terminal
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from support.processes import Runner
+    from support.processes import Ended, Runner
     from support.serving import Served
 
 DAY = 86_400.0
@@ -35,7 +35,7 @@ def test_everything_is_listed_before_anything_is_deleted(served: Served, here: R
     assert operations.index("meetings.delete") == operations.count("meetings.list") == 3
     *deleted, summary = ended.rows()
     assert {row["event"] for row in deleted} == {"deleted"}
-    assert summary == {"event": "summary", "picked": 230, "deleted": 230, "failed": 0}
+    assert summary == {"event": "summary", "picked": 230, "deleted": 230, "failed": 0, "unreadable": 0}
 
 
 def test_filter_that_the_server_ignores_is_kept_here(served: Served, here: Runner) -> None:
@@ -60,7 +60,45 @@ def test_filters_by_time(served: Served, here: Runner) -> None:
         assert _names(served) == left
     ended = here(*PURGE, "--name-starts-with", "/x", "--yes")
     assert ended.code == 0
-    assert ended.rows() == [{"event": "summary", "picked": 0, "deleted": 0, "failed": 0}]
+    assert ended.rows() == [{"event": "summary", "picked": 0, "deleted": 0, "failed": 0, "unreadable": 0}]
+
+
+@pytest.mark.parametrize("field", ["startDate", "endDate", "roomName"])
+@pytest.mark.parametrize(
+    "filters",
+    [("--ended-before", "+0s"), ("--created-before", "+0s"), ("--name-starts-with", "/old"), ("--everything",)],
+    ids=lambda filters: filters[0],
+)
+def test_meeting_that_can_not_be_read_whole_is_left_alone(
+    served: Served, here: Runner, filters: tuple[str, ...], field: str
+) -> None:
+    """Whatever the filters are: it is counted, and the meetings around it and on the pages behind are deleted."""
+    rows = [
+        served.fake.add_meeting(room_name=f"/old-{number}", start_date=-9 * DAY, end_date=-0.02 * DAY)
+        for number in range(6)
+    ]
+    odd = rows[1]["meetingId"]
+    rows[1] |= {field: {"not": "read"} if field == "roomName" else "Invalid date"}
+
+    def run(*words: str) -> Ended:
+        for some, cursor in ((rows[:3], "next"), (rows[3:], None)):
+            body = json.dumps({"results": some, "cursor": cursor}).encode()
+            served.fake.faults.add(Fault(status=200, body=body, operation="meetings.list"))
+        return here(*PURGE, *filters, *words)
+
+    picked = run("--dry-run").rows()
+    assert (len(picked), picked[-1]["picked"], picked[-1]["unreadable"]) == (6, 5, 1)
+    ended = run("--yes")
+    assert ended.code == 0
+    assert {"picked": 5, "deleted": 5, "unreadable": 1}.items() <= ended.rows()[-1].items()
+    assert list(served.fake.meetings) == [odd]
+
+
+def test_meetings_left_alone_are_told_on_a_terminal(served: Served) -> None:
+    body = json.dumps({"results": [{"meetingId": "1", "endDate": "Invalid date"}]}).encode()
+    served.fake.faults.add(Fault(status=200, body=body, operation="meetings.list"))
+    shown = " ".join(on_terminal(*PURGE, "--everything", "--yes").lines())
+    assert "No meeting is picked; 1 meeting left alone, of which something could not be read." in shown
 
 
 def test_dry_run_shows_and_deletes_nothing(served: Served, here: Runner) -> None:

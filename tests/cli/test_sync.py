@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from support.processes import OnTerminal, on_terminal
 
 from whereby_async.testing import Fault
@@ -28,7 +29,8 @@ def test_sync_downloads_what_is_missing(served: Served, tmp_path: Path, here: Ru
     ended = here(*SYNC, place)
     assert ended.code == 0
     *told, summary = ended.rows()
-    assert summary == {"event": "summary", "there": 0, "missing": 2, "downloaded": 2, "failed": 0, "elsewhere": 0}
+    counts = {"there": 0, "missing": 2, "downloaded": 2, "failed": 0, "elsewhere": 0, "unreadable": 0}
+    assert summary == {"event": "summary", **counts}
     assert {row["event"] for row in told} == {"downloaded"}
     files = sorted(place.iterdir())
     assert [file.suffix for file in files] == [".mp4", ".mp4"]
@@ -101,6 +103,22 @@ def test_sync_looks_at_each_recording_itself(served: Served, tmp_path: Path, her
         *missing, summary = here(*SYNC, tmp_path, "--dry-run", "--room-name", "/a", *since).rows()
         assert [row["roomName"] for row in missing] == ["/a"] * count
         assert summary["missing"] == count
+
+
+@pytest.mark.parametrize("option", ["--since=-1d", "--until=+1d"])
+def test_sync_passes_over_what_began_nobody_can_read_when(
+    served: Served, tmp_path: Path, here: Runner, option: str
+) -> None:
+    """By date it is counted only; without a date it is downloaded, as is one whose end alone can not be read."""
+    for field in ("startDate", "endDate", None):
+        recording = served.fake.add_recording(room_name="/a")["recordingId"]
+        served.fake.recordings[recording] |= {field: "Invalid date"} if field else {}
+    summary = here(*SYNC, tmp_path, option).rows()[-1]
+    assert (summary["downloaded"], summary["unreadable"]) == (2, 1)
+    shown = " ".join(on_terminal(*SYNC, str(tmp_path), option).lines())
+    assert "2 there already, 1 passed over without a readable start" in shown
+    summary = here(*SYNC, tmp_path).rows()[-1]
+    assert (summary["downloaded"], summary["there"], summary["unreadable"]) == (1, 2, 0)
 
 
 def test_sync_into_a_file_is_wrong_usage(served: Served, tmp_path: Path, here: Runner) -> None:

@@ -330,6 +330,12 @@ def same(well: bytes) -> bytes:
     return well
 
 
+def undated(well: bytes) -> bytes:
+    """The same with dates that cannot be read, in an object and in a row."""
+    row = b'[{"recordingId": "1", "startDate": "Invalid date"}]'
+    return well.replace(b"[]", row).replace(b"{", b'{"endDate": "+275760-09-13T00:00:00.000Z", ', 1)
+
+
 def answer(body: bytes, *headers: str, length: int | None = None) -> bytes:
     lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
@@ -442,6 +448,7 @@ _BODIES = (
     Row("200 with cut-off JSON", UNREADABLE, http(lambda well: well[:-1])),
     Row("200 with JSON of another shape", UNREADABLE, http(body=b'[[{"meetingId": 1}]]')),
     Row("200 with invalid UTF-8", UNREADABLE, http(body=b"\xff\xfe{\x00}")),
+    Row("200 with unreadable dates", HARMLESS, http(undated)),
     Row("200 with a BOM", HARMLESS, http(lambda well: b"\xef\xbb\xbf" + well)),
     Row("200 with invalid UTF-8 in a text", HARMLESS, http(lambda well: well.replace(b"{", b'{"x": "\xc3\x28", ', 1))),
 )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = RetryPolicy().attempts
 CELLS = [(row, kind, times) for row in ROWS for kind in KINDS for times in (1, None)]
-CELLS_IN_ALL = 1710
+CELLS_IN_ALL = 1728
 PATIENCE = 70.0
 """Seconds that a call waits for points if it is throttled for good."""
 

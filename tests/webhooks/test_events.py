@@ -164,11 +164,16 @@ def test_known_deviations_are_read(sent: dict[str, Any], attribute: str, read: o
 
 
 @pytest.mark.parametrize(
-    "sent", ["2026-06-17T12:00:00Z", "2026-06-17T14:00:00+02:00", "2026-06-17T12:00:00", 1781697600, 1781697600000]
+    "sent",
+    [
+        *("2026-06-17T12:00:00Z", "2026-06-17T14:00:00+02:00", "2026-06-17T07:00:00-05:00", "2026-06-17T12:00:00"),
+        *("2026-06-17T11:59:60Z", 1781697600, 1781697600000),
+    ],
 )
 def test_dates_come_in_many_forms(sent: object) -> None:
     """Without an offset they are UTC; numbers are seconds or milliseconds."""
-    assert parsed("room.session.ended", createdAt=sent).created_at == NOON
+    created_at = parsed("room.session.ended", createdAt=sent).created_at
+    assert (created_at, created_at.tzinfo) == (NOON, UTC)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +206,8 @@ def test_bodies_that_are_a_little_off_are_read(body: bytes) -> None:
         (event("room.client.joined", []), "$.data"),
         (b'{"id":"1","type":"room.session.ended","data":null}', "$.data"),
         (event("recording.finished", {"roomName": "/r"}), "$.data"),
-        (event("room.client.joined", {"numClients": "many"}), "$.data.numClients"),
-        (event("room.client.joined", {"numClientsByRoleName": [1]}), "$.data.numClientsByRoleName"),
+        (event("recording.finished", {"recordingId": {}}), "$.data.recordingId"),
+        (event("room.session.ended", id=None), "$.id"),
         (event("recording.finished", {"roomName": "/r"}, createdAt="yesterday"), "$.data"),
         (b'{"a":' * 2000, "$"),
     ],
@@ -217,7 +222,44 @@ def test_what_is_no_event_is_told_with_its_place(body: bytes, path: str) -> None
     assert pickle.loads(pickle.dumps(error)).body == body
 
 
-@pytest.mark.parametrize("moment", ["yesterday", "", {}, [1]])
+@pytest.mark.parametrize(
+    ("sent", "attribute"),
+    [
+        ({"numClients": "many"}, "num_clients"),
+        ({"numClientsByRoleName": [1]}, "num_clients_by_role_name"),
+        ({"numClientsByRoleName": {"host": "many"}}, "num_clients_by_role_name"),
+        ({"isDialIn": "perhaps"}, "is_dial_in"),
+        ({"metadata": {"a": 1}}, "metadata"),
+        ({"roomName": ["/r"]}, "room_name"),
+    ],
+)
+def test_odd_field_costs_no_event(sent: dict[str, Any], attribute: str) -> None:
+    """It counts as untold, whatever else is odd; all other fields are read, and the body is whole."""
+    whole = parsed("room.client.joined", PRESENCE)
+    for odd in ({}, {"createdAt": "Invalid date", "apiVersion": [1]}):
+        body = event("room.client.joined", PRESENCE | sent, **odd)
+        found = parse_event(body)
+        assert isinstance(found, RoomClientJoined)
+        assert found.data == msgspec.structs.replace(whole.data, **{attribute: None})
+        assert found.created_at == (None if odd else NOON)
+        assert found.body == body
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "attribute"),
+    [
+        ("transcription.finished", {"transcriptionId": "t", "durationInSeconds": "long"}, "duration_in_seconds"),
+        ("transcription.failed", {"transcriptionId": "t", "status": {}}, "status"),
+        ("recording.finished", {"recordingId": "r", "filename": 5.5 * 10**3, "status": []}, "status"),
+    ],
+)
+def test_odd_field_costs_no_event_of_other_types(type_: str, data: dict[str, Any], attribute: str) -> None:
+    found = parsed(type_, data)
+    assert found.type == type_
+    assert getattr(found.data, attribute) is None
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", {}, [1], "+275760-09-13T00:00:00.000Z"])
 @pytest.mark.parametrize("type_", ["room.session.ended", "summary.finished"])
 def test_unreadable_date_costs_no_event(type_: str, moment: object) -> None:
     """It counts as untold, and stays in the body."""

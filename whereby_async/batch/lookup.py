@@ -21,7 +21,8 @@ proves nothing.
    room of the first reading must be in the second. Then none that was read has vanished during the first, so nothing
    has moved up, and the first is complete for what existed all the while. (Rooms that appear only push others down:
    they are read twice, not skipped.) If some did vanish, the second reading becomes the first, and so on, a few times.
-3. *The room would still be in it.* Rooms leave the list some time after their end. So its end must lie in the future at
+3. *Each room in it has a name.* One whose name could not be read may be the room.
+4. *The room would still be in it.* Rooms leave the list some time after their end. So its end must lie in the future at
    the end of the last reading, by our clock and by the server's `Date`, whichever is later.
 
 What remains to be believed: that the list shows every living room at once, and that nobody deletes a room that carries
@@ -150,6 +151,7 @@ class LostCreateLookup:
         self._cases: list[_Case] = []
         self._case_came = anyio.Event()
         self._filter_works = True
+        self._nameless = False
         self._server_now = _NEVER
 
     # What is sent
@@ -298,6 +300,7 @@ class LostCreateLookup:
 
     async def _show_absence(self, cases: list[_Case]) -> None:
         """Read the whole list until two readings agree, and decide for all of these."""
+        self._nameless = False
         if all(self._is_over(case) for case in cases):
             await self._read()
             self._conclude(cases)
@@ -318,6 +321,8 @@ class LostCreateLookup:
         for case in cases:
             if self._is_over(case):
                 case.close(Finding(reason="its meeting may have ended, and ended rooms leave the list"))
+            elif self._nameless:
+                case.close(Finding(reason="the list holds a room whose name could not be read, which may be it"))
             else:
                 case.close(Finding(absent=True))
 
@@ -340,6 +345,7 @@ class LostCreateLookup:
         for answer in answers:
             self._server_now = max(self._server_now, _server_time(answer.headers.get("Date", "")))
         for room in page.results if page is not None else ():
+            self._nameless = self._nameless or room.room_name is None
             name = (room.room_name or "").lower()
             for case in self._cases:
                 if case.marker in name:

@@ -1,7 +1,8 @@
 """`whereby meetings purge`: deletes the meetings that filters pick.
 
 It lists all meetings before it deletes any: the list's cursors are offsets, so deleting while reading skips rows. It
-checks each row again, because the server may ignore the filter by name.
+checks each row again, because the server may ignore the filter by name. A meeting of which something could not be read,
+such as its end, is never picked, whatever the filters: it is counted.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def purge(  # noqa: PLR0913 - the options of a job
 
     Everybody in their rooms is thrown out at once. It lists first (1 point a
     page), shows how many there are, and asks; then it deletes. Stopped in
-    the middle it leaves the rest; run again, it goes on with that.
+    the middle it leaves the rest; run again, it goes on with that. Meetings
+    with a value that can not be read, such as a date, are left alone.
 
     For example:
 
@@ -94,31 +96,39 @@ def _is_before(moment: datetime | None, limit: datetime | None) -> bool:
 async def _purge(options: GlobalOptions, filters: _Filters, concurrency: int, *, dry_run: bool, asks: bool) -> int:
     output = options.output(_COLUMNS)
     async with options.client(is_long=True) as client:
-        meetings = await _picked(client, filters)
+        meetings, unreadable = await _picked(client, filters)
         if not meetings:
-            output.line({"event": "summary", "picked": 0, "deleted": 0, "failed": 0}, "No meeting is picked.")
+            row = {"event": "summary", "picked": 0, "deleted": 0, "failed": 0, "unreadable": unreadable}
+            output.line(row, f"No meeting is picked{_left_alone(unreadable)}.")
         elif dry_run:
-            await _estimate(client, meetings, output)
+            await _estimate(client, meetings, unreadable, output)
         else:
             if asks:
                 _ask(meetings)
-            await _delete(client, meetings, concurrency, output)
+            await _delete(client, meetings, unreadable, concurrency, output)
     return output.code
 
 
-async def _picked(client: WherebyClient, filters: _Filters) -> dict[str, Meeting]:
-    """All meetings that are picked, by id."""
+def _left_alone(unreadable: int) -> str:
+    return f"; {counted(unreadable, 'meeting')} left alone, of which something could not be read" if unreadable else ""
+
+
+async def _picked(client: WherebyClient, filters: _Filters) -> tuple[dict[str, Meeting], int]:
+    """All meetings that are picked, by id, and how many could not be read whole."""
     picked: dict[str, Meeting] = {}
-    seen = 0
+    seen = unreadable = 0
     with Bar("listing") as bar:
         async for page in client.meetings.list(name_starts_with=filters.prefix or None).pages():
             seen += len(page.results)
-            picked |= {meeting.meeting_id: meeting for meeting in page.results if filters.pick(meeting)}
+            odd = {value.row for value in page.unreadable}
+            unreadable += len(odd)
+            whole = (meeting for row, meeting in enumerate(page.results) if row not in odd)
+            picked |= {meeting.meeting_id: meeting for meeting in whole if filters.pick(meeting)}
             bar.show(seen, None, f"{len(picked):,} picked")
-    return picked
+    return picked, unreadable
 
 
-async def _estimate(client: WherebyClient, meetings: dict[str, Meeting], output: Output) -> None:
+async def _estimate(client: WherebyClient, meetings: dict[str, Meeting], unreadable: int, output: Output) -> None:
     await ask_for_limit(client)
     estimate = client.estimate(client.meetings.delete, len(meetings))
     output.rows([{"event": "picked", **wire(meeting)} for meeting in meetings.values()])
@@ -128,9 +138,10 @@ async def _estimate(client: WherebyClient, meetings: dict[str, Meeting], output:
             "picked": len(meetings),
             "points": estimate.points,
             "seconds": round(estimate.seconds, 1),
+            "unreadable": unreadable,
         },
-        f"{counted(len(meetings), 'meeting')}, {estimate.points} points, about {duration(estimate.seconds)}."
-        " Nothing was deleted.",
+        f"{counted(len(meetings), 'meeting')}, {estimate.points} points, about {duration(estimate.seconds)}"
+        f"{_left_alone(unreadable)}. Nothing was deleted.",
     )
 
 
@@ -152,7 +163,9 @@ def _ask(meetings: dict[str, Meeting]) -> None:
         raise UsageError("nothing was deleted")
 
 
-async def _delete(client: WherebyClient, meetings: dict[str, Meeting], concurrency: int, output: Output) -> None:
+async def _delete(
+    client: WherebyClient, meetings: dict[str, Meeting], unreadable: int, concurrency: int, output: Output
+) -> None:
     deleted = 0
 
     def take(outcome: Outcome[None]) -> None:
@@ -173,8 +186,14 @@ async def _delete(client: WherebyClient, meetings: dict[str, Meeting], concurren
     failed = len(meetings) - deleted
     failures = f", {failed} failed" if failed else ""
     output.line(
-        {"event": "summary", "picked": len(meetings), "deleted": deleted, "failed": failed},
-        f"{deleted:,} of {counted(len(meetings), 'meeting')} deleted{failures}.",
+        {
+            "event": "summary",
+            "picked": len(meetings),
+            "deleted": deleted,
+            "failed": failed,
+            "unreadable": unreadable,
+        },
+        f"{deleted:,} of {counted(len(meetings), 'meeting')} deleted{failures}{_left_alone(unreadable)}.",
     )
 
 

@@ -117,7 +117,8 @@ def sync(  # noqa: PLR0913 - the options of a job
     A file is named after its recording: ROOM-START.ID.mp4, so that it is
     known again. Files come under their names when they are whole; what breaks
     off stays as NAME.part and is taken up by the next run. Recordings that
-    Whereby does not host are told and passed over.
+    Whereby does not host are told and passed over; with --since or --until,
+    those whose start can not be read are counted and passed over.
 
     For example:
 
@@ -151,7 +152,7 @@ class _Sync:
         self._until = until
         self._output = output
         self._received: dict[str, int] = {}
-        self._counts = dict.fromkeys(("there", "missing", "downloaded", "failed", "elsewhere"), 0)
+        self._counts = dict.fromkeys(("there", "missing", "downloaded", "failed", "elsewhere", "unreadable"), 0)
 
     async def run(self, options: GlobalOptions, room_name: str | None, concurrency: int, *, dry_run: bool) -> int:
         counts = self._counts
@@ -167,20 +168,23 @@ class _Sync:
         first = f"{counts['missing']} missing ({size(expected)})" if dry_run else f"{counts['downloaded']} downloaded"
         failed = [f"{counts['failed']} failed"] if counts["failed"] else []
         elsewhere = [f"{counts['elsewhere']} kept elsewhere"] if counts["elsewhere"] else []
-        words = ", ".join([first, f"{counts['there']} there already", *failed, *elsewhere])
+        unreadable = [f"{counts['unreadable']} passed over without a readable start"] if counts["unreadable"] else []
+        words = ", ".join([first, f"{counts['there']} there already", *failed, *elsewhere, *unreadable])
         self._output.line({"event": "summary", **counts}, f"{words}.")
         return self._output.code
 
     async def _missing(self, client: WherebyClient, room_name: str | None) -> AsyncIterator[Recording]:
-        async for recording in client.recordings.list(room_name=room_name, sort_by="startDate:asc"):
-            if room_name is not None and recording.room_name not in {room_name, None}:
-                continue
-            if not self._is_meant(recording.start_date):
-                continue
-            if self._path(recording).exists():
-                self._counts["there"] += 1
-            else:
-                yield recording
+        async for page in client.recordings.list(room_name=room_name, sort_by="startDate:asc").pages():
+            odd = {value.row for value in page.unreadable if value.field == "startDate"}
+            for row, recording in enumerate(page.results):
+                if room_name is not None and recording.room_name not in {room_name, None}:
+                    continue
+                if not self._is_meant(recording.start_date):
+                    self._counts["unreadable"] += row in odd
+                elif self._path(recording).exists():
+                    self._counts["there"] += 1
+                else:
+                    yield recording
 
     def _is_meant(self, start: datetime | None) -> bool:
         if start is None:

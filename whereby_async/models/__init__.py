@@ -27,7 +27,7 @@ from .meetings import (
     StreamingOptions,
     StreamingStartTrigger,
 )
-from .model import Model, Page, Timestamp
+from .model import Model, Page, Timestamp, UnreadableValue
 from .recordings import (
     AUTHENTICATION_TYPES,
     FILE_FORMATS,
@@ -86,4 +86,4 @@ __all__ += ["ParticipantInsights", "ParticipantSamples", "Recording", "Recording
 __all__ += ["RecordingStartTrigger", "RecordingType", "RoomInsights", "RoomMode", "RoomNamePattern", "RoomPreferences"]
 __all__ += ["RoomSessionInsights", "StorageProvider", "StreamingDestination", "StreamingOptions"]
 __all__ += ["StreamingStartTrigger", "Summary", "SummaryJob", "SummaryTemplate", "TemplateType", "Timestamp"]
-__all__ += ["Transcription", "TranscriptionJob", "decoder", "encode", "no_content", "rfc3339"]
+__all__ += ["Transcription", "TranscriptionJob", "UnreadableValue", "decoder", "encode", "no_content", "rfc3339"]

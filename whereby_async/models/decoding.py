@@ -10,6 +10,16 @@ promised, `12.0` for 12, milliseconds for a date, a bare list for a page. `_repa
 function that walks a value beside it and turns what it recognises into what the type wants. It leaves everything else
 as it is: the conversion afterwards says what is wrong with it, and where. No repair raises.
 
+**Unreadable values.** If the conversion refuses, the repairs run once more and keep notes: a value that its field
+cannot take becomes `None` where the field may be `None`, innermost field first. So one odd date costs neither its row
+nor its page. Two things stay errors: what has to be there, such as an id, and the cursor of a page, since a page
+without one would pass for the last.
+
+**UTC.** msgspec keeps the offset that a date came with. Nearly every answer has dates in UTC only, and to look at each
+of them would take a sixth of the time of a page. So of many rows only the first and the last are looked at, since a
+server writes all its dates in one way, unless the body holds a plus sign. If another offset is found, the tolerant
+decoder reads the body.
+
 **Room names.** Meetings in rooms of before 2024 come without the room's name, and get the path of their link for it.
 This is done once per answer and not as each `Meeting` is made: a hook on the Struct (`__post_init__`) is a Python call
 per object, which took an eighth of the time of a page, for names that are almost always there. So a decoder asks
@@ -24,7 +34,7 @@ prints locals shows none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import isfinite
@@ -35,9 +45,9 @@ from msgspec import inspect
 from msgspec.structs import force_setattr
 
 from ..errors import ResponseDecodeError
-from ..redaction import SilentBytes, redact
+from ..redaction import Secret, SilentBytes, redact
 from .meetings import Meeting
-from .model import Page
+from .model import Model, Page, UnreadableValue
 from .summaries import SummaryJob
 from .transcriptions import TranscriptionJob
 
@@ -54,6 +64,13 @@ _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False, "1": Tr
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST_MILLISECONDS: Final = 10**11
 """From here on a number is milliseconds: as such it is March 1973, as seconds it would be the year 5138."""
+_FEW_ROWS: Final = 10
+_BEYOND_THE_CLOCK: Final = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d[Tt ])"
+    r"(?:24:00(?::00(?:[.,]0+)?)?|(?P<hour>\d\d):(?P<minutes>\d\d):60)"
+    r"(?P<rest>(?:[.,]\d+)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)",
+    re.ASCII,
+)
 _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 _WHERE: Final = re.compile(r"(?P<what>.*) - at (?:`key` in )?`(?P<path>\$.*)`", re.DOTALL)
 
@@ -64,6 +81,13 @@ _SURROGATES: Final = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+class _Note(NamedTuple):
+    """A value that could not be read: the keys and indices that lead to it, and its text."""
+
+    place: tuple[str | int, ...]
+    text: str
 
 
 class _Problem(NamedTuple):
@@ -80,7 +104,7 @@ class Decoder(Generic[T]):
         result_type: What a call returns.
     """
 
-    __slots__ = ("_name_rooms", "_repair", "_strict", "_subject", "_takes_nothing", "result_type")
+    __slots__ = ("_dates", "_name_rooms", "_repair", "_strict", "_subject", "_takes_nothing", "result_type")
 
     result_type: type[T]
 
@@ -89,21 +113,24 @@ class Decoder(Generic[T]):
         self._subject = subject
         self._takes_nothing = cast("object", type_) is Any
         self._strict: Callable[[bytes], T] | None = None
+        self._dates: tuple[str, ...] = ()
         self._name_rooms: _Naming | None = None
         self._repair: _Repair | None = None
 
     def __repr__(self) -> str:
         return f"decoder({_name(self.result_type)})"
 
-    def __call__(self, body: bytes) -> T:
+    def __call__(self, body: bytes, unreadable: list[UnreadableValue] | None = None) -> T:
         """Decode a body.
 
         Missing, null and extra fields and unknown words never fail, nor do the known deviations of the API: numbers
         for text and text for numbers, seconds or milliseconds for dates, a bare list for a page, an object for a list
-        of one, and a few more. Dates without an offset are UTC. Rows that are null are left out.
+        of one, and a few more. Dates become UTC; without an offset they are. Rows that are null are left out. An
+        optional field whose value cannot be read is `None`.
 
         Args:
             body: The answer's body, free of transfer and content encodings.
+            unreadable: Takes the values that could not be read. Those of a page are in `Page.unreadable` as well.
 
         Raises:
             ResponseDecodeError: The body is not JSON, or not what the operation returns.
@@ -114,40 +141,85 @@ class Decoder(Generic[T]):
         except _REFUSALS:
             pass
         else:
-            if self._name_rooms is not None:
-                self._name_rooms(result)
-            return result
-        outcome = self._tolerantly(body)
+            if not self._dates or _is_in_utc(result, self._dates, body):
+                if self._name_rooms is not None:
+                    self._name_rooms(result)
+                return result
+        outcome, found = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
             name = _name(self.result_type)
             article = "an" if name[0] in "AEIOU" else "a"
             message = f"{self._subject} is not {article} {name}: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
+        if unreadable is not None:
+            unreadable += found
         return outcome
 
     def _made(self) -> Callable[[bytes], T]:
         strict = msgspec.json.Decoder(self.result_type).decode
+        self._dates = _dates_of(self.result_type)
         self._name_rooms = naming_for(self.result_type)
         self._strict = strict  # last: another thread that finds it finds the rest
         return strict
 
-    def _tolerantly(self, body: bytes) -> T | _Problem:
+    def _tolerantly(self, body: bytes) -> tuple[T | _Problem, Sequence[UnreadableValue]]:
         if self._repair is None:
             self._repair = _repair_for(inspect.type_info(self.result_type), {})
         try:
             value = _loosely(body)
         except RecursionError:
-            return _Problem("it is nested too deeply")
+            return _Problem("it is nested too deeply"), ()
         except _REFUSALS:
-            return cast("T", None) if self._takes_nothing and not body.strip() else _not_json(body)
+            return cast("T", None) if self._takes_nothing and not body.strip() else _not_json(body), ()
+        found: Sequence[UnreadableValue] = ()
+        result: T
         try:
             result = msgspec.convert(self._repair(value), self.result_type)
-        except _REFUSALS as refusal:
-            return _problem(refusal)
+        except _REFUSALS:
+            notes: list[_Note] = []
+            try:
+                repair = _repair_for(inspect.type_info(self.result_type), {}, notes)
+                result = msgspec.convert(repair(value), self.result_type)
+            except _REFUSALS as refusal:
+                return _problem(refusal), ()
+            is_page = (get_origin(self.result_type) or self.result_type) is Page
+            found = tuple(_unreadable(note.place[1:] if is_page else note.place, note.text) for note in notes)
+            if is_page:
+                force_setattr(cast("Any", result), "unreadable", found)
         if self._name_rooms is not None:
             self._name_rooms(result)
-        return result
+        return result, found
+
+
+def _unreadable(place: tuple[str | int, ...], text: str) -> UnreadableValue:
+    row = place[0] if isinstance(place[0], int) else None
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place[row is not None :])
+    return UnreadableValue(row=row, field=field.removeprefix("."), text=text)
+
+
+def _dates_of(type_: Any) -> tuple[str, ...]:
+    """The names of the dates in the rows of a result type of this package."""
+    row = get_args(type_)[0] if get_origin(type_) in {Page, list} else type_
+    if not (isinstance(row, type) and issubclass(row, Model)):
+        return ()
+    hints = [pair for kind in row.__mro__ for pair in getattr(kind, "__annotations__", {}).items()]
+    return tuple(name for name, hint in hints if "Timestamp" in str(hint))
+
+
+def _is_in_utc(result: Any, dates: tuple[str, ...], body: bytes) -> bool:
+    """Whether all dates of a result are in UTC; first and last of many rows stand for all if there is no plus sign."""
+    rows: Any = getattr(result, "results", result)
+    if rows.__class__ is not list:
+        rows = (rows,)
+    elif len(rows) > _FEW_ROWS and b"+" not in body:
+        rows = rows[0], rows[-1]
+    for row in rows:
+        for name in dates:
+            moment = getattr(row, name)
+            if moment is not None and moment.tzinfo is not UTC:
+                return False
+    return True
 
 
 @overload
@@ -203,23 +275,26 @@ def _name(type_: Any) -> str:
     return type_.__name__ if plain else re.sub(r"\w+\.", "", str(type_))
 
 
-class NumberOutOfRange:
-    """Stands in for a number that no float can hold; the conversion then names it in its refusal."""
+class OutOfRange:
+    """Stands in for a number or a date that Python cannot hold; the conversion then names it in its refusal."""
 
 
-def _repair_for(info: inspect.Type, known: dict[object, _Repair]) -> _Repair:
-    """A function that turns what the API is known to send in a type's place into what the type wants."""
+def _repair_for(info: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None = None) -> _Repair:
+    """A function that turns what the API is known to send in a type's place into what the type wants.
+
+    With `notes`, it also turns unreadable values of optional fields into `None`, and notes them.
+    """
     if isinstance(info, inspect.UnionType):
         wanted = [member for member in info.types if not isinstance(member, inspect.NoneType)]
         if {type(member) for member in wanted} == {inspect.IntType, inspect.FloatType}:
             return _to_number
-        return _repair_for(wanted[0], known) if len(wanted) == 1 else _unchanged
+        return _repair_for(wanted[0], known, notes) if len(wanted) == 1 else _unchanged
     if isinstance(info, inspect.StructType):
-        return known.get(info.cls) or _struct_repair(info, known)
+        return known.get(info.cls) or _struct_repair(info, known, notes)
     if isinstance(info, inspect.ListType):
-        return _list_repair(info.item_type, known)
+        return _list_repair(info.item_type, known, notes)
     if isinstance(info, inspect.DictType):
-        return _dict_repair(info.value_type, known)
+        return _dict_repair(info.value_type, known, notes)
     never_empty = isinstance(info, inspect.StrType) and info.min_length
     return _to_text_or_none if never_empty else _SCALARS.get(type(info), _unchanged)
 
@@ -228,24 +303,71 @@ def _unchanged(value: object) -> object:
     return value
 
 
-def _struct_repair(info: inspect.StructType, known: dict[object, _Repair]) -> _Repair:
-    reshape = _SHAPES.get(get_origin(info.cls) or info.cls, _unchanged)
+def _within(part: str | int, fix: _Repair, value: object, notes: list[_Note] | None) -> object:
+    """The repaired value; notes of what is inside of it begin with the key or index that leads to it."""
+    if notes is None:
+        return fix(value)
+    before = len(notes)
+    fixed = fix(value)
+    notes[before:] = [_Note((part, *note.place), note.text) for note in notes[before:]]
+    return fixed
+
+
+def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
+    kind = get_origin(info.cls) or info.cls
+    reshape = _SHAPES.get(kind, _unchanged)
     fields: list[tuple[str, _Repair]] = []
 
     def repair(value: object) -> object:
         value = reshape(value)
         if not _is_object(value):
             return value
-        return {**value, **{name: fix(value[name]) for name, fix in fields if name in value}}
+        fixed = {**value, **{name: _within(name, fix, value[name], notes) for name, fix in fields if name in value}}
+        return fixed if notes is None or kind is Page else _without_unreadable(info, fixed, value, notes)
 
     known[info.cls] = repair  # before its fields, so that a Struct may hold its own kind
-    fields += [(field.encode_name, _repair_for(field.type, known)) for field in info.fields]
+    fields += [(field.encode_name, _repair_for(field.type, known, notes)) for field in info.fields]
     return repair
 
 
-def _list_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
+def _without_unreadable(
+    info: inspect.StructType, fixed: dict[str, object], came: dict[str, object], notes: list[_Note]
+) -> dict[str, object]:
+    """A Struct's repaired values; of those that came, what an optional field cannot take is noted and `None`."""
+    if _fits(fixed, info.cls):
+        return fixed
+    optional = {
+        field.encode_name: field.name
+        for field in info.fields
+        if not field.required and isinstance(field.type, inspect.UnionType) and field.type.includes_none
+    }
+    needed = {name: value for name, value in fixed.items() if name not in optional}
+    secrets: set[str] = {*getattr(info.cls, "_secrets", ()), *getattr(info.cls, "_links", ())}
+    for name in optional.keys() & fixed.keys():
+        if not _fits({**needed, name: fixed[name]}, info.cls):
+            fixed[name] = None
+            notes[:] = [note for note in notes if note.place[:1] != (name,)]
+            notes.append(_Note((name,), _text_of(came[name], is_secret=optional[name] in secrets)))
+    return fixed
+
+
+def _text_of(value: object, *, is_secret: bool) -> str:
+    """A value as text, which does not show if it holds a secret, or may hold one further inside."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return Secret(text) if is_secret or isinstance(value, dict | list) else text
+
+
+def _fits(value: object, type_: Any) -> bool:
+    try:
+        msgspec.convert(value, type_)
+    except _REFUSALS:
+        return False
+    return True
+
+
+def _list_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
     """Also takes a single object for a list of one, and a page for its results; leaves out rows that are null."""
-    fix, keeps_null = _repair_for(item, known), _keeps_null(item)
+    fix, keeps_null = _repair_for(item, known, notes), _keeps_null(item)
     takes_one = isinstance(item, inspect.AnyType | inspect.StructType)
     # An object that shares no key with the Struct is not one of them, but something else, such as an error.
     names = {field.encode_name for field in item.fields} if isinstance(item, inspect.StructType) else None
@@ -256,19 +378,21 @@ def _list_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
             value = results if _is_array(results) else [value]
         if not _is_array(value):
             return value
-        return [fix(each) for each in value if each is not None or keeps_null]
+        rows = [each for each in value if each is not None or keeps_null]
+        return [_within(index, fix, each, notes) for index, each in enumerate(rows)]
 
     return repair
 
 
-def _dict_repair(item: inspect.Type, known: dict[object, _Repair]) -> _Repair:
+def _dict_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
     """Leaves out keys whose value is null, as a partial map has them."""
-    fix, keeps_null = _repair_for(item, known), _keeps_null(item)
+    fix, keeps_null = _repair_for(item, known, notes), _keeps_null(item)
 
     def repair(value: object) -> object:
         if not _is_object(value):
             return value
-        return {key: fix(each) for key, each in value.items() if each is not None or keeps_null}
+        kept = {key: each for key, each in value.items() if each is not None or keeps_null}
+        return {key: _within(key, fix, each, notes) for key, each in kept.items()}
 
     return repair
 
@@ -291,7 +415,7 @@ def _to_page(value: object) -> object:
         return {"results": value}
     if not _is_object(value) or (value and not value.keys() & {"results", "cursor"}):
         return value
-    return {**value, "results": [] if value.get("results") is None else value["results"]}
+    return {**value, "results": [] if value.get("results") is None else value["results"], "unreadable": ()}
 
 
 def _bare_id(name: str) -> _Repair:
@@ -328,8 +452,8 @@ def _to_float(value: object) -> object:
     try:
         number = float(value)
     except OverflowError:
-        return NumberOutOfRange()
-    return number if isfinite(number) else NumberOutOfRange()
+        return OutOfRange()
+    return number if isfinite(number) else OutOfRange()
 
 
 def _to_number(value: object) -> object:
@@ -344,7 +468,7 @@ def _to_bool(value: object) -> object:
 
 
 def _to_datetime(value: object) -> object:
-    """Seconds or milliseconds since 1970, or ISO text, as an aware `datetime`; without an offset it is UTC."""
+    """Seconds or milliseconds since 1970, or ISO text, as a `datetime` in UTC; without an offset it is UTC."""
     if isinstance(value, str):
         if not value.strip():
             return None
@@ -365,11 +489,18 @@ def _instant(value: object, number: float) -> object:
 
 
 def _from_iso(text: str) -> object:
+    """A leap second (`:60`) is the second after `:59`, and `24:00` midnight of the next day."""
+    plain, later = text.strip(), timedelta()
+    if match := _BEYOND_THE_CLOCK.fullmatch(plain):
+        last = f"{match['hour']}:{match['minutes']}:59" if match["hour"] else "23:59:59"
+        plain, later = match["day"] + last + match["rest"], timedelta(seconds=1)
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(plain)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC) + later
     except ValueError:
         return text
-    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        return OutOfRange()
 
 
 _SCALARS: Final[Mapping[type[inspect.Type], _Repair]] = {

@@ -79,7 +79,9 @@ class RoomSessionInsights(Model, frozen=True, kw_only=True, rename="camel", gc=F
 
     @property
     def is_running(self) -> bool:
-        """Had the session not ended when the insights were taken?"""
+        """Had the session not ended when the insights were taken? True as well if its end could not be read, which
+        `Page.unreadable` tells.
+        """
         return self.ended_at is None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Generic, Type
 
 from msgspec import UNSET, Meta, Struct
 
-from ..redaction import MASK, redact
+from ..redaction import MASK, Secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,25 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
         return value
 
 
+class UnreadableValue(Model, frozen=True, kw_only=True, gc=False):
+    """A value of an answer that could not be read, and became `None`.
+
+    Attributes:
+        row: The index of its row in `Page.results`, or in the list that was answered; `None` if the answer is one
+            object.
+        field: The field's name on the wire, such as `endDate` or `roomPreferences.dialIn`.
+        text: The value as it came, as JSON if it was no text. A `repr` shows none that may hold a secret.
+    """
+
+    row: int | None
+    field: str
+    text: str
+
+    def _masked(self, name: str, value: object) -> object:
+        value = super()._masked(name, value)
+        return redact(value) if isinstance(value, str) and not isinstance(value, Secret) else value
+
+
 class Page(Model, Generic[T], frozen=True, kw_only=True, rename="camel"):
     """One page of a list. Whereby REST API reference, any `GET` of a list.
 
@@ -70,10 +89,13 @@ class Page(Model, Generic[T], frozen=True, kw_only=True, rename="camel"):
     Attributes:
         results: The items of this page, in the server's order.
         cursor: What to ask for to get the next page, an opaque text; `None` if this is the last one.
+        unreadable: The values of `results` that could not be read, such as the date `Invalid date`, and are `None`
+            there. What deletes or decides by a field leaves their rows alone.
     """
 
     results: list[T]
     cursor: Annotated[str, Meta(min_length=1)] | None = None  # the tolerant decoder turns "" into None
+    unreadable: tuple[UnreadableValue, ...] = ()
 
     @property
     def has_more(self) -> bool:

@@ -2,13 +2,15 @@
 
 **Theory.** As with answers (see `models.decoding`): one strict decoder for the union of all known events, tagged by
 `type`, and only if it refuses, a second try. That one first decodes the type alone: a known type goes through the
-tolerant decoder of its own class, any other becomes an `UnknownEvent`.
+tolerant decoder of its own class, any other becomes an `UnknownEvent`. An event whose date has another offset than UTC
+takes the second way too.
 """
 
 from __future__ import annotations
 
+from datetime import UTC
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 import msgspec
 
@@ -40,7 +42,6 @@ class AnyEvent(Model, frozen=True, kw_only=True):
 
 
 _any: Final = Decoder(AnyEvent, _SUBJECT)
-_fields: Final = Decoder(dict[str, Any], _SUBJECT)
 _unknown: Final = Decoder(UnknownEvent, _SUBJECT)
 _tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _SUBJECT) for kind in _KINDS}
 
@@ -69,20 +70,11 @@ def event_or_error(body: Body) -> Event | Exception:
 
 def _known(body: bytes) -> Event | None:
     try:
-        return _strict()(body)
+        event = _strict()(body)
     except _REFUSALS:
         return None  # an error raised by the second try must not have this one as its context
+    return event if event.created_at is None or event.created_at.tzinfo is UTC else None
 
 
 def _tolerantly(body: bytes) -> Event:
-    decode = _tolerant.get(_any(body).type, _unknown)
-    try:
-        return decode(body)
-    except ResponseDecodeError as error:
-        problem = error
-    if problem.path == "$.createdAt":  # no event is to be lost by its date alone
-        try:
-            return decode(msgspec.json.encode({**_fields(body), "createdAt": None}))
-        except ResponseDecodeError as error:
-            problem = ResponseDecodeError(str(error), body=body, path=error.path)
-    raise problem
+    return _tolerant.get(_any(body).type, _unknown)(body)
