@@ -40,7 +40,6 @@ from .errors import (
 from .limiter.point_budget import never, quick_grant
 from .limiter.protocol import Priority
 from .models.decoding import Decoder
-from .models.model import UnreadableValue
 from .notify import logger
 from .rate_limit import RateLimit
 from .status_errors import status_error
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
 
     from .hooks import Hook
     from .limiter.protocol import Limiter, Permit
+    from .models.model import UnreadableValue
     from .operation import Operation, Request
     from .redaction import Secret
     from .transport import Answer, Reachability, ReachabilitySnapshot, RetryPolicy, SessionPool
@@ -217,16 +217,18 @@ class SharedState:
             ResponseDecodeError: The answer is not what the operation returns.
         """
         operation = request.operation
-        decode, unreadable = operation.decode, cast("list[UnreadableValue]", [])
+        decode, body = operation.decode, answer.body
+        unreadable: list[UnreadableValue] = []
         try:
-            result = decode(answer.body, unreadable) if isinstance(decode, Decoder) else decode(answer.body)
+            is_ours = isinstance(decode, Decoder)
+            result = cast("Decoder[T]", decode)(body, unreadable) if is_ours else decode(body)
         except ResponseDecodeError as error:
             failure = error.during(operation.name, *request.secrets())
         else:
             if unreadable and operation.name not in self.partly_read:
                 self.partly_read.add(operation.name)
                 _warn_of_unreadable(operation.name, unreadable[0])
-            return cast("T", result)
+            return result
         raise failure
 
 

@@ -279,6 +279,8 @@ def shape(value: object) -> str:
     origin, arguments = typing.get_origin(value), typing.get_args(value)
     if origin in {typing.Union, types.UnionType}:
         return " | ".join(map(shape, arguments))
+    if origin is typing.Literal:  # in any order: `typing` takes a union with another one for the same
+        arguments = tuple(sorted(arguments, key=str))
     if origin is not None:
         return f"{MODULE_PATH.sub('', shown(origin))}[{', '.join(map(shape, arguments))}]"
     if isinstance(value, list):

@@ -83,7 +83,7 @@ _SURROGATES: Final = re.compile(
 )
 
 
-class _Note(NamedTuple):
+class _Unread(NamedTuple):
     """A value that could not be read: the keys and indices that lead to it, and its text."""
 
     place: tuple[str | int, ...]
@@ -177,7 +177,7 @@ class Decoder(Generic[T]):
         try:
             result = msgspec.convert(self._repair(value), self.result_type)
         except _REFUSALS:
-            notes: list[_Note] = []
+            notes: list[_Unread] = []
             try:
                 repair = _repair_for(inspect.type_info(self.result_type), {}, notes)
                 result = msgspec.convert(repair(value), self.result_type)
@@ -279,7 +279,7 @@ class OutOfRange:
     """Stands in for a number or a date that Python cannot hold; the conversion then names it in its refusal."""
 
 
-def _repair_for(info: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None = None) -> _Repair:
+def _repair_for(info: inspect.Type, known: dict[object, _Repair], notes: list[_Unread] | None = None) -> _Repair:
     """A function that turns what the API is known to send in a type's place into what the type wants.
 
     With `notes`, it also turns unreadable values of optional fields into `None`, and notes them.
@@ -303,17 +303,17 @@ def _unchanged(value: object) -> object:
     return value
 
 
-def _within(part: str | int, fix: _Repair, value: object, notes: list[_Note] | None) -> object:
+def _within(part: str | int, fix: _Repair, value: object, notes: list[_Unread] | None) -> object:
     """The repaired value; notes of what is inside of it begin with the key or index that leads to it."""
     if notes is None:
         return fix(value)
     before = len(notes)
     fixed = fix(value)
-    notes[before:] = [_Note((part, *note.place), note.text) for note in notes[before:]]
+    notes[before:] = [_Unread((part, *note.place), note.text) for note in notes[before:]]
     return fixed
 
 
-def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
+def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes: list[_Unread] | None) -> _Repair:
     kind = get_origin(info.cls) or info.cls
     reshape = _SHAPES.get(kind, _unchanged)
     fields: list[tuple[str, _Repair]] = []
@@ -331,7 +331,7 @@ def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes
 
 
 def _without_unreadable(
-    info: inspect.StructType, fixed: dict[str, object], came: dict[str, object], notes: list[_Note]
+    info: inspect.StructType, fixed: dict[str, object], came: dict[str, object], notes: list[_Unread]
 ) -> dict[str, object]:
     """A Struct's repaired values; of those that came, what an optional field cannot take is noted and `None`."""
     if _fits(fixed, info.cls):
@@ -347,7 +347,7 @@ def _without_unreadable(
         if not _fits({**needed, name: fixed[name]}, info.cls):
             fixed[name] = None
             notes[:] = [note for note in notes if note.place[:1] != (name,)]
-            notes.append(_Note((name,), _text_of(came[name], is_secret=optional[name] in secrets)))
+            notes.append(_Unread((name,), _text_of(came[name], is_secret=optional[name] in secrets)))
     return fixed
 
 
@@ -365,7 +365,7 @@ def _fits(value: object, type_: Any) -> bool:
     return True
 
 
-def _list_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
+def _list_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Unread] | None) -> _Repair:
     """Also takes a single object for a list of one, and a page for its results; leaves out rows that are null."""
     fix, keeps_null = _repair_for(item, known, notes), _keeps_null(item)
     takes_one = isinstance(item, inspect.AnyType | inspect.StructType)
@@ -384,7 +384,7 @@ def _list_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_
     return repair
 
 
-def _dict_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Note] | None) -> _Repair:
+def _dict_repair(item: inspect.Type, known: dict[object, _Repair], notes: list[_Unread] | None) -> _Repair:
     """Leaves out keys whose value is null, as a partial map has them."""
     fix, keeps_null = _repair_for(item, known, notes), _keeps_null(item)
 
