@@ -95,7 +95,8 @@ class _Protocol(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         """Get ready for an answer, be it the server's or a proxy's."""
-        super().set_response_params(**(options | _HEAD_LIMITS))
+        options.update(_HEAD_LIMITS)
+        super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
         """Have aiohttp read what has come; bytes behind a whole answer are dropped with its connection."""

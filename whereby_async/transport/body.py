@@ -11,6 +11,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+from aiohttp.hdrs import CONTENT_ENCODING
 
 from ..redaction import SilentBytes
 
@@ -116,7 +117,8 @@ class Body:
             aiohttp.ClientPayloadError: It breaks off.
             TimeoutError: The attempt's time is over.
         """
-        self._compressions = [_Compression(name) for name in reversed(compressions(response.headers))]
+        if CONTENT_ENCODING in response.headers:
+            self._compressions = [_Compression(name) for name in reversed(compressions(response.headers))]
         self._sizes = [0] * (len(self._compressions) + 1)
         content = response.content
         while not self.too_large and (piece := SilentBytes(await content.readany())):
