@@ -20,6 +20,7 @@ from aiohttp import payload
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.hdrs import CONTENT_LENGTH, HOST
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -82,41 +83,29 @@ class _ConnectedError(Exception):
 
 
 class _Protocol(ResponseHandler):
-    """aiohttp's reader of answers, which gets the end of a head and what comes after it one after the other.
+    """aiohttp's reader of answers, which reads once more what it could not read, the head before what follows it.
 
-    If it gets both at once, and what comes after is neither the body nor another answer, it loses the answer too. A 204
-    has no body whatever its head says, so what a server sends for one belongs to nobody.
+    It loses an answer that comes in one piece with bytes which are neither its body nor another answer. A 204 has no
+    body whatever its head says, so what a server sends for one belongs to nobody.
     """
 
-    _cut = b""
-    """The last bytes of a head that has not come whole."""
+    _unread = b""
+    """What has come of an answer whose head is not known yet."""
     _status = 0
     """That of the head that was read last."""
+    _options: dict[str, Any]
 
     def set_response_params(self, **options: Any) -> None:
         """Get ready for an answer, be it the server's or a proxy's."""
         options.update(_HEAD_LIMITS)
+        self._options = options
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
-        """Have aiohttp read what has come; bytes behind a whole answer are dropped with its connection."""
-        rest = data
-        while rest and self._parser is not None and not self._upgraded and self._at_head():
-            found = _HEADS_END.search(self._cut + rest)
-            if found is None:
-                self._cut = (self._cut + rest)[-2:]
-                break
-            end = found.end() - len(self._cut)
-            self._cut, self._status = b"", 0
-            super().data_received(rest[:end])
-            rest = rest[end:]
-            if self._exception is not None:
-                return
-            if rest and self._status >= _FIRST_FINAL and self._at_head():
-                self.force_close()
-                return
-        if rest or not data:
-            super().data_received(rest)
+        """Have aiohttp read what has come."""
+        if self._parser is not None and self._at_head():
+            self._unread += data
+        super().data_received(data)
         if self._exception is not None and self._payload is not None and not self._payload.is_eof():
             # aiohttp does not tell the reader of a body that is no valid HTTP, who would wait for the timeout.
             self._payload.set_exception(aiohttp.ClientPayloadError())
@@ -125,9 +114,26 @@ class _Protocol(ResponseHandler):
         """Take the head of an answer. Where a 204 says that it has a body, that may come later."""
         message, _ = data
         self._status = message.code
+        # Behind the head of an interim answer, the next one may have begun.
+        self._unread = b"" if message.code >= _FIRST_FINAL else _HEADS_END.split(self._unread)[-1]
         if message.code == _NO_CONTENT and (message.chunked or message.headers.get(CONTENT_LENGTH, "0") != "0"):
             self.force_close()
         super().feed_data(data, size)
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Give up, but only when what has come cannot be read head by head either."""
+        unread, self._unread = self._unread, b""
+        if not unread or not isinstance(exc, HttpProcessingError):
+            super().set_exception(exc, *((exc_cause,) if exc_cause else ()))
+            return
+        super().set_response_params(**self._options)
+        self._status = 0
+        while unread and self._exception is None and not (self._status >= _FIRST_FINAL and self._at_head()):
+            head = _HEADS_END.search(unread) if self._at_head() else None
+            end = len(unread) if head is None else head.end()
+            super().data_received(unread[:end])
+            unread = unread[end:]
+        self.force_close()
 
     def _at_head(self) -> bool:
         """No body is being read."""
