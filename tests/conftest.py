@@ -31,6 +31,9 @@ _UNTRACED = (
     "fuzz",
     "limiter/test_machines.py",
     "models/test_decoding_anything.py",
+    "recipes/test_workers.py",
+    "redis/processes",
+    "servers",
     "simulation",
 )
 """They keep the processor busy, and the tests beside each module measure the same code; traced they take longer."""
@@ -92,10 +95,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _traced_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+def _traced_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if not request.node.get_closest_marker("untraced"):
         yield
         return
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # by which processes are traced too
     # Not pytest-cov's `no_cover`: a worker of xdist is measured twice, and that ends only one of the two.
     here, elsewhere = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
