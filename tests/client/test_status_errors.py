@@ -181,13 +181,27 @@ WORDS = "Zugriff für Sie gesperrt – 5 €"
         ("text/html; charset=idna", b"\xff" * 70 + LATIN.encode(), None),
         ("text/html; charset=", LATIN.encode(), WORDS),
         ("text/html; charset=utf-16", b"<p>odd", None),
-        ("text/html; charset=utf-7", b"<p>+AGE-bc", "abc"),
+        ("text/html; charset=utf-7", b"<p>+AGE-bc", "+AGE-bc"),
+        ("text/html; charset=unicode_escape", b"<p>C:\\new", r"C:\new"),
+        ("text/html; charset=Raw-Unicode-Escape", rb"<p>\u0041", r"\u0041"),
+        ("text/html; charset=punycode", b"<p>Zugriff gesperrt-1a", "Zugriff gesperrt-1a"),
+        ("text/html; charset=punycode", LATIN.encode(), WORDS),
+        ("application/json; charset=ISO-8859-1", '{"error": "gelöscht – 5 €"}'.encode(), "gelöscht – 5 €"),
+        ("text/html; charset=windows-1252", LATIN.encode(), WORDS),
+        ("text/html; charset=us-ascii", LATIN.encode(), WORDS),
+        ("text/html; charset=utf-16-le", LATIN.encode("utf-16-le"), WORDS),
+        ("application/json", b'\xef\xbb\xbf{"error": "gone"}', "gone"),
+        ("application/json; charset=utf-8", '\ufeff{"error": "gelöscht"}'.encode(), "gelöscht"),
+        ("application/json; charset=iso-8859-1", b'\xef\xbb\xbf{"error": "gone"}', "gone"),
+        ("application/json; charset=utf-16", '{"error": "gelöscht"}'.encode("utf-16"), "gelöscht"),
+        ("application/json; charset=utf-16-be", '\ufeff{"error": "gone"}'.encode("utf-16-be"), "gone"),
+        ("text/plain", "\ufeffgelöscht".encode(), "gelöscht"),
     ],
 )
 async def test_the_server_s_words_are_read_in_its_charset(
     content_type: str, body: bytes, message: str | None, fake: FakeWhereby
 ) -> None:
-    """If there is such a charset, else in UTF-8; the body stays as it came."""
+    """If there is such a charset and the body is no UTF-8; without a byte order mark; the body stays as it came."""
     error = await error_of(fake, Fault(status=502, body=body, content_type=content_type))
     assert error.body == body
     assert message in {None, error.message}
