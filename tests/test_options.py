@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -75,11 +76,35 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     assert "planted" not in str(caught.value)
 
 
+WRONG_TEXTS: list[object] = [5, b"planted", ["planted"], Path("planted"), memoryview(b"planted"), True]
+
+
 @pytest.mark.parametrize("option", ["api_key", "base_url"])
-@pytest.mark.parametrize("value", [5, b"planted", ["planted"]])
+@pytest.mark.parametrize("value", WRONG_TEXTS)
 def test_text_of_another_type_is_refused(option: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=f"{option} must be a string, not {type(value).__name__}") as caught:
         client(**{option: value})
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", WRONG_TEXTS)
+def test_a_view_s_key_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"api_key must be a string, not {type(value).__name__}") as caught:
+        client().with_options(api_key=value)
+    assert "planted" not in str(caught.value)
+
+
+def test_a_view_does_not_take_the_environment_s_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_API_KEY", "another")
+    none: Any = None
+    with pytest.raises(ConfigurationError, match="it was blank"):
+        client().with_options(api_key=none)
+
+
+@pytest.mark.parametrize("value", WRONG_TEXTS)
+def test_a_proxy_of_another_type_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="proxy is no URL that can be used") as caught:
+        SessionPool(proxy=value)
     assert "planted" not in str(caught.value)
 
 

@@ -168,6 +168,12 @@ def test_either_spelling_of_milliseconds_left_is_read() -> None:
     assert left(ms_left=-1) == 5
 
 
+def test_the_body_s_wait_is_read_behind_a_byte_order_mark() -> None:
+    """As some servers and proxies on Windows write it."""
+    content = b'\xef\xbb\xbf{"data": {"ms_left": 700}}'
+    assert RateLimit.from_response(429, {}, content).retry_after == 0.7
+
+
 # The IETF's fields
 
 

@@ -211,8 +211,7 @@ class WherebyClient(ApiRoot):
         if limiter is not UNSET:
             changes["limiter"] = limiter
         if api_key is not UNSET:
-            require("api_key", api_key, str, advice="pass the other key")
-            key, source = read_key(api_key)
+            key, source = read_key(api_key or "")  # None is no other key, and not the environment's
             changes |= {"key": key, "key_source": source, "headers": request_headers(key)}
         view = object.__new__(type(self))
         view._owned_pool = None

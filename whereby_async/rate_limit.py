@@ -23,6 +23,7 @@ field.
 
 from __future__ import annotations
 
+import codecs
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
@@ -177,7 +178,7 @@ def _milliseconds_left(body: bytes) -> float | None:
     if not body or len(body) > _LONGEST_BODY:
         return None
     try:
-        answer = msgspec.json.decode(body)
+        answer = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     data: Any = cast("dict[str, Any]", answer).get("data") if isinstance(answer, dict) else None

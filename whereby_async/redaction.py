@@ -23,6 +23,9 @@ _SHOWN = 200
 _SHORTEST_SECRET: Final = 6
 """Characters of a secret that is looked for by its value. A shorter one would be found in the middle of words."""
 _DEEPEST: Final = 50
+_BACKSLASH: Final = r"(?i:\\(?:(?:u00|x)5c)?+|%(?:25)*+5c|&(?:amp;?+)*+(?:#0*+92|#x0*+5c|bsol);?+)"
+_LONGEST_RUN: Final = 50
+"""Backslashes, or spaces, that stand for one: each encoding of JSON in JSON doubles them."""
 
 _SECRET_NAMES: Final = frozenset(
     {"accesskeyid", "accesskeysecret", "accesslink", "apikey", "roomkey", "secret", "webhooksecret"}
@@ -189,30 +192,42 @@ def _secrets_of(text: str, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _escaped(secret: str) -> str:
-    """A pattern for a secret as it is, and escaped for JSON, URLs, HTML or Python, each character by itself."""
-    return "".join(map(_escapes, re.sub(r"\\+|\s+", lambda run: run[0][0], secret)))
+    """A pattern for a secret as it is, and escaped for JSON, URLs, HTML or Python, each character by itself.
+
+    It is possessive and bounded, so that no text makes it slow. A `+` is a space to whoever decodes forms, who may trim
+    it at an end, and the other way round.
+    """
+    runs = re.findall(rf"[\s+]+|(?:{_BACKSLASH})+|.", secret, re.DOTALL)
+    patterns = [_run(run) for run in runs]
+    for end in (0, -1):
+        if runs[end][0] == "+" and len(runs) > 1:
+            patterns[end] = f"(?:{patterns[end]})?+"
+    return "".join(patterns)
+
+
+def _run(run: str) -> str:
+    """A pattern for one character, a run of spaces, or a run of what may be backslashes or be meant as it stands."""
+    if run[0] == "+" or run[0].isspace():
+        blanks = "|".join(map(_escapes, sorted({run[0], "+", " "})))
+        return rf"(?:{blanks}|\s|(?:{_BACKSLASH}){{1,8}}+[nrtfv]){{1,{_LONGEST_RUN}}}+"
+    each = "".join(map(_escapes, run))
+    return f"(?:(?:{_BACKSLASH}){{1,{_LONGEST_RUN}}}+|{each})" if len(run) > 1 or run == "\\" else each
 
 
 @functools.lru_cache(maxsize=512)
 def _escapes(character: str) -> str:
-    """A pattern for one character, plain or escaped. Possessive and bounded, so that no text makes it slow."""
+    """A pattern for one character, plain or escaped, with any number of backslashes before it, escaped or not."""
     from html.entities import html5  # seldom needed, and large
 
-    plain = re.escape(character)
-    if character == "\\":
-        plain = r"\\++"
-    elif character in "\"'/":
-        plain = rf"\\{{0,8}}+{plain}"
-    elif character.isspace():
-        plain = r"(?:\s++|\++|(?:\\++[nrtfv])++)"
     code, utf_16 = ord(character), character.encode("utf-16-be", "surrogatepass").hex()
     octets = character.encode("utf-8", "surrogatepass").hex()
-    entities = "".join(f"|{name}" for name, meant in html5.items() if meant == character and name.endswith(";"))
+    names = {name.rstrip(";") for name, meant in html5.items() if meant == character}
+    backslashes = f"(?:{_BACKSLASH}){{0,8}}+"
     escaped = (
-        "".join(rf"\\{{0,8}}+u{utf_16[at : at + 4]}" for at in range(0, len(utf_16), 4)),
-        rf"\\{{0,8}}+U{code:08x}",
-        rf"\\{{0,8}}+x{code:02x}",
-        "".join(rf"%(?:25)*+{octets[at : at + 2]}" for at in range(0, len(octets), 2)),
-        rf"&(?:amp;)*(?:#0*+{code};|#x0*+{code:x};{entities})",
+        backslashes.join(f"u{utf_16[at : at + 4]}" for at in range(0, len(utf_16), 4)),
+        f"U{code:08x}",
+        f"x{code:02x}",
+        "".join(f"%(?:25)*{octets[at : at + 2]}" for at in range(0, len(octets), 2)),
+        f"&(?:amp;?+)*(?:{'|'.join((f'#0*+{code}', f'#x0*+{code:x}', *sorted(names)))});?+",
     )
-    return f"(?:{plain}|(?i:{'|'.join(escaped)}))"  # digits and names of escapes are in either case
+    return f"{backslashes}(?:{re.escape(character)}|(?i:{'|'.join(escaped)}))"  # digits and names are in either case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import http
 import re
 from typing import TYPE_CHECKING, Any, cast
@@ -27,6 +28,8 @@ _TIMED_OUT = 408
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
+_NO_CHARSETS = frozenset({"utf-8", "unicode-escape", "raw-unicode-escape", "utf-7", "idna", "punycode"})
+"""Codecs of Python that are not obeyed: the body is read as UTF-8 anyway, or text would be made of its escapes."""
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 _ADVICE = {
@@ -49,9 +52,9 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
-    The body is read in the charset that `content_type` names. The API key is masked wherever the server repeats it, the
-    `secrets` of the request in the text only: `data` and `body` stay as they came. `key_source` says where the key came
-    from.
+    The body is read in the charset that `content_type` names, unless it is UTF-8. The API key is masked wherever the
+    server repeats it, the `secrets` of the request in the text only: `data` and `body` stay as they came. `key_source`
+    says where the key came from.
     """
     body = body.replace(key.encode(), MASK.encode())
     words, data = _server_words(_in_utf_8(body, content_type), (key, *secrets))
@@ -94,14 +97,28 @@ def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
 
 
 def _in_utf_8(body: bytes, content_type: str) -> bytes:
-    """The body, or the beginning of one in another charset, which is enough for its words."""
+    """The body, or the beginning of one in another charset, which is enough for its words.
+
+    What is UTF-8 and more than ASCII is no other charset, whatever the server says.
+    """
+    body = body.removeprefix(codecs.BOM_UTF8)
     named = _CHARSET.search(content_type)
-    if named is None or named[1].lower() in {"utf-8", "utf8"}:
+    if named is None or (not body.isascii() and _is_utf_8(body)):
         return body
     try:
-        return body[:_LOOKED_AT].decode(named[1], "replace").encode()
+        if codecs.lookup(named[1]).name in _NO_CHARSETS:
+            return body
+        return body[:_LOOKED_AT].decode(named[1], "replace").removeprefix("\ufeff").encode()
     except (LookupError, UnicodeError):  # there is no such charset
         return body
+
+
+def _is_utf_8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _server_words(body: bytes, secrets: tuple[str, ...]) -> tuple[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import pickle
 import re
+import time
+import timeit
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, quote_plus
@@ -29,6 +32,7 @@ from whereby_async import (
     WherebyClient,
 )
 from whereby_async.models import LiveTranscriptionDestination, LiveTranscriptionOptions
+from whereby_async.redaction import mask
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
@@ -177,13 +181,27 @@ WORDS = "Zugriff für Sie gesperrt – 5 €"
         ("text/html; charset=idna", b"\xff" * 70 + LATIN.encode(), None),
         ("text/html; charset=", LATIN.encode(), WORDS),
         ("text/html; charset=utf-16", b"<p>odd", None),
-        ("text/html; charset=utf-7", b"<p>+AGE-bc", "abc"),
+        ("text/html; charset=utf-7", b"<p>+AGE-bc", "+AGE-bc"),
+        ("text/html; charset=unicode_escape", b"<p>C:\\new", r"C:\new"),
+        ("text/html; charset=Raw-Unicode-Escape", rb"<p>\u0041", r"\u0041"),
+        ("text/html; charset=punycode", b"<p>Zugriff gesperrt-1a", "Zugriff gesperrt-1a"),
+        ("text/html; charset=punycode", LATIN.encode(), WORDS),
+        ("application/json; charset=ISO-8859-1", '{"error": "gelöscht – 5 €"}'.encode(), "gelöscht – 5 €"),
+        ("text/html; charset=windows-1252", LATIN.encode(), WORDS),
+        ("text/html; charset=us-ascii", LATIN.encode(), WORDS),
+        ("text/html; charset=utf-16-le", LATIN.encode("utf-16-le"), WORDS),
+        ("application/json", b'\xef\xbb\xbf{"error": "gone"}', "gone"),
+        ("application/json; charset=utf-8", '\ufeff{"error": "gelöscht"}'.encode(), "gelöscht"),
+        ("application/json; charset=iso-8859-1", b'\xef\xbb\xbf{"error": "gone"}', "gone"),
+        ("application/json; charset=utf-16", '{"error": "gelöscht"}'.encode("utf-16"), "gelöscht"),
+        ("application/json; charset=utf-16-be", '\ufeff{"error": "gone"}'.encode("utf-16-be"), "gone"),
+        ("text/plain", "\ufeffgelöscht".encode(), "gelöscht"),
     ],
 )
 async def test_the_server_s_words_are_read_in_its_charset(
     content_type: str, body: bytes, message: str | None, fake: FakeWhereby
 ) -> None:
-    """If there is such a charset, else in UTF-8; the body stays as it came."""
+    """If there is such a charset and the body is no UTF-8; without a byte order mark; the body stays as it came."""
     error = await error_of(fake, Fault(status=502, body=body, content_type=content_type))
     assert error.body == body
     assert message in {None, error.message}
@@ -235,7 +253,7 @@ async def test_secrets_in_the_servers_words_are_masked(secret: str, fake: FakeWh
     assert "***" in error.message
 
 
-ODD = "pL4/nt+ed&'q\"<é😀>=b\\ck 9"
+ODD = "pL4/nt+ed&'q\"<é😀>=b\\ck%5Cx 9+"
 """A secret of which every coding escapes something."""
 ESCAPES: dict[str, Callable[[str], str]] = {
     "plain": str,
@@ -251,6 +269,23 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     "HTML by numbers in hexadecimal": lambda text: "".join(f"&#x{ord(c):X};" for c in text),
     "HTML by names": lambda text: html.escape(text).replace("/", "&sol;").replace("é", "&eacute;"),
     "HTML in HTML": lambda text: html.escape(html.escape(text)),
+    "HTML by numbers without semicolons": lambda text: re.sub(
+        r";(?!\d)", "", "".join(c if c.isalnum() else f"&#{ord(c)};" for c in text)
+    ),
+    "HTML without semicolons": lambda text: html.escape(text).replace("&amp;", "&amp").replace("&lt;", "&lt"),
+    "HTML without semicolons in HTML": lambda text: html.escape(html.escape(text).replace(";", "")),
+    "form, decoded": lambda text: text.replace("+", " "),
+    "form, decoded and trimmed": lambda text: text.replace("+", " ").strip(),
+    "form, decoded, in JSON": lambda text: json.dumps(text.replace("+", " "))[1:-1],
+    "form, decoded, in a URL": lambda text: quote(text.replace("+", " ")),
+    "backslashes": lambda text: re.sub(r"(\W)", r"\\\1", text),
+    "backslashes in JSON": lambda text: json.dumps(re.sub(r"(\W)", r"\\\1", text))[1:-1],
+    "backslashes in a URL": lambda text: quote(re.sub(r"(\W)", r"\\\1", text), safe=""),
+    "backslashes in a URL in a URL": lambda text: quote(quote(re.sub(r"(\W)", r"\\\1", text), safe=""), safe=""),
+    "backslashes before a URL's octets": lambda text: re.sub(r"(%[0-7].)", r"%5C\1", quote(text, safe="")),
+    "backslashes in HTML": lambda text: html.escape(re.sub(r"(\W)", r"\\\1", text)).replace("\\", "&#92;"),
+    "backslashes by name in HTML": lambda text: html.escape(re.sub(r"(\W)", r"\\\1", text)).replace("\\", "&bsol;"),
+    "backslashes by number": lambda text: re.sub(r"(\W)", r"\\\1", text).replace("\\", "\\u005C"),
     "repr": lambda text: repr(text)[1:-1],
     "ascii": lambda text: ascii(text)[1:-1],
     "repr in JSON": lambda text: json.dumps(repr(text))[2:-2],
@@ -305,6 +340,21 @@ async def test_a_secret_of_the_request_is_masked_however_it_is_quoted(
         assert error.body == body.encode()
         assert 'with value "***" fails to match' in error.message
         assert error.message in str(error)
+
+
+@pytest.mark.parametrize(
+    "secret", [ODD, "\\\\+", "+" * 7 + "a", "%5c" * 9 + "a", "&amp;" * 9 + "a", "a" * 9 + "b", "% " * 9]
+)
+def test_no_text_makes_masking_slow(secret: str) -> None:
+    """Twice the text takes about twice the time, not four times or more."""
+
+    def seconds(text: str) -> float:
+        run = functools.partial(mask, text, f"{secret}!padded")
+        return min(timeit.repeat(run, time.process_time, number=1, repeat=4))
+
+    for unit in ("\\", "%", "%5C", "%25", "&", "&amp;", "&amp", "&#92;", "&#0", "+", " ", "a", "\\u005c", "\\n"):
+        short = (unit * 5000)[:5000]
+        assert seconds(short * 5) < 15 * seconds(short) + 0.01
 
 
 @pytest.mark.parametrize("length", range(240, 310))

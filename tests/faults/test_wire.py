@@ -370,6 +370,17 @@ ODD_ENCODINGS: dict[str, tuple[bytes, bytes]] = {
     "members": (b"Content-Encoding: gzip", member(PAGE[:5]) + member(b"") + member(PAGE[5:])),
     "padding": (b"Content-Encoding: gzip", member(PAGE) + bytes(600)),
     "padding between members": (b"Content-Encoding: gzip", member(PAGE[:5]) + bytes(3) + member(PAGE[5:])),
+    "a line break behind it": (b"Content-Encoding: gzip", member(PAGE) + b"\r\n"),
+    "a line break behind padding": (b"Content-Encoding: x-gzip", member(PAGE) + bytes(3) + b"\n"),
+    "junk behind members": (
+        b"Content-Encoding: gzip",
+        member(PAGE[:5]) + member(PAGE[5:]) + b"junkjunk" + member(PAGE),
+    ),
+    "half a beginning behind it": (b"Content-Encoding: gzip", member(PAGE) + b"\x1f"),
+    "half a beginning and junk": (b"Content-Encoding: gzip", member(PAGE) + b"\x1fjunk"),
+    "deflate and junk": (b"Content-Encoding: deflate", zlib.compress(PAGE) + b"x\n"),
+    "deflate without its header and junk": (b"Content-Encoding: deflate", bare_deflate(PAGE) + b"junk"),
+    "junk inside and outside": (b"Content-Encoding: gzip, gzip", member(member(PAGE) + b"\n") + b"\n"),
     "deflate without its header": (b"Content-Encoding: deflate", bare_deflate(PAGE)),
     "gzip as deflate": (b"Content-Encoding: deflate", member(PAGE)),
     "nothing in br": (b"Content-Encoding: br", b""),
@@ -378,7 +389,7 @@ ODD_ENCODINGS: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", ODD_ENCODINGS)
 async def test_what_encodings_allow_is_read(name: str) -> None:
-    """One that is no compression changes nothing; members, padding and lists are read, in one piece or dripping."""
+    """One that is no compression changes nothing; members, padding, junk and lists are read, in one piece or dripping."""
     line, body = ODD_ENCODINGS[name]
     top = b"HTTP/1.1 200 OK\r\n%s\r\nContent-Length: %d\r\n\r\n" % (line, len(body))
 
@@ -408,23 +419,39 @@ async def test_what_encodings_allow_is_read(name: str) -> None:
         ("gzip, br", member(PAGE), "'br', which was not asked for"),
         ("br, gzip", member(PAGE), "'br', which was not asked for"),
         ("gzip", PAGE, "'gzip', and its body is not"),
-        ("x-gzip", member(PAGE) + b"behind it", "'gzip', and its body is not"),
+        ("x-gzip", member(PAGE) + b"\x1f\x8bbehind it", "'gzip', and its body is not"),
         ("gzip", member(PAGE)[:-8] + bytes(8), "'gzip', and its body is not"),
         ("gzip, gzip", member(PAGE), "'gzip', and its body is not"),
         ("deflate", PAGE, "'deflate', and its body is not"),
     ],
 )
 async def test_a_wrong_encoding_is_named_and_not_tried_again(encoding: str, body: bytes, words: str) -> None:
-    """What would come again is no better; a body that breaks off is asked for again."""
+    """What would come again is no better."""
     raw = whole(body, f"Content-Encoding: {encoding}")
     async with WireServer(answering(raw)) as server, Wired(server.url, retry=RetryPolicy()) as wired:
         with pytest.raises(APIConnectionError, match=words) as caught:
             await wired.whereby.meetings.list()
         assert (caught.value.permanent, caught.value.may_have_happened) == (True, True)
         assert len(server.requests) == 1
-    cut = answering(whole(member(PAGE) + member(PAGE)[:-9], "Content-Encoding: gzip"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", member(PAGE) + member(PAGE)[:-9]),
+        ("gzip", member(PAGE)[:-1]),
+        ("gzip", member(PAGE)[:1]),
+        ("deflate", zlib.compress(PAGE)[:-2]),
+        ("deflate", bare_deflate(PAGE)[:-2]),
+        ("deflate, gzip", member(zlib.compress(PAGE)[:-2])),
+    ],
+)
+async def test_a_compressed_body_that_ends_too_early_is_named_and_tried_again(encoding: str, body: bytes) -> None:
+    """The framing is right: who compressed it broke off, which may not happen again."""
+    words = f"content encoding is '{encoding.partition(',')[0]}', and its body broke off"
+    cut = answering(whole(body, f"Content-Encoding: {encoding}"))
     async with WireServer(cut) as server, Wired(server.url, retry=RetryPolicy(attempts=2)) as wired:
-        with pytest.raises(APIConnectionError, match="broke off") as caught:
+        with pytest.raises(APIConnectionError, match=words) as caught:
             await wired.whereby.meetings.list()
         assert (caught.value.permanent, len(server.requests)) == (False, 2)
 

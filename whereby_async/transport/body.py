@@ -23,7 +23,7 @@ _STEP: Final = 256 * 1024
 """Bytes that are decompressed in one go; other tasks run in between."""
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _BARE: Final = -zlib.MAX_WBITS
-_GZIP_BEGINS: Final = 0x1F
+_GZIP_BEGINS: Final = b"\x1f\x8b"
 _ZLIB_METHOD: Final = 8
 _UNDONE: Final = frozenset({"gzip", "deflate"})
 _COMPRESSIONS: Final = _UNDONE | {
@@ -34,7 +34,13 @@ _COMPRESSIONS: Final = _UNDONE | {
 
 
 class EncodingError(aiohttp.ClientPayloadError):
-    """The body's content encoding can not be undone. The text says why, for a person, and repeats nothing secret."""
+    """The body's content encoding can not be undone. The text says why, for a person, and repeats nothing secret.
+
+    Attributes:
+        permanent: It will not be better next time, as it may be where the body only ended too early.
+    """
+
+    permanent: bool = True
 
 
 def compressions(headers: Mapping[str, str]) -> list[str]:
@@ -45,13 +51,16 @@ def compressions(headers: Mapping[str, str]) -> list[str]:
 
 
 class _Compression:
-    """One compression, undone as it comes: any number of members, and zeros behind one, with which some are padded."""
+    """One compression, undone as it comes: any number of gzip's members, and zeros between them, with which some are
+    padded. What else is behind a member is ignored, as gzip(1) does.
+    """
 
-    __slots__ = ("_ended", "_member", "_name")
+    __slots__ = ("_behind", "_ended", "_member", "name")
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name: str = name
         self._member: _Decompress | None = None
+        self._behind = SilentBytes()
         self._ended = False
 
     @property
@@ -64,8 +73,10 @@ class _Compression:
         more = True
         while piece or more:
             if self._member is None:
-                piece = SilentBytes(piece.lstrip(b"\0")) if self._ended else piece
-                if not piece:
+                if self._ended:
+                    piece = SilentBytes((self._behind + piece).lstrip(b"\0"))
+                    self._behind = SilentBytes(piece[: len(_GZIP_BEGINS)])
+                if not piece or (self._ended and self._behind != _GZIP_BEGINS):
                     return
                 self._member = self._begin(piece[0])
             member = self._member
@@ -74,20 +85,20 @@ class _Compression:
             except zlib.error:
                 decoded = None
             if decoded is None:
-                msg = f"the answer's content encoding is {self._name!r}, and its body is not"
+                msg = f"the answer's content encoding is {self.name!r}, and its body is not"
                 raise EncodingError(msg)
             piece = SilentBytes(member.unused_data if member.eof else member.unconsumed_tail)
             if member.eof:
-                self._member, self._ended = None, True
+                self._member, self._behind, self._ended = None, SilentBytes(), True
             more = len(decoded) == _STEP
             yield decoded
 
     def _begin(self, first: int) -> _Decompress:
-        if self._name not in _UNDONE:
-            msg = f"the answer's content encoding is {self._name!r}, which was not asked for"
+        if self.name not in _UNDONE:
+            msg = f"the answer's content encoding is {self.name!r}, which was not asked for"
             raise EncodingError(msg)
         # Some servers send deflate without the zlib header that belongs to it.
-        bare = self._name == "deflate" and first != _GZIP_BEGINS and first & 15 != _ZLIB_METHOD
+        bare = self.name == "deflate" and first != _GZIP_BEGINS[0] and first & 15 != _ZLIB_METHOD
         return zlib.decompressobj(_BARE if bare else _GZIP_OR_ZLIB)
 
 
@@ -123,8 +134,10 @@ class Body:
         content = response.content
         while not self.too_large and (piece := SilentBytes(await content.readany())):
             await self._take(piece, 0)
-        if not self.too_large and any(each.broke_off for each in self._compressions):
-            raise aiohttp.ClientPayloadError
+        if not self.too_large and (cut := next((each for each in self._compressions if each.broke_off), None)):
+            error = EncodingError(f"the answer's content encoding is {cut.name!r}, and its body broke off")
+            error.permanent = False
+            raise error
         self.whole = not self.too_large
 
     def joined(self) -> SilentBytes:

@@ -172,7 +172,9 @@ def is_permanent(error: Exception) -> bool:
     """
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return error.status in _REFUSALS
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch | EncodingError):
+    if isinstance(error, EncodingError):
+        return error.permanent
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ServerFingerprintMismatch):
         return True
     if isinstance(error, aiohttp.ClientConnectorError):
         # A server that goes away in the middle of the handshake is no refusal.
