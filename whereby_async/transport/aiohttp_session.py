@@ -11,6 +11,7 @@ import functools
 import io
 import re
 import select
+import urllib.request
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
@@ -372,11 +373,17 @@ def _new_session(ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint, keepal
 
 
 def _check_way(session: aiohttp.ClientSession, url: str) -> None:
-    """Refuse a session of the user's that may send plain http through a proxy, unless it stays on this machine."""
-    has_proxy = getattr(session, "trust_env", False) or getattr(session, "_default_proxy", None) is not None
-    if has_proxy and not is_loopback(urlsplit(url).hostname or ""):
-        msg = "insecure_http goes through no proxy: pass a SessionPool(session=…) without trust_env and proxy"
-        raise ConfigurationError(msg)
+    """Refuse a session of the user's through which plain http goes to a proxy or, beyond this machine, might go."""
+    host = urlsplit(url).hostname or ""
+    is_known, goes_by_environment = True, bool(getattr(session, "trust_env", False))
+    if is_loopback(host):
+        has_proxy = bool(urllib.request.getproxies().get("http")) and not urllib.request.proxy_bypass(host)
+        goes_by_environment = goes_by_environment and has_proxy
+    else:  # neither a wrapper nor a connector of another kind, such as one for SOCKS, says where it sends
+        is_known = isinstance(session, aiohttp.ClientSession) and type(session.connector) is aiohttp.TCPConnector
+    if not is_known or goes_by_environment or getattr(session, "_default_proxy", None) is not None:
+        what = "plain http would hand the key to a proxy, or might: pass an aiohttp.ClientSession itself"
+        raise ConfigurationError(f"SessionPool(session=…): {what}, with a TCPConnector, no proxy and no trust_env")
 
 
 def _body_of(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:

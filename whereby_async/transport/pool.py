@@ -17,7 +17,7 @@ import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from ..errors import ClientClosedError, ConfigurationError
@@ -29,6 +29,7 @@ from .storage import Storage
 
 if TYPE_CHECKING:
     import ssl as ssl_module
+    from types import TracebackType
 
     import aiohttp
 
@@ -217,6 +218,14 @@ class SessionPool:
             connections = self._by_loop[loop] = self._new_connections(loop)
         await connections.open()
         return connections
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the sessions of all loops, each on its own loop. An injected session stays open.
