@@ -7,6 +7,7 @@ a dead kept-alive connection is off: every request on the wire is one that was p
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import io
 import re
@@ -31,7 +32,6 @@ from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl as ssl_module
     from collections.abc import Coroutine, Mapping
 
@@ -55,8 +55,8 @@ _AT_ONCE: Final = 512 * 1024
 _DOWNLOAD_BUFFER: Final = 256 * 1024
 """Bytes that wait in memory for each download; aiohttp holds at most twice as many."""
 _UNTIMED: Final = aiohttp.ClientTimeout(total=None, sock_connect=LONGEST_PROBE)
-"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call, but for the one
-on making a connection."""
+"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call. The one on
+making a connection is for connectors that are not ours."""
 _MAKES_HEADERS: Final = hasattr(aiohttp.ClientRequest, "update_headers")
 """Whether this version of aiohttp lets a request make its own headers; if not, they are passed to it."""
 _MOST_WIRE_HEADERS: Final = 64
@@ -150,8 +150,12 @@ class Connector(aiohttp.TCPConnector):
         self._fresh: set[object] = set()
 
     async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
-        """Make a connection: the one place where one to an origin or a proxy comes to be, or fails to."""
-        protocol = await super()._create_connection(*args, **options)
+        """Make a connection: the one place where one to an origin or a proxy comes to be, or fails to.
+
+        Name, socket, a proxy's tunnel and TLS have `LONGEST_PROBE` together; aiohttp raises `ConnectionTimeoutError`.
+        """
+        async with asyncio.timeout(LONGEST_PROBE):
+            protocol = await super()._create_connection(*args, **options)
         self._fresh.add(protocol)
         transport: Any = protocol.transport
         if hasattr(transport, "max_size"):

@@ -19,7 +19,6 @@ from .aiohttp_session import Sessions
 from .body import Body
 from .deadlines import SILENCE, Deadlines
 from .exchange import FAILURES, SUCCESS, Answer, why_unreachable
-from .reachability import LONGEST_PROBE
 from .slots import ConnectionSlots
 
 if TYPE_CHECKING:
@@ -162,8 +161,7 @@ class Connections:
         if not self._sessions.own:
             return None
         try:
-            async with asyncio.timeout(LONGEST_PROBE):
-                await self._sessions.connect(origin)
+            await self._sessions.connect(origin)
         except FAILURES as error:
             return why_unreachable(error)
         return None
