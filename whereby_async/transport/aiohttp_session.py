@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import io
 import re
 import select
@@ -28,7 +29,7 @@ from yarl import URL
 from ..errors import ConfigurationError
 from ..options import is_loopback
 from ..redaction import shown
-from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
+from .exchange import FAILURES, LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ class Sessions:
 
     Attributes:
         own: The session for calls is ours too, and the same. Closing it does not end the reading of its answers.
+        failures: What is raised when an attempt fails: by what is not ours it may be anything.
     """
 
     def __init__(
@@ -243,6 +245,7 @@ class Sessions:
         keepalive: float,
     ) -> None:
         self.own: bool = injected is None
+        self.failures: tuple[type[Exception], ...] = FAILURES if injected is None else (Exception,)
         connector = getattr(injected, "connector", None)
         if isinstance(connector, aiohttp.BaseConnector):
             # The same connections, without the headers, cookies and auth of a session that was made for the API.
@@ -275,8 +278,8 @@ class Sessions:
                 asking = self._request(self._calls, method, exchange.url, exchange.headers, data=body)
             except TypeError:
                 asking = None
-            if asking is None:
-                what = "its `request` does not take what that of an aiohttp.ClientSession takes"
+            if not inspect.isawaitable(asking):
+                what = "its `request` does not take, or return, what that of an aiohttp.ClientSession does"
                 raise ConfigurationError(f"SessionPool(session={shown(self._calls)}): {what}")
             exchange.left = True  # a session that is not ours cannot tell when it sends
             return await asking

@@ -45,6 +45,7 @@ class Connections:
     Attributes:
         closed: The sessions are closed, or will be at once.
         ended: Done when the sessions are closed.
+        failures: What is raised when an attempt fails.
     """
 
     def __init__(  # noqa: PLR0913 - what a pool is made of
@@ -66,6 +67,7 @@ class Connections:
         self.ended: Future[None] = Future()
         self._max_body = max_body
         self._sessions = Sessions(injected, proxies, ssl, keepalive)
+        self.failures: tuple[type[Exception], ...] = self._sessions.failures
         self._deadlines: dict[float, Deadlines] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
         self._suspecting: asyncio.Task[None] | None = None
@@ -109,7 +111,7 @@ class Connections:
                 return self._oversized(response, exchange, body)
             exchange.heard = response.status, response.headers
             return await self._read(response, exchange, deadlines)
-        except FAILURES as error:
+        except self.failures as error:
             failure = exchange.failure(error, closed=self.closed)
         except asyncio.CancelledError:
             if not deadlines.over(exchange):
@@ -162,7 +164,7 @@ class Connections:
             return None
         try:
             await self._sessions.connect(origin)
-        except FAILURES as error:
+        except self.failures as error:
             return why_unreachable(error)
         return None
 
