@@ -13,7 +13,7 @@ import pytest
 from whereby_async import ConfigurationError, RetryPolicy, SessionPool, WherebyClient, room_link
 from whereby_async.limiter import HostPointBudget, PointBudget, RedisPointBudget, Unlimited
 from whereby_async.models.encoding import encode
-from whereby_async.options import read_max_outage, read_max_wait, read_timeout
+from whereby_async.options import read_base_url, read_max_outage, read_max_wait, read_timeout
 from whereby_async.redaction import plain
 from whereby_async.resources.arguments import query, whole
 from whereby_async.testing import FakeWhereby, Fault, WebhookSender
@@ -135,6 +135,8 @@ def test_truth_values_of_other_libraries_are_truth_values(truth: bool, kind: str
     assert encode({"a": value, "b": [value]}) == f'{{"a":{word},"b":[{word}]}}'.encode()
     assert room_link("https://a.whereby.com/b", chat=value) == room_link("https://a.whereby.com/b", chat=truth)
     assert Fault(status=500, act=value).act is truth
+    if truth:
+        assert read_base_url("http://numbers.internal", value) == "http://numbers.internal"
     with pytest.raises(ConfigurationError, match="timeout="):
         read_timeout(value)
     with pytest.raises(ValueError, match="page_size="):

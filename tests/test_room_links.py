@@ -97,7 +97,13 @@ def test_the_help_link_is_written_in_the_spelling_of_the_docs_and_in_that_of_the
     assert link(HOST, **{keyword(name): address}) == f"{HOST}&{docs}&{sdks}"
     assert link(PLAIN + f"?{HELP_LINKS[1]}=x&a=b", **{keyword(name): address}) == f"{PLAIN}?{sdks}&a=b&{docs}"
     assert link(**{keyword(each): address for each in HELP_LINKS}) == f"{PLAIN}?{docs}&{sdks}"
-    assert link(**{keyword(name): address}, extra={HELP_LINKS[0]: "y"}) == f"{PLAIN}?{HELP_LINKS[0]}=y&{sdks}"
+    both = f"{PLAIN}?{HELP_LINKS[0]}=y&{HELP_LINKS[1]}=y"
+    for spelling in HELP_LINKS:
+        assert link(**{keyword(name): address}, extra={spelling: "y"}) == both
+    made = link(PLAIN + f"?{HELP_LINKS[1]}=x", extra={HELP_LINKS[0]: "y"})
+    assert made == f"{PLAIN}?{HELP_LINKS[1]}=y&{HELP_LINKS[0]}=y"
+    assert link(extra={HELP_LINKS[0]: "x", HELP_LINKS[1]: "y"}) == f"{PLAIN}?{HELP_LINKS[0]}=x&{HELP_LINKS[1]}=y"
+    assert link(extra={HELP_LINKS[0]: None, HELP_LINKS[1]: "y"}) == f"{PLAIN}?{HELP_LINKS[1]}=y"
 
 
 def test_groups_are_a_comma_list() -> None:

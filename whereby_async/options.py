@@ -77,6 +77,7 @@ def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> st
 
 
 def _check_scheme(root: str, host: str, insecure_http: bool | None) -> None:
+    insecure_http = plain(insecure_http)
     if insecure_http is not None:
         require("insecure_http", insecure_http, bool, advice="pass True, or nothing")
     if root.startswith("https:"):

@@ -174,7 +174,8 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
         video: Join with the camera on?
         virtual_background_url: A picture behind the participant: 1280 by 720, PNG or JPEG, served with CORS.
         extra: More parameters, or documented ones unchecked, by their names on the wire: they win over the keywords.
-            Booleans become `on` and `off`, lists are joined by commas, `""` is a bare name, `None` is left out.
+            Either name of the help link stands for both. Booleans become `on` and `off`, lists are joined by commas,
+            `""` is a bare name, `None` is left out.
 
     Returns:
         The link, a plain string. With a `roomKey` it is a secret: it makes whoever opens it a host or a viewer.
@@ -247,7 +248,7 @@ def _pairs(given: Mapping[str, Any], extra: Mapping[str, Any] | None, on_link: f
         if value is not None:
             check = _CHECKS.get(keyword)
             text = _word(keyword, value) if check is None else check(keyword, value)
-            for name in _HELP_LINK_NAMES if keyword in _HELP_LINKS else (_camel(keyword),):
+            for name in _spellings(_camel(keyword)):
                 pair = None if text is None else f"{name}={text}" if text else name
                 if pairs.setdefault(name, pair) != pair:
                     raise ValueError(f"{' and '.join(_HELP_LINKS)} are one parameter and differ: pass one of them")
@@ -264,6 +265,11 @@ def _camel(keyword: str) -> str:
 _HELP_LINKS: Final = ("precall_permission_help_link", "precall_permissions_help_link")
 _HELP_LINK_NAMES: Final = tuple(map(_camel, _HELP_LINKS))
 """The name that Whereby's docs give, and the one that its SDKs send. Which one the room reads is not known."""
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """The names under which a parameter is written."""
+    return _HELP_LINK_NAMES if name in _HELP_LINK_NAMES else (name,)
 
 
 def _encoded(name: str, value: str) -> str:
@@ -424,8 +430,9 @@ def _unchecked(extra: Mapping[str, Any] | None) -> Pairs:
         if not isinstance(name, str) or not name.strip():
             message = f"extra has the key {shown(name)}: pass names as they stand in the address"
             raise (ValueError if isinstance(name, str) else TypeError)(message)
-        if value is not None:
-            pairs[name] = _extra_pair(name, value)
+        for spelled in _spellings(name) if value is not None else ():
+            if spelled == name or spelled not in extra:
+                pairs[spelled] = _extra_pair(spelled, value)
     return pairs
 
 

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.batches import creates, each_once, lines, outcomes_of, rooms, sent, states, take
+from support.outages import server_context, tunnel_to
+from support.wire_server import WireServer, answering
 
-from whereby_async import APIStatusError, RetryPolicy, ServiceUnavailableError, WherebyClient
+from whereby_async import (
+    APIConnectionError,
+    APIStatusError,
+    RetryPolicy,
+    ServiceUnavailableError,
+    SessionPool,
+    WherebyClient,
+)
 from whereby_async.limiter import Unlimited
 from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    import ssl
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from whereby_async.batch import Batch, Outcome, Progress
@@ -239,6 +249,112 @@ async def test_results_that_can_not_be_read_again_end_the_job(
     assert seen == []
     again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), **options))
     assert all(outcome.resumed and outcome.result.room_name for outcome in again)
+
+
+# Out of reach for good
+
+
+class Proxy(WireServer):
+    """A proxy that lets nobody through until it is open, for want of a password; then into TLS in front of the server.
+
+    Attributes:
+        is_open: It lets everybody through.
+        refused: How often it has let somebody not through.
+    """
+
+    def __init__(self, fake: FakeWhereby, context: ssl.SSLContext) -> None:
+        super().__init__(self._answer)
+        self.is_open = False
+        self.refused = 0
+        self._tunnel = tunnel_to(fake.port, context)
+
+    async def _answer(self, server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.refused += not self.is_open
+        refusal = answering(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        await (self._tunnel if self.is_open else refusal)(server, reader, writer)
+
+
+@pytest.fixture
+async def proxy(fake: FakeWhereby, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with Proxy(fake, server_context(tmp_path)) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def client_through(proxy: Proxy, fake: FakeWhereby) -> AsyncGenerator[WherebyClient]:
+    """A client with connections of its own, all of them through the proxy."""
+    async with SessionPool(proxy=proxy.url, ssl=False) as pool:
+        options: dict[str, Any] = {"timeout": 5.0, "limiter": Unlimited(), "pool": pool}
+        async with fake.client(base_url=f"https://localhost:{fake.port}/v1", **options) as client:
+            yield client
+
+
+async def take_barred(batch: Batch[Any]) -> None:
+    """Run a batch that ends for that proxy's refusal, without an outcome."""
+    seen: list[Outcome[Any]] = []
+    with pytest.raises(APIConnectionError, match="the proxy answered 407") as caught:
+        await take(batch, seen)
+    assert (caught.value.permanent, seen) == (True, [])
+
+
+@pytest.mark.parametrize("kind", ["read", "create", "download", "function", "ordered"])
+async def test_refusal_for_good_ends_the_job_after_one_connection(
+    fake: FakeWhereby, proxy: Proxy, kind: str, tmp_path: Path
+) -> None:
+    """A proxy that counts wrong passwords is not asked once for each item."""
+    async with client_through(proxy, fake) as whereby:
+
+        async def own(number: int) -> None:
+            await whereby.meetings.get(str(number))
+
+        recordings = [{"recording_id": str(number), "destination": tmp_path / str(number)} for number in range(20)]
+        batches: dict[str, Callable[[], Batch[Any]]] = {
+            "read": lambda: whereby.batch(whereby.meetings.get, [{"meeting_id": "1"}] * 20, concurrency=1),
+            "create": lambda: whereby.batch(whereby.meetings.create, creates(20), concurrency=1),
+            "download": lambda: whereby.batch(whereby.recordings.download, recordings, concurrency=1),
+            "function": lambda: whereby.batch(own, [{"number": 1}] * 20, concurrency=1),
+            "ordered": lambda: whereby.batch(whereby.meetings.create, creates(20), concurrency=1, ordered=True),
+        }
+        await take_barred(batches[kind]())
+    assert (proxy.refused, fake.requests) == (1, [])
+
+
+async def test_items_that_a_refusal_for_good_has_kept_back_are_begun_by_the_next_run(
+    fake: FakeWhereby, proxy: Proxy, journal: Path
+) -> None:
+    options: dict[str, Any] = {"journal": journal, "concurrency": 4}
+    async with client_through(proxy, fake) as whereby:
+        batch = whereby.batch(whereby.meetings.create, creates(20), **options)
+        await take_barred(batch)
+        assert proxy.refused <= 4
+        assert batch.in_doubt == ()
+        proxy.is_open = True
+        again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(20), **options))
+    assert states(again) == {"ok": 20}
+    assert each_once(fake, 20)
+
+
+@pytest.mark.parametrize("refetch", [False, True])
+async def test_refusal_for_good_says_nothing_about_what_an_earlier_run_has_left(
+    fake: FakeWhereby, proxy: Proxy, journal: Path, refetch: bool
+) -> None:
+    """Lost creates are looked up, and results read again, by the run after."""
+    options: dict[str, Any] = {"journal": journal, "concurrency": 4, "refetch": refetch}
+    proxy.is_open = True
+    async with client_through(proxy, fake) as whereby:
+        async with whereby.batch(whereby.meetings.create, creates(8), **options) as outcomes:
+            for _ in range(4 if refetch else 0):
+                await anext(outcomes)
+            await asyncio.sleep(0.5 * LATENCY)
+        assert len(outcomes.in_doubt) == 4
+    proxy.is_open = False
+    async with client_through(proxy, fake) as whereby:
+        await take_barred(whereby.batch(whereby.meetings.create, creates(8), **options))
+        assert proxy.refused <= 4 + 1
+        proxy.is_open = True
+        again = await outcomes_of(whereby.batch(whereby.meetings.create, creates(8), **options))
+    assert states(again) == {"ok": 8}
+    assert each_once(fake, 8)
 
 
 async def test_stop_drops_what_waits_for_the_service(fake: FakeWhereby, whereby: WherebyClient, journal: Path) -> None:

@@ -63,6 +63,18 @@ def test_the_environments_proxy_is_used(
     assert proxy.connections == 2
 
 
+def test_the_demo_of_an_account_goes_by_it_too(
+    proxy: WireServer, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    assert here("demo").code == ExitCode.NO_ANSWER
+    assert proxy.requests[0].startswith(b"CONNECT api.example:443 HTTP/1.1\r\n")
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    ended = here("demo")
+    assert (ended.code, ended.err.count("\n")) == (ExitCode.WRONG_USAGE, 1)
+    assert proxy.connections == 1
+
+
 def test_the_option_comes_before_the_environment(
     proxy: WireServer, here: Runner, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:

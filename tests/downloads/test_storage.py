@@ -142,6 +142,22 @@ async def test_a_proxy_that_wants_a_password_is_asked_once_for_a_file(film: Film
     assert (caught.value.permanent, proxy.connections) == (True, 1)
 
 
+async def test_a_download_beside_a_session_of_the_users_goes_through_the_pools_proxy(film: Film) -> None:
+    """Not through the session's own."""
+    refusal = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        OddStorage(serving(CONTENT)) as storage,
+        WireServer(answering(refusal)) as proxy,
+        aiohttp.ClientSession() as session,
+        SessionPool(session=session, proxy=proxy.url) as pool,
+        film.fake.client(limiter=Unlimited(), pool=pool) as client,
+    ):
+        storage.linked_from(film.fake, "https://storage.example/file")
+        with pytest.raises(APIConnectionError, match="the proxy answered 407"):
+            await film.download(io.BytesIO(), client=client)
+        assert proxy.connections == 1
+
+
 async def test_something_like_a_session_lends_nothing(film: Film) -> None:
     """Downloads go over connections of the pool's own then."""
 

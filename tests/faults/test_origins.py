@@ -204,28 +204,73 @@ async def test_plain_http_to_this_machine_goes_past_every_proxy(monkeypatch: pyt
         assert (proxy.connections, len(server.requests)) == (0, 2)
 
 
-@pytest.mark.parametrize("injected", [False, True])
-async def test_http_that_was_allowed_goes_past_every_proxy(monkeypatch: pytest.MonkeyPatch, *, injected: bool) -> None:
-    """As on this machine; a session of the user's that may have a proxy is refused, since it can not be told."""
+async def test_http_that_was_allowed_goes_past_every_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on this machine."""
     async with WireServer(answer_each) as proxy, WireServer(answer_each) as server:
         url = f"http://0.0.0.0:{server.port}/v1"
-        for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
-            monkeypatch.setenv(variable, proxy.url)
+        proxies_are(monkeypatch, proxy.url)
         kinds: list[dict[str, Any]] = [{"trust_env": True}, {"proxy": proxy.url}]
         for kind in kinds:
-            async with contextlib.AsyncExitStack() as stack:
-                session = await stack.enter_async_context(aiohttp.ClientSession(**kind)) if injected else None
-                pool = SessionPool(session=session) if injected else SessionPool(**kind)
-                stack.push_async_callback(pool.aclose)
-                whereby = await stack.enter_async_context(client_of(url, insecure_http=True, pool=pool))
-                refused = pytest.raises(ConfigurationError, match="insecure_http goes through no proxy")
-                with refused if injected else contextlib.nullcontext():
-                    await whereby.request("GET", "/x")
-        async with aiohttp.ClientSession() as session:
-            pool = SessionPool(session=session)
-            await client_of(url, insecure_http=True, pool=pool).request("GET", "/x")
-            await pool.aclose()
-        assert (proxy.connections, len(server.requests)) == (0, 1 if injected else 3)
+            async with SessionPool(**kind) as pool, client_of(url, insecure_http=True, pool=pool) as whereby:
+                await whereby.request("GET", "/x")
+            assert pool.closed
+        assert (proxy.connections, len(server.requests)) == (0, 2)
+
+
+def proxies_are(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let the environment's variables name a proxy."""
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, url)
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+class Wrapper:
+    """What wraps a session, and says nothing of it."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.request = session.request
+
+
+class OtherConnector(aiohttp.TCPConnector):
+    """A connector that may go its own way, such as one for SOCKS."""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", "localhost"])
+async def test_plain_http_goes_through_a_session_of_the_users_only_past_every_proxy(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """One that has a proxy, or beyond this machine one of which that can not be told, is refused; nothing is sent."""
+    is_here = host != "0.0.0.0"
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(WireServer(answer_each))
+        server = await stack.enter_async_context(WireServer(answer_each))
+        proxies_are(monkeypatch, proxy.url)
+
+        async def session(**options: Any) -> aiohttp.ClientSession:
+            return await stack.enter_async_context(aiohttp.ClientSession(**options))
+
+        cases: list[tuple[Any, str, bool]] = [
+            (await session(), "", True),
+            (await session(proxy=proxy.url), host, False),
+            (await session(trust_env=True), "", False),
+            (await session(trust_env=True), host, is_here),
+            (Wrapper(await session()), "", is_here),
+            (await session(connector=OtherConnector()), "", is_here),
+        ]
+        url = f"http://{host}:{server.port}/v1"
+        for number, (given, listed, goes) in enumerate(cases):
+            monkeypatch.setenv("no_proxy", listed)
+            pool = await stack.enter_async_context(SessionPool(session=given))
+            whereby = client_of(url, insecure_http=True, pool=pool)
+            refused = pytest.raises(
+                ConfigurationError, match=r"^SessionPool\(session=…\): plain http would hand the key"
+            )
+            before = len(server.requests)
+            with contextlib.nullcontext() if goes else refused:
+                await whereby.request("GET", "/x")
+            assert len(server.requests) - before == goes, number
+        assert proxy.connections == 0
 
 
 async def test_a_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from support.outages import (
     server_context,
     tunnel_to,
 )
-from support.wire_server import WireServer, answering
+from support.wire_server import WireServer, answering, silent
 
 from whereby_async import (
     APIConnectionError,
@@ -36,6 +36,7 @@ from whereby_async import (
     RetryPolicy,
     ServiceUnavailableError,
     SessionPool,
+    WherebyClient,
     WherebyError,
 )
 from whereby_async.testing import FakeWhereby, Fault, TcpProxy, simulated
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from whereby_async import WherebyClient
+    from support.wire_server import Script
+
     from whereby_async.batch import Outcome
 
 T = TypeVar("T")
@@ -387,6 +389,43 @@ async def test_a_proxy_that_is_gone_is_waited_for(tmp_path: Path) -> None:
             assert now() <= 8.0 + LATER
         await pool.aclose()
         assert len(fake.requests) == 20
+
+
+async def stalls(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A script that begins an answer again and again."""
+    await server.next_request(reader)
+    while not writer.is_closing():
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(0.5)
+
+
+async def says_yes_only(server: WireServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A script that lets through, and leads nowhere."""
+    await server.next_request(reader)
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    await reader.read(-1)
+
+
+@pytest.mark.parametrize("script", [silent, stalls, says_yes_only])
+@simulated
+async def test_a_connection_that_is_never_whole_is_an_outage_after_five_seconds(script: Script) -> None:
+    """Whether the proxy says nothing, nothing of use, or the server behind it nothing; a probe's connection too."""
+    async with WireServer(script) as proxy, SessionPool(proxy=proxy.url) as pool:
+        options: dict[str, Any] = {"pool": pool, "max_outage": 0, "timeout": 60.0, "retry": RetryPolicy(attempts=1)}
+        async with WherebyClient("planted.api-key", base_url="https://localhost:1/v1", **options) as whereby:
+            for number in (1, 2):
+                began = now()
+                with pytest.raises(APIConnectionError, match="no connection within 5 s") as caught:
+                    await whereby.meetings.list()
+                assert not caught.value.may_have_happened
+                assert now() - began == pytest.approx(5.0, abs=0.1)
+                assert proxy.connections == number
+            assert whereby.reachability.state == "unavailable"
+            began = now()
+            with pytest.raises(ServiceUnavailableError):
+                await whereby.with_options(max_outage=7.0).meetings.list()
+            assert now() - began == pytest.approx(7.0, abs=0.1)
+            assert proxy.connections == 2 + 2  # the first probe had its five seconds, the second what was left
 
 
 # What is no outage

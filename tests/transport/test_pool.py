@@ -9,6 +9,7 @@ import gc
 import socket
 import ssl
 import warnings
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from support.wire_server import OK, WireServer, answer_each, answering, silent
 from whereby_async import WherebyClient
 from whereby_async.errors import APIConnectionError, APITimeoutError, ClientClosedError, ConfigurationError
 from whereby_async.limiter import Unlimited
+from whereby_async.redaction import Secret
 from whereby_async.transport import SessionPool
 
 if TYPE_CHECKING:
@@ -335,7 +337,16 @@ class OtherClient:
         raise AssertionError
 
 
-@pytest.mark.parametrize("session", [aiohttp.ClientSession, OtherClient()], ids=["a class", "another client"])
+class Entered:
+    """A wrapper whose requests can be entered, and not awaited."""
+
+    def request(self, *_: object, **__: object) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(
+    "session", [aiohttp.ClientSession, OtherClient(), Entered()], ids=["a class", "another client", "only entered"]
+)
 async def test_what_cannot_send_as_a_session_does_is_refused(session: Any) -> None:
     """By an error of ours, which shows no header, before anything is sent."""
     sent = attempt("http://127.0.0.1:9")
@@ -343,6 +354,44 @@ async def test_what_cannot_send_as_a_session_does_is_refused(session: Any) -> No
         await SessionPool(session=session).send(sent)
     assert not sent.left
     assert caught.value.__context__ is None
+
+
+class OtherError(Exception):
+    """An error of another library, such as one of a connector for SOCKS."""
+
+
+class Raising(aiohttp.TCPConnector):
+    """A connector that raises what it likes."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - socket_factory's, in aiohttp
+        self._error = error
+
+    async def connect(self, *_: object, **__: object) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [OtherError("planted-key"), KeyError("planted-key"), AssertionError()], ids=repr)
+async def test_whatever_a_session_of_the_users_raises_is_a_failed_attempt(error: Exception) -> None:
+    """By its kind alone, at once or when it is awaited; of a download, which shares its connector, too."""
+
+    def raises(*_: object, **__: object) -> Any:
+        raise error
+
+    kind = type(error).__name__
+    async with aiohttp.ClientSession(connector=Raising(error)) as session:
+        sessions: list[tuple[Any, bool]] = [(session, True), (SimpleNamespace(request=raises), False)]
+        for given, left in sessions:
+            async with SessionPool(session=given) as pool:
+                with pytest.raises(APIConnectionError, match=rf"connection failed \({kind}; ") as caught:
+                    await pool.send(attempt("https://api.example", "POST"))
+                assert (caught.value.may_have_happened, caught.value.__context__, pool.in_use) == (left, None, 0)
+                assert "planted-key" not in str(caught.value)
+        async with SessionPool(session=session) as pool:
+            storage = await pool.storage("recordings.download", 0)
+            with pytest.raises(APIConnectionError, match=rf"the storage failed \({kind}\)"):
+                await storage.get(Secret("https://storage.example/file"), {}, stall=5.0)
+            storage.leave()
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeGuard, TypeVar, cast
 
 from .. import operations
-from ..errors import ConfigurationError, WherebyError
+from ..errors import APIConnectionError, ConfigurationError, ServiceUnavailableError, WherebyError
 from ..operation import Operation, unicode_text
 from ..redaction import plain, shown
 from ..resources import Insights, Meetings, Recordings, Rooms, Summaries, Transcriptions
@@ -102,6 +102,12 @@ class Method(Generic[T]):
         except (TypeError, ValueError):
             return True
         return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def is_out_of_reach(error: Exception) -> TypeGuard[APIConnectionError]:
+    """Whether the service can not be reached by any item: for longer than a call waits for it, or for good."""
+    barred = isinstance(error, APIConnectionError) and error.permanent and not error.may_have_happened
+    return barred or isinstance(error, ServiceUnavailableError)
 
 
 def operation_of(method: str | Callable[..., Any]) -> Operation[Any]:

@@ -11,8 +11,8 @@ meanwhile. If all workers wait for that, so does the job: a service that loses e
 *In order:* an outcome that comes before its turn is kept, and the reader stays at most `4 * concurrency` items ahead of
 the one whose turn it is.
 
-*Stopping* because of an error only ends the reading: what is under way comes out, then the error. `Batch.stop`, and an
-outage that lasts too long, also drop what is not on the wire.
+*Stopping* because of an error only ends the reading: what is under way comes out, then the error. `Batch.stop`, and a
+service that can not be reached for too long or at all, also drop what is not on the wire.
 
 *Leaving early*, by a `break`, an error in the block or a cancel, ends the calls under way; the keys of those that may
 have happened are in `in_doubt` and in the log. The journal is written to its end before the block is left, whatever
@@ -32,7 +32,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 import anyio
 import msgspec
 
-from ..errors import AuthenticationError, ClientClosedError, ConfigurationError, ServiceUnavailableError
+from ..errors import (
+    APIConnectionError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    ServiceUnavailableError,
+)
 from ..notify import logger
 from ..redaction import once_made, plain, shown
 from ..sender import ClientSender
@@ -118,7 +124,8 @@ class Batch(Generic[T]):
 
     Iterating raises, after what was under way has come out: what the input raised; `JournalError`;
     `AuthenticationError` when the key is refused again and again; `ServiceUnavailableError` when a call has waited for
-    the service as long as it may (items of which nothing was done have no outcome, and the next run begins them);
+    the service as long as it may, and any `permanent` `APIConnectionError`, such as a proxy's 407, when nothing of an
+    item was done (such items have no outcome, and the next run begins them);
     `ClientClosedError`; with `stop_on_error` the first item's error.
     """
 
@@ -221,8 +228,8 @@ class Batch(Generic[T]):
     async def _look(self, lookup: LostCreateLookup) -> None:
         try:
             await self._runner.look(lookup)
-        except ServiceUnavailableError as error:
-            self._end(error)
+        except APIConnectionError as error:
+            self._give_up(error)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -290,7 +297,10 @@ class Batch(Generic[T]):
         with self._counter.during("item"):
             try:
                 return await self._runner.outcome(item)
-            except Exception as error:  # noqa: BLE001 - not the item's own: the journal's, or the service is away
+            except APIConnectionError as error:  # not the item's own
+                self._give_up(error)
+                return None
+            except Exception as error:  # noqa: BLE001 - the journal's
                 self._end(error)
                 return None
 
@@ -305,7 +315,7 @@ class Batch(Generic[T]):
             return
         cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else error
         if isinstance(cause, ServiceUnavailableError):
-            self._end(cause)
+            self._give_up(cause)
         elif self._options.stop_on_error or self._refused >= _REFUSED_KEYS or isinstance(error, ClientClosedError):
             self._end(error)
 
@@ -316,8 +326,11 @@ class Batch(Generic[T]):
             self._error = self._error or error
             if self._group is not None:
                 self._reading.cancel()
-        if isinstance(error, ServiceUnavailableError):
-            self._drop()
+
+    def _give_up(self, error: Exception | None) -> None:
+        """Begin no further item, and drop what is under way but for calls on the wire."""
+        self._end(error)
+        self._drop()
 
     def stop(self) -> None:
         """End the job in mid-work, in order. Callable from the batch's loop, at any time; a second call does nothing.
@@ -328,8 +341,7 @@ class Batch(Generic[T]):
         the calls that have ended. Items that were dropped have no outcome, and the next run with the journal begins
         them; those of which nobody knows whether they happened are in `in_doubt`.
         """
-        self._end(None)
-        self._drop()
+        self._give_up(None)
 
     def _drop(self) -> None:
         """Drop what is under way but for calls on the wire, and those too when their time is over."""

@@ -52,11 +52,11 @@ from ..errors import (
     NotFoundError,
     PermissionDeniedError,
     ResponseDecodeError,
-    ServiceUnavailableError,
     UnprocessableEntityError,
     WherebyError,
 )
 from ..notify import logger
+from .item import is_out_of_reach
 from .marker import MarkedRequest, asked_fields, marked, marker_of, start_of_name
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class LostCreateLookup:
         """Look for what is asked, until cancelled.
 
         Raises:
-            ServiceUnavailableError: The service was away for longer than the job waits for it.
+            APIConnectionError: The service was away for longer than the job waits for it, or can not be reached at all.
         """
         while True:
             due_at = min((case.next_at for case in self._cases), default=math.inf)
@@ -260,9 +260,9 @@ class LostCreateLookup:
             final = [case for case in due if case.absent_at <= now and case.finding is None]
             if final:
                 await self._show_absence(final)
-        except ServiceUnavailableError:
-            raise  # it ends the job, and says nothing about the rooms
-        except Exception as error:  # noqa: BLE001 - whatever it is: items end `unknown`, they do not hang
+        except Exception as error:  # whatever it is: items end `unknown`, they do not hang
+            if is_out_of_reach(error):
+                raise  # it ends the job, and says nothing about the rooms
             self._failed(due, error)
             return
         for case in due:

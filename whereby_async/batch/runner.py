@@ -21,7 +21,7 @@ from ..errors import (
     WherebyError,
 )
 from ..limiter.protocol import Priority
-from .item import Outcome, OutcomeUnknownError
+from .item import Outcome, OutcomeUnknownError, is_out_of_reach
 from .journal import earlier_failure, error_fields, kept, restored
 from .journal_file import JournalError
 from .lookup import Finding
@@ -261,7 +261,7 @@ class ItemRunner(Generic[T]):
         """Look for rooms whose answers were lost, until the batch is stopped.
 
         Raises:
-            ServiceUnavailableError: The service was away for too long.
+            APIConnectionError: The service was away for too long, or can not be reached at all.
         """
         with contextlib.suppress(_DroppedError):
             await self._within(self._calls(patient=True), lookup.run)
@@ -271,7 +271,8 @@ class ItemRunner(Generic[T]):
 
         Raises:
             JournalError: The journal can not be written, or knows the item as another; nothing was sent.
-            ServiceUnavailableError: The service was away for too long, and nothing of the item was done.
+            APIConnectionError: The service was away for too long, or can not be reached at all, and nothing of the item
+                was done.
         """
         try:
             return await self._outcome(item)
@@ -301,9 +302,11 @@ class ItemRunner(Generic[T]):
             try:
                 calls = self._calls()
                 result = await self._within(calls, functools.partial(self._fetched, item, result))
-            except (ServiceUnavailableError, _DroppedError):
+            except _DroppedError:
                 raise
-            except Exception as error:  # noqa: BLE001 - the item's own, whatever it is
+            except Exception as error:  # the item's own, whatever else it is
+                if is_out_of_reach(error):
+                    raise
                 return self._failed(item, error, resumed=True)
         return Outcome(item.index, item.key, item.given, result=result, resumed=True)
 
@@ -349,7 +352,7 @@ class ItemRunner(Generic[T]):
             raise
         except Exception as error:
             if not self._may_have_happened(error, calls):
-                if isinstance(error, ServiceUnavailableError) and not calls.acted:
+                if is_out_of_reach(error) and not calls.acted:
                     await self._not_done(item, calls, error)
                     raise
                 return await self._failure(item, error)

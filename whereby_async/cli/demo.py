@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import msgspec
 from cyclopts import Parameter, validators
 
-from .. import RetryPolicy, WherebyClient
+from .. import RetryPolicy, SessionPool, WherebyClient
 from ..errors import APIStatusError, NotFoundError, PermissionDeniedError, WherebyError
 from ..testing import FakeWhereby
 from .errors import KEY_VARIABLE, ExitCode, UsageError
@@ -415,7 +415,10 @@ async def show_account(output: Output, *, live: bool) -> ExitCode:
     """
     log = CallLog(output)
     retry = RetryPolicy(attempts=2)
-    async with WherebyClient(hooks=[log], max_wait=_MAX_WAIT, timeout=_TIMEOUT, retry=retry) as client:
+    async with (
+        SessionPool(trust_env=True) as pool,
+        WherebyClient(pool=pool, hooks=[log], max_wait=_MAX_WAIT, timeout=_TIMEOUT, retry=retry) as client,
+    ):
         words = f"WHEREBY_API_KEY is set, so this talks to {client.base_url}. {_WRITES if live else _READS}"
         output.say("notice", words, base_url=client.base_url, live=live)
         started_at = monotonic()

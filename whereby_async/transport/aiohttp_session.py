@@ -7,10 +7,13 @@ a dead kept-alive connection is off: every request on the wire is one that was p
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import inspect
 import io
 import re
 import select
+import urllib.request
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 from urllib.parse import urlsplit
@@ -27,11 +30,10 @@ from yarl import URL
 from ..errors import ConfigurationError
 from ..options import is_loopback
 from ..redaction import shown
-from .exchange import LONGEST_HEAD_LINE, MOST_HEADERS, sending
+from .exchange import FAILURES, LONGEST_HEAD_LINE, MOST_HEADERS, sending
 from .reachability import LONGEST_PROBE
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl as ssl_module
     from collections.abc import Coroutine, Mapping
 
@@ -55,8 +57,8 @@ _AT_ONCE: Final = 512 * 1024
 _DOWNLOAD_BUFFER: Final = 256 * 1024
 """Bytes that wait in memory for each download; aiohttp holds at most twice as many."""
 _UNTIMED: Final = aiohttp.ClientTimeout(total=None, sock_connect=LONGEST_PROBE)
-"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call, but for the one
-on making a connection."""
+"""`Deadlines` end an attempt, and `Storage` a download: aiohttp's own timeouts cost more for each call. The one on
+making a connection is for connectors that are not ours."""
 _MAKES_HEADERS: Final = hasattr(aiohttp.ClientRequest, "update_headers")
 """Whether this version of aiohttp lets a request make its own headers; if not, they are passed to it."""
 _MOST_WIRE_HEADERS: Final = 64
@@ -155,8 +157,12 @@ class Connector(aiohttp.TCPConnector):
         self._fresh: set[object] = set()
 
     async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
-        """Make a connection: the one place where one to an origin or a proxy comes to be, or fails to."""
-        protocol = await super()._create_connection(*args, **options)
+        """Make a connection: the one place where one to an origin or a proxy comes to be, or fails to.
+
+        Name, socket, a proxy's tunnel and TLS have `LONGEST_PROBE` together; aiohttp raises `ConnectionTimeoutError`.
+        """
+        async with asyncio.timeout(LONGEST_PROBE):
+            protocol = await super()._create_connection(*args, **options)
         self._fresh.add(protocol)
         transport: Any = protocol.transport
         if hasattr(transport, "max_size"):
@@ -234,6 +240,7 @@ class Sessions:
 
     Attributes:
         own: The session for calls is ours too, and the same. Closing it does not end the reading of its answers.
+        failures: What is raised when an attempt fails: by what is not ours it may be anything.
     """
 
     def __init__(
@@ -244,6 +251,7 @@ class Sessions:
         keepalive: float,
     ) -> None:
         self.own: bool = injected is None
+        self.failures: tuple[type[Exception], ...] = FAILURES if injected is None else (Exception,)
         connector = getattr(injected, "connector", None)
         if isinstance(connector, aiohttp.BaseConnector):
             # The same connections, without the headers, cookies and auth of a session that was made for the API.
@@ -276,8 +284,8 @@ class Sessions:
                 asking = self._request(self._calls, method, exchange.url, exchange.headers, data=body)
             except TypeError:
                 asking = None
-            if asking is None:
-                what = "its `request` does not take what that of an aiohttp.ClientSession takes"
+            if not inspect.isawaitable(asking):
+                what = "its `request` does not take, or return, what that of an aiohttp.ClientSession does"
                 raise ConfigurationError(f"SessionPool(session={shown(self._calls)}): {what}")
             exchange.left = True  # a session that is not ours cannot tell when it sends
             return await asking
@@ -378,11 +386,17 @@ def _new_session(ssl: ssl_module.SSLContext | bool | aiohttp.Fingerprint, keepal
 
 
 def _check_way(session: aiohttp.ClientSession, url: str) -> None:
-    """Refuse a session of the user's that may send plain http through a proxy, unless it stays on this machine."""
-    has_proxy = getattr(session, "trust_env", False) or getattr(session, "_default_proxy", None) is not None
-    if has_proxy and not is_loopback(urlsplit(url).hostname or ""):
-        msg = "insecure_http goes through no proxy: pass a SessionPool(session=…) without trust_env and proxy"
-        raise ConfigurationError(msg)
+    """Refuse a session of the user's through which plain http goes to a proxy or, beyond this machine, might go."""
+    host = urlsplit(url).hostname or ""
+    is_known, goes_by_environment = True, bool(getattr(session, "trust_env", False))
+    if is_loopback(host):
+        has_proxy = bool(urllib.request.getproxies().get("http")) and not urllib.request.proxy_bypass(host)
+        goes_by_environment = goes_by_environment and has_proxy
+    else:  # neither a wrapper nor a connector of another kind, such as one for SOCKS, says where it sends
+        is_known = isinstance(session, aiohttp.ClientSession) and type(session.connector) is aiohttp.TCPConnector
+    if not is_known or goes_by_environment or getattr(session, "_default_proxy", None) is not None:
+        what = "plain http would hand the key to a proxy, or might: pass an aiohttp.ClientSession itself"
+        raise ConfigurationError(f"SessionPool(session=…): {what}, with a TCPConnector, no proxy and no trust_env")
 
 
 def _body_of(request: Request[Any]) -> aiohttp.Payload | aiohttp.FormData | None:

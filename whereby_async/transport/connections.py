@@ -19,7 +19,6 @@ from .aiohttp_session import Sessions
 from .body import Body
 from .deadlines import SILENCE, Deadlines
 from .exchange import FAILURES, SUCCESS, Answer, why_unreachable
-from .reachability import LONGEST_PROBE
 from .slots import ConnectionSlots
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class Connections:
     Attributes:
         closed: The sessions are closed, or will be at once.
         ended: Done when the sessions are closed.
+        failures: What is raised when an attempt fails.
     """
 
     def __init__(  # noqa: PLR0913 - what a pool is made of
@@ -67,6 +67,7 @@ class Connections:
         self.ended: Future[None] = Future()
         self._max_body = max_body
         self._sessions = Sessions(injected, proxies, ssl, keepalive)
+        self.failures: tuple[type[Exception], ...] = self._sessions.failures
         self._deadlines: dict[float, Deadlines] = {}
         self._reading: set[aiohttp.ClientResponse] = set()
         self._suspecting: asyncio.Task[None] | None = None
@@ -110,7 +111,7 @@ class Connections:
                 return self._oversized(response, exchange, body)
             exchange.heard = response.status, response.headers
             return await self._read(response, exchange, deadlines)
-        except FAILURES as error:
+        except self.failures as error:
             failure = exchange.failure(error, closed=self.closed)
         except asyncio.CancelledError:
             if not deadlines.over(exchange):
@@ -162,9 +163,8 @@ class Connections:
         if not self._sessions.own:
             return None
         try:
-            async with asyncio.timeout(LONGEST_PROBE):
-                await self._sessions.connect(origin)
-        except FAILURES as error:
+            await self._sessions.connect(origin)
+        except self.failures as error:
             return why_unreachable(error)
         return None
 

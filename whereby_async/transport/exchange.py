@@ -112,8 +112,10 @@ class Exchange:
         return f"<exchange {self.request.operation.name}>"
 
     def failure(self, error: Exception, *, closed: bool) -> WherebyError:
-        """Our error for one of `FAILURES`; `left` is corrected if the connection was surely never made."""
+        """Our error for one that is not; `left` is corrected if the connection was surely never made."""
         name = self.request.operation.name
+        if isinstance(error, WherebyError):
+            return error
         if isinstance(error, CONNECTING):
             self.left = False
         if closed and not self.left:
@@ -154,7 +156,7 @@ class Answer:
 
 
 def why_unreachable(error: Exception, seconds: float = LONGEST_PROBE) -> str | None:
-    """Why no connection could be made; `None` if one of `FAILURES` that came before there was one says something else.
+    """Why no connection could be made; `None` if what was raised before there was one says something else.
 
     Args:
         error: The failure.

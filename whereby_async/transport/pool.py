@@ -17,7 +17,7 @@ import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
 from ..errors import ClientClosedError, ConfigurationError
@@ -29,6 +29,7 @@ from .storage import Storage
 
 if TYPE_CHECKING:
     import ssl as ssl_module
+    from types import TracebackType
 
     import aiohttp
 
@@ -40,7 +41,7 @@ _CLOSING_LIMIT: Final = 5.0
 
 
 class SessionPool:
-    """Connections for one or several clients.
+    """Connections for one or several clients, which leave it open: close it, or use it in `async with`.
 
     Args:
         connections: Calls on the wire at once, per event loop; the others wait their turn, by priority and in order.
@@ -48,8 +49,9 @@ class SessionPool:
         session: An `aiohttp.ClientSession` of your own to send through. It serves the loop it is first used in, and is
             never closed here; its `raise_for_status` is overridden, and its own connection limit should be no smaller
             than `connections` and `downloads` together. Downloads share its connector, but none of its headers, cookies
-            or auth. Where a server sends bytes that belong to no answer, such as a body behind a 204, only sessions of
-            the pool's own still read the answer.
+            or auth, and not its proxy: pass that as `proxy`, for calls and downloads. Plain http is refused where it
+            would meet a proxy, and beyond this machine where it might. Where a server sends bytes that belong
+            to no answer, such as a body behind a 204, only sessions of the pool's own still read the answer.
         proxy: URL of an HTTP proxy for https, `http://user:password@host:port`; plain http goes through none.
         ssl: An `ssl.SSLContext`, an `aiohttp.Fingerprint`, or `False` to check no certificate.
         trust_env: Take the proxy for https from `HTTPS_PROXY`, else `ALL_PROXY`, also in lower case, but for this
@@ -217,6 +219,14 @@ class SessionPool:
             connections = self._by_loop[loop] = self._new_connections(loop)
         await connections.open()
         return connections
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the sessions of all loops, each on its own loop. An injected session stays open.

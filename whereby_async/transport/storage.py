@@ -13,10 +13,10 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
-from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError
+from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError, WherebyError
 from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
-from .exchange import CONNECTING, FAILURES, is_permanent, reason_of, why_unreachable
+from .exchange import CONNECTING, is_permanent, reason_of, why_unreachable
 from .reachability import GATEWAY_FAILURES
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from ..errors import WherebyError
     from .connections import Connections
     from .reachability import Reachability
 
@@ -71,7 +70,7 @@ class Storage:
         try:
             async with asyncio.timeout(stall):
                 return await self._follow(link, headers, stall)
-        except FAILURES as error:
+        except self.connections.failures as error:
             failure = self.failure(error, stall)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - the same error, without frames that show the link
@@ -105,8 +104,10 @@ class Storage:
         return response
 
     def failure(self, error: Exception, stall: float) -> WherebyError:
-        """Our error for one of `FAILURES`; nothing of it is kept, since aiohttp's texts repeat the link."""
+        """Our error for one that is not; nothing of it is kept, since aiohttp's texts repeat the link."""
         name = self._operation
+        if isinstance(error, WherebyError):
+            return error
         if self.connections.closed:
             return ClientClosedError(f"{name}: the client was closed while it downloaded")
         if isinstance(error, TimeoutError):
@@ -144,7 +145,7 @@ class StorageAnswer:
         try:
             async with asyncio.timeout(self._stall):
                 return SilentBytes(await self._response.content.readany())
-        except FAILURES as error:
+        except self._storage.connections.failures as error:
             failure = self._failure = self._storage.failure(error, self._stall)
         except asyncio.CancelledError as cancelled:
             raise cancelled.with_traceback(None)  # noqa: B904 - as above
