@@ -530,9 +530,14 @@ def naming_for(type_: Any) -> _Naming | None:
 def name_room(meeting: Meeting) -> None:
     """Give a meeting that came without its room's name the path of its link as one."""
     if meeting.room_name is None and meeting.room_url is not None:
-        place = meeting.room_url.partition("?")[0].partition("#")[0].partition("://")[2]
-        name = place.partition("/")[2].rstrip("/")
-        force_setattr(meeting, "room_name", f"/{name}" if name else None)
+        force_setattr(meeting, "room_name", path_of(meeting.room_url))
+
+
+def path_of(link: str) -> str | None:
+    """The path of a link without slashes at its end; `None` if nothing is left of it."""
+    place = link.partition("?")[0].partition("#")[0].partition("://")[2]
+    path = place.partition("/")[2].rstrip("/")
+    return f"/{path}" if path else None
 
 
 def _name_rooms_of_results(page: Page[Meeting]) -> None:
