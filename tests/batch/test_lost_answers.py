@@ -188,14 +188,70 @@ async def test_room_that_a_reading_skipped_is_found_by_the_next(fake: FakeWhereb
 
 
 @pytest.mark.parametrize("ignored", [False, True], ids=["filter works", "filter ignored"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results": [{"meetingId": "1", "roomName": {"not": "read"}}]}',
+        b'{"results": [{"meetingId": "1", "roomName": "/other"}, null]}',
+        b'{"cursor":null,"results":[null,{"meetingId":"1","roomName":"/other"}]}',
+        b"[null]",
+    ],
+)
 async def test_absence_is_not_believed_beside_a_room_whose_name_can_not_be_read(
-    fake: FakeWhereby, whereby: WherebyClient, *, ignored: bool
+    fake: FakeWhereby, whereby: WherebyClient, body: bytes, *, ignored: bool
 ) -> None:
     """It may be the one that is looked for."""
     fake.ignores_name_filter = ignored
     lose(fake, Fault(drop="after"), 0)
-    body = b'{"results": [{"meetingId": "1", "roomName": {"not": "read"}}]}'
     fake.faults.add(Fault(operation="meetings.list", status=200, body=body, times=None))
+    (outcome,) = await created(whereby, 1, absent_after=0)
+    assert outcome.state == "unknown"
+    assert "name could not be read" in str(outcome.error)
+    assert sent(fake, "meetings.create") == 1
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain link", "percent-encoded link"])
+@pytest.mark.parametrize("name", [None, "", "/", "null", "undefined", ["/x"], "/another"])
+async def test_room_is_found_by_its_link_whatever_name_the_list_gives_it(
+    fake: FakeWhereby, whereby: WherebyClient, name: object, *, encoded: bool
+) -> None:
+    def garble(_: RecordedRequest) -> None:
+        for meeting in fake.meetings.values():
+            path = meeting["roomUrl"].rpartition("/")[2]
+            said = "".join(f"%{ord(letter):02x}" for letter in path) if encoded and "%" not in path else path
+            meeting.update(roomName=name, roomUrl=f"https://x.whereby.com/{said}")
+
+    fake.ignores_name_filter = True
+    fake.subscribe(garble)
+    lose(fake, Fault(drop="after"), 0)
+    (outcome,) = await created(whereby, 1, absent_after=0)
+    assert outcome.adopted
+    assert sent(fake, "meetings.create") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [
+        ("", ""),
+        ("/", "https://x.whereby.com/"),
+        ("//", "https://x.whereby.com//?roomKey=1"),
+        ("null", None),
+        ("undefined", "undefined"),
+        (None, "https://x.whereby.com"),
+    ],
+)
+async def test_absence_is_not_believed_beside_a_room_without_a_name(
+    fake: FakeWhereby, whereby: WherebyClient, name: object, link: object
+) -> None:
+    """What stands for a name is none, neither in the name nor in the link: the room may be the one looked for."""
+
+    def garble(_: RecordedRequest) -> None:
+        for meeting in fake.meetings.values():
+            meeting.update(roomName=name, roomUrl=link)
+
+    fake.ignores_name_filter = True
+    fake.subscribe(garble)
+    lose(fake, Fault(drop="after"), 0)
     (outcome,) = await created(whereby, 1, absent_after=0)
     assert outcome.state == "unknown"
     assert "name could not be read" in str(outcome.error)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.command_lines import UNBELIEVED
 from support.processes import OnTerminal, on_terminal
 
 from whereby_async.testing import Fault
@@ -63,14 +64,21 @@ def test_filters_by_time(served: Served, here: Runner) -> None:
     assert ended.rows() == [{"event": "summary", "picked": 0, "deleted": 0, "failed": 0, "unreadable": 0}]
 
 
-@pytest.mark.parametrize("field", ["startDate", "endDate", "roomName"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, value) for field in ("startDate", "endDate") for value in UNBELIEVED),
+        ("roomName", {"not": "read"}),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(
     "filters",
     [("--ended-before", "+0s"), ("--created-before", "+0s"), ("--name-starts-with", "/old"), ("--everything",)],
     ids=lambda filters: filters[0],
 )
 def test_meeting_that_can_not_be_read_whole_is_left_alone(
-    served: Served, here: Runner, filters: tuple[str, ...], field: str
+    served: Served, here: Runner, filters: tuple[str, ...], field: str, value: object
 ) -> None:
     """Whatever the filters are: it is counted, and the meetings around it and on the pages behind are deleted."""
     rows = [
@@ -78,7 +86,7 @@ def test_meeting_that_can_not_be_read_whole_is_left_alone(
         for number in range(6)
     ]
     odd = rows[1]["meetingId"]
-    rows[1] |= {field: {"not": "read"} if field == "roomName" else "Invalid date"}
+    rows[1] |= {field: value}
 
     def run(*words: str) -> Ended:
         for some, cursor in ((rows[:3], "next"), (rows[3:], None)):

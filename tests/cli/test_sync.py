@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from support.command_lines import UNBELIEVED
 from support.processes import OnTerminal, on_terminal
 
 from whereby_async.testing import Fault
@@ -119,6 +120,23 @@ def test_sync_passes_over_what_began_nobody_can_read_when(
     assert "2 there already, 1 passed over without a readable start" in shown
     summary = here(*SYNC, tmp_path).rows()[-1]
     assert (summary["downloaded"], summary["there"], summary["unreadable"]) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("option", ["--since=-1d", "--until=+1d"])
+@pytest.mark.parametrize("value", [*UNBELIEVED, None, "", ...], ids=str)
+def test_sync_by_date_goes_by_no_start_that_is_none(
+    served: Served, tmp_path: Path, here: Runner, option: str, value: object
+) -> None:
+    """Missing, empty, or from before there was the service: it is counted; another room's is not."""
+    rows = [served.fake.add_recording(room_name=name) for name in ("/a", "/a", "/b")]
+    for row in rows[1:]:
+        row["startDate"] = value
+        if value is ...:
+            del row["startDate"]
+    listed = json.dumps({"results": rows, "cursor": None}).encode()
+    served.fake.faults.add(Fault(status=200, body=listed, operation="recordings.list"))
+    *_, summary = here(*SYNC, tmp_path, "--dry-run", "--room-name", "/a", option).rows()
+    assert (summary["missing"], summary["unreadable"]) == (1, 1)
 
 
 def test_sync_into_a_file_is_wrong_usage(served: Served, tmp_path: Path, here: Runner) -> None:

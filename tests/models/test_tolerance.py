@@ -148,6 +148,20 @@ def test_dates_come_in_many_forms(sent: object) -> None:
     assert meeting.end_date.tzinfo is UTC
 
 
+@pytest.mark.parametrize(
+    ("sent", "moment"),
+    [
+        (100_000_000, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
+        (-100_000_000, datetime(1966, 10, 31, 14, 13, 20, tzinfo=UTC)),
+        ("20250301", datetime(2025, 3, 1, tzinfo=UTC)),
+        ("20991231", datetime(2099, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_number_is_an_instant_from_a_hundred_million_on(sent: object, moment: datetime) -> None:
+    """Less may be a year or, as text of eight digits, a day as ISO 8601 has it."""
+    assert row("meetings", endDate=sent).end_date == moment
+
+
 def test_access_links_expire_in_milliseconds() -> None:
     link = decode(AccessLink, {"accessLink": "https://s3/1.mp4", "expires": 1740819600000})
     assert link == AccessLink(access_link="https://s3/1.mp4", expires=datetime(2025, 3, 1, 9, tzinfo=UTC))

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 ROOM = "/weekly"
 SECRET = "whsec-of-the-tests"
+UNBELIEVED: tuple[object, ...] = (
+    "Invalid date",
+    "0001-01-01T00:00:00Z",
+    "1970-01-20T17:13:19.799Z",
+    -62135596800000,
+    0,
+)
+"""Dates in answers that no job goes by."""
 BODY = b'{"id":"e1","apiVersion":"1.0","createdAt":"2026-11-23T04:53:00.000Z","type":"room.session.ended","data":{"roomName":"/weekly"}}'
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c02"

@@ -21,7 +21,7 @@ proves nothing.
    room of the first reading must be in the second. Then none that was read has vanished during the first, so nothing
    has moved up, and the first is complete for what existed all the while. (Rooms that appear only push others down:
    they are read twice, not skipped.) If some did vanish, the second reading becomes the first, and so on, a few times.
-3. *Each room in it has a name.* One whose name could not be read may be the room.
+3. *Each room in it has a name,* or a link with a path. One without, and a row that is null, may be the room.
 4. *The room would still be in it.* Rooms leave the list some time after their end. So its end must lie in the future at
    the end of the last reading, by our clock and by the server's `Date`, whichever is later.
 
@@ -36,10 +36,12 @@ nothing is left but the question, which the journal keeps.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from urllib.parse import unquote
 
 import anyio
 
@@ -55,6 +57,7 @@ from ..errors import (
     UnprocessableEntityError,
     WherebyError,
 )
+from ..models.decoding import path_of
 from ..notify import logger
 from .item import is_out_of_reach
 from .marker import MarkedRequest, asked_fields, marked, marker_of, start_of_name
@@ -75,6 +78,8 @@ _RESOLUTION: Final = timedelta(seconds=2)
 """A `Date` is up to a second old when it is written, and some more when it is read."""
 _TRIES: Final = 4
 """How often a look-up that fails is made."""
+_NULL_ROW: Final = re.compile(rb"[\[,]\s*null\s*[,\]]")
+"""A row that is null, which decoding leaves out; the same in another list is taken for one."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _HOPELESS: Final = (AuthenticationError, ClientClosedError, PermissionDeniedError)
 
@@ -344,11 +349,13 @@ class LostCreateLookup:
             page = await anext(pages, None)
         for answer in answers:
             self._server_now = max(self._server_now, _server_time(answer.headers.get("Date", "")))
+            self._nameless = self._nameless or _NULL_ROW.search(answer.body) is not None
         for room in page.results if page is not None else ():
-            self._nameless = self._nameless or room.room_name is None
-            name = (room.room_name or "").lower()
+            name, link = room.room_name or "", room.room_url or ""
+            self._nameless = self._nameless or not ((name.startswith("/") and name.strip("/")) or path_of(link))
+            names = unquote(f"{name} {link}").lower()
             for case in self._cases:
-                if case.marker in name:
+                if case.marker in names:
                     self._found(case, room)
         return page
 

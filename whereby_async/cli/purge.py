@@ -2,7 +2,7 @@
 
 It lists all meetings before it deletes any: the list's cursors are offsets, so deleting while reading skips rows. It
 checks each row again, because the server may ignore the filter by name. A meeting of which something could not be read,
-such as its end, is never picked, whatever the filters: it is counted.
+such as its end, or that has a date from before the year 2000, is never picked, whatever the filters: it is counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .global_options import AtLeastOne, Flag, GlobalOptions
 from .keys import interruptible
 from .output import Output, counted, duration, wire
 from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
-from .values import date_of
+from .values import date_of, is_believed
 
 if TYPE_CHECKING:
     from .. import WherebyClient
@@ -45,7 +45,8 @@ def purge(  # noqa: PLR0913 - the options of a job
     Everybody in their rooms is thrown out at once. It lists first (1 point a
     page), shows how many there are, and asks; then it deletes. Stopped in
     the middle it leaves the rest; run again, it goes on with that. Meetings
-    with a value that can not be read, such as a date, are left alone.
+    with a value that can not be read, such as a date, or with a date from
+    before the year 2000 are left alone.
 
     For example:
 
@@ -121,11 +122,16 @@ async def _picked(client: WherebyClient, filters: _Filters) -> tuple[dict[str, M
         async for page in client.meetings.list(name_starts_with=filters.prefix or None).pages():
             seen += len(page.results)
             odd = {value.row for value in page.unreadable}
+            odd.update(row for row, meeting in enumerate(page.results) if _has_wrong_date(meeting))
             unreadable += len(odd)
             whole = (meeting for row, meeting in enumerate(page.results) if row not in odd)
             picked |= {meeting.meeting_id: meeting for meeting in whole if filters.pick(meeting)}
             bar.show(seen, None, f"{len(picked):,} picked")
     return picked, unreadable
+
+
+def _has_wrong_date(meeting: Meeting) -> bool:
+    return any(date is not None and not is_believed(date) for date in (meeting.start_date, meeting.end_date))
 
 
 async def _estimate(client: WherebyClient, meetings: dict[str, Meeting], unreadable: int, output: Output) -> None:

@@ -15,7 +15,7 @@ from .errors import ExitCode, UsageError
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
-from .values import date_of
+from .values import date_of, is_believed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -118,7 +118,7 @@ def sync(  # noqa: PLR0913 - the options of a job
     known again. Files come under their names when they are whole; what breaks
     off stays as NAME.part and is taken up by the next run. Recordings that
     Whereby does not host are told and passed over; with --since or --until,
-    those whose start can not be read are counted and passed over.
+    those without a start that can be read are counted and passed over.
 
     For example:
 
@@ -174,17 +174,18 @@ class _Sync:
         return self._output.code
 
     async def _missing(self, client: WherebyClient, room_name: str | None) -> AsyncIterator[Recording]:
-        async for page in client.recordings.list(room_name=room_name, sort_by="startDate:asc").pages():
-            odd = {value.row for value in page.unreadable if value.field == "startDate"}
-            for row, recording in enumerate(page.results):
-                if room_name is not None and recording.room_name not in {room_name, None}:
-                    continue
-                if not self._is_meant(recording.start_date):
-                    self._counts["unreadable"] += row in odd
-                elif self._path(recording).exists():
-                    self._counts["there"] += 1
-                else:
-                    yield recording
+        by_date = self._since is not None or self._until is not None
+        async for recording in client.recordings.list(room_name=room_name, sort_by="startDate:asc"):
+            if room_name is not None and recording.room_name not in {room_name, None}:
+                continue
+            if by_date and not is_believed(recording.start_date):
+                self._counts["unreadable"] += 1
+            elif not self._is_meant(recording.start_date):
+                continue
+            elif self._path(recording).exists():
+                self._counts["there"] += 1
+            else:
+                yield recording
 
     def _is_meant(self, start: datetime | None) -> bool:
         if start is None:

@@ -1,4 +1,7 @@
-"""From the words of a command line to the values that a call takes: dates, JSON, KEY=VALUE, lists of ids, files."""
+"""From the words of a command line to the values that a call takes: dates, JSON, KEY=VALUE, lists of ids, files.
+
+Also which dates in answers are believed.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ STDIN: Final = "@-"
 
 _FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_OLDEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Whereby is younger. An earlier date stands for none, such as 0001-01-01 in Go and .NET, or was converted wrongly."""
 _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
 """Keys in a nested body that hold what opens a bucket or a stream."""
 
@@ -55,6 +60,11 @@ def date_of(option: str, text: str | None) -> datetime | None:
         UsageError: It is no point in time.
     """
     return None if text is None else datetime.fromisoformat(moment(option, text))
+
+
+def is_believed(moment: datetime | None) -> bool:
+    """Whether a job may go by a date in an answer: it is there, and none from before the service."""
+    return moment is not None and moment >= _OLDEST
 
 
 def structure(option: str, text: str) -> dict[str, Any]:

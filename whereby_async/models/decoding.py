@@ -62,6 +62,8 @@ _INTEGER: Final = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*")
 _DECIMAL: Final = re.compile(r"\s*[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?\s*")
 _BOOLEANS: Final[Mapping[object, bool]] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_SECONDS: Final = 10**8
+"""A number below it is no date but 0, -1, a year or a day of the calendar: as seconds it would be before March 1973."""
 _LEAST_MILLISECONDS: Final = 10**11
 """From here on a number is milliseconds: as such it is March 1973, as seconds it would be the year 5138."""
 _FEW_ROWS: Final = 10
@@ -124,9 +126,9 @@ class Decoder(Generic[T]):
         """Decode a body.
 
         Missing, null and extra fields and unknown words never fail, nor do the known deviations of the API: numbers
-        for text and text for numbers, seconds or milliseconds for dates, a bare list for a page, an object for a list
-        of one, and a few more. Dates become UTC; without an offset they are. Rows that are null are left out. An
-        optional field whose value cannot be read is `None`.
+        for text and text for numbers, seconds (from 10**8 on) or milliseconds since 1970 for dates, a bare list for a
+        page, an object for a list of one, and a few more. Dates become UTC; without an offset they are. Rows that are
+        null are left out. An optional field whose value cannot be read is `None`.
 
         Args:
             body: The answer's body, free of transfer and content encodings.
@@ -472,8 +474,8 @@ def _to_datetime(value: object) -> object:
     if isinstance(value, str):
         if not value.strip():
             return None
-        if _DECIMAL.fullmatch(value):
-            return _instant(value, float(value))
+        if _DECIMAL.fullmatch(value) and abs(number := float(value)) >= _LEAST_SECONDS:
+            return _instant(value, number)
         return _from_iso(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _instant(value, value)
@@ -481,6 +483,8 @@ def _to_datetime(value: object) -> object:
 
 
 def _instant(value: object, number: float) -> object:
+    if abs(number) < _LEAST_SECONDS:
+        return value
     unit = timedelta(milliseconds=1) if abs(number) >= _LEAST_MILLISECONDS else timedelta(seconds=1)
     try:
         return _EPOCH + number * unit
@@ -530,9 +534,14 @@ def naming_for(type_: Any) -> _Naming | None:
 def name_room(meeting: Meeting) -> None:
     """Give a meeting that came without its room's name the path of its link as one."""
     if meeting.room_name is None and meeting.room_url is not None:
-        place = meeting.room_url.partition("?")[0].partition("#")[0].partition("://")[2]
-        name = place.partition("/")[2].rstrip("/")
-        force_setattr(meeting, "room_name", f"/{name}" if name else None)
+        force_setattr(meeting, "room_name", path_of(meeting.room_url))
+
+
+def path_of(link: str) -> str | None:
+    """The path of a link without slashes at its end; `None` if nothing is left of it."""
+    place = link.partition("?")[0].partition("#")[0].partition("://")[2]
+    path = place.partition("/")[2].rstrip("/")
+    return f"/{path}" if path else None
 
 
 def _name_rooms_of_results(page: Page[Meeting]) -> None:
