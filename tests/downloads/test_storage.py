@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from rich.pretty import pretty_repr
 from rich.traceback import Traceback
+from support.batches import outcomes_of
 from support.downloads import CONTENT, STALL, OddStorage, always, answer, serving
 from support.wire_server import OK, WireServer, answering
 
@@ -31,6 +32,7 @@ from whereby_async.transport.storage import checked_link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.downloads import Film
 
@@ -156,6 +158,18 @@ async def test_a_download_beside_a_session_of_the_users_goes_through_the_pools_p
         with pytest.raises(APIConnectionError, match="the proxy answered 407"):
             await film.download(io.BytesIO(), client=client)
         assert proxy.connections == 1
+
+
+async def test_a_file_that_can_never_be_read_does_not_end_a_batch(film: Film, tmp_path: Path) -> None:
+    """It is permanent as a proxy's refusal is, but the API has answered."""
+    odd = always(answer(200, "Content-Type: text/html", body=b"<html>Log in"))
+    async with OddStorage(odd, serving(CONTENT)) as storage, film.fake.client(limiter=Unlimited()) as client:
+        storage.linked_from(film.fake)
+        files = [{"recording_id": film.recording, "destination": tmp_path / str(number)} for number in range(2)]
+        outcomes = await outcomes_of(client.batch(client.recordings.download, files, concurrency=1))
+    assert [outcome.state for outcome in outcomes] == ["failed", "ok"]
+    assert isinstance(outcomes[0].error, APIConnectionError)
+    assert outcomes[0].error.permanent
 
 
 async def test_something_like_a_session_lends_nothing(film: Film) -> None:
