@@ -328,8 +328,14 @@ def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes
         value = reshape(value)
         if not _is_object(value):
             return value
+        before = len(notes or ())
         fixed = {**value, **{name: _within(name, fix, value[name], notes) for name, fix in fields if name in value}}
-        return fixed if notes is None or kind is Page else _without_unreadable(info, fixed, value, notes)
+        if notes is None or kind is Page:
+            return fixed
+        own = notes[before:]  # those of other rows may be many
+        fixed = _without_unreadable(info, fixed, value, own)
+        notes[before:] = own
+        return fixed
 
     known[info.cls] = repair  # before its fields, so that a Struct may hold its own kind
     fields += [(field.encode_name, _repair_for(field.type, known, notes)) for field in info.fields]
