@@ -177,6 +177,16 @@ def test_leap_second_and_midnight_at_the_day_s_end(sent: str, moment: datetime) 
     assert found.unreadable == ()
 
 
+@pytest.mark.parametrize("sent", ["2025-03-01T11:59:60Z", "2025-03-01T14:00:00+02:00", 1740830400, "1740830400000"])
+def test_dates_are_read_in_frozen_time(sent: object) -> None:
+    """Also those that only the tolerant decoder reads, by a decoder that is made there."""
+    with pytest.importorskip("freezegun").freeze_time("2001-02-03"):
+        found = page(Meeting, {"endDate": sent})
+    assert found.unreadable == ()
+    assert found.results[0].end_date == NOON
+    assert found.results[0].end_date.tzinfo is UTC
+
+
 OFFSETS = ("-05:00", "+02:00", "+05:45", "-09:30", "+00:00", "")
 
 

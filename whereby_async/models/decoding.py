@@ -297,8 +297,12 @@ def _repair_for(info: inspect.Type, known: dict[object, _Repair], notes: list[_U
         return _list_repair(info.item_type, known, notes)
     if isinstance(info, inspect.DictType):
         return _dict_repair(info.value_type, known, notes)
+    # While freezegun has put its own class in the place of `datetime`, msgspec does not know the real one.
+    is_date = isinstance(info, inspect.CustomType) and info.cls is type(_EPOCH)
     never_empty = isinstance(info, inspect.StrType) and info.min_length
-    return _to_text_or_none if never_empty else _SCALARS.get(type(info), _unchanged)
+    return (
+        _to_text_or_none if never_empty else _SCALARS.get(inspect.DateTimeType if is_date else type(info), _unchanged)
+    )
 
 
 def _unchanged(value: object) -> object:
@@ -324,8 +328,14 @@ def _struct_repair(info: inspect.StructType, known: dict[object, _Repair], notes
         value = reshape(value)
         if not _is_object(value):
             return value
+        before = len(notes or ())
         fixed = {**value, **{name: _within(name, fix, value[name], notes) for name, fix in fields if name in value}}
-        return fixed if notes is None or kind is Page else _without_unreadable(info, fixed, value, notes)
+        if notes is None or kind is Page:
+            return fixed
+        own = notes[before:]  # those of other rows may be many
+        fixed = _without_unreadable(info, fixed, value, own)
+        notes[before:] = own
+        return fixed
 
     known[info.cls] = repair  # before its fields, so that a Struct may hold its own kind
     fields += [(field.encode_name, _repair_for(field.type, known, notes)) for field in info.fields]
@@ -499,7 +509,7 @@ def _from_iso(text: str) -> object:
         last = f"{match['hour']}:{match['minutes']}:59" if match["hour"] else "23:59:59"
         plain, later = match["day"] + last + match["rest"], timedelta(seconds=1)
     try:
-        moment = datetime.fromisoformat(plain)
+        moment = type(_EPOCH).fromisoformat(plain)  # the real class, also within freezegun
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC) + later
     except ValueError:
         return text
