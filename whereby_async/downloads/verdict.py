@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 
 from ..rate_limit import RateLimit
-from ..transport.body import compressions
+from ..transport.body import can_undo, compressions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,14 +83,15 @@ def judge(status: int, headers: Mapping[str, str], position: int, known: Version
         return StorageVerdict("later", retry_after=RateLimit.from_response(status, headers).retry_after)
     if status not in {_OK, _PARTIAL}:
         return StorageVerdict("unusable", reason=f"the storage answered with status {status}")
-    if (reason := _no_file(headers)) is not None:
+    if (reason := _no_file(status, headers)) is not None:
         return StorageVerdict("unusable", reason=reason)
     return _whole(headers, known) if status == _OK else _rest(headers, position, known)
 
 
-def _no_file(headers: Mapping[str, str]) -> str | None:
+def _no_file(status: int, headers: Mapping[str, str]) -> str | None:
     """The reason why the body cannot be the file's bytes, if it cannot."""
-    if encodings := compressions(headers):  # its lengths and ranges would be those of something else than the file
+    # Lengths and ranges are those of what was compressed, so only a whole one is of use.
+    if (encodings := compressions(headers)) and not (status == _OK and can_undo(encodings)):
         return f"the storage sent content encoding {encodings[-1]!r}, which was not asked for"
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _PAGES:
@@ -108,6 +109,8 @@ def _whole(headers: Mapping[str, str], known: Version) -> StorageVerdict:
     if length is None and headers.get("Transfer-Encoding", "").strip().lower() != "chunked":
         reason = "the storage does not say how long the file is, so a broken one would look whole"
         return StorageVerdict("unusable", reason=reason)
+    if compressions(headers):
+        return StorageVerdict("body")  # which size the file has, and which bytes a range would be of, is not known
     version = Version(int(length[0]) if length else None, _tag(headers))
     if version.size is None and version.same_as(known):
         version = known

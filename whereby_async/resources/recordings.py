@@ -170,8 +170,8 @@ class Recordings:
             OSError: The file cannot be written: no space, no permission, no such directory.
             PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
             NotFoundError: No such recording, or its file is gone.
-            APIConnectionError: The storage does not answer, or breaks off again and again; or it sends the file
-                compressed (`Content-Encoding: gzip`), which is not undone: this is said at once and not tried again.
+            APIConnectionError: The storage does not answer, or breaks off again and again; or its answer is of no use,
+                such as a content encoding other than gzip and deflate: this is said at once and not tried again.
             InternalServerError: The storage fails again and again.
             ClientClosedError: The client was closed meanwhile.
         """

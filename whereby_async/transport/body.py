@@ -16,7 +16,7 @@ from aiohttp.hdrs import CONTENT_ENCODING
 from ..redaction import SilentBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from zlib import _Decompress  # pyright: ignore[reportPrivateUsage] - the type has no public name
 
 _STEP: Final = 256 * 1024
@@ -43,6 +43,11 @@ class EncodingError(aiohttp.ClientPayloadError):
     permanent: bool = True
 
 
+def can_undo(encodings: Sequence[str]) -> bool:
+    """Whether all of these compressions can be undone."""
+    return _UNDONE.issuperset(encodings)
+
+
 def compressions(headers: Mapping[str, str]) -> list[str]:
     """The content encodings of an answer that change its bytes, in the order in which they were applied."""
     lines = (value for name, value in headers.items() if name.lower() == "content-encoding")
@@ -50,7 +55,7 @@ def compressions(headers: Mapping[str, str]) -> list[str]:
     return [each for each in named if each in _COMPRESSIONS]
 
 
-class _Compression:
+class Compression:
     """One compression, undone as it comes: any number of gzip's members, and zeros between them, with which some are
     padded. What else is behind a member is ignored, as gzip(1) does.
     """
@@ -102,6 +107,28 @@ class _Compression:
         return zlib.decompressobj(_BARE if bare else _GZIP_OR_ZLIB)
 
 
+def stages_of(headers: Mapping[str, str]) -> list[Compression]:
+    """The compressions of an answer, in the order in which they are undone."""
+    return [Compression(name) for name in reversed(compressions(headers))]
+
+
+def undone(stages: Sequence[Compression], piece: SilentBytes) -> Iterator[SilentBytes]:
+    """What a piece decodes to when all compressions are undone, at most `_STEP` bytes at a time if there are any."""
+    if not stages:
+        yield piece
+        return
+    for decoded in stages[0].undo(piece):
+        yield from undone(stages[1:], decoded)
+
+
+def check_end(stages: Sequence[Compression]) -> None:
+    """Raise `EncodingError` if a body that has come to its end does not hold the end of each compression."""
+    if cut := next((each for each in stages if each.broke_off), None):
+        error = EncodingError(f"the answer's content encoding is {cut.name!r}, and its body broke off")
+        error.permanent = False
+        raise error
+
+
 class Body:
     """The body of one answer.
 
@@ -115,7 +142,7 @@ class Body:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pieces: list[SilentBytes] = []
-        self._compressions: list[_Compression] = []
+        self._compressions: list[Compression] = []
         self._sizes: list[int] = []
         self.whole: bool = False
         self.too_large: bool = False
@@ -129,15 +156,13 @@ class Body:
             TimeoutError: The attempt's time is over.
         """
         if CONTENT_ENCODING in response.headers:
-            self._compressions = [_Compression(name) for name in reversed(compressions(response.headers))]
+            self._compressions = stages_of(response.headers)
         self._sizes = [0] * (len(self._compressions) + 1)
         content = response.content
         while not self.too_large and (piece := SilentBytes(await content.readany())):
             await self._take(piece, 0)
-        if not self.too_large and (cut := next((each for each in self._compressions if each.broke_off), None)):
-            error = EncodingError(f"the answer's content encoding is {cut.name!r}, and its body broke off")
-            error.permanent = False
-            raise error
+        if not self.too_large:
+            check_end(self._compressions)
         self.whole = not self.too_large
 
     def joined(self) -> SilentBytes:

@@ -16,11 +16,12 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError, WherebyError
 from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
+from .body import EncodingError, check_end, stages_of, undone
 from .exchange import CONNECTING, is_permanent, reason_of, why_unreachable
 from .reachability import GATEWAY_FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import aiohttp
 
@@ -118,14 +119,14 @@ class Storage:
 
 
 class StorageAnswer:
-    """The storage's answer: its head, and its body as it comes. Close it.
+    """The storage's answer: its head, and its body as it comes, decompressed. Close it.
 
     Attributes:
         status: The HTTP status.
         headers: The headers; look-up ignores case.
     """
 
-    __slots__ = ("_failure", "_response", "_stall", "_storage", "headers", "status")
+    __slots__ = ("_decoded", "_failure", "_response", "_stages", "_stall", "_storage", "headers", "status")
 
     def __init__(self, storage: Storage, response: aiohttp.ClientResponse, stall: float) -> None:
         self._storage = storage
@@ -134,12 +135,32 @@ class StorageAnswer:
         self._failure: WherebyError | None = None
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
+        self._stages = stages_of(self.headers)
+        self._decoded: Iterator[SilentBytes] = iter(())
 
     def __repr__(self) -> str:
         return f"<storage answer {self.status}>"
 
     async def read(self) -> SilentBytes:
         """What has come of the body, as soon as something has; empty at its end."""
+        if not self._stages:
+            return await self._came()
+        try:
+            while not (piece := next(self._decoded, None)):
+                if piece is None:
+                    came = await self._came()
+                    if not came:
+                        check_end(self._stages)
+                        return came
+                    self._decoded = undone(self._stages, came)
+        except EncodingError as error:
+            failure = self._failure = self._storage.failure(error, self._stall)
+        else:
+            return piece
+        raise failure
+
+    async def _came(self) -> SilentBytes:
+        """The same, as it comes."""
         if self._failure is not None:
             raise self._failure
         try:
