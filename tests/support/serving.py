@@ -29,7 +29,8 @@ class Served:
 
     def __init__(self, **options: Any) -> None:
         # A process keeps the budget of a key and port for a while, and ports come again.
-        self.fake = FakeWhereby(**{"api_key": f"{FAKE_API_KEY}-{next(_servers)}", **options})
+        options.setdefault("api_key", f"{FAKE_API_KEY}-{next(_servers)}")
+        self.fake = FakeWhereby(**options)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
