@@ -17,6 +17,8 @@ from contract.reference import PNG, SPECIMENS
 from support import checkout
 from support.programs import Program
 
+from whereby_async import operations
+from whereby_async.operation import Operation
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
@@ -29,11 +31,16 @@ BLOCKS = [
     for title, _, text in SECTIONS
     for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 ]
-PYTHON = {title: code for title, language, code in BLOCKS if language == "python"}
+PYTHON: dict[str, str] = {}
+"""The Python blocks by section; the second one of a section by `section (2)`."""
+for _title, _language, _code in BLOCKS:
+    if _language == "python":
+        PYTHON[f"{_title} (2)" if _title in PYTHON else _title] = _code
 BASH = [code.strip() for _, language, code in BLOCKS if language == "bash"]
 SHELL = [code for _, language, code in BLOCKS if language == "sh"]
 """Run by `cli/test_app.py`, where a server is at hand."""
 
+INSTALL = "pip install whereby-async"
 DEMO = "python3 -m venv .venv && .venv/bin/pip install '.[cli]' && .venv/bin/whereby demo"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install '.[test]' && .venv/bin/python -m pytest -n 4"
 
@@ -68,34 +75,50 @@ sys.exit(pytest.main([
 
 # What each snippet prints against the fake server below.
 PRINTS = {
-    "First call, and lists": (
-        r"https://example\.whereby\.com/[0-9a-f-]{36}\?displayName=Zo%C3%AB%20%26%20Bo&lang=nb&audio=off&minimal\n"
-        r"/support-1 90\n1 recordings\n"
-    ),
-    "Errors": r"deleted, or never there\n",
-    "Points": r"1000 99\d [56]\d\.\d+\n",
-    "Recordings, transcriptions, uploads": r"weekly-\S+\.mp4 11\n\{'summary': .*\}\n",
-    "Thousands of calls": r"Estimate\(operation='meetings.create', calls=30, price=3, learned=False, points=90, .*\)\n30 rooms\n",
-    "Anything else the server does and says": (
-        r"200 99\d \[\{.*'roomName': '/weekly'.*\}\]\nmeetings\.list ok 1 points, waited 0\.0 s\n"
-    ),
-    "Webhooks": r"Zoë joined /weekly\n",
+    "# whereby_async": r"https://example\.whereby\.com/[0-9a-f-]{36}\?displayName=Zo%C3%AB%20%26%20Bo&lang=nb\n",
+    "Lists": r"/support-1 90\n1 recordings, /weekly False\n",
+    "Results and JSON": r"1:00:00\n\d{4}-\S+Z \['dial_in_phone_number', 'dial_in_room_id'\]\n",
+    "Errors, retries and outages": r"deleted, or never there\n",
+    "Rate limits": r"1000 99\d [56]\d\.\d+\n",
+    "Batches": r"Estimate\(operation='meetings.create', calls=30, price=3, learned=False, points=90, .*\)\n30 rooms\n",
+    "Recordings, transcriptions and uploads": r"weekly-\S+\.mp4 11\n(?!\{).+\n",
     "Web apps": r"",
+    "Synchronous programs": r"True\n",
+    "Webhooks": r"Zoë joined /weekly\n204 400\n",
     "Testing": r"\.\. +\[100%\]\n2 passed in .*\n",
+    "Testing (2)": r"\. +\[100%\]\n1 passed in .*\n",
+    "Logging, hooks and tracing": r"GET /meetings ok 1 points, waited 0\.0 s\n",
+    "Timeouts, proxies and TLS": r"\[\]\n",
 }
 
-CALLS_NOTHING = {"Webhooks", "Web apps", "Testing"}
+CALLS_NOTHING = {"Webhooks", "Web apps", "Testing", "Testing (2)", "Timeouts, proxies and TLS"}
 """Snippets that need no server, or have one of their own; the web app is served below."""
 
-SHORT = 365
+SHORT = 480
 """Lines, since people skim it. Docstrings say the rest."""
 
 
 def test_only_known_kinds_of_blocks_are_there() -> None:
     """Each block is Python or a command, so that none is left unrun; one command is the demo, one runs the tests."""
-    assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH) + len(SHELL))
+    assert README.count("```") == 2 * len(BLOCKS) == 2 * (len(PYTHON) + len(BASH) + len(SHELL) + 1)
     assert PYTHON.keys() == PRINTS.keys()
     assert BASH == [DEMO, TESTS]
+    assert [code.strip() for _, language, code in BLOCKS if language == "shell"] == [INSTALL]
+
+
+def test_table_of_operations_is_that_of_the_api() -> None:
+    """Each operation with its method, path and documented price, and no other."""
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| `([A-Z]+) (\S+)` \| (\d)", README, re.MULTILINE)
+    table = {(name, method, re.sub(r"\{\w+\}", "{}", path), int(points)) for name, method, path, points in rows}
+    known = [value for value in vars(operations).values() if isinstance(value, Operation)]
+    assert table == {(one.name, one.method, re.sub(r"\{\w+\}", "{}", one.path), one.cost) for one in known}
+    assert len(rows) == len(known)
+
+
+def test_contents_lead_to_the_sections() -> None:
+    anchors = re.findall(r"\]\(#([\w-]+)\)", README)
+    titles = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title, _, _ in SECTIONS}
+    assert set(anchors) <= titles
 
 
 def test_it_is_short() -> None:
@@ -109,7 +132,7 @@ def test_what_it_refers_to_is_there() -> None:
         for text in README.split("More:")[1:]
         for names in re.findall(r"`(whereby_async[\w.]+)`", text.partition("\n\n")[0])
     ]
-    assert len(more) > len(SECTIONS)
+    assert len(more) >= 20
     assert [name for name in more if not inspect.getdoc(pydoc.locate(name))] == []
     assert [
         name for name in re.findall(r"\]\((?!https://)([^)]+)\)", README) if not (checkout.ROOT / name).exists()
@@ -129,7 +152,7 @@ async def test_web_app_serves(tmp_path: Path) -> None:
             async with browser.post(f"{program.url}/rooms") as refused:
                 assert (made.status, refused.status, fake.throttled) == (201, 503, 0)
             assert 50 < int(refused.headers["Retry-After"]) < 65
-            assert fake.meetings[room["id"]]["roomUrl"] == room["url"]
+            assert fake.meetings[room["meetingId"]]["roomUrl"] == room["roomUrl"]
             await asyncio.to_thread(program.end)
             assert program.complaints() == []
 
@@ -139,6 +162,7 @@ async def test_web_app_serves(tmp_path: Path) -> None:
 async def test_snippet_runs(title: str, tmp_path: Path) -> None:
     """Each Python block runs as it stands, over a real socket, in a Python that takes warnings for errors."""
     (tmp_path / "logo.png").write_bytes(PNG)
+    (tmp_path / "app.py").write_text(PYTHON["Web apps"])
     async with FakeWhereby() as fake:
         fake.add_meeting(room_name="/weekly")
         fake.add_recording(room_name="/weekly")
@@ -172,6 +196,15 @@ def _in_a_fresh_checkout(command: str, place: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
+
+
+@pytest.mark.install
+def test_install_command_works_with_the_wheel(tmp_path: Path) -> None:
+    """In an environment of its own, with the wheel that is built from this checkout."""
+    build = f"{sys.executable} -m build --wheel --no-isolation --outdir {tmp_path}"
+    command = f"{build} && python3 -m venv .venv && .venv/bin/{INSTALL} && .venv/bin/python -c 'import whereby_async.client'"
+    _in_a_fresh_checkout(command, tmp_path, PIP_FIND_LINKS=str(tmp_path))
+    assert list(tmp_path.glob("whereby_async-*.whl"))
 
 
 @pytest.mark.install
