@@ -37,6 +37,8 @@ For example:
 Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer.
 """
 _INSTALL_COMPLETION: Final = "--install-completion"
+_BOXED: Final = 40
+"""Columns below which help has no boxes, which would cut the names of options."""
 
 _RESOURCES: Final = {
     "meetings": "Make, read, list and delete meetings and their rooms.",
@@ -76,14 +78,16 @@ _FUNCTIONS: Final = {
 """The functions of the commands that are not one operation each, by module."""
 
 
-def app(words: Sequence[str] | None = None) -> App:
+def app(words: Sequence[str] | None = None, columns: int = 80) -> App:
     """The app.
 
     Args:
         words: The command line; only what it names is imported. `None` imports all commands.
+        columns: The width that help has.
     """
     words = None if words is not None and _INSTALL_COMPLETION in words else words
-    whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
+    boxes: Literal["default", "plain"] = "default" if columns >= _BOXED else "plain"
+    whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext", help_formatter=boxes)
     for name, text in _TEXTS.items():
         is_named = words is None or name in words
         if name in _FUNCTIONS and is_named:
@@ -138,13 +142,13 @@ def _install_completion(whereby: App) -> Callable[..., None]:
     return install
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command, given the words after `whereby`; the exit code."""
+def run(arguments: Sequence[str], columns: int) -> int:
+    """Run one command, given the words after `whereby` and the width that help has; the exit code."""
     try:
         refuse_secrets(arguments)
         words = _behind_the_command(arguments)
         command_line.set(tuple(arguments))
-        command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
+        command, bound, _ = app(words, columns).parse_args(words, print_error=False, exit_on_error=False)
         with warnings_printed():
             code: int | None = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import unicodedata
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -27,6 +28,10 @@ _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
 _SIGNALS: Final = 128
 """What shells add to a signal's number for the exit code of what it has ended."""
+_PREFIX: Final = "whereby: "
+_JOINING: Final = "\n\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""What a terminal may be given though it is not printable, besides blanks; emoji and scripts need joiners."""
+
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
 _HIDDEN: Final = (
     "Long words are not repeated (here {count}), since they may be keys: "
@@ -109,13 +114,27 @@ def signals_handled(handler: Callable[[int, FrameType | None], object]) -> Gener
             signal.signal(number, earlier)
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: guests choose their own names."""
+    return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _is_harmless(each: str) -> bool:
+    return each.isprintable() or each in _JOINING or unicodedata.category(each) == "Zs"
+
+
+def tell(text: str, prefix: str = _PREFIX) -> None:
+    """Print a line of the command to stderr."""
+    print(prefix + printable(text), file=sys.stderr)
+
+
 class _Warnings(logging.Handler):
     """Prints warnings as lines of the command, except those about outages, which hooks and errors tell of."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
         if record.module != "reachability":
-            print(f"whereby: {self.format(record)}", file=sys.stderr)
+            tell(self.format(record))
 
 
 @contextlib.contextmanager
@@ -144,7 +163,7 @@ def report_error(error: BaseException) -> int:
     """Say on stderr what ended a command; its exit code."""
     code, *lines = _explained(_single(error))
     for line in lines:
-        print(line if line.startswith("  ") else f"whereby: {line}", file=sys.stderr)  # indented ones are to be copied
+        tell(line, "" if line.startswith("  ") else _PREFIX)  # indented ones are to be copied
     return code
 
 

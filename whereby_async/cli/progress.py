@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import ServiceUnavailableError
-from .errors import Interrupted, OutOfTimeError, UsageError, command_line, in_option_names, signals_handled
+from .errors import Interrupted, OutOfTimeError, UsageError, command_line, in_option_names, signals_handled, tell
 from .output import counted, duration, size
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class _Signals:
         calls = batch.calls_under_way
         batch.stop()
         if calls and self._on_terminal:
-            _print(f"finishing {counted(calls, 'call')}; again to stop now")
+            tell(f"finishing {counted(calls, 'call')}; again to stop now")
 
     @contextlib.contextmanager
     def end_in_order(self, batch: Batch[Any]) -> Generator[None]:
@@ -225,7 +225,9 @@ class Bar:
                 TextColumn("{task.fields[count]}"),
                 TextColumn("{task.description}", style="cyan", table_column=Column()),  # wrapped, not cut
             )
-            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            # What a pipe gets must not be printed above the bar instead.
+            self._bars = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
             self._bars.start()
             self._task = self._bars.add_task("", total=None, count="")
             self._token = _has_bar.set(True)
@@ -303,7 +305,7 @@ class StderrHook:
         if details.delay >= _WORTH_SAYING and now >= self._said_until and (self._verbose or _shows_waits()):
             self._said_until = now + details.delay
             waits = f"{details.operation} waits about {details.delay:.0f} s for {_points(details.cost)}"
-            _print(f"{waits}: {_reason(details.reason, 0)}")
+            tell(f"{waits}: {_reason(details.reason, 0)}")
 
     def on_unavailable(self, details: UnavailableDetails) -> None:
         """A service can not be reached any more, or is back."""
@@ -315,19 +317,15 @@ class StderrHook:
         else:
             text = f"{details.origin} is back after {duration(now - since)}"
         if self._outages:
-            _print(text)
+            tell(text)
 
     def _say(self, text: str) -> None:
         if self._verbose:
-            _print(text)
+            tell(text)
 
 
 def _shows_waits() -> bool:
     return sys.stderr.isatty() and not _has_bar.get()
-
-
-def _print(text: str) -> None:
-    print(f"whereby: {text}", file=sys.stderr)
 
 
 def _reason(reason: str, form: int) -> str:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from .errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import TypeAlias
@@ -59,7 +61,7 @@ class Terminal:
             self._console.print()
         indent = 0 if event in _NOT_INDENTED else 2
         width = max(20, self._console.width - indent)
-        for part in (part for line in text.splitlines() for part in textwrap.wrap(line, width)):
+        for part in (part for line in printable(text).splitlines() for part in textwrap.wrap(line, width)):
             self._console.print(Text(" " * indent + part, style=_EVENTS.get(event, "")))
 
     def table_line(self, head: str, *cells: Piece) -> None:
@@ -165,7 +167,7 @@ def grid(title: str, rows: Iterable[tuple[str, Sequence[Piece]]]) -> Grid:
 
 def _assembled(words: Iterable[Piece]) -> Text:
     pairs = ((word, "") if isinstance(word, str) else word for word in words)
-    return Text.assemble(*((_printable(text), style) for text, style in pairs))
+    return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
 def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
@@ -180,12 +182,7 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
 def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
-    return _printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def _printable(text: str) -> str:
-    """The text without what a terminal would obey: guests choose their own names."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _wrapped(line: str, width: int) -> list[str]:
