@@ -8,8 +8,8 @@ The API key comes from `WHEREBY_API_KEY`, or is typed in on a terminal. It is ne
 machine can see those. The secret of `webhooks verify` comes from `WHEREBY_WEBHOOK_SECRET` for the same reason.
 
 A terminal gets tables and records that fit its width. A pipe, or `--json`, gets JSON lines in the API's spelling,
-without colours. What their encoding lacks is escaped. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer, 130 after Ctrl-C, 143
-after SIGTERM.
+without colours. What their encoding lacks is escaped. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled,
+4 no answer, 130 after Ctrl-C, 143 after SIGTERM.
 
 Long work shows a progress bar on stderr. The first Ctrl-C or SIGTERM lets the calls of a batch that are under way end,
 within 20 s or `--timeout`; the second stops at once. While the service can not be reached, long work waits for it, as

@@ -122,7 +122,7 @@ class Output:
     def failed(self, error: Exception) -> str:
         """Count a failure, which decides the exit code; the error's text without secrets."""
         self._codes.add(code_for(error))
-        return redact(str(error))
+        return redact(error.strerror or str(error) if isinstance(error, OSError) else str(error))
 
     @property
     def code(self) -> ExitCode:

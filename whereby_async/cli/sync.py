@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
+from ..downloads.sinks import file_name
 from ..errors import PermissionDeniedError
 from ..redaction import redact
 from .errors import ExitCode, UsageError
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from ..models import Recording
 
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
+_UNSAFE_ENDING: Final = re.compile(r"[^a-zA-Z0-9]+")
+_PLAIN_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 _LONGEST_STEM: Final = 120
+_MOST_BYTES: Final = 140
 _LONGEST_ID: Final = 40
 _LONGEST_ENDING: Final = 8
 _MEGABYTE: Final = 1_000_000
@@ -195,10 +200,13 @@ class _Sync:
     def _path(self, recording: Recording) -> Path:
         """Where a recording belongs: its own file name, its id between stem and ending."""
         stem, dot, ending = (recording.filename or "recording.mp4").rpartition(".")
-        name = _UNSAFE.sub("-", stem if dot else ending).strip("-.")[:_LONGEST_STEM] or "recording"
-        recording_id = _UNSAFE.sub("-", recording.recording_id)[:_LONGEST_ID]
-        safe_ending = _UNSAFE.sub("-", ending)[:_LONGEST_ENDING] if dot else "mp4"
-        return self._directory / f"{name}.{recording_id}.{safe_ending}"
+        stem = _UNSAFE.sub("-", stem if dot else ending)[:_LONGEST_STEM].encode()[:_MOST_BYTES].decode(errors="ignore")
+        recording_id = recording.recording_id
+        if not _PLAIN_ID.fullmatch(recording_id):  # two that are made alike would be one file
+            recording_id = hashlib.sha256(recording_id.encode(errors="surrogatepass")).hexdigest()[:_LONGEST_ID]
+        safe_ending = _UNSAFE_ENDING.sub("-", ending)[:_LONGEST_ENDING].strip("-.") if dot else ""
+        name = f"{stem.strip('-.') or 'recording'}.{recording_id}.{safe_ending or 'mp4'}"
+        return self._directory / file_name(name, recording_id)
 
     async def _download(self, client: WherebyClient, missing: list[Recording], concurrency: int, expected: int) -> None:
         with Bar("received", in_bytes=True) as bar:

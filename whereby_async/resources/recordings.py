@@ -167,7 +167,8 @@ class Recordings:
             TypeError: The destination is nothing that can be written to.
             FileExistsError: There is a file already.
             BlockingIOError: Another download is writing to this path.
-            OSError: The file cannot be written: no space, no permission, no such directory.
+            OSError: The file cannot be written: no space, no permission, no such directory, a symbolic link, or a
+                name that ends in `.part`, as those of downloads under way do.
             PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
             NotFoundError: No such recording, or its file is gone.
             APIConnectionError: The storage does not answer, or breaks off again and again; or its answer is of no use,
