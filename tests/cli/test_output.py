@@ -357,11 +357,10 @@ def test_rows_go_into_the_pipe_beside_a_bar(served: Served, tmp_path: Path) -> N
     assert [json.loads(line)["event"] for line in lines if line.startswith("{")] == [row["event"] for row in rows]
 
 
-@pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "2>&-"])
-def test_streams_that_a_shell_has_closed_are_empty(streams: str) -> None:
-    """There is nobody to ask for the key, and an error does not get among the results."""
+@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-"])
+def test_an_error_does_not_get_among_the_results(streams: str) -> None:
+    """Whatever a shell has closed."""
     line = ["sh", "-c", f'"$@" {streams}', "sh", *command("meetings", "list")]
     variables = {name: value for name, value in environment().items() if name != "WHEREBY_API_KEY"}
     done = subprocess.run(line, env=variables, capture_output=True, check=False, encoding="utf-8")
     assert (done.returncode, done.stdout) == (2, "")
-    assert ("no API key" in done.stderr) == ("2>&-" not in streams)

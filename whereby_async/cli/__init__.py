@@ -70,16 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Have every stream open and take any text: what the encoding of stdout or stderr lacks is escaped."""
+    """Have stdout and stderr open and take any text: what their encoding lacks is escaped."""
     codecs.register_error("whereby", _escaped)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # a shell can close it: `whereby … >&-`
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8", closefd=False))  # it stays open to the end
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", closefd=False))  # it stays open to the end
         elif isinstance(stream, io.TextIOWrapper):
-            with contextlib.suppress(io.UnsupportedOperation):  # what was read from already stays as it is
-                stream.reconfigure(errors="whereby" if mode == "w" else "replace")
+            stream.reconfigure(errors="whereby")
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

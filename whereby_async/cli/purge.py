@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from cyclopts import Parameter
 
-from .errors import UsageError, tell
+from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .keys import interruptible
 from .output import Output, counted, duration, wire
@@ -161,7 +161,7 @@ def _ask(meetings: dict[str, Meeting]) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{count} would be deleted, and there is no terminal to ask on: pass --yes, or --dry-run")
     some = ", ".join(str(meeting.room_name) for meeting in list(meetings.values())[:_EXAMPLES])
-    tell(f"{count}, such as {some}. Whoever is in their rooms is thrown out.", "")
+    print(f"{count}, such as {some}. Whoever is in their rooms is thrown out.", file=sys.stderr)
     with interruptible():
         print("Delete them? [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline().strip().lower()
