@@ -105,8 +105,8 @@ def export(  # noqa: PLR0913 - the options of a job
 
     For example:
 
-        whereby insights export season/ --format csv
-        whereby insights export november/ --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
+        whereby insights export all/ --format csv
+        whereby insights export season/ --from 2026-11-01T00:00:00Z
         whereby insights export excel/ --format csv --bom
         whereby insights export support/ --name-starts-with /support
         whereby insights export --depth sessions | jq -r .roomName
