@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import socket
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,12 +156,131 @@ def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Ru
 
 
 def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:
-    """JSON lines by default; the journal has to be named."""
-    journal = tmp_path / "run.journal"
-    assert here(*IMPORT, "-", "--journal", journal, stdin=f'{{"end_date": "{END}"}}\n'.encode()).code == 0
-    assert here(*IMPORT, "-", "--format", "csv", stdin=f"endDate\n{END}\n".encode()).code == 0
-    assert journal.exists()
+    """JSON lines or CSV; a second run with the journal makes nothing again."""
+    words = (*IMPORT, "-", "--journal", tmp_path / "run.journal")
+    for _ in range(2):
+        assert here(*words, stdin=f'{{"end_date": "{END}"}}\n'.encode()).code == 0
+    assert here(*IMPORT, "-", "--journal", tmp_path / "2", stdin=f"\nendDate\n{END}\n".encode()).code == 0
     assert len(served.fake.meetings) == 2
+
+
+@pytest.mark.parametrize("kind", ["substitution", "socket", "fifo"])
+def test_what_is_no_plain_file_is_read_once(served: Served, tmp_path: Path, kind: str) -> None:
+    """Rows from `<(…)`, from a socket as stdin and, on a terminal, from a FIFO, beside which nothing is left."""
+    text = f"customer,endDate\na,{END}\nb,{END}\n"
+    words = (*BY_CUSTOMER, "--journal", str(tmp_path / "j"))
+    if kind == "fifo":
+        fifo = tmp_path / "place" / "fifo"
+        fifo.parent.mkdir()
+        os.mkfifo(fifo)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(fifo.write_text, text)
+            assert "2 rows: 2 made." in on_terminal(*IMPORT, str(fifo), *words).out
+        assert [path.name for path in fifo.parent.iterdir()] == ["fifo"]
+    else:
+        file = "<(cat)" if kind == "substitution" else "/dev/stdin"
+        call = ["bash", "-c", f"{shlex.join(command(*IMPORT))} {file} {shlex.join(words)}"]
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(text.encode())
+            ours.shutdown(socket.SHUT_WR)
+            done = subprocess.run(call, env=environment(), stdin=theirs.fileno(), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert len(served.fake.meetings) == 2
+
+
+@pytest.mark.parametrize("file", ["-", "/dev/stdin", "/dev/fd/63", "fifo", "/dev/null"])
+def test_what_is_read_once_needs_a_journal(served: Served, tmp_path: Path, file: str, here: Runner) -> None:
+    """Which is told before anything is waited for; a dry run needs none."""
+    if file == "fifo":
+        os.mkfifo(file := str(tmp_path / file))
+    name = "stdin" if file == "-" else file
+    assert f"{name} can be read only once, and has no place for a journal" in _complaint(here(*IMPORT, file), served)
+
+
+def test_dry_run_of_what_is_read_once(served: Served, tmp_path: Path, here: Runner) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    with ThreadPoolExecutor() as pool:
+        pool.submit(fifo.write_text, f"endDate;\n{END};\n")
+        assert here(*IMPORT, fifo, "--dry-run").rows()[0]["rows"] == 1
+    assert "stdin has no rows" in here(*IMPORT, "-", "--dry-run").err
+    assert "/dev/null has no rows" in here(*IMPORT, "/dev/null", "--dry-run").err
+    assert served.fake.meetings == {}
+
+
+def test_closed_stdin_is_told(served: Served, tmp_path: Path) -> None:
+    """As `<&-` leaves it."""
+    words = command(*IMPORT, "-", "--journal", str(tmp_path / "j"))
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *words], env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, b"whereby: stdin is closed: nothing can be read from it\n")
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("how", "content"),
+    [
+        ("grows", f"customer,endDate\nc0,{END}\nc1,{END}\nc2,{END}\nc3,{END}\n"),
+        ("shrinks", "customer,endDate\n"),
+        ("is edited", f"customer,endDate\nc0,{END}\nc2,{END}\nc1,{END}\n"),
+        ("is destroyed", "\0"),
+        ("is replaced", f"customer,endDate\nx,{END}\n"),
+        ("vanishes", ""),
+    ],
+)
+def test_checked_rows_are_sent_whatever_becomes_of_the_file(
+    served: Served, tmp_path: Path, how: str, content: str, here: Runner
+) -> None:
+    """And the change is told of."""
+    file, other = Path(_rooms(tmp_path, 3)), tmp_path / "other"
+
+    def changed(_request: object) -> bool:
+        changing = other if how == "is replaced" else file
+        changing.write_text(content)
+        if how == "is replaced":
+            other.replace(file)
+        elif how == "vanishes":
+            file.unlink()
+        return False
+
+    served.fake.faults.add(Fault(status=500, when=changed))
+    ended = here(*IMPORT, file, *BY_CUSTOMER, "--concurrency", "1")
+    served.fake.faults.clear()
+    told = f"whereby: {file} has changed or is gone since it was read: what was sent are the rows that were checked\n"
+    assert (ended.code, ended.err) == (0, told)
+    assert [(row["line"], row["key"]) for row in _rows(ended.out)] == [(2, "c0"), (3, "c1"), (4, "c2")]
+    assert len(served.fake.meetings) == 3
+
+
+@pytest.mark.parametrize("served", [{"latency": 0.02}], indirect=True)
+def test_change_is_told_on_a_terminal(served: Served, tmp_path: Path) -> None:
+    """Of a file that shrinks, and when the import is stopped too."""
+    file = _rooms(tmp_path, 300)
+    with OnTerminal(*IMPORT, file, *BY_CUSTOMER, "--concurrency", "2", columns=400) as terminal:
+        served.until(lambda: len(served.fake.meetings) >= 4)
+        Path(file).write_text("customer,endDate\n")
+        ended = terminal.interrupt()
+    assert ended.code == 130
+    assert f"{file} has changed or is gone since it was read" in ended.out
+    assert "knows what was done. Go on with:" in ended.out
+
+
+def test_job_is_gone_on_with_whose_dates_are_past(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Rows that the journal does not know must end later."""
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
+    assert here(*words).code == 0
+    past = "2020-01-01T00:00:00Z"
+    _csv(tmp_path, "customer,endDate", f"c0,{past}", f"c1,{past}", f"c2,{END}")
+    ended = here(*words)
+    assert (ended.code, _rows(ended.out, "summary")[0]["resumed"]) == (0, 2)
+    _csv(tmp_path, "customer,endDate", f"c0,{past}", f"c3,{past}")
+    for more in ((), ("--dry-run",)):
+        ended = here(*words, *more)
+        assert (ended.code, ended.out) == (2, "")
+        assert "1 row can not be used, and nothing was sent:" in ended.err
+        assert "line 3: end_date 2020-01-01T00:00:00+00:00 is past" in ended.err
+    assert len(served.fake.meetings) == 3
 
 
 @pytest.mark.usefixtures("served")

@@ -390,6 +390,24 @@ class Journal:
         return failure
 
 
+def known_items(path: str | os.PathLike[str]) -> frozenset[str]:
+    """The keys of items of which a journal has an entry; none if it is no plain file.
+
+    It is only looked at: nothing is locked, checked or written, as opening it for a job does.
+    """
+    if not Path(path).is_file():
+        return frozenset()
+    with Path(path).open("rb") as lines:
+        return frozenset(key for key in map(_item_of, lines) if key is not None)
+
+
+def _item_of(line: bytes) -> str | None:
+    try:
+        return _entries.decode(line).item
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 async def opened(make: Callable[[], Journal]) -> Journal:
     """Open a journal in a thread. If the caller is cancelled meanwhile, the journal is closed as soon as it is open."""
     opening = asyncio.get_running_loop().run_in_executor(None, make)

@@ -1,4 +1,4 @@
-"""`whereby meetings import`: rooms from a file, CSV or JSON lines. A journal resumes it wherever it was stopped."""
+"""`whereby meetings import`: rooms from a file, CSV or JSON. A journal resumes it wherever it was stopped."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         whereby meetings import rooms.csv --retry-failed
 
     Args:
-        file: CSV with a line of names, or JSON lines; - is stdin.
-        journal: The journal; needed to go on with rows from stdin.
+        file: CSV with a line of names, JSON lines or a JSON array; - is stdin.
+        journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
         output: Where results go; what is in it is kept.
         key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
         ignore: A column that is nothing to the API; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
         field: One more field to answer, such as hostRoomUrl; once for each.
-        format_: By the file's name unless given.
+        format_: By the file's name or content unless given.
         concurrency: Calls under way at once.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
@@ -86,29 +86,37 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     defaults: dict[str, Any] = dict(pairs("--set", set_) or {})
     if field:
         defaults["fields"] = list(field)
-    is_file = file != STDIN
-    is_csv = format_ == "csv" if format_ else is_file and not file.endswith((".jsonl", ".ndjson", ".json"))
-    rows = RowFile(file, is_csv=is_csv, defaults=defaults, key=key, ignored=ignore)
+    rows = RowFile(file, format_=format_, defaults=defaults, key=key, ignored=ignore)
     stdout = options.output()
-    results = output or (f"{file}.results.jsonl" if is_file and not stdout.is_json else None)
-    journal = journal or (f"{file}.journal" if is_file else None)
+    results = output or (None if rows.is_once or stdout.is_json else f"{file}.results.jsonl")
+    journal = journal or (None if rows.is_once else f"{file}.journal")
     if results:
         check_plain("--output", results)
-    check_apart((("the rows", file if is_file else sys.stdin), ("the journal", journal), ("the results", results)))
-    rows.check()
-    if dry_run:
-        return run_long(_estimate(rows, options, stdout), "nothing was sent.")
-    job = _Import(rows, journal, ResultFile(results, stdout), stdout)
-    batch_options = {
-        "concurrency": concurrency,
-        "retry_failed": retry_failed,
-        "refetch": refetch,
-        "absent_after": absent_after,
-    }
-    kept = f"{journal} knows what was done."
-    if journal is None:
-        kept = "there is no journal, so that the same command would make again what is made: see the results."
-    return run_long(job.run(options, batch_options), kept, resumes=journal is not None)
+    check_apart(
+        (("the rows", sys.stdin if file == STDIN else file), ("the journal", journal), ("the results", results))
+    )
+    if journal is None and not dry_run:
+        raise UsageError(
+            f"{rows.name} can be read only once, and has no place for a journal beside it: name one by --journal, by"
+            " which an import that was stopped is gone on with"
+        )
+    with rows:
+        rows.check(journal)
+        if dry_run:
+            return run_long(_estimate(rows, options, stdout), "nothing was sent.")
+        job = _Import(rows, journal, ResultFile(results, stdout), stdout)
+        batch_options = {
+            "concurrency": concurrency,
+            "retry_failed": retry_failed,
+            "refetch": refetch,
+            "absent_after": absent_after,
+        }
+        try:
+            return run_long(job.run(options, batch_options), f"{journal} knows what was done.")
+        finally:
+            if rows.has_changed:
+                changed = f"{file} has changed or is gone since it was read"
+                print(f"whereby: {changed}: what was sent are the rows that were checked", file=sys.stderr)
 
 
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:

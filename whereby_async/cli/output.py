@@ -186,6 +186,11 @@ def naming(path: str) -> Generator[None]:
         raise
 
 
+def is_stream(path: str) -> bool:
+    """Whether a path stands for what this process was given open, beside which no file can be kept."""
+    return path in _STREAMS or os.path.abspath(path).startswith(_DESCRIPTORS)  # noqa: PTH100 - links stay as they are
+
+
 def check_plain(name: str, path: str) -> None:
     """Check that a file, which need not exist, can take results that a later run reads again.
 
@@ -196,7 +201,7 @@ def check_plain(name: str, path: str) -> None:
     Raises:
         UsageError: It is a pipe, a device or a directory; the null device is the only exception.
     """
-    if path in _STREAMS or os.path.abspath(path).startswith(_DESCRIPTORS):  # noqa: PTH100 - links stay as they are
+    if is_stream(path):
         shown = "-" if path == STDIN else path
         raise UsageError(
             f"{name} {shown} is no plain file: leave it out, and results go to stdout in a pipe or by --json"

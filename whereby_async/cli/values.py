@@ -17,6 +17,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
 STDIN: Final = "@-"
 """The file name that means stdin; `-` means it too."""
@@ -124,11 +125,22 @@ def raw(option: str, source: str) -> bytes:
         UsageError: It can not be read.
     """
     if source in {STDIN, "-"}:
-        return sys.stdin.buffer.read()
+        return stdin().read()
     try:
         return Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"{option} {source}: {error.strerror or error}") from None
+
+
+def stdin() -> BinaryIO:
+    """What comes in by stdin.
+
+    Raises:
+        UsageError: It is closed.
+    """
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - as `<&-` leaves it
+        raise UsageError("stdin is closed: nothing can be read from it")
+    return sys.stdin.buffer
 
 
 def _lines(option: str, source: str) -> list[str]:
