@@ -23,7 +23,7 @@ from .errors import UsageError
 from .global_options import AtLeastOne, GlobalOptions
 from .output import check_apart, check_plain, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
-from .values import moment
+from .values import moment, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ def export(  # noqa: PLR0913 - the options of a job
         directory: Where the files go; it is made if it is not there.
         format_: In a CSV, a text by a guest that a spreadsheet would compute gets a ' before it.
         depth: How far to go down.
-        name_starts_with: Only rooms whose name starts so, leading slash included.
+        name_starts_with: Only rooms whose name starts so, with or without its slash.
         created_from: Only rooms made then or later.
         created_to: Only rooms made then or earlier.
         concurrency: Rooms at once.
@@ -91,7 +91,7 @@ def export(  # noqa: PLR0913 - the options of a job
         raise UsageError("name a directory for the files, or send the rows into a pipe or, by --json, to the terminal")
     if directory is None and format_ == "csv":
         raise UsageError("--format csv makes a file for each kind of row: name a directory for them")
-    filters = {"name_starts_with": name_starts_with}
+    filters = {"name_starts_with": name_starts_with and room_of("--name-starts-with", name_starts_with)}
     for option, keyword, text in (
         ("--created-from", "created_from", created_from),
         ("--created-to", "created_to", created_to),
