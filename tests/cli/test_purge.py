@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -362,6 +364,27 @@ def test_on_a_terminal_a_deletion_can_be_tried(served: Served) -> None:
     lines = on_terminal("meetings", "delete", "1", "--dry-run").lines()
     assert lines[0] == "meetings.delete 1: 2 points. Nothing was deleted."
     assert served.fake.requests == []
+
+
+def test_ids_from_a_pipe_are_no_answer(served: Served) -> None:
+    """On a terminal too: nobody is asked, and all of the pipe's lines are ids."""
+    made = _add(served, "recordings", "/weekly")
+    keyboard, screen = pty.openpty()
+    with os.fdopen(keyboard, "rb"), os.fdopen(screen, "wb") as out:
+        words = command("recordings", "bulk-delete", "@-")
+        done = subprocess.run(words, env=environment(), input=made.encode(), stdout=out, stderr=out, check=False)
+    assert (done.returncode, served.fake.recordings) == (0, {})
+
+
+def test_ids_that_are_typed_in_are_asked_about(served: Served) -> None:
+    """Ctrl-D ends the ids, and the answer is read behind it."""
+    made = _add(served, "recordings", "/weekly")
+    with OnTerminal("recordings", "bulk-delete", "@-") as terminal:
+        terminal.type(f"{made}\n\x04".encode())
+        terminal.until("Delete it? [y/N] ")
+        terminal.type(b"y\n")
+        assert terminal.end().code == 0
+    assert served.fake.recordings == {}
 
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-"])
