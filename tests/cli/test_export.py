@@ -152,7 +152,7 @@ def test_bom_and_head_stand_once_in_an_export_that_is_resumed(served: Served, tm
 def test_pipe_gets_rows_down_to_the_depth(served: Served, depth: str, kinds: set[str], here: Runner) -> None:
     """Each with its kind, nothing else, and no more calls than that."""
     _fill(served)
-    ended = here(*EXPORT, "--depth", depth, "--name-starts-with", "/room-1", "--created-from=-1d")
+    ended = here(*EXPORT, "--depth", depth, "--name-starts-with", "room-1", "--created-from=-1d")
     assert (ended.code, ended.err) == (0, "")
     assert {row["kind"] for row in ended.rows()} == kinds
     assert {row["roomName"] for row in ended.rows()} == {"/room-1"}

@@ -221,6 +221,25 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("recordings list --sort-by startDate", "--sort-by 'startDate'"),
         ("recordings bulk-delete", "IDS is empty"),
         ("insights participants", "takes exactly one of --room-session-id and --external-id"),
+        ("recordings list --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings purge --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings sync x --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings sync x --room-name=", "--room-name is empty"),
+        ("meetings purge --name-starts-with=D:/Git/test-", "pass a bare name, here 'test-'"),
+        ("insights export x --name-starts-with D:/Git/x", "--name-starts-with 'D:/Git/x' is a path"),
+        ("insights rooms --name D:/Git/x", "--name 'D:/Git/x' is a path"),
+        ("insights room-sessions D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
+        ("rooms reset-logo D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
+        (
+            "transcriptions purge --room-name https://a.whereby.com/x?roomKey=eyJ",
+            "--room-name … is a link to a room, not its name: pass a bare name, here 'x'",
+        ),
+        (
+            "recordings list --room-name https://a.whereby.com/x?roomKey=eyJ",
+            "--room-name … is a link to a room, not its name: pass a bare name, here 'x'",
+        ),
+        ("meetings delete a/b --dry-run", "MEETING-ID 'a/b'"),
+        ("recordings bulk-delete --dry-run", "IDS is empty"),
         ("rooms set-logo /weekly nowhere.png", "nowhere.png: No such file"),
         ("rooms set-background /weekly", "pass either IMAGE"),
         ("rooms set-theme-tokens /weekly", "needs at least one of --primary"),
@@ -259,6 +278,7 @@ def test_wrong_usage_is_told_in_the_words_of_the_command_line(
     assert complaint in ended.err
     assert ended.err.startswith("whereby: ")
     assert ended.err.count("\n") == 1
+    assert "eyJ" not in ended.err
     assert served.fake.requests == []
 
 

@@ -28,7 +28,7 @@ from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .output import check_apart, check_plain, counted, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
-from .values import is_believed, moment
+from .values import is_believed, moment, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +115,7 @@ def export(  # noqa: PLR0913 - the options of a job
         directory: Where the files go; it is made if it is not there.
         format_: CSV or JSON lines.
         depth: How far to go down.
-        name_starts_with: Only rooms whose name starts so, leading slash included.
+        name_starts_with: Only rooms whose name starts so, with or without its slash.
         created_from: Only rooms made then or later.
         created_to: Only rooms made then or earlier.
         from_: Only sessions that began then or later.
@@ -144,7 +144,7 @@ def export(  # noqa: PLR0913 - the options of a job
     plan = {
         "format": format_,
         "depth": depth,
-        "name_starts_with": name_starts_with,
+        "name_starts_with": name_starts_with and room_of("--name-starts-with", name_starts_with),
         "created_from": date("--created-from", created_from),
         "created_to": date("--created-to", created_to),
     }

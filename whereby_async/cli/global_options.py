@@ -34,6 +34,9 @@ _REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 """An option without a value, which is off unless given."""
 
+Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False, help="Do not ask.")]
+"""Leave to delete."""
+
 AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 """A number from 1, such as how many calls run at once."""
 

@@ -1,4 +1,4 @@
-"""Secrets that a command needs: they are asked for on a terminal if no variable has them, and never an argument."""
+"""What a command asks for on a terminal: leave to delete, and secrets that no variable has, which are no arguments."""
 
 from __future__ import annotations
 
@@ -47,6 +47,30 @@ def interruptible() -> Generator[None]:
 
     with signals_handled(interrupt):
         yield
+
+
+def can_ask() -> bool:
+    """Whether there is a terminal to ask on and to answer from; a process may also have no stdin at all."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def ask(facts: str, count: int) -> None:
+    """Ask whether to delete something; all answers but yes are no.
+
+    Args:
+        facts: What would be deleted; what no terminal should be sent is replaced.
+        count: How many would be.
+
+    Raises:
+        UsageError: The answer is no.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    print("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in facts), file=sys.stderr)
+    with interruptible():
+        print(f"Delete {'it' if count == 1 else 'them'}? [y/N] ", end="", file=sys.stderr, flush=True)
+        answer = sys.stdin.buffer.readline().strip().lower()
+    if answer not in {b"y", b"yes"}:
+        raise UsageError("nothing was deleted")
 
 
 def typed_in(variable: str, name: str) -> Secret:

@@ -107,12 +107,22 @@ class Output:
         else:
             self._terminal.rows(wires)
 
-    def done(self, operation: str, subjects: Mapping[str, object]) -> None:
-        """Print that something was done which has no result, and what it was done to."""
+    def done(self, operation: str, subjects: Mapping[str, object], *, points: int | None = None) -> None:
+        """Print that something was done which has no result, and what it was done to.
+
+        Args:
+            operation: What was done.
+            subjects: What it was done to.
+            points: What it would have cost, if it was a deletion that was not done.
+        """
         shown = {name: str(value) if isinstance(value, Path) else value for name, value in subjects.items()}
         words = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in shown.values()]
-        row = {"event": "done", "operation": operation, **shown}
-        self.line(row, " ".join([operation, *words]), (": done", "green"))
+        text = " ".join([operation, *words])
+        if points is None:
+            self.line({"event": "done", "operation": operation, **shown}, text, (": done", "green"))
+        else:
+            row = {"event": "picked", "operation": operation, **shown, "points": points}
+            self.line(row, f"{text}: {points} points. Nothing was deleted.")
 
     def end(self, count: int) -> None:
         """Close a list of so many rows; JSON has as many lines as rows and needs no count."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..operation import with_slash
 from ..redaction import SilentDict
 from .errors import UsageError
 
@@ -66,6 +67,20 @@ def date_of(option: str, text: str | None) -> datetime | None:
 def is_believed(moment: datetime | None) -> bool:
     """Whether a job may go by a date in an answer: it is there, and none from before the service."""
     return moment is not None and moment >= _OLDEST
+
+
+def room_of(option: str, text: str | None) -> str | None:
+    """A room's name or its beginning with its slash, or `None` if the option was not given.
+
+    Raises:
+        UsageError: It is empty, a link or a path.
+    """
+    if text is not None and not text.strip():
+        raise UsageError(f"{option} is empty: pass a room's name, or leave the option out")
+    try:
+        return None if text is None else with_slash(option, text)
+    except ValueError as error:
+        raise UsageError(str(error).replace("=", " ", 1)) from None
 
 
 def structure(option: str, text: str) -> dict[str, Any]:
