@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import OnTerminal, command, environment, on_terminal
+from support.processes import OnTerminal, command, environment, on_terminal, run
 
 from whereby_async.cli.errors import UsageError
 from whereby_async.cli.import_ import ResultFile
@@ -45,6 +45,22 @@ def _rooms(place: Path, count: int) -> str:
 
 def _rows(text: str, event: str = "room") -> list[dict[str, Any]]:
     return [row for row in map(json.loads, text.splitlines()) if row["event"] == event]
+
+
+def _lacking(place: Path, **calls: str) -> dict[str, str]:
+    """Variables for a process whose file system does not have these calls, for folders at least; its errors by name."""
+    lines = ["import errno, fcntl, os, stat"]
+    for call, name in calls.items():
+        module = "fcntl" if call == "flock" else "os"
+        meant = "stat.S_ISDIR(os.fstat(a[0]).st_mode)" if call == "fsync" else "True"
+        lines += [
+            f"def refused(*a, real={module}.{call}):",
+            f"    if {meant}: raise OSError(errno.{name}, os.strerror(errno.{name}))",
+            "    return real(*a)",
+            f"{module}.{call} = refused",
+        ]
+    (place / "sitecustomize.py").write_text("\n".join(lines))
+    return {"PYTHONPATH": os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def test_csv_becomes_rooms(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -150,6 +166,29 @@ def test_lost_answer_is_looked_up(served: Served, tmp_path: Path, here: Runner) 
 def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Runner) -> None:
     (tmp_path / "rooms.csv.journal").write_text("my diary\n")
     assert "journal" in _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER), served)
+
+
+def test_file_system_without_locks_is_told(served: Served, tmp_path: Path) -> None:
+    """It is no other import, and whoever knows that there is none can go on."""
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
+    lacking = _lacking(tmp_path, flock="ENOLCK")
+    err = _complaint(run(*words, **lacking), served)
+    assert "can not be locked (No locks available)" in err
+    assert "--no-lock" in err
+    assert "another batch is running" not in err
+    assert run(*words, "--no-lock", **lacking).code == 0
+    assert len(served.fake.meetings) == 2
+
+
+def test_file_system_without_modes_and_synced_folders_is_one_warning(served: Served, tmp_path: Path) -> None:
+    """On a terminal it is a line of the command."""
+    file, lacking = _rooms(tmp_path, 2), _lacking(tmp_path, fchmod="EPERM", fsync="EINVAL")
+    Path(f"{file}.journal").touch(0o644)
+    with OnTerminal(*IMPORT, file, *BY_CUSTOMER, columns=400, variables=lacking) as terminal:
+        ended = terminal.end()
+    assert ended.code == 0, ended.out
+    assert [line for line in ended.lines() if "others may be able to read it (Operation not permitted), and" in line]
+    assert len(served.fake.meetings) == 2
 
 
 def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:

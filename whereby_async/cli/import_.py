@@ -41,6 +41,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     field: _Several = (),
     format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
     concurrency: AtLeastOne = 64,
+    no_lock: Flag = False,
     retry_failed: Flag = False,
     refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
     absent_after: float | None = None,
@@ -77,6 +78,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         field: One more field to answer, such as hostRoomUrl; once for each.
         format_: By the file's name unless given.
         concurrency: Calls under way at once.
+        no_lock: Use a journal that can not be locked, as on some network drives; two imports on one make rooms twice.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
         absent_after: Seconds for which a room whose answer was lost is looked for, before it is made again.
@@ -101,6 +103,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     job = _Import(rows, journal, ResultFile(results, stdout), stdout)
     batch_options = {
         "concurrency": concurrency,
+        "lock": not no_lock,
         "retry_failed": retry_failed,
         "refetch": refetch,
         "absent_after": absent_after,
@@ -159,7 +162,7 @@ class _Import:
                 try:
                     await run_batch(batch, self._take)
                 except JournalError as error:
-                    raise UsageError(str(error)) from None
+                    raise UsageError(str(error).replace("lock=False", "--no-lock")) from None
         self._sum_up()
         return self._stdout.code
 
