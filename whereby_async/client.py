@@ -228,6 +228,7 @@ class WherebyClient(ApiRoot):
         *,
         concurrency: int = 64,
         journal: str | os.PathLike[str] | None = None,
+        lock: bool = True,
         key: KeyOf | None = None,
         ordered: bool = False,
         stop_on_error: bool = False,
@@ -262,6 +263,8 @@ class WherebyClient(ApiRoot):
                 loop: an iterator that blocks, blocks the loop. What it raises comes out behind what was under way.
             concurrency: How many calls may be under way, or waiting for points, at once.
             journal: A file that is made if it is not there, and gone on with if it is.
+            lock: Keep other batches off the journal. `False` is for a file system without locks, where the journal is
+                refused otherwise: nothing then keeps a second job off it, and two on one journal make rooms twice.
             key: How the journal tells items apart: a function of the item, or the name of an entry in it, which is
                 taken out if the method has no such parameter. Default: by their place in the input, which then must be
                 the same each time.
@@ -297,6 +300,7 @@ class WherebyClient(ApiRoot):
         options = BatchOptions(
             concurrency=concurrency,
             journal=journal,
+            lock=lock,
             ordered=ordered,
             stop_on_error=stop_on_error,
             retry_failed=retry_failed,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import stat
 import subprocess
@@ -369,6 +371,24 @@ def test_two_at_once_are_kept_apart(tmp_path: Path) -> None:
             pass
         assert second.done == set()
         assert state.read_bytes() == before
+
+
+def test_file_system_without_locks_and_modes_will_do(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One warning says that others may read the files."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    _fill(served)
+    monkeypatch.setattr("fcntl.flock", refused)
+    monkeypatch.setattr("os.chmod", refused)
+    ended = here(*EXPORT, tmp_path)
+    assert (ended.code, len(_lines(tmp_path / "participants.jsonl"))) == (0, 12)
+    assert ended.err == (
+        f"whereby: {tmp_path}: others may be able to read what is written there (Operation not supported)\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,16 @@ import io
 import json
 import unicodedata
 from datetime import datetime
-from pathlib import Path  # noqa: TC003 - cyclopts resolves annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 from cyclopts import Parameter
 
 from ..models import ParticipantInsights, RoomInsights, RoomSessionInsights
+from ..notify import logger
 from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
-from .output import check_apart, check_plain, counted, naming, wire
+from .output import check_apart, check_plain, counted, keep_others_out, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
 from .values import is_believed, moment, room_of
 
@@ -350,12 +351,14 @@ class ExportFiles:
             check_plain("the file", path)
         check_apart((path, path) for path in paths)
         self._state = _opened(self._directory / _STATE)
-        self._lock(self._state)  # before anything is read or cut: another export may be writing
+        if not keep_others_out(self._state):  # before anything is read or cut
+            raise UsageError(f"another export is writing into {self._directory}")
         ends, length = self._read(self._state)
         _cut(self._state, length)
         for kind in self._columns:
             self._files[kind] = _opened(self._path(kind))
             _cut(self._files[kind], ends.get(kind, 0))
+        self._hide(paths)
         if not length:
             if self._is_csv:
                 for kind, names in self._columns.items():
@@ -395,16 +398,13 @@ class ExportFiles:
         except (ValueError, TypeError):
             raise UsageError(f"{self._directory / _STATE} is damaged: export into another directory") from None
 
-    def _lock(self, file: BinaryIO) -> None:
-        """Keep others out, where the system can."""
+    def _hide(self, paths: Iterable[str]) -> None:
+        """Let only their owner read the files, since they hold names and comments of guests."""
         try:
-            import fcntl
-        except ModuleNotFoundError:  # pragma: no cover - Windows
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another export is writing into {self._directory}") from None
+            for path in paths:
+                Path(path).chmod(0o600)
+        except OSError as error:  # exFAT and CIFS keep no modes
+            logger.warning("%s: others may be able to read what is written there (%s)", self._directory, error.strerror)
 
     def add(self, room: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Write the rows of a room, by their kind."""
@@ -434,9 +434,8 @@ class ExportFiles:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file to append to it. Only its owner may read it, since it holds names and comments of guests."""
+    """Open a file to append to it."""
     file = path.open("a+b")
-    path.chmod(0o600)
     file.seek(0)
     return file
 

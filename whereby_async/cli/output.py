@@ -23,7 +23,7 @@ from .values import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
-    from typing import TextIO, TypeAlias
+    from typing import IO, TextIO, TypeAlias
 
     import msgspec
 
@@ -232,6 +232,19 @@ def check_status(name: str, path: str, status: os.stat_result) -> None:
     is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - no path
     if not (stat.S_ISREG(status.st_mode) or is_null):
         raise UsageError(f"{name} {path} is no plain file: name one, or one to be made, or {os.devnull}")
+
+
+def keep_others_out(file: IO[Any]) -> bool:
+    """Lock a file until it is closed, where the system and the file system have locks; whether nobody else has it."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # pragma: no cover - Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
+    return True
 
 
 def check_apart(files: Iterable[tuple[str, str | TextIO | None]]) -> None:
