@@ -433,7 +433,7 @@ WEBHOOKS: dict[str, Callable[[], object]] = {
     "text, parsed": lambda: parse_event(AS_TEXT),
     "text to sign": lambda: sign(AS_TEXT, WEBHOOK_SECRET),
     "a room link": lambda: room_link(HOST_URL, chat=True) and None,
-    "a room link's value": lambda: room_link(HOST_URL, display_name="$"),
+    "a room link's value": lambda: room_link(HOST_URL, lang="$"),
     "a room link's other key": lambda: room_link(HOST_URL, extra=OTHER_KEY),
     "a room link's extra": lambda: room_link("https://s.whereby.com/r", extra=ODD_EXTRA),
     "a room link's host": lambda: room_link(HOST_URL.replace("s.whereby.com", "s.example")),
