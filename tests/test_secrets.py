@@ -105,7 +105,7 @@ class Hunt:
         self.text(f"repr of {where}", repr(value))
         self.text(f"str of {where}", str(value))
         self.text(f"container of {where}", repr([{"x": value}]))
-        self.text(f"rich {where}", pretty_repr(value))
+        self.text(f"rich {where}", pretty_repr(value) + pretty_repr(value, max_string=30))
 
     def error(self, where: str, error: BaseException) -> None:
         linked: BaseException | None = error
@@ -114,16 +114,18 @@ class Hunt:
             self.text(f"args of {where}", repr(linked.args))
             told = traceback.TracebackException.from_exception(linked, capture_locals=True, compact=False)
             self.text(f"traceback of {where}", "".join(told.format()))
-            trace = Traceback.extract(
-                type(linked),
-                linked,
-                linked.__traceback__,
-                show_locals=True,
-                locals_max_length=10_000,
-                locals_max_string=1_000_000,
-            )
-            shown = [node for stack in trace.stacks for frame in stack.frames for node in (frame.locals or {}).values()]
-            self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
+            for longest in (30, 1_000_000):  # a part of a long text is shown by another way than all of it
+                trace = Traceback.extract(
+                    type(linked),
+                    linked,
+                    linked.__traceback__,
+                    show_locals=True,
+                    locals_max_length=10_000,
+                    locals_max_string=longest,
+                )
+                frames = [frame for stack in trace.stacks for frame in stack.frames]
+                shown = [node for frame in frames for node in (frame.locals or {}).values()]
+                self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
             linked = linked.__cause__ or linked.__context__
 
     def found(self) -> set[tuple[str, str]]:
