@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import io
 import json
 import logging
 import pickle
+import sys
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,11 +30,14 @@ from whereby_async import (
     models,
     room_link,
 )
+from whereby_async.cli import profiles
+from whereby_async.cli.keys import key_and_root
 from whereby_async.limiter import RedisPointBudget, Unlimited
 from whereby_async.webhooks import parse_event, sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -356,6 +361,55 @@ def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> N
         BAD_OPTIONS[option]()
     except WherebyError as error:
         hunt.error(option, error)
+    assert hunt.seen
+    assert hunt.found() == set()
+
+
+BAD_FILES = {
+    "two keys": f"{KEY}\n{KEY}\n",
+    "a key in quotes": f'"{KEY}"',
+    "a key of no text": f"{KEY}\udcff",
+    "a huge file": f"{KEY}\n" * 50_000,
+    "no TOML": f"[acme]\napi_key = {KEY}",
+    "no TOML at its end": f'[acme]\napi_key = "{KEY}"\n[',
+    "no text": f'[acme]\napi_key = "{KEY}"\n#\udcff',
+    "another field": f'[acme]\napi_key = "{KEY}"\nx = "{KEY}"',
+    "another type": f'[acme]\napi_key = ["{KEY}"]',
+    "another root": f'[acme]\napi_key = "{KEY}"\nbase_url = "x"',
+    "no such profile": f'[beta]\napi_key = "{KEY}"',
+    "not to be changed": f'acme = {{ api_key = "{KEY}" }}',
+    "a wrong key": f'[acme]\napi_key = "{KEY} x"',
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_no_secret_shows_when_a_file_of_keys_is_refused(
+    hunt: Hunt, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the variable's file nor of the profiles' one, be it read or changed."""
+    file = tmp_path / "whereby" / "profiles.toml"
+    file.parent.mkdir()
+    file.write_bytes(BAD_FILES[kind].encode(errors="surrogateescape"))
+    file.chmod(0o600)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def by_variable() -> None:
+        monkeypatch.setenv("WHEREBY_API_KEY_FILE", str(file))
+        WherebyClient()
+
+    def by_profile() -> None:
+        monkeypatch.delenv("WHEREBY_API_KEY_FILE")
+        WherebyClient(key_and_root("acme", None)[0])
+
+    def added() -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(KEY.encode())))
+        profiles.add("acme", replace=True)
+
+    for act in (by_variable, by_profile, added):
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked through
+            hunt.error(kind, error)
     assert hunt.seen
     assert hunt.found() == set()
 

@@ -52,7 +52,9 @@ class WherebyClient(ApiRoot):
     run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
 
     Args:
-        api_key: The API key; else the variable `WHEREBY_API_KEY`.
+        api_key: The API key; else the variable `WHEREBY_API_KEY`, else the file that `WHEREBY_API_KEY_FILE` names, as
+            Docker, Kubernetes and systemd pass secrets. It is read once, here: for a key that is renewed while the
+            program runs make a new client, or `with_options(api_key=…)`. Both variables set are refused.
         base_url: The API's root; else the variable `WHEREBY_BASE_URL`, else `https://api.whereby.dev/v1`. Plain http
             only to loopback addresses, unless `insecure_http` allows more.
         insecure_http: Allow an http `base_url` that leads to another machine or container, such as
@@ -87,7 +89,7 @@ class WherebyClient(ApiRoot):
             `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
-        ConfigurationError: The key is missing or blank, or an option can not be used.
+        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option can not be used.
     """
 
     _is_view: bool = False

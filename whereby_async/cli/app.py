@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _HELP: Final = """The Whereby API on the command line.
 
-The key comes from WHEREBY_API_KEY, or is asked for on a terminal.
+The key comes from WHEREBY_API_KEY, the file of WHEREBY_API_KEY_FILE or a
+profile (see whereby profiles), or is asked for on a terminal.
 
 For example:
 
@@ -55,6 +56,7 @@ _TEXTS: Final = {
     "sandbox": "Keep a fake Whereby up, to develop against without an account.",
     **_RESOURCES,
     "webhooks": "Check signed webhooks, without the API.",
+    "profiles": "Names for the keys of several organisations, for --profile.",
 }
 """What can follow `whereby`."""
 
@@ -74,6 +76,8 @@ _FUNCTIONS: Final = {
     "summaries wait": "operation_commands.wait_for_summary",
     "insights export": "export.export",
     "webhooks verify": "webhook_commands.verify",
+    "profiles": "profiles.profiles",
+    "profiles add": "profiles.add",
 }
 """The functions of the commands that are not one operation each, by module."""
 
@@ -90,11 +94,10 @@ def app(words: Sequence[str] | None = None) -> App:
         is_named = words is None or name in words
         if name in _FUNCTIONS and is_named:
             whereby.command(_function(name), name=name)
-            continue
-        group = App(name=name, help=text)
-        whereby.command(group)
+        else:
+            whereby.command(App(name=name, help=text))
         if is_named:
-            _fill(group, name)
+            _fill(whereby[name], name)
     whereby.command(_install_completion(whereby), name=_INSTALL_COMPLETION, help_flags=[], version_flags=[])
     return whereby
 

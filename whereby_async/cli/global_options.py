@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter, validators
 
-from .errors import KEY_VARIABLE, UsageError
-from .keys import typed_in
+from .errors import UsageError
+from .keys import key_and_root
 from .output import Output
 from .progress import StderrHook
 
@@ -62,6 +62,10 @@ class OutputOptions:
 class GlobalOptions(OutputOptions):
     """How to reach the API; every command that talks to it has these options too."""
 
+    profile: Annotated[
+        str | None,
+        _option("The profile with the key and the root (see whereby profiles); else WHEREBY_PROFILE. Variables win."),
+    ] = None
     base_url: Annotated[
         str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
     ] = None
@@ -96,7 +100,7 @@ class GlobalOptions(OutputOptions):
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any, is_long: bool = False) -> AsyncGenerator[WherebyClient]:
-        """A client with these hooks, closed at the end; it asks for the key if the environment has none.
+        """A client with these hooks, closed at the end; it asks for the key if environment and profile have none.
 
         Args:
             hooks: What it tells of its calls, besides stderr.
@@ -109,7 +113,7 @@ class GlobalOptions(OutputOptions):
         from .. import WherebyClient
 
         pool = self._pool()
-        key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
+        key, base_url = key_and_root(self.profile, self.base_url)
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
         given = {"timeout": self.timeout, "max_outage": max_outage}
         if self.insecure_http:
@@ -121,9 +125,7 @@ class GlobalOptions(OutputOptions):
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
             every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
-            client = WherebyClient(
-                key, base_url=self.base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options
-            )
+            client = WherebyClient(key, base_url=base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 
     def _pool(self) -> SessionPool:
