@@ -95,9 +95,13 @@ def everything(value: object) -> bytes:
 
 
 class Hunt:
-    """Collects all that a person or a tool may see; `telemetry` is what OpenTelemetry sees of its clients."""
+    """Collects all that a person or a tool may see; `telemetry` is what OpenTelemetry sees of its clients.
+
+    Of texts that have more than `longest` characters rich shows the beginning.
+    """
 
     telemetry: Telemetry
+    longest = 1_000_000
 
     def __init__(self) -> None:
         Hunt.telemetry = Telemetry()
@@ -110,7 +114,7 @@ class Hunt:
         self.text(f"repr of {where}", repr(value))
         self.text(f"str of {where}", str(value))
         self.text(f"container of {where}", repr([{"x": value}]))
-        self.text(f"rich {where}", pretty_repr(value) + pretty_repr(value, max_string=30))
+        self.text(f"rich {where}", pretty_repr(value))
 
     def error(self, where: str, error: BaseException) -> None:
         linked: BaseException | None = error
@@ -119,18 +123,16 @@ class Hunt:
             self.text(f"args of {where}", repr(linked.args))
             told = traceback.TracebackException.from_exception(linked, capture_locals=True, compact=False)
             self.text(f"traceback of {where}", "".join(told.format()))
-            for longest in (30, 1_000_000):  # a part of a long text is shown by another way than all of it
-                trace = Traceback.extract(
-                    type(linked),
-                    linked,
-                    linked.__traceback__,
-                    show_locals=True,
-                    locals_max_length=10_000,
-                    locals_max_string=longest,
-                )
-                frames = [frame for stack in trace.stacks for frame in stack.frames]
-                shown = [node for frame in frames for node in (frame.locals or {}).values()]
-                self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
+            trace = Traceback.extract(
+                type(linked),
+                linked,
+                linked.__traceback__,
+                show_locals=True,
+                locals_max_length=10_000,
+                locals_max_string=self.longest,
+            )
+            shown = [node for stack in trace.stacks for frame in stack.frames for node in (frame.locals or {}).values()]
+            self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
             linked = linked.__cause__ or linked.__context__
 
     def found(self) -> set[tuple[str, str]]:
@@ -355,8 +357,11 @@ BAD_OPTIONS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.parametrize("longest", [Hunt.longest, 30], ids=["whole", "cut"])
 @pytest.mark.parametrize("option", BAD_OPTIONS)
-def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> None:
+def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str, longest: int) -> None:
+    """Neither where a traceback shows the whole of a long text nor where it shows the beginning, as rich's does."""
+    hunt.longest = longest
     try:
         BAD_OPTIONS[option]()
     except WherebyError as error:
