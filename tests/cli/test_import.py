@@ -152,6 +152,34 @@ def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Ru
     assert "journal" in _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER), served)
 
 
+def test_renewed_key_goes_on_with_the_journal(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused in the words of the command line; the option that these name goes on, and makes nothing again."""
+    file = _rooms(tmp_path, 2)
+    here(*IMPORT, file, *BY_CUSTOMER)
+    served.do(lambda: served.fake.also_accept("renewed"))
+    monkeypatch.setenv("WHEREBY_API_KEY", "renewed")
+    refused = here(*IMPORT, file, *BY_CUSTOMER)
+    assert refused.code == 2
+    assert f"--journal '{file}.journal' was made with another API key" in refused.err
+    assert "pass --same-organisation; else name another by --journal" in refused.err
+    resumed = here(*IMPORT, file, *BY_CUSTOMER, "--same-organisation")
+    assert (resumed.code, [row["resumed"] for row in _rows(resumed.out)]) == (0, [True, True])
+    assert len(served.fake.meetings) == 2
+
+
+def test_row_that_failed_before_names_the_option_that_tries_it_again(
+    served: Served, tmp_path: Path, here: Runner
+) -> None:
+    file = _rooms(tmp_path, 1)
+    served.fake.faults.add(Fault(status=400))
+    here(*IMPORT, file, *BY_CUSTOMER)
+    (row,) = _rows(here(*IMPORT, file, *BY_CUSTOMER).out)
+    assert row["error"].endswith("; pass --retry-failed to try it again")
+    assert "BadRequestError" not in row["error"]
+
+
 def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:
     """JSON lines by default; the journal has to be named."""
     journal = tmp_path / "run.journal"

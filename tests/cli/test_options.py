@@ -200,6 +200,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         (settings,) = argument.parameter.annotation.__metadata__
         assert settings.help, argument.keyword
         assert "`" not in settings.help
+        assert not any("_" in each.keyword and each.keyword in settings.help for each in arguments)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +226,11 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("rooms set-background /weekly", "pass either IMAGE"),
         ("rooms set-theme-tokens /weekly", "needs at least one of --primary"),
         ("rooms set-theme-tokens /weekly --primary red", "--primary 'red'"),
-        ("meetings list --timeout 0", "--timeout 0"),
+        ("meetings list --timeout 0", "--timeout 0.0: pass seconds above 0 for one attempt\n"),
         ("meetings list --max-wait=-1", "--max-wait -1"),
-        ("meetings list --max-outage=-1", "--max-outage -1"),
+        ("meetings list --max-outage=-1", "--max-outage -1.0: pass seconds from 0 (do not wait), or leave it out ("),
+        ("meetings list --redis http://localhost", "--redis (or WHEREBY_REDIS_URL) got a URL with 'http'"),
+        ("rooms set-theme-tokens /weekly", "; reset-theme-tokens undoes them"),
         ("meetings list --max-outage nan", "--max-outage nan: pass seconds from 0 (do not wait)"),
         ("meetings list --base-url http://whereby.example", "use https"),
         ("meetings list --base-url http://whereby.example", "trust: --insecure-http or WHEREBY_INSECURE_HTTP=1"),

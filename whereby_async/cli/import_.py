@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlia
 
 from cyclopts import Parameter
 
-from .errors import ExitCode, UsageError
+from .errors import ExitCode, UsageError, in_words
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .output import Output, check_apart, check_plain, check_status, counted, duration, naming, wire
 from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
@@ -43,6 +43,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     concurrency: AtLeastOne = 64,
     retry_failed: Flag = False,
     refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
+    same_organisation: Flag = False,
     absent_after: float | None = None,
     dry_run: Flag = False,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
@@ -79,6 +80,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         concurrency: Calls under way at once.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
+        same_organisation: Go on with a journal that was made with another API key of the same organisation.
         absent_after: Seconds for which a room whose answer was lost is looked for, before it is made again.
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
@@ -103,6 +105,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         "concurrency": concurrency,
         "retry_failed": retry_failed,
         "refetch": refetch,
+        "same_organisation": same_organisation,
         "absent_after": absent_after,
     }
     kept = f"{journal} knows what was done."
@@ -159,7 +162,7 @@ class _Import:
                 try:
                     await run_batch(batch, self._take)
                 except JournalError as error:
-                    raise UsageError(str(error)) from None
+                    raise UsageError(in_words(error)) from None
         self._sum_up()
         return self._stdout.code
 

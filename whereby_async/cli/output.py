@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..models import encode
 from ..redaction import redact
-from .errors import ExitCode, UsageError, code_for
+from .errors import ExitCode, UsageError, code_for, in_words
 from .values import STDIN
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Output:
     def failed(self, error: Exception) -> str:
         """Count a failure, which decides the exit code; the error's text without secrets."""
         self._codes.add(code_for(error))
-        return redact(str(error))
+        return redact(in_words(error))
 
     @property
     def code(self) -> ExitCode:
