@@ -80,6 +80,14 @@ def test_api_said_no(here: Runner) -> None:
     )
 
 
+def test_base_url_without_v1_is_told(served: Served, here: Runner) -> None:
+    root = served.fake.url.removesuffix("/v1")
+    ended = here("meetings", "get", "1", "--base-url", root)
+    assert ended.code == 1
+    assert f"Check --base-url '{root}': it does not end in /v1" in ended.err
+    assert "deleted" not in ended.err
+
+
 @pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
 def test_throttled(served: Served, here: Runner) -> None:
     served.do(lambda: served.fake.spend(1))
