@@ -183,8 +183,34 @@ def test_key_in_a_wrong_place_is_not_repeated(served: Served, words: list[str], 
     code, out, err = here(*words)
     assert code == 2
     assert KEY[1:] not in out + err
-    assert "See whereby --help." in err
+    assert re.search(r"See whereby( budget| meetings)? --help\.", err)
     assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("meetings create", "--end-date is missing. See whereby meetings create --help."),
+        ("meetings create --end-date", "--end-date needs a value. See whereby meetings create --help."),
+        ("meetings create --end-dat +1h", "--end-date is missing. Did you mean --end-date"),
+        ("meetings get", "MEETING-ID is missing. See whereby meetings get --help."),
+        ("insights participant a", "PARTICIPANT-ID is missing. See whereby insights participant --help."),
+        ("meetings list --timeout", "--timeout needs a value. See whereby meetings list --help."),
+        ("meetings list --timeout abc", 'unable to convert "abc" into a number. See whereby meetings list --help.'),
+        ("meetings list --page-size x", 'unable to convert "x" into a whole number. See whereby meetings list'),
+        ("meetings list --json=3", 'unable to convert "3" into true or false. See whereby meetings list --help.'),
+        ("meetings get 1 2 3", "'2 3' is more than this command takes. See whereby meetings get --help."),
+        ("meetings lst", 'Did you mean "list"?'),
+        ("meetings --nonsense", 'Unknown option "--nonsense".'),
+        ("nonsense", "See whereby --help."),
+        ("help nonsense", "See whereby --help."),
+        ("help meetings nonsense", "See whereby meetings --help."),
+    ],
+)
+def test_wrong_usage_says_what_is_missing_and_whose_help_to_read(words: str, said: str, here: Runner) -> None:
+    ended = here(*words.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err.replace('"--end-date"', "--end-date")
 
 
 def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:

@@ -210,6 +210,20 @@ def test_on_a_terminal_results_go_to_a_file(tmp_path: Path) -> None:
     assert results.read_text() == text + '{"torn\n'
 
 
+@pytest.mark.usefixtures("served")
+def test_quiet_import_says_its_result_only(tmp_path: Path) -> None:
+    """On a terminal: no bar, not even one that is painted over; and the end of a list is not told either."""
+    ended = on_terminal(*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER, "--quiet")
+    assert (ended.code, ended.out.count("\n")) == (0, len(ended.lines()) - 1)
+    assert ended.lines()[0].startswith("2 rows: 2 made.")
+    assert "\x1b" not in ended.out
+    listed = on_terminal("-q", "meetings", "list", "--max-items", "1")
+    assert listed.code == 0
+    assert "1 row" not in listed.out
+    refused = on_terminal("-q", "meetings", "get", "nothing")
+    assert (refused.code, refused.lines()[0].startswith("whereby: meetings.get: 404")) == (1, True)
+
+
 def test_output_goes_where_it_is_asked_for(served: Served, tmp_path: Path, here: Runner) -> None:
     """In a pipe too; stdout has the summary, and what failed."""
     output = tmp_path / "out.jsonl"

@@ -15,7 +15,7 @@ import traceback
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from .. import errors
 from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
@@ -29,6 +29,9 @@ _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
 _SIGNALS: Final = 128
 """What shells add to a signal's number for the exit code of what it has ended."""
+_MISSING: Final = re.compile(r'(?:Command "[^"]*" p|P)arameter "?([^\s"]+)"? requires an argument\.')
+_NUMBERS: Final = re.compile(r"\binto (float|int|bool)\b")
+_KINDS: Final = {"float": "into a number", "int": "into a whole number", "bool": "into true or false"}
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
 _HIDDEN: Final = (
     "Long words are not repeated (here {count}), since they may be keys: "
@@ -85,6 +88,9 @@ _OPTIONS: Final = {
 _KEYWORD: Final = re.compile(r"(?<![?&\w])([a-z]+(?:_[a-z]+)+)=(?=\S)")
 _CLASS: Final = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b(: )?")
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+")
+
+is_quiet: ContextVar[bool] = ContextVar("whereby_cli_is_quiet", default=False)
+"""Whether only results and errors are printed: no progress, no hints."""
 
 command_line: ContextVar[tuple[str, ...]] = ContextVar("whereby_cli_command_line", default=())
 """The words of the command that runs."""
@@ -205,7 +211,7 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
             number = getattr(error, "number", signal.SIGINT)
             code, text = ExitCode(_SIGNALS + number), str(error) or "interrupted"
         case CycloptsError():
-            code, text = ExitCode.WRONG_USAGE, _without_keys(" ".join(str(error).split()))
+            code, text = ExitCode.WRONG_USAGE, _without_keys(_usage(error))
         case CommandError():
             code, text = error.exit_code, str(error)
         case WherebyError():
@@ -223,12 +229,31 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     return code, *text.splitlines()
 
 
+def _usage(error: CycloptsError) -> str:
+    """What cyclopts says of wrong usage, in words that tell what is missing, and whose help says more."""
+    text = " ".join(str(error).split())
+    text = text.replace('Unknown command "-', 'Unknown option "-')
+    if isinstance(error, UnusedCliTokensError):
+        text = f"{' '.join(error.unused_tokens or ())!r} is more than this command takes."
+    else:
+        text = _NUMBERS.sub(lambda kind: _KINDS[kind[1]], _MISSING.sub(_missing, text))
+    return f"{text} See {' '.join(['whereby', *(error.command_chain or ())])} --help."
+
+
+def _missing(found: re.Match[str]) -> str:
+    name = found[1]
+    is_named = any(word.partition("=")[0] == name for word in command_line.get())
+    return (
+        f"{name if name.startswith('-') else name.replace('_', '-')} {'needs a value' if is_named else 'is missing'}."
+    )
+
+
 def _without_keys(text: str) -> str:
-    """What cyclopts says of wrong usage, without the words of the command line that may be keys."""
+    """A text on wrong usage without the words of the command line that may be keys."""
     hidden = [word for word in _long_words() if word in text]
     for word in hidden:
         text = text.replace(word, "…")
-    return f"{text} See whereby --help." + (f"\n{_HIDDEN.format(count=len(hidden))}" if hidden else "")
+    return text + (f"\n{_HIDDEN.format(count=len(hidden))}" if hidden else "")
 
 
 def _long_words() -> list[str]:

@@ -13,7 +13,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import ServiceUnavailableError
-from .errors import Interrupted, OutOfTimeError, UsageError, command_line, in_option_names, in_words, signals_handled
+from .errors import (
+    Interrupted,
+    OutOfTimeError,
+    UsageError,
+    command_line,
+    in_option_names,
+    in_words,
+    is_quiet,
+    signals_handled,
+)
 from .output import counted, duration, size
 
 if TYPE_CHECKING:
@@ -214,7 +223,7 @@ class Bar:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet.get():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
@@ -327,7 +336,8 @@ def _shows_waits() -> bool:
 
 
 def _print(text: str) -> None:
-    print(f"whereby: {in_option_names(text)}", file=sys.stderr)
+    if not is_quiet.get():
+        print(f"whereby: {in_option_names(text)}", file=sys.stderr)
 
 
 def _reason(reason: str, form: int) -> str:
