@@ -33,7 +33,7 @@ ISO = "2030-01-01T00:00:00Z"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running store for budgets."""
     home = tmp_path_factory.mktemp("store")
-    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
+    with ValkeyServer(port=0, unix_socket_path=home / "s", data_dir=home / "data") as server:
         yield f"unix://{server.unix_socket_path}"
 
 
@@ -199,6 +199,16 @@ def test_what_one_process_learns_another_knows(
     assert (first.code, first.err, second.code) == (0, "", 0)
     assert second.rows()[0]["limit"] == 1000
     assert second.rows()[0]["state"] == "open"
+
+
+@pytest.mark.parametrize("served", [{"period": 600.0}], indirect=True)
+@pytest.mark.usefixtures("served")
+def test_first_look_at_a_shared_budget_tells_what_the_server_said(store: str, here: Runner) -> None:
+    """The store's own account knows of the server's window only later, and would say 60 s."""
+    (row,) = here("budget", "--redis", store, "--redis-name", "first-look").rows()
+    assert row["state"] == "open"
+    assert 590 <= row["reset_in"] <= 602
+    assert (row["limit"], row["remaining"], row["reset_by_server"]) == (1000, 999, True)
 
 
 @pytest.mark.anyio

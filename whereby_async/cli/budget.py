@@ -211,10 +211,17 @@ def _facts(client: WherebyClient, answer: _LastAnswer) -> dict[str, Any]:
     }
 
 
-def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
-    """The figures of the last answer, which are shown first: the limiter raises its limit on the second answer only."""
-    figures = {name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None}
+def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, Any]:
+    """What the last answer said, which is shown first.
+
+    The limiter raises its limit on the second answer only, and a shared one hears of the first answer later.
+    """
+    figures: dict[str, Any] = {
+        name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None
+    }
     if (left := figures.get("remaining")) is not None:
+        if budget.state == "unknown":
+            figures["state"] = "open" if left else "empty"
         figures["available"] = left if budget.remaining is None else min(left, budget.available)
     return figures
 
