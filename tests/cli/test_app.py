@@ -59,7 +59,6 @@ def test_version_is_the_packages_own(words: str, here: Runner) -> None:
         ("meetings help create", "meetings create --help"),
         ("help budget", "budget --help"),
         ("budget help", "budget --help"),
-        ("help --help", "--help"),
     ],
 )
 def test_help_is_a_word_too(words: str, same: str, here: Runner) -> None:
