@@ -45,6 +45,7 @@ _IN_PYTHON: Final = (
     (r"(?:; )?a deadline over (?:a whole call|all of it) is asyncio\.timeout\(…\)", ""),
     (r", or None\b(?= \()", ", or leave it out"),
     (r", or pass mark=False", ""),
+    (r"\block=False\b", "--no-lock"),
     (r"pass another path\b", "name another by --journal"),
     (r"\bkey=(?= as in the first run| to tell items by)", "--key"),
     (r"; pin its price with costs= if that is wrong", ""),
