@@ -172,6 +172,34 @@ def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Ru
     assert "journal" in _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER), served)
 
 
+def test_renewed_key_goes_on_with_the_journal(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused in the words of the command line; the option that these name goes on, and makes nothing again."""
+    file = _rooms(tmp_path, 2)
+    here(*IMPORT, file, *BY_CUSTOMER)
+    served.do(lambda: served.fake.also_accept("renewed"))
+    monkeypatch.setenv("WHEREBY_API_KEY", "renewed")
+    refused = here(*IMPORT, file, *BY_CUSTOMER)
+    assert refused.code == 2
+    assert f"--journal '{file}.journal' was made with another API key" in refused.err
+    assert "pass --same-organisation; else name another by --journal" in refused.err
+    resumed = here(*IMPORT, file, *BY_CUSTOMER, "--same-organisation")
+    assert (resumed.code, [row["resumed"] for row in _rows(resumed.out)]) == (0, [True, True])
+    assert len(served.fake.meetings) == 2
+
+
+def test_row_that_failed_before_names_the_option_that_tries_it_again(
+    served: Served, tmp_path: Path, here: Runner
+) -> None:
+    file = _rooms(tmp_path, 1)
+    served.fake.faults.add(Fault(status=400))
+    here(*IMPORT, file, *BY_CUSTOMER)
+    (row,) = _rows(here(*IMPORT, file, *BY_CUSTOMER).out)
+    assert row["error"].endswith("; pass --retry-failed to try it again")
+    assert "BadRequestError" not in row["error"]
+
+
 def test_file_system_without_locks_is_told(served: Served, tmp_path: Path) -> None:
     """It is no other import, and whoever knows that there is none can go on."""
     words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
@@ -342,6 +370,20 @@ def test_on_a_terminal_results_go_to_a_file(tmp_path: Path) -> None:
     assert "3 rows: 0 made, 3 resumed." in ended.out
     assert "to make it again, take" in ended.out
     assert results.read_text() == text + '{"torn\n'
+
+
+@pytest.mark.usefixtures("served")
+def test_quiet_import_says_its_result_only(tmp_path: Path) -> None:
+    """On a terminal: no bar, not even one that is painted over; and the end of a list is not told either."""
+    ended = on_terminal(*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER, "--quiet")
+    assert (ended.code, ended.out.count("\n")) == (0, len(ended.lines()) - 1)
+    assert ended.lines()[0].startswith("2 rows: 2 made.")
+    assert "\x1b" not in ended.out
+    listed = on_terminal("-q", "meetings", "list", "--max-items", "1")
+    assert listed.code == 0
+    assert "1 row" not in listed.out
+    refused = on_terminal("-q", "meetings", "get", "nothing")
+    assert (refused.code, refused.lines()[0].startswith("whereby: meetings.get: 404")) == (1, True)
 
 
 def test_output_goes_where_it_is_asked_for(served: Served, tmp_path: Path, here: Runner) -> None:

@@ -417,7 +417,7 @@ def commands(app: cyclopts.App, name: str) -> Iterator[str]:
             default = "required" if info.default is info.empty else shown(info.default)
             kind = "" if info.kind is info.KEYWORD_ONLY else f" {info.kind.description}"
             yield f"    {' '.join(each.names)}: {shape(each.hint)}, {default}{kind}"
-    for word in sorted(set(app) - {"--help", "-h", "--version"}):
+    for word in sorted(set(app) - {"--help", "-h", "--version", "-V"}):
         yield from commands(app[word], f"{name} {word}")
 
 

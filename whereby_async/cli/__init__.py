@@ -18,9 +18,10 @@ within 20 s or `--timeout`; the second stops at once. While the service can not 
 long as `--max-outage` says, and stderr says when it goes away and when it is back. A signal, an outage that is too long
 and a full disk end the work with what is kept, and with the command line that goes on.
 
-Every command that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`, `--timeout`, `--verbose`, and
-`--redis URL` for a budget that several processes share. `whereby --install-completion` completes commands and options
-in bash, zsh, fish and PowerShell.
+Every command takes `--json` and `--quiet`; one that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`,
+`--timeout`, `--verbose`, `--redis URL` for a budget that several processes share, and `--reserve SHARE`: how much of
+each window long work leaves for others, 0 if there are none. `whereby help COMMAND` is `whereby COMMAND --help`, and
+`whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
 """
 
 from __future__ import annotations

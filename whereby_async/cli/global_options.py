@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter, validators
 
-from .errors import UsageError
+from ..errors import ConfigurationError
+from .errors import UsageError, in_option_names
 from .keys import key_and_root
 from .output import Output
 from .progress import StderrHook
@@ -51,6 +52,7 @@ class OutputOptions:
     """How to show results; every command has these options."""
 
     as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
+    quiet: Annotated[bool, _option("No progress and no hints; errors still.", "--quiet", "-q", negative="")] = False
 
     def output(self, columns: str = "") -> Output:
         """Where the command prints, in a table with these columns if there are any."""
@@ -89,6 +91,13 @@ class GlobalOptions(OutputOptions):
         ),
     ] = None
     timeout: Annotated[float | None, _option("Seconds for one attempt; 30 unless given.")] = None
+    reserve: Annotated[
+        float | None,
+        _option(
+            "Share of each window, 0 to below 1, that long work leaves for others at most; else 0.1. 0 if nobody else"
+            " waits beside it."
+        ),
+    ] = None
     redis: Annotated[
         str | None,
         _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
@@ -112,6 +121,8 @@ class GlobalOptions(OutputOptions):
         """
         from .. import WherebyClient
 
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose: pass one of them")
         pool = self._pool()
         key, base_url = key_and_root(self.profile, self.base_url)
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
@@ -142,11 +153,15 @@ class GlobalOptions(OutputOptions):
 
     def _limiter(self) -> Limiter | None:
         url = redis_url(self.redis)
-        if url is None:
+        given: dict[str, Any] = {} if self.reserve is None else {"reserve": self.reserve}
+        if url is None and not given:
             return None
-        from ..limiter import RedisPointBudget
+        from ..limiter import PointBudget, RedisPointBudget
 
-        return RedisPointBudget(url, name=self.redis_name)
+        try:
+            return PointBudget(**given) if url is None else RedisPointBudget(url, name=self.redis_name, **given)
+        except ConfigurationError as error:
+            raise UsageError(in_option_names(str(error), {"name": "--redis-name"})) from None
 
 
 def option_names() -> dict[str, bool]:

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from ..errors import NotFoundError
 from ..notify import logger
-from .errors import ExitCode, UsageError
+from .errors import ExitCode, UsageError, in_words
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .output import (
     Output,
@@ -60,6 +60,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     no_lock: Flag = False,
     retry_failed: Flag = False,
     refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
+    same_organisation: Flag = False,
     absent_after: float | None = None,
     dry_run: Flag = False,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
@@ -97,6 +98,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         no_lock: Use a journal that can not be locked, as on some network drives; two imports on one make rooms twice.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
+        same_organisation: Go on with a journal that was made with another API key of the same organisation.
         absent_after: Seconds for which a room whose answer was lost is looked for, before it is made again.
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
@@ -128,6 +130,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             "lock": not no_lock,
             "retry_failed": retry_failed,
             "refetch": refetch,
+            "same_organisation": same_organisation,
             "absent_after": absent_after,
         }
         try:
@@ -186,7 +189,7 @@ class _Import:
                 try:
                     await run_batch(batch, self._take)
                 except JournalError as error:
-                    raise UsageError(str(error).replace("lock=False", "--no-lock")) from None
+                    raise UsageError(in_words(error)) from None
         self._sum_up()
         return self._stdout.code
 

@@ -277,7 +277,16 @@ def arguments_of(method: Callable[..., Any]) -> list[Argument]:
     """
     documented = dict(_ARGS.findall(inspect.getdoc(method) or ""))
     _, *parameters = inspect.signature(method).parameters.values()
-    return [_argument(parameter, documented.get(parameter.name, "")) for parameter in parameters]
+    options = {parameter.name: _option_name(parameter) for parameter in parameters}
+    return [
+        _argument(parameter, in_option_names(documented.get(parameter.name, ""), options)) for parameter in parameters
+    ]
+
+
+def _option_name(parameter: inspect.Parameter) -> str:
+    name = parameter.name.replace("_", "-")
+    is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    return _NAMES.get(parameter.name, f"--{name}") if is_option else name.upper()
 
 
 def _argument(parameter: inspect.Parameter, documented: str) -> Argument:
@@ -286,8 +295,7 @@ def _argument(parameter: inspect.Parameter, documented: str) -> Argument:
     is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     is_ids = read is values.ids
     is_repeated = kind == tuple[str, ...] or keyword in _NAMES
-    name = keyword.replace("_", "-")
-    option = _NAMES.get(keyword, f"--{name}") if is_option else name.upper()
+    option = _option_name(parameter)
     settings = Parameter(
         name=(option,) if is_option else None,
         help=_TEXTS.get(keyword) or " ".join(documented.replace("`", "").split()),

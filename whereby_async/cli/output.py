@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..models import encode
 from ..redaction import redact
-from .errors import ExitCode, UsageError, code_for
+from .errors import ExitCode, UsageError, code_for, in_words, is_quiet
 from .values import STDIN
 
 if TYPE_CHECKING:
@@ -126,13 +126,13 @@ class Output:
 
     def end(self, count: int) -> None:
         """Close a list of so many rows; JSON has as many lines as rows and needs no count."""
-        if self._terminal is not None:
+        if self._terminal is not None and not is_quiet.get():
             self._terminal.end(counted(count, "row"))
 
     def failed(self, error: Exception) -> str:
         """Count a failure, which decides the exit code; the error's text without secrets."""
         self._codes.add(code_for(error))
-        return redact(str(error))
+        return redact(in_words(error))
 
     @property
     def code(self) -> ExitCode:

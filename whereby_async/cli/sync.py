@@ -11,7 +11,7 @@ from cyclopts import Parameter, validators
 
 from ..errors import PermissionDeniedError
 from ..redaction import redact
-from .errors import ExitCode, UsageError
+from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
@@ -91,7 +91,7 @@ async def _download(name: str, file_id: str, destination: Path, options: GlobalO
                 place = error.filename or destination
                 raise UsageError(f"{place} is there already: pass --overwrite to replace it") from None
             except ValueError as error:
-                raise UsageError(str(error)) from None
+                raise UsageError(in_words(error)) from None
     row = {"event": "downloaded", "id": file_id, "path": str(done.path), "size": done.size, "resumed": done.resumed}
     options.output().line(row, f"{done.path}: {size(done.size)}")
     return ExitCode.OK
@@ -226,7 +226,7 @@ class _Sync:
             facts = {"size": done.size, "resumed": done.resumed}
         elif isinstance(error, PermissionDeniedError):
             event, words = "elsewhere", f"{path.name}: there is no link to it"
-            facts = {"error": redact(str(error))}
+            facts = {"error": redact(in_words(error))}
         elif isinstance(error, OSError) and error.errno in _OF_THE_FOLDER:
             raise error  # it ends the sync
         else:

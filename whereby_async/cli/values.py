@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 STDIN: Final = "@-"
 """The file name that means stdin; `-` means it too."""
 
-_FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = ("weeks", "days", "hours", "minutes", "seconds")
+_FROM_NOW: Final = re.compile(
+    r"([+-])(?=\d)" + "".join(rf"(?:(?P<{unit}>\d{{1,7}}){unit[0]})?" for unit in _UNITS), re.ASCII
+)
 _OLDEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Whereby is younger. An earlier date stands for none, such as 0001-01-01 in Go and .NET, or was converted wrongly."""
 _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
@@ -32,22 +34,21 @@ _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey
 
 
 def moment(option: str, text: str, *, from_now: bool = True) -> str:
-    """A point in time: RFC 3339 with an offset or, if `from_now`, so long from now, such as `+90m` or `-7d`.
+    """A point in time: RFC 3339 with an offset or, if `from_now`, so long from now, such as `+1h30m` or `-7d`.
 
     Raises:
         UsageError: It is neither; a date without an offset could be meant in any time zone.
     """
     if from_now and (match := _FROM_NOW.fullmatch(text)):
-        sign, count, unit = match.groups()
         try:
-            at = datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(sign + count)})
+            at = datetime.now(UTC) + timedelta(**{unit: int(match[1] + (match[unit] or "0")) for unit in _UNITS})
         except OverflowError:
             raise UsageError(f"{option} {text}: that is beyond the calendar") from None
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        advice = "write it like 2026-12-01T10:00:00Z" + (", or from now, like +90m, +2h or +7d" if from_now else "")
+        advice = "write it like 2026-12-01T10:00:00Z" + (", or from now, like +90m, +1h30m or +7d" if from_now else "")
         raise UsageError(f"{option} {text!r} is no date: {advice}") from None
     if parsed.tzinfo is None:
         when = parsed.isoformat()
