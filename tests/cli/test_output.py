@@ -231,6 +231,29 @@ def test_record_shows_what_it_holds(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert max(map(len, lines[:-1])) <= 60
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.1 + 0.2, "0.3"),
+        (13 / 3, "4.33"),
+        (120.0, "120"),
+        (1234567.891, "1234567.89"),
+        (0.00123456, "0.0012"),
+        (0.0, "0"),
+        (-7.005e-7, "-7e-07"),
+        ([0.1 + 0.2, {"a": 13 / 3}], '[0.3, {"a": 4.33}]'),
+    ],
+)
+def test_numbers_are_rounded_for_people_only(value: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In records and in tables; JSON is what the service said."""
+    Terminal().rows([{"x": value}])
+    Table("x").rows([{"x": value}])
+    record, _, cell = capsys.readouterr().out.splitlines()
+    assert (record, cell) == (f"x  {shown}", shown)
+    Output(as_json=True).rows([{"x": value}])
+    assert json.loads(capsys.readouterr().out) == {"x": value}
+
+
 def test_records_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     terminal.rows([{"a": 1}, {"a": 2}])

@@ -60,7 +60,7 @@ def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, here: Run
     for name, days in (("/a", 1), ("/a", 5), ("/a", 9), ("/b", 5)):
         served.fake.add_recording(room_name=name, start_date=-days * DAY)
     place = tmp_path / "none"
-    words = (*SYNC, place, "--room-name", "/a", "--since=-6d", "--until=-2d")
+    words = (*SYNC, place, "--room-name", "a", "--since=-6d", "--until=-2d")
     missing, summary = here(*words, "--dry-run").rows()
     assert (missing["event"], missing["roomName"]) == ("missing", "/a")
     assert (summary["missing"], summary["downloaded"]) == (1, 0)

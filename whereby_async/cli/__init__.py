@@ -2,10 +2,12 @@
 
 Each operation is a command. The other commands are `meetings import` and `purge`, `recordings sync` and `download`,
 `transcriptions download` and `wait`, `summaries wait`, `insights export`, `webhooks verify`, `budget`, `probe`, `demo`,
-and `sandbox`, a fake server for your own app. Every `--help` has examples.
+`profiles`, and `sandbox`, a fake server for your own app. Every `--help` has examples.
 
-The API key comes from `WHEREBY_API_KEY`, or is typed in on a terminal. It is never an argument, since everybody on the
-machine can see those. The secret of `webhooks verify` comes from `WHEREBY_WEBHOOK_SECRET` for the same reason.
+The API key comes from `WHEREBY_API_KEY`, from the file that `WHEREBY_API_KEY_FILE` names, or from a profile
+(`--profile NAME`, `WHEREBY_PROFILE`; `profiles add NAME` writes one), or is typed in on a terminal. A variable wins
+over a profile, which a line on stderr says. A key is never an argument, since everybody on the machine can see those.
+The secret of `webhooks verify` comes from `WHEREBY_WEBHOOK_SECRET` for the same reason.
 
 A terminal gets tables and records that fit its width. A pipe, or `--json`, gets JSON lines in the API's spelling,
 without colours. What their encoding lacks is escaped. Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled,
@@ -16,9 +18,10 @@ within 20 s or `--timeout`; the second stops at once. While the service can not 
 long as `--max-outage` says, and stderr says when it goes away and when it is back. A signal, an outage that is too long
 and a full disk end the work with what is kept, and with the command line that goes on.
 
-Every command that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`, `--timeout`, `--verbose`, and
-`--redis URL` for a budget that several processes share. `whereby --install-completion` completes commands and options
-in bash, zsh, fish and PowerShell.
+Every command takes `--json` and `--quiet`; one that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`,
+`--timeout`, `--verbose`, `--redis URL` for a budget that several processes share, and `--reserve SHARE`: how much of
+each window long work leaves for others, 0 if there are none. `whereby help COMMAND` is `whereby COMMAND --help`, and
+`whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
 """
 
 from __future__ import annotations

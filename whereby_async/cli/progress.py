@@ -13,7 +13,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import ServiceUnavailableError
-from .errors import Interrupted, OutOfTimeError, UsageError, command_line, in_option_names, signals_handled, tell
+from .errors import (
+    Interrupted,
+    OutOfTimeError,
+    UsageError,
+    command_line,
+    in_option_names,
+    in_words,
+    is_quiet,
+    signals_handled,
+    tell,
+)
 from .output import counted, duration, size
 
 if TYPE_CHECKING:
@@ -86,7 +96,7 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
         number = signals.first or getattr(error, "number", signal.SIGINT)
         raise Interrupted(f"interrupted; {kept}{again}", number) from None
     except ServiceUnavailableError as error:
-        raise OutOfTimeError(f"{in_option_names(str(error))}; {kept}{again}") from None
+        raise OutOfTimeError(f"{in_words(error)}; {kept}{again}") from None
     except OSError as error:
         if error.errno not in _NO_SPACE or error.filename is None:
             raise
@@ -169,7 +179,7 @@ class _Signals:
         calls = batch.calls_under_way
         batch.stop()
         if calls and self._on_terminal:
-            tell(f"finishing {counted(calls, 'call')}; again to stop now")
+            _print(f"finishing {counted(calls, 'call')}; again to stop now")
 
     @contextlib.contextmanager
     def end_in_order(self, batch: Batch[Any]) -> Generator[None]:
@@ -214,7 +224,7 @@ class Bar:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet.get():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
@@ -305,7 +315,7 @@ class StderrHook:
         if details.delay >= _WORTH_SAYING and now >= self._said_until and (self._verbose or _shows_waits()):
             self._said_until = now + details.delay
             waits = f"{details.operation} waits about {details.delay:.0f} s for {_points(details.cost)}"
-            tell(f"{waits}: {_reason(details.reason, 0)}")
+            _print(f"{waits}: {_reason(details.reason, 0)}")
 
     def on_unavailable(self, details: UnavailableDetails) -> None:
         """A service can not be reached any more, or is back."""
@@ -317,15 +327,20 @@ class StderrHook:
         else:
             text = f"{details.origin} is back after {duration(now - since)}"
         if self._outages:
-            tell(text)
+            _print(text)
 
     def _say(self, text: str) -> None:
         if self._verbose:
-            tell(text)
+            _print(text)
 
 
 def _shows_waits() -> bool:
     return sys.stderr.isatty() and not _has_bar.get()
+
+
+def _print(text: str) -> None:
+    if not is_quiet.get():
+        tell(in_option_names(text))
 
 
 def _reason(reason: str, form: int) -> str:

@@ -13,11 +13,11 @@ from cyclopts import Parameter, validators
 from ..downloads.sinks import file_name
 from ..errors import PermissionDeniedError
 from ..redaction import redact
-from .errors import ExitCode, UsageError
+from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
-from .values import date_of, is_believed
+from .values import date_of, is_believed, room_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -96,7 +96,7 @@ async def _download(name: str, file_id: str, destination: Path, options: GlobalO
                 place = error.filename or destination
                 raise UsageError(f"{place} is there already: pass --overwrite to replace it") from None
             except ValueError as error:
-                raise UsageError(str(error)) from None
+                raise UsageError(in_words(error)) from None
     row = {"event": "downloaded", "id": file_id, "path": str(done.path), "size": done.size, "resumed": done.resumed}
     options.output().line(row, f"{done.path}: {size(done.size)}")
     return ExitCode.OK
@@ -133,19 +133,20 @@ def sync(  # noqa: PLR0913 - the options of a job
 
     Args:
         directory: Where the files go; it is made if it is not there.
-        room_name: Only of this room, leading slash included.
+        room_name: Only of this room, with or without its slash.
         since: Only recordings that began then or later: 2026-12-01T00:00:00Z, or from now, as in --since=-7d.
         until: Only recordings that began before.
         concurrency: Downloads at once.
         dry_run: Say what is missing, and download nothing.
         options: How to reach the API.
     """
+    room = room_of("--room-name", room_name)
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file: name a directory")
     if not dry_run:
         directory.mkdir(parents=True, exist_ok=True)
     job = _Sync(directory, date_of("--since", since), date_of("--until", until), options.output())
-    return run_long(job.run(options, room_name, concurrency, dry_run=dry_run), _KEPT)
+    return run_long(job.run(options, room, concurrency, dry_run=dry_run), _KEPT)
 
 
 class _Sync:
@@ -233,7 +234,7 @@ class _Sync:
             facts = {"size": done.size, "resumed": done.resumed}
         elif isinstance(error, PermissionDeniedError):
             event, words = "elsewhere", f"{path.name}: there is no link to it"
-            facts = {"error": redact(str(error))}
+            facts = {"error": redact(in_words(error))}
         elif isinstance(error, OSError) and error.errno in _OF_THE_FOLDER:
             raise error  # it ends the sync
         else:

@@ -33,6 +33,9 @@ _HEADS: Final = {
 }
 """Heads of the columns whose wire names are wider than their values."""
 
+_SMALL: Final = 0.1
+"""Smaller numbers have two digits for people, others two decimals."""
+
 _STATES: Final = {"ready": "green", "completed": "green", "failed": "red"}
 _EVENTS: Final = {"step": "bold", "notice": "yellow", "wait": "cyan", "summary": "bold green"}
 _NOT_INDENTED: Final = frozenset({"step", "notice", "ready"})
@@ -181,8 +184,24 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _plain(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.12g}"
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return number(value)
+    return printable(value if isinstance(value, str) else json.dumps(_rounded(value), ensure_ascii=False))
+
+
+def number(value: float) -> str:
+    """A number for people: two decimals, or two digits if it is smaller; `4.33`, `12`, `0.0012`."""
+    return f"{value:.2g}" if 0 < abs(value) < _SMALL else f"{round(value, 2):.15g}"
+
+
+def _rounded(value: object) -> object:
+    """The same with the numbers in it rounded as `number` does."""
+    if isinstance(value, float):
+        return float(number(value))
+    if isinstance(value, list):
+        return [_rounded(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in cast("dict[str, object]", value).items()}
+    return value
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 
 from ..redaction import Secret
 from ..webhooks import unwrap
-from .errors import ExitCode, UsageError, in_option_names
+from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, OutputOptions
 from .keys import WEBHOOK_VARIABLE, typed_in
 from .values import STDIN, raw
@@ -48,6 +48,6 @@ def verify(
     try:
         event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
     except ValueError as error:
-        raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
+        raise UsageError(in_words(error)) from None
     options.output().rows([json.loads(event.body)])
     return ExitCode.OK
