@@ -276,11 +276,17 @@ def test_dry_run_of_what_is_read_once(served: Served, tmp_path: Path, here: Runn
     assert served.fake.meetings == {}
 
 
-def test_closed_stdin_is_told(served: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words", [(*IMPORT, "-", "--journal", "run.journal"), ("webhooks", "verify", "--signature", "t=1,v1=0")]
+)
+def test_closed_stdin_is_told(served: Served, tmp_path: Path, words: tuple[str, ...]) -> None:
     """As `<&-` leaves it."""
-    words = command(*IMPORT, "-", "--journal", str(tmp_path / "j"))
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" <&-', "sh", *words], env=environment(), capture_output=True, check=False
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command(*words)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (2, b"whereby: stdin is closed: nothing can be read from it\n")
     assert served.fake.requests == []

@@ -41,7 +41,7 @@ def verify(
         any_age: However old the signature is.
         options: How to show results.
     """
-    if body == STDIN and sys.stdin.isatty():
+    if body == STDIN and sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     secret = Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
