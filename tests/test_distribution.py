@@ -104,7 +104,7 @@ def test_sdist_holds_files_of_the_checkout_only(built: Path) -> None:
     known = set(checkout.files())
     assert names - known == {"PKG-INFO"}
     assert {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "whereby_async/py.typed"} <= names
-    assert {name for name in known if name.startswith(("whereby_async/", "tests/"))} <= names
+    assert {name for name in known if name.startswith(("whereby_async/", "tests/", ".github/"))} <= names
 
 
 @pytest.mark.install

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -50,7 +51,8 @@ async def test_the_key_is_passed_or_comes_from_the_environment(
 
 def test_a_missing_key_names_both_ways_to_give_one() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"no API key: set the variable WHEREBY_API_KEY, or pass api_key= \(it was not set\)"
+        ConfigurationError,
+        match=r"no API key: set the variable WHEREBY_API_KEY or WHEREBY_API_KEY_FILE, or pass api_key= \(it was not set\)",
     ):
         WherebyClient()
 
@@ -106,6 +108,150 @@ def test_a_proxy_of_another_type_is_refused(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="proxy is no URL that can be used") as caught:
         SessionPool(proxy=value)
     assert "planted" not in str(caught.value)
+
+
+FLAWS = {
+    f'"{KEY}"': "in quotes",
+    f"'{KEY}": "in quotes",
+    f"{KEY}\u201d": "in quotes",
+    f"`{KEY}`": "in quotes",
+    f"Bearer {KEY}": "a word before it, such as Bearer",
+    f"bearer:{KEY}": "a word before it, such as Bearer",
+    "Bearer ": "a word before it, such as Bearer",
+    f"Authorization: Bearer {KEY}": "a word before it, such as Bearer",
+    f"WHEREBY_API_KEY={KEY}": "a word before it, such as Bearer",
+    f"export WHEREBY_API_KEY = {KEY}": "a word before it, such as Bearer",
+    f"{KEY}\n{KEY}": "a line break",
+    f"{KEY}\r{KEY}": "a line break",
+    f"{KEY} {KEY}": "a space",
+    f"{KEY}\t{KEY}": "a space",
+    f"{KEY}\u200b": "not ASCII, perhaps an invisible one",
+    f"\ufeff{KEY}": "not ASCII, perhaps an invisible one",
+    f"{KEY}\xa0{KEY}": "not ASCII",
+    f"{KEY}\x1b[0m": "a control character",
+}
+
+
+@pytest.mark.parametrize("key", FLAWS, ids=ascii)
+def test_what_is_wrong_with_a_key_is_told_in_words(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes from, and without repeating it; surrounding whitespace is no fault."""
+    file = tmp_path / "k"
+    file.write_text("\ufeff" + key if key.startswith("\ufeff") else key, "utf-8", newline="")
+    for make in (lambda: WherebyClient(f" {key}\n"), lambda: client().with_options(api_key=key)):
+        _refused(make, FLAWS[key])
+    for variable, value in (("WHEREBY_API_KEY", key), ("WHEREBY_API_KEY_FILE", str(file))):
+        with monkeypatch.context() as changed:
+            changed.setenv(variable, value)
+            _refused(WherebyClient, FLAWS[key])
+
+
+def _refused(make: Callable[[], object], complaint: str) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        make()
+    assert "planted" not in str(caught.value)
+
+
+def _write(file: Path, content: str) -> None:
+    file.write_bytes(content.encode())
+    file.chmod(0o600)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of which WHEREBY_API_KEY_FILE tells; it does not exist yet."""
+    file = tmp_path / "key"
+    monkeypatch.setenv("WHEREBY_API_KEY_FILE", str(file))
+    return file
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"  {KEY}\r\n\r\n", f"\ufeff{KEY}\n"], ids=ascii)
+async def test_the_key_comes_from_the_file_that_a_variable_names(
+    content: str, fake: FakeWhereby, key_file: Path
+) -> None:
+    """It is read when the client is made: a client goes on with its key, and the next one has the new one."""
+    _write(key_file, content)
+    async with WherebyClient(base_url=fake.url, limiter=RecordingLimiter()) as whereby:
+        _write(key_file, "renewed\n")
+        assert await whereby.meetings.list().collect() == []
+    async with WherebyClient(base_url=fake.url, limiter=RecordingLimiter()) as whereby:
+        with pytest.raises(WherebyError, match=f"Check the API key: it comes from the file '{key_file}'"):
+            await whereby.meetings.list().collect()
+
+
+def test_two_variables_with_a_key_are_refused(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a key is passed; a blank variable is none."""
+    key_file.write_text(KEY)
+    monkeypatch.setenv("WHEREBY_API_KEY", "another")
+    with pytest.raises(ConfigurationError, match="WHEREBY_API_KEY and WHEREBY_API_KEY_FILE are both set: unset one"):
+        WherebyClient()
+    assert read_key(KEY) == (KEY, "it was passed as api_key=")
+    monkeypatch.setenv("WHEREBY_API_KEY", " ")
+    assert read_key(None)[0] == KEY
+    monkeypatch.setenv("WHEREBY_API_KEY_FILE", "\n")
+    with pytest.raises(ConfigurationError, match="it was blank"):
+        WherebyClient()
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: None, "can not be read: No such file"),
+    "a folder": (lambda path: path.mkdir(), "is no plain file"),
+    "a pipe without a writer": (os.mkfifo, "is no plain file"),
+    "a dangling link": (lambda path: path.symlink_to("nowhere"), "can not be read: No such file"),
+    "empty": (lambda path: path.touch(), "is empty"),
+    "blank": (lambda path: path.write_text(" \n\n"), "is empty"),
+    "a mark only": (lambda path: path.write_text("\ufeff\n", "utf-8"), "is empty"),
+    "bytes": (lambda path: path.write_bytes(b"planted\xff\xfe\x00"), "not ASCII"),
+    "UTF-16": (lambda path: path.write_text("planted", "utf-16"), "not ASCII"),
+    "several lines": (lambda path: path.write_text("planted\nplanted\n"), "a line break"),
+    "huge": (lambda path: path.write_bytes(b"planted" * 200_000), "is larger than 1 MiB"),
+    "endless": (lambda path: path.symlink_to("/dev/zero"), "is no plain file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_without_a_key_is_named_with_its_variable(kind: str, key_file: Path) -> None:
+    make, complaint = BAD_FILES[kind]
+    make(key_file)
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        WherebyClient()
+    assert f"'{key_file}'" in str(caught.value)
+    assert "WHEREBY_API_KEY_FILE" in str(caught.value)
+    assert "planted" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("key", [JWT, "planted" * 4, "planted" * 1000])
+def test_a_key_in_the_variable_of_the_file_is_not_repeated(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_API_KEY_FILE", key)
+    with pytest.raises(ConfigurationError, match="not shown, as it may be a key") as caught:
+        WherebyClient()
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_told"), [(0o600, False), (0o400, False), (0o644, True), (0o640, True), (0o604, True)]
+)
+def test_a_key_file_that_others_can_read_is_told_once(
+    mode: int, is_told: bool, key_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_file.write_text(KEY)
+    if os.geteuid() == 0:
+        os.chown(key_file, 1, 1)
+    key_file.chmod(mode)
+    for _ in range(2):
+        WherebyClient()
+    told = [f"others can read the API key of WHEREBY_API_KEY_FILE: chmod 600 '{key_file}'"] if is_told else []
+    assert [record.getMessage() for record in caplog.records] == told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make root's files")
+def test_a_mounted_secret_of_root_is_not_told(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Docker and Kubernetes mount it with mode 444 or 644, into a container that holds nobody else."""
+    key_file.write_text(KEY)
+    key_file.chmod(0o444)
+    WherebyClient()
+    assert caplog.records == []
 
 
 @given(st.text())

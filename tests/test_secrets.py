@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import io
 import json
 import logging
 import pickle
+import sys
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -28,11 +30,14 @@ from whereby_async import (
     models,
     room_link,
 )
+from whereby_async.cli import profiles
+from whereby_async.cli.keys import key_and_root
 from whereby_async.limiter import RedisPointBudget, Unlimited
 from whereby_async.webhooks import parse_event, sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -90,9 +95,13 @@ def everything(value: object) -> bytes:
 
 
 class Hunt:
-    """Collects all that a person or a tool may see; `telemetry` is what OpenTelemetry sees of its clients."""
+    """Collects all that a person or a tool may see; `telemetry` is what OpenTelemetry sees of its clients.
+
+    Of texts that have more than `longest` characters rich shows the beginning.
+    """
 
     telemetry: Telemetry
+    longest = 1_000_000
 
     def __init__(self) -> None:
         Hunt.telemetry = Telemetry()
@@ -120,7 +129,7 @@ class Hunt:
                 linked.__traceback__,
                 show_locals=True,
                 locals_max_length=10_000,
-                locals_max_string=1_000_000,
+                locals_max_string=self.longest,
             )
             shown = [node for stack in trace.stacks for frame in stack.frames for node in (frame.locals or {}).values()]
             self.text(f"rich traceback of {where}", "".join(str(node) for node in shown))
@@ -348,12 +357,64 @@ BAD_OPTIONS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.parametrize("longest", [Hunt.longest, 30], ids=["whole", "cut"])
 @pytest.mark.parametrize("option", BAD_OPTIONS)
-def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str) -> None:
+def test_no_secret_shows_when_an_option_is_refused(hunt: Hunt, option: str, longest: int) -> None:
+    """Neither where a traceback shows the whole of a long text nor where it shows the beginning, as rich's does."""
+    hunt.longest = longest
     try:
         BAD_OPTIONS[option]()
     except WherebyError as error:
         hunt.error(option, error)
+    assert hunt.seen
+    assert hunt.found() == set()
+
+
+BAD_FILES = {
+    "two keys": f"{KEY}\n{KEY}\n",
+    "a key in quotes": f'"{KEY}"',
+    "a key of no text": f"{KEY}\udcff",
+    "a huge file": f"{KEY}\n" * 50_000,
+    "no TOML": f"[acme]\napi_key = {KEY}",
+    "no TOML at its end": f'[acme]\napi_key = "{KEY}"\n[',
+    "no text": f'[acme]\napi_key = "{KEY}"\n#\udcff',
+    "another field": f'[acme]\napi_key = "{KEY}"\nx = "{KEY}"',
+    "another type": f'[acme]\napi_key = ["{KEY}"]',
+    "another root": f'[acme]\napi_key = "{KEY}"\nbase_url = "x"',
+    "no such profile": f'[beta]\napi_key = "{KEY}"',
+    "not to be changed": f'acme = {{ api_key = "{KEY}" }}',
+    "a wrong key": f'[acme]\napi_key = "{KEY} x"',
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_no_secret_shows_when_a_file_of_keys_is_refused(
+    hunt: Hunt, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the variable's file nor of the profiles' one, be it read or changed."""
+    file = tmp_path / "whereby" / "profiles.toml"
+    file.parent.mkdir()
+    file.write_bytes(BAD_FILES[kind].encode(errors="surrogateescape"))
+    file.chmod(0o600)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def by_variable() -> None:
+        monkeypatch.setenv("WHEREBY_API_KEY_FILE", str(file))
+        WherebyClient()
+
+    def by_profile() -> None:
+        monkeypatch.delenv("WHEREBY_API_KEY_FILE")
+        WherebyClient(key_and_root("acme", None)[0])
+
+    def added() -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(KEY.encode())))
+        profiles.add("acme", replace=True)
+
+    for act in (by_variable, by_profile, added):
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is looked through
+            hunt.error(kind, error)
     assert hunt.seen
     assert hunt.found() == set()
 
@@ -433,7 +494,7 @@ WEBHOOKS: dict[str, Callable[[], object]] = {
     "text, parsed": lambda: parse_event(AS_TEXT),
     "text to sign": lambda: sign(AS_TEXT, WEBHOOK_SECRET),
     "a room link": lambda: room_link(HOST_URL, chat=True) and None,
-    "a room link's value": lambda: room_link(HOST_URL, display_name="$"),
+    "a room link's value": lambda: room_link(HOST_URL, lang="$"),
     "a room link's other key": lambda: room_link(HOST_URL, extra=OTHER_KEY),
     "a room link's extra": lambda: room_link("https://s.whereby.com/r", extra=ODD_EXTRA),
     "a room link's host": lambda: room_link(HOST_URL.replace("s.whereby.com", "s.example")),

@@ -52,7 +52,9 @@ class WherebyClient(ApiRoot):
     run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
 
     Args:
-        api_key: The API key; else the variable `WHEREBY_API_KEY`.
+        api_key: The API key; else the variable `WHEREBY_API_KEY`, else the file that `WHEREBY_API_KEY_FILE` names, as
+            Docker, Kubernetes and systemd pass secrets. It is read once, here: for a key that is renewed while the
+            program runs make a new client, or `with_options(api_key=…)`. Both variables set are refused.
         base_url: The API's root; else the variable `WHEREBY_BASE_URL`, else `https://api.whereby.dev/v1`. Plain http
             only to loopback addresses, unless `insecure_http` allows more.
         insecure_http: Allow an http `base_url` that leads to another machine or container, such as
@@ -87,7 +89,7 @@ class WherebyClient(ApiRoot):
             `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
-        ConfigurationError: The key is missing or blank, or an option can not be used.
+        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option can not be used.
     """
 
     _is_view: bool = False
@@ -228,6 +230,7 @@ class WherebyClient(ApiRoot):
         *,
         concurrency: int = 64,
         journal: str | os.PathLike[str] | None = None,
+        lock: bool = True,
         key: KeyOf | None = None,
         ordered: bool = False,
         stop_on_error: bool = False,
@@ -262,6 +265,8 @@ class WherebyClient(ApiRoot):
                 loop: an iterator that blocks, blocks the loop. What it raises comes out behind what was under way.
             concurrency: How many calls may be under way, or waiting for points, at once.
             journal: A file that is made if it is not there, and gone on with if it is.
+            lock: Keep other batches off the journal. `False` is for a file system without locks, where the journal is
+                refused otherwise: nothing then keeps a second job off it, and two on one journal make rooms twice.
             key: How the journal tells items apart: a function of the item, or the name of an entry in it, which is
                 taken out if the method has no such parameter. Default: by their place in the input, which then must be
                 the same each time.
@@ -297,6 +302,7 @@ class WherebyClient(ApiRoot):
         options = BatchOptions(
             concurrency=concurrency,
             journal=journal,
+            lock=lock,
             ordered=ordered,
             stop_on_error=stop_on_error,
             retry_failed=retry_failed,

@@ -24,6 +24,11 @@ T_co = TypeVar("T_co", covariant=True)
 _SEED_COSTS = {"GET": 1, "HEAD": 1, "OPTIONS": 1, "DELETE": 2}
 _WRITE_COST = 3
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII).fullmatch
+_NO_ROOM_NAME = re.compile(
+    r"(?P<link>.*(?:://|\bwhereby\.com(?:/|$)|roomkey(?:=|%3d)))|(?:[a-z]:[/\\]|//|.*\\)",
+    re.ASCII | re.DOTALL | re.IGNORECASE,
+)
+_BARE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -182,13 +187,32 @@ def unicode_text(name: str, value: str) -> str:
     return value
 
 
+def with_slash(name: str, value: str) -> str:
+    """A room's name, or its beginning, with the slash that it has in the API; one that is empty stays as it is.
+
+    Raises:
+        ValueError: It is a link to the room, whose key is not repeated, or a path such as Git Bash makes of a word with
+            a slash at its beginning.
+    """
+    if found := _NO_ROOM_NAME.match(value):
+        last = re.split(r"[/\\]", re.split(r"[?#]", value, maxsplit=1)[0])[-1]
+        advice = "pass a bare name" + (f", here {shown(last)}" if _BARE_NAME(last) else ", such as 'weekly'")
+        if found["link"] is not None:
+            raise ValueError(f"{name}=… is a link to a room, not its name: {advice}")
+        msg = (
+            f"{name}={shown(value)} is a path, not a room's name (Git Bash makes one of a name with a slash): {advice}"
+        )
+        raise ValueError(msg)
+    return value if not value.strip() or value.startswith("/") else "/" + value
+
+
 def room_segment(name: str, value: str) -> str:
     """A room's name as one path segment. One leading slash is dropped, as Whereby's own clients do.
 
     Raises:
-        TypeError, ValueError: As `segment`.
+        TypeError, ValueError: As `segment` and `with_slash`.
     """
-    bare = value[1:] if isinstance(value, str) and value.startswith("/") else value
+    bare = with_slash(name, value)[1:] if isinstance(value, str) and value.strip() else value
     return segment(name, bare)
 
 

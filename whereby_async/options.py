@@ -11,13 +11,14 @@ import ipaddress
 import math
 import os
 import re
-from typing import TYPE_CHECKING
+import stat
+from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
 from .hooks import CALL_METHODS, LIMITER_METHODS
 from .notify import logger
-from .redaction import Secret, as_secret, plain, redact, shown, type_name
+from .redaction import Secret, SilentBytes, as_secret, plain, redact, shown, type_name
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .hooks import Hook
 
 KEY_VARIABLE = "WHEREBY_API_KEY"
+KEY_FILE_VARIABLE = "WHEREBY_API_KEY_FILE"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 INSECURE_VARIABLE = "WHEREBY_INSECURE_HTTP"
 DEFAULT_URL = "https://api.whereby.dev/v1"
@@ -34,24 +36,122 @@ _LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
 _TOO_LARGE = 2**1000
 """Larger whole numbers than this do not fit into a float."""
 
+_LARGEST_FILE = 1 << 20
+"""Bytes of a file that holds keys; a larger one was named by mistake."""
+_SHORT = 20
+"""A relative path from this length on may be a key that was put into the wrong variable."""
+_QUOTES = tuple("\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb")
+_LABEL = re.compile(r"(?i)(?:authorization|bearer|(?:export\s+)?whereby_api_key)(?:[\s:=]|$)")
+
 _insecure: set[str] = set()
 """The roots of which the log says already that keys go there in the clear."""
+_readable: set[str] = set()
+"""The key files of which the log says already that others can read them."""
+
+
+class NamedKey(Secret):
+    """A key that tells where it came from, which errors about it say.
+
+    Attributes:
+        source: Such as `it comes from the profile acme`.
+    """
+
+    source: str
+
+    def __new__(cls, key: str, source: str) -> Self:
+        """Make one."""
+        made = super().__new__(cls, key)
+        made.source = source
+        return made
+
+
+def key_variable() -> str:
+    """The variable that a client without `api_key=` has its key from: `WHEREBY_API_KEY`, unless the other is set."""
+    if not os.environ.get(KEY_FILE_VARIABLE, "").strip():
+        return KEY_VARIABLE
+    if os.environ.get(KEY_VARIABLE, "").strip():
+        raise ConfigurationError(f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set: unset one of them")
+    return KEY_FILE_VARIABLE
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:
     """The key, stripped, and where it came from."""
-    source = "it was passed as api_key=" if api_key is not None else f"it comes from the variable {KEY_VARIABLE}"
-    given = as_secret(api_key if api_key is not None else os.environ.get(KEY_VARIABLE))
+    given = as_secret(api_key)
+    source = given.source if isinstance(given, NamedKey) else "it was passed as api_key="
+    if given is None and key_variable() == KEY_FILE_VARIABLE:
+        given = _key_of_file()
+        source = given.source
+    elif given is None:
+        given = as_secret(os.environ.get(KEY_VARIABLE))
+        source = f"it comes from the variable {KEY_VARIABLE}"
     if given is not None and not isinstance(given, str):
         raise ConfigurationError(f"api_key must be a string, not {type_name(given)}")
     key = Secret((given or "").strip())
     if not key:
         blank = "not set" if given is None else "blank"
-        raise ConfigurationError(f"no API key: set the variable {KEY_VARIABLE}, or pass api_key= (it was {blank})")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        msg = f"the API key holds a space, a line break or a character that no header can carry ({source})"
-        raise ConfigurationError(msg)
+        advice = f"set the variable {KEY_VARIABLE} or {KEY_FILE_VARIABLE}, or pass api_key="
+        raise ConfigurationError(f"no API key: {advice} (it was {blank})")
+    if flaw := _flaw(key):
+        raise ConfigurationError(f"the API key {flaw} ({source})")
     return key, source
+
+
+def _flaw(key: str) -> str:
+    """What is wrong with a key, in words that do not repeat it; empty if nothing is."""
+    if key.startswith(_QUOTES) or key.endswith(_QUOTES):
+        return "is in quotes: leave them out"
+    if _LABEL.match(key):
+        return "has a word before it, such as Bearer or a variable's name: leave it out, the key alone is needed"
+    if "\n" in key or "\r" in key:
+        return "holds a line break, which no header can carry: the key alone is needed"
+    if " " in key or "\t" in key:
+        return "holds a space, which no header can carry: the key alone is needed"
+    if not key.isascii():
+        return "holds a character that is not ASCII, perhaps an invisible one, which no header can carry: copy it anew"
+    return "" if key.isprintable() else "holds a control character, which no header can carry: copy it anew"
+
+
+def _key_of_file() -> NamedKey:
+    path = Secret(os.environ.get(KEY_FILE_VARIABLE, "").strip())
+    # A key in the wrong variable is no absolute path, and longer than most relative ones.
+    is_path = os.path.isabs(path) or len(path) < _SHORT  # noqa: PTH117 - the path is a `Secret`
+    named = shown(path) if is_path else "a path that is not shown, as it may be a key"
+    text, status = read_secrets(path, f"{KEY_FILE_VARIABLE} ({named})")
+    if not text.strip():
+        raise ConfigurationError(f"{KEY_FILE_VARIABLE} ({named}) is empty: no API key is in it")
+    # Root's files are those that Docker and Kubernetes mount for everybody in a container of its own.
+    if status.st_uid and status.st_mode & (stat.S_IRGRP | stat.S_IROTH) and path not in _readable:
+        _readable.add(path)
+        logger.warning("others can read the API key of %s: chmod 600 %s", KEY_FILE_VARIABLE, named)
+    return NamedKey(text, f"it comes from the file {named} of the variable {KEY_FILE_VARIABLE}")
+
+
+def read_secrets(path: str, name: str) -> tuple[Secret, os.stat_result]:
+    """The text of a small plain file that holds keys, and what the system says of it.
+
+    A byte order mark is left out. Bytes that are no UTF-8 become lone surrogates, which are in no key.
+
+    Args:
+        path: Where it is.
+        name: What an error calls it.
+
+    Raises:
+        ConfigurationError: It can not be read, or is no plain file, or too large. No other error is chained to it,
+            which could show what the file holds.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116 - the path is a `Secret`
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for its writer
+            flaw = "is no plain file"
+        else:
+            with open(path, "rb") as file:  # noqa: PTH123 - likewise
+                content = SilentBytes(file.read(_LARGEST_FILE + 1))
+            if len(content) <= _LARGEST_FILE:
+                return Secret(content.decode("utf-8-sig", "surrogateescape")), status
+            flaw = "is larger than 1 MiB"
+    except OSError as error:
+        flaw = f"can not be read: {error.strerror}"
+    raise ConfigurationError(f"{name} {flaw}")
 
 
 def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> str:
@@ -59,7 +159,13 @@ def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> st
 
     It is http only to loopback addresses, or where that is allowed, which the log says once for each root.
     """
-    url = base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL
+    root, host = root_and_host(base_url if base_url is not None else os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+    _check_scheme(root, host, insecure_http)
+    return root
+
+
+def root_and_host(url: str) -> tuple[str, str]:
+    """The API's root without a slash at its end, and its host; it may be http."""
     if not isinstance(url, str):
         raise ConfigurationError(f"base_url must be a string, not {type_name(url)}: pass one like {DEFAULT_URL!r}")
     url = Secret(url.strip())
@@ -71,9 +177,7 @@ def read_base_url(base_url: str | None, insecure_http: bool | None = None) -> st
     parts, host = _split(url)
     if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigurationError(f"base_url={redact(url)!r} is no usable URL: pass one like {DEFAULT_URL!r}")
-    root = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-    _check_scheme(root, host, insecure_http)
-    return root
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "")), host
 
 
 def _check_scheme(root: str, host: str, insecure_http: bool | None) -> None:

@@ -12,7 +12,7 @@ import functools
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, SupportsIndex, TypeVar, cast, overload
 from urllib.parse import unquote
 
 T = TypeVar("T")
@@ -45,18 +45,34 @@ _SECRET_TEXT = re.compile(
 
 
 class Secret(str):
-    """Text whose repr is `'***'`. `str()` and formatting still give the text, as headers need it."""
+    """Text whose repr is `'***'`. `str()` and formatting still give the text, as headers need it.
+
+    Its slices are secrets too: rich and structlog show the beginning of a long text in a traceback with locals.
+    """
 
     __slots__ = ()
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Secret:
+        return Secret(super().__getitem__(index))
 
     def __repr__(self) -> str:
         return f"'{MASK}'"
 
 
 class SilentBytes(bytes):
-    """Bytes whose repr and str tell their length only; otherwise plain `bytes`."""
+    """Bytes whose repr and str, and those of their slices, tell their length only; otherwise plain `bytes`."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> SilentBytes: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> int | SilentBytes:
+        found = super().__getitem__(index)
+        return found if isinstance(found, int) else SilentBytes(found)
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
@@ -98,7 +114,9 @@ def once_made(show: Callable[[T], str]) -> Callable[[T], str]:
 
 def as_secret(value: T) -> T:
     """The same, but text as a `Secret`, and what was passed in its place `silent`: it may hold the secret as well."""
-    return cast("T", Secret(value)) if isinstance(value, str) else silent(value)
+    if isinstance(value, str):
+        return value if isinstance(value, Secret) else cast("T", Secret(value))
+    return silent(value)
 
 
 def silent(value: T) -> T:

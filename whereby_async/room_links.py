@@ -9,6 +9,7 @@ clear. Nothing is logged, and no error shows what follows the link's path, since
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, Literal, TypeAlias, TypeGuard, get_args
@@ -28,7 +29,7 @@ _DocumentedLanguage: TypeAlias = Literal[
 ]
 
 RoomLanguage: TypeAlias = _DocumentedLanguage | str
-"""A language of the room's controls. The documented ones, for completion; any other code is taken too."""
+"""A language of the room's controls. The documented ones, for completion; any text is looked up among them."""
 
 CameraEffect: TypeAlias = Literal[
     "slight-blur", "blur", "image-cabin", "image-concrete", "image-brick", "image-sunrise", "image-day", "image-night"
@@ -45,10 +46,11 @@ Pairs: TypeAlias = dict[str, str | None]
 """Names and what is written into the link for each: `name` alone, `name=value`, or `None` for nothing."""
 
 _LONGEST_NAME: Final = 100
-_FORBIDDEN_IN_A_NAME: Final = "$!<>:;"
+_FORBIDDEN_IN_A_NAME: Final = str.maketrans(dict.fromkeys("$!<>:;", " "))
+_JOINER: Final = "\u200d"
+_FIRST_SKIN, _LAST_SKIN = "\U0001f3fb", "\U0001f3ff"
 _MOST_GROUPS: Final = 20
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}", re.ASCII)
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8})*", re.ASCII)
 _JAPANESE: Final = "ja"
 
 _ADDRESS: Final = re.compile(
@@ -117,14 +119,16 @@ def room_link(  # noqa: PLR0913 - as many as the docs have; all are read at once
     """A link into a room, with parameters for whoever opens it.
 
     What the link carries already (a `roomKey`, other parameters, a fragment) stays as and where it is; a parameter that
-    is on it already is replaced. A keyword that is `None` changes nothing. Where Whereby documents only `off` (or only
-    `on`, or a bare name) the other word is the default, spelled by leaving the parameter out. People who are logged in
-    to the Whereby account see their own settings instead.
+    is on it already is replaced. A keyword that is `None` changes nothing, nor does an empty or blank text or an empty
+    list. Where Whereby documents only `off` (or only `on`, or a bare name) the other word is the default, spelled by
+    leaving the parameter out. People who are logged in to the Whereby account see their own settings instead.
 
     Args:
         room_url: `room_url`, `host_room_url` or `viewer_room_url` of a meeting.
-        display_name: The participant's name: up to 100 characters, none of `$!<>:;`.
-        lang: Language of the controls, such as `en`, `nb`, `zh-hant`, `jp` (see `ROOM_LANGUAGES`).
+        display_name: The participant's name. Whereby takes up to 100 characters, none of `$!<>:;`, so each of these
+            becomes a space, several spaces become one, and what is longer is cut behind a whole character. They are
+            counted as a browser counts them, an emoji as two or more.
+        lang: Language of the controls: one of `ROOM_LANGUAGES`, such as `en`, `nb`, `zh-hant`, `jp`, in any case.
         external_id: Your id of the participant, kept in insights and webhooks: up to 36 of `A-Za-z0-9-_`, or a UUID.
         metadata: Text that is passed on to the webhooks.
         avatar_url: The participant's picture: https, no query; square PNG or JPEG, up to 64 by 64 pixels, from a domain
@@ -245,13 +249,16 @@ def _pairs(given: Mapping[str, Any], extra: Mapping[str, Any] | None, on_link: f
     """What the keywords and `extra` stand for, checked; `on_link` are the names that the link carries already."""
     pairs: Pairs = {}
     for keyword, value in given.items():
-        if value is not None:
-            check = _CHECKS.get(keyword)
-            text = _word(keyword, value) if check is None else check(keyword, value)
-            for name in _spellings(_camel(keyword)):
-                pair = None if text is None else f"{name}={text}" if text else name
-                if pairs.setdefault(name, pair) != pair:
-                    raise ValueError(f"{' and '.join(_HELP_LINKS)} are one parameter and differ: pass one of them")
+        check = _CHECKS.get(keyword)
+        if value is None or (check and _is_blank(value)):
+            continue
+        text = check(keyword, value) if check else _word(keyword, value)
+        if check and not text:
+            continue  # nothing is left of it
+        for name in _spellings(_camel(keyword)):
+            pair = None if text is None else f"{name}={text}" if text else name
+            if pairs.setdefault(name, pair) != pair:
+                raise ValueError(f"{' and '.join(_HELP_LINKS)} are one parameter and differ: pass one of them")
     more = _unchecked(extra)
     _require_effect(pairs, on_link | more.keys())
     return SilentDict(pairs | more)
@@ -283,21 +290,32 @@ def _undocumented(name: str, value: str, problem: str) -> ValueError:
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
-    if not value.strip():
+    if _is_blank(value):
         raise ValueError(f"{name}={shown(value)} is blank: leave it out, or pass None")
     return str.__str__(value)
 
 
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
 def _display_name(name: str, value: object) -> str:
-    text = _text(name, value)
-    wrong = sorted(set(text) & set(_FORBIDDEN_IN_A_NAME))
-    if wrong:
-        refused = f"Whereby refuses names with any of {_FORBIDDEN_IN_A_NAME}"
-        raise _undocumented(name, text, f" holds {' '.join(wrong)}: {refused}")
-    if len(text) > _LONGEST_NAME:
-        refused = f"Whereby refuses names of more than {_LONGEST_NAME}"
-        raise _undocumented(name, text, f" has {len(text)} characters: {refused}")
-    return _encoded(name, text)
+    text = unicode_text(name, _text(name, value))
+    return _encoded(name, _shortened(" ".join(text.translate(_FORBIDDEN_IN_A_NAME).split())))
+
+
+def _shortened(text: str) -> str:
+    """As much of a name as a browser counts for its longest, which it does in UTF-16, and no part of a character."""
+    kept = text.encode("utf-16-le")[: 2 * _LONGEST_NAME].decode("utf-16-le", "ignore")
+    while kept and len(kept) < len(text) and _is_one_character(kept[-1], text[len(kept)]):
+        kept = kept[:-1]
+    return kept.rstrip()
+
+
+def _is_one_character(left: str, right: str) -> bool:
+    """Whether the right one is an accent or a skin colour of the left one, or both are joined to one emoji."""
+    joined = _JOINER in {left, right} or _FIRST_SKIN <= right <= _LAST_SKIN
+    return joined or unicodedata.category(right).startswith("M")
 
 
 def _external_id(name: str, value: object) -> str:
@@ -310,12 +328,11 @@ def _external_id(name: str, value: object) -> str:
 
 def _lang(name: str, value: object) -> str:
     text = _text(name, value)
-    if text.lower() == _JAPANESE:
-        raise _undocumented(name, text, ": Whereby spells Japanese 'jp'")
-    if not _LANGUAGE.fullmatch(text):
-        advice = f"pass one of {', '.join(ROOM_LANGUAGES)}, or a newer one"
-        raise _undocumented(name, text, f" is no language code: {advice}")
-    return text.lower() if text.lower() in ROOM_LANGUAGES else text
+    code = text.lower()
+    if code not in ROOM_LANGUAGES:
+        advice = "Whereby spells Japanese 'jp'" if code == _JAPANESE else f"pass one of {', '.join(ROOM_LANGUAGES)}"
+        raise _undocumented(name, text, f": {advice}")
+    return code
 
 
 def _camera_effect(name: str, value: object) -> str:
@@ -329,8 +346,8 @@ def _groups(name: str, value: object) -> str:
     if not _is_a_list(value):
         raise TypeError(f"{name} must be a list of names, not {type(value).__name__}: {shown(value)}")
     names = [_text(name, item) for item in value]
-    if not 1 <= len(names) <= _MOST_GROUPS:
-        raise ValueError(f"{name} holds {len(names)} names: pass 1 to {_MOST_GROUPS}. extra= takes it unchecked")
+    if len(names) > _MOST_GROUPS:
+        raise ValueError(f"{name} holds {len(names)} names: pass up to {_MOST_GROUPS}. extra= takes it unchecked")
     for item in names:
         if "," in item:
             advice = "a comma ends a group's name, so pass each name in a string of its own"

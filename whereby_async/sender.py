@@ -320,7 +320,7 @@ class ClientSender:
                 if answer.status in SUCCESS:
                     shared.retry_budget.give_back()
                     return shared.result(request, answer)
-                error = _remember(_refusal(request, answer, rate_limit, options), error)
+                error = _remember(_refusal(request, answer, rate_limit, options, shared.base_url), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
             await self._before_retry(exchange, error, attempt, retries, events)
@@ -604,7 +604,9 @@ def _in_a_loop() -> bool:
     return False
 
 
-def _refusal(request: Request[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions) -> APIStatusError:
+def _refusal(
+    request: Request[Any], answer: Answer, rate_limit: RateLimit, options: SendOptions, base_url: str
+) -> APIStatusError:
     """The error for an answer that is not 2xx."""
     return status_error(
         request.operation.name,
@@ -614,6 +616,7 @@ def _refusal(request: Request[Any], answer: Answer, rate_limit: RateLimit, optio
         rate_limit=rate_limit,
         key=options.key,
         key_source=options.key_source,
+        base_url=base_url,
         secrets=request.secrets(),
     )
 

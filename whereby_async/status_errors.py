@@ -30,6 +30,7 @@ _SERVER_ERROR = 500
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
 _NO_CHARSETS = frozenset({"utf-8", "unicode-escape", "raw-unicode-escape", "utf-7", "idna", "punycode"})
 """Codecs of Python that are not obeyed: the body is read as UTF-8 anyway, or text would be made of its escapes."""
+_ROOT = re.compile(r"/v\d+\Z")
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 _ADVICE = {
@@ -48,13 +49,14 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
     rate_limit: RateLimit,
     key: str,
     key_source: str,
+    base_url: str = "",
     secrets: Iterable[str] = (),
 ) -> APIStatusError:
     """The error for an answer: `{"error": …, "data": …}` from the API, or anything from a proxy.
 
     The body is read in the charset that `content_type` names, unless it is UTF-8. The API key is masked wherever the
     server repeats it, the `secrets` of the request in the text only: `data` and `body` stay as they came. `key_source`
-    says where the key came from.
+    says where the key came from; a `base_url` that does not end as the API's root does explains a 404.
     """
     body = body.replace(key.encode(), MASK.encode())
     words, data = _server_words(_in_utf_8(body, content_type), (key, *secrets))
@@ -62,7 +64,7 @@ def status_error(  # noqa: PLR0913 - the parts of an answer, and whose call it w
     text = f"{operation}: {status} {_phrase(status)}".rstrip()
     if message:
         text += f": {message}"
-    if advice := _advice(status, rate_limit, key_source):
+    if advice := _advice(status, rate_limit, key_source, base_url):
         text = f"{text.rstrip('.')}. {advice}"
     error = status_error_class(status)(
         text,
@@ -87,12 +89,14 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _advice(status: int, rate_limit: RateLimit, key_source: str) -> str:
+def _advice(status: int, rate_limit: RateLimit, key_source: str, base_url: str) -> str:
     if status == http.HTTPStatus.TOO_MANY_REQUESTS:
         wait = rate_limit.retry_after
         return "The organisation's points are spent" + (f"; again in {wait:.1f} s." if wait is not None else ".")
     if status in _REDIRECTS:
         return "Redirects are not followed, so that the key stays with its origin; check base_url."
+    if status == http.HTTPStatus.NOT_FOUND and base_url and not _ROOT.search(base_url):
+        return f"Check base_url={redact(base_url)!r}: it does not end in /v1, as the API's root does."
     return _ADVICE.get(status, "").format(key_source=key_source)
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import stat
@@ -277,6 +279,99 @@ async def test_one_batch_at_a_time_has_the_journal(fake: FakeWhereby, whereby: W
         assert b"in use" in err
     assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
     assert each_once(fake, 5)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL])
+async def test_file_system_without_locks_is_no_other_batch(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, monkeypatch: pytest.MonkeyPatch, *, number: int
+) -> None:
+    """The cause is told, and nothing sent, unless the caller knows that no other batch runs there."""
+
+    def unlockable(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", unlockable)
+    with pytest.raises(JournalError, match=rf"can not be locked \({os.strerror(number)}\).*lock=False"):
+        await created(whereby, 5, journal=journal)
+    assert not fake.requests
+    for _ in range(2):
+        assert states(await created(whereby, 5, journal=journal, lock=False)) == {"ok": 5}
+    assert each_once(fake, 5)
+
+
+async def test_lock_that_a_dead_machine_has_left_is_passed_over_if_asked(whereby: WherebyClient, journal: Path) -> None:
+    journal.touch()
+    with journal.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(JournalError, match="in use"):
+            await created(whereby, 1, journal=journal)
+        assert states(await created(whereby, 1, journal=journal, lock=False)) == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "words"),
+    [
+        ("fchmod", errno.EPERM, "others may be able to read it"),
+        ("fchmod", errno.EOPNOTSUPP, "others may be able to read it"),
+        ("fchmod", errno.ENOSYS, "others may be able to read it"),
+        ("fsync", errno.EINVAL, "a power cut"),
+        ("fsync", errno.EBADF, "a power cut"),
+        ("open", errno.EACCES, "a power cut"),
+    ],
+)
+async def test_what_a_file_system_can_not_do_is_one_warning(
+    fake: FakeWhereby,
+    whereby: WherebyClient,
+    journal: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    call: str,
+    number: int,
+    words: str,
+) -> None:
+    """No mode of its own (exFAT, CIFS), and no folder that can be synced (WSL): the journal itself is as safe as ever."""
+    real = getattr(os, call)
+
+    def refused(what: Any, *more: Any) -> Any:
+        if call == "fchmod" or Path(what if call == "open" else f"/proc/self/fd/{what}").is_dir():
+            raise OSError(number, os.strerror(number))
+        return real(what, *more)
+
+    journal.touch(0o644)
+    journal.chmod(0o644)
+    monkeypatch.setattr(os, call, refused)
+    assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
+    assert each_once(fake, 5)
+    (record,) = caplog.records
+    assert f"journal={str(journal)!r}: {words}" in record.getMessage()
+    assert os.strerror(number) in record.getMessage()
+
+
+async def test_file_that_nobody_else_may_read_needs_no_warning(
+    whereby: WherebyClient, journal: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+
+    def refused(descriptor: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    assert states(await created(whereby, 1, journal=journal)) == {"ok": 1}
+    assert caplog.records == []
+
+
+async def test_journal_that_can_not_be_made_durable_is_refused(
+    fake: FakeWhereby, whereby: WherebyClient, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own sync is what nothing may be sent without."""
+
+    def refused(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(JournalError, match="can not be read or written: Invalid argument"):
+        await created(whereby, 1, journal=journal)
+    assert not fake.requests
 
 
 async def test_journal_is_for_its_owner_s_eyes(whereby: WherebyClient, journal: Path) -> None:

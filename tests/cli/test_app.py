@@ -44,8 +44,36 @@ def test_every_command_has_help_with_examples(words: list[str], here: Runner) ->
     assert "`" not in ended.out
 
 
-def test_version_is_the_packages_own(here: Runner) -> None:
-    assert here("--version") == (0, f"{__version__}\n", "")
+@pytest.mark.parametrize("words", ["--version", "-V", "version", "meetings -V", "-q version"])
+def test_version_is_the_packages_own(words: str, here: Runner) -> None:
+    assert here(*words.split()) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "same"),
+    [
+        ("help", "--help"),
+        ("help meetings", "meetings --help"),
+        ("help meetings create", "meetings create --help"),
+        ("meetings help", "meetings --help"),
+        ("meetings help create", "meetings create --help"),
+        ("help budget", "budget --help"),
+        ("budget help", "budget --help"),
+    ],
+)
+def test_help_is_a_word_too(words: str, same: str, here: Runner) -> None:
+    assert here(*words.split()) == here(*same.split())
+
+
+@pytest.mark.parametrize("group", sorted({words[0] for words in COMMANDS if len(words) > 1}))
+def test_every_group_has_help_with_examples(group: str, here: Runner) -> None:
+    """And each of them names a command that there is."""
+    out = here(group, "--help").out
+    examples = [line.split()[1:3] for line in out.splitlines() if line.startswith(f"    whereby {group} ")]
+    assert examples
+    assert all(words in COMMANDS for words in examples)
+    assert out.count("For example:") == 1
+    assert "For example" not in here().out.partition("Commands")[2]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +121,9 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert (ended.code, ended.err) == (0, "")
     (script,) = (tmp_path / ".local").rglob("whereby")
     assert str(script) in ended.out
+    assert f" and {tmp_path / '.bashrc'}. " in ended.out
+    again = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
+    assert ".bashrc" not in again.out
     text = script.read_text()
     assert all(words[-1] in text for words in COMMANDS)
     assert "WHEREBY_API_KEY=" not in text

@@ -31,6 +31,41 @@ def test_one_look_costs_one_point(served: Served, here: Runner) -> None:
     assert served.fake.points_spent == 1
 
 
+@pytest.mark.parametrize(
+    ("served", "least", "most", "by_server"),
+    [
+        ({"period": 600.0}, 590, 602, True),
+        ({"period": 600.0, "header_style": "draft_7"}, 590, 602, True),
+        ({"algorithm": "token_bucket"}, 0, 1, True),
+        ({"period": 600.0, "header_style": "none"}, 55, 61, False),
+    ],
+    indirect=["served"],
+)
+@pytest.mark.usefixtures("served")
+def test_one_look_tells_what_the_server_said(least: float, most: float, by_server: bool, here: Runner) -> None:
+    """When the window ends is the server's word if it has one, and our own count if not; no number is a raw float."""
+    (row,) = here("budget").rows()
+    assert least <= row["reset_in"] <= most
+    assert row["reset_by_server"] is by_server
+    assert row["server"]["reset_in"] == (None if not by_server else round(row["server"]["reset_in"], 3))
+
+
+@pytest.mark.parametrize(
+    ("served", "known_by", "window"),
+    [
+        ({"period": 600.0}, "the server's last answer", "s, as the server said"),
+        ({"header_style": "none"}, "our own count: the server tells none", "new points in about"),
+    ],
+    indirect=["served"],
+)
+@pytest.mark.usefixtures("served")
+def test_terminal_shows_where_the_numbers_come_from(known_by: str, window: str) -> None:
+    lines = on_terminal("budget").lines()
+    assert any(line.split("  ")[0] == "known by" and known_by in line for line in lines)
+    assert any(line.startswith("window") and window in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_watch_goes_on_and_counts(served: Served, here: Runner) -> None:
     ended = here("budget", "--watch", "--every", "0.05", "--count", "3")
     assert ended.code == 0
@@ -81,6 +116,7 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
         "spent_by_others": 30 if state == "open" else 0,
         "costs": {"insights.rooms": 5},
         "server": {"limit": 100, "remaining": 10} if state == "open" else {},
+        "reset_by_server": state == "open",
     }
     Console(width=100).print(grid("x", panel_rows(budget)))
     out = capsys.readouterr().out

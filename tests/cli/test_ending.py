@@ -95,19 +95,20 @@ def test_calls_that_wait_are_dropped(served: Served, tmp_path: Path) -> None:
     assert len(served.fake.meetings) == 2
 
 
-def test_purge_ends_in_order_too(served: Served, here: Runner) -> None:
+@pytest.mark.parametrize(("kind", "call", "at_once"), [("meetings", "delete", 1), ("recordings", "bulk_delete", 100)])
+def test_purge_ends_in_order_too(served: Served, here: Runner, kind: str, call: str, at_once: int) -> None:
     """What was being deleted is deleted; the next run goes on with the rest."""
-    for number in range(3):
-        served.fake.add_meeting(room_name=f"/{number}")
-    served.fake.faults.add(Fault(operation="meetings.delete", delay=0.5, times=1))
-    words = ("meetings", "purge", "--everything", "--yes", "--concurrency", "1")
+    for _ in range(2 * at_once + 1):
+        getattr(served.fake, f"add_{kind[:-1]}")()
+    served.fake.faults.add(Fault(operation=f"{kind}.{call}", delay=0.5, times=1))
+    words = (kind, "purge", "--everything", "--yes", "--concurrency", "1")
     with start(*words) as process:
-        served.until(lambda: "meetings.delete" in _operations(served))
+        served.until(lambda: f"{kind}.{call}" in _operations(served))
         first = ended(process, signal.SIGTERM)
     assert first.code == 143
-    assert [row["event"] for row in first.rows()] == ["deleted"]
-    assert len(served.fake.meetings) == 2
-    assert here(*words).rows()[-1]["deleted"] == 2
+    assert [row["event"] for row in first.rows()] == ["deleted"] * at_once
+    assert len(getattr(served.fake, kind)) == at_once + 1
+    assert here(*words).rows()[-1]["deleted"] == at_once + 1
 
 
 def test_export_that_was_stopped_is_not_finished(served: Served, tmp_path: Path, here: Runner) -> None:

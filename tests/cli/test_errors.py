@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.processes import OnTerminal, command, environment
 
+import whereby_async
 from whereby_async import (
     APIConnectionError,
     APIStatusError,
@@ -21,14 +25,50 @@ from whereby_async import (
     ResponseDecodeError,
     WherebyError,
 )
-from whereby_async.cli.errors import report_error
+from whereby_async.cli.errors import in_option_names, report_error
+from whereby_async.cli.operation_commands import COMMANDS, arguments_of
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.processes import Runner
     from support.serving import Served
 
 KEY = "a-key-that-must-not-be-seen"
+LIBRARY = Path(whereby_async.__file__).parent
+NOT_THE_LIBRARY = {"_pyinstaller", "cli", "testing"}
+PYTHON = re.compile(
+    r"`|\b[a-z_]+=(?![=/])|\b(?:True|None)\b|\b(?:asyncio|aiohttp)\.|\w\(|\b[A-Z][a-z]+[A-Z]\w+|\b[a-z]+_[a-z_]+\b"
+)
+NO_WAY_THERE = re.compile(
+    # What the command line has no option for, never gets wrong, or checks itself before.
+    r"(?:n|operation|method|key|on_progress|limit|costs|on_unavailable|share|hooks|limiter|max_items|at|X)=X"
+    r"|journal=X: pass a path|max_wait must|api_key must|pass True, or nothing|hooks holds the class|a batch runs"
+    r"|X belongs to another client|on_progress raised|no asyncio|whereby_async runs|its client cannot|an injected redis"
+    r"|RedisPointBudget\(X|pass a PointBudget|start from datetime\.now|the `async with`|pass the request's body"
+    # A header's own form, and what those who compile the package have to do.
+    r"|Check the API key: {|holds an element|has no (?:t|v1)=|the X header X\. Pass its value whole|RedisPointBudget needs the source"
+)
+WITHOUT_A_WAY = {
+    "call_events.py",
+    "client.py",
+    "context.py",
+    "limiter/host_budget.py",
+    "limiter/redis/translator.py",
+    "models/dates.py",
+    "models/decoding.py",
+    "operation.py",
+    "otel.py",
+    "rate_limit.py",
+    "resources/root.py",
+    "retry.py",
+    "room_links.py",
+    "transport/aiohttp_session.py",
+    "transport/pool.py",
+    "webhooks/replay.py",
+}
+"""Modules whose options and texts the command line does not use: templates of code, options it does not pass."""
 
 
 @pytest.mark.usefixtures("served")
@@ -38,6 +78,14 @@ def test_api_said_no(here: Runner) -> None:
         "",
         "whereby: meetings.get: 404 Not Found: Could not find meeting. It does not exist, or it was deleted.\n",
     )
+
+
+def test_base_url_without_v1_is_told(served: Served, here: Runner) -> None:
+    root = served.fake.url.removesuffix("/v1")
+    ended = here("meetings", "get", "1", "--base-url", root)
+    assert ended.code == 1
+    assert f"Check --base-url '{root}': it does not end in /v1" in ended.err
+    assert "deleted" not in ended.err
 
 
 @pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
@@ -135,8 +183,31 @@ def test_key_in_a_wrong_place_is_not_repeated(served: Served, words: list[str], 
     code, out, err = here(*words)
     assert code == 2
     assert KEY[1:] not in out + err
-    assert "See whereby --help." in err
+    assert re.search(r"See whereby( budget| meetings)? --help\.", err)
     assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("meetings create", "--end-date is missing. See whereby meetings create --help."),
+        ("meetings create --end-date", "--end-date needs a value. See whereby meetings create --help."),
+        ("meetings create --end-dat +1h", "--end-date is missing. Did you mean --end-date"),
+        ("meetings get", "MEETING-ID is missing. See whereby meetings get --help."),
+        ("insights participant a", "PARTICIPANT-ID is missing. See whereby insights participant --help."),
+        ("meetings list --timeout", "--timeout needs a value. See whereby meetings list --help."),
+        ("meetings list --timeout abc", 'unable to convert "abc" into a number. See whereby meetings list --help.'),
+        ("meetings list --page-size x", 'unable to convert "x" into a whole number. See whereby meetings list'),
+        ("meetings get 1 2 3", "'2 3' is more than this command takes. See whereby meetings get --help."),
+        ("meetings lst", 'Did you mean "list"?'),
+        ("meetings --nonsense", 'Unknown option "--nonsense".'),
+        ("nonsense", "See whereby --help."),
+    ],
+)
+def test_wrong_usage_says_what_is_missing_and_whose_help_to_read(words: str, said: str, here: Runner) -> None:
+    ended = here(*words.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err.replace('"--end-date"', "--end-date")
 
 
 def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:
@@ -245,3 +316,70 @@ def test_signal_while_it_starts_is_quiet() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+def _texts(module: Path) -> Iterator[str]:
+    """The texts in a module that are no docstrings and no repr, with X for what is filled in."""
+    tree = ast.parse(module.read_text())
+    passed_over: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "__repr__":
+            passed_over |= set(map(id, ast.walk(node)))
+        elif isinstance(node, ast.JoinedStr):
+            passed_over |= set(map(id, ast.walk(node))) - {id(node)}
+        elif isinstance(node, ast.Expr):
+            passed_over.add(id(node.value))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr | ast.Constant) and id(node) not in passed_over:
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in parts)
+            yield re.sub(r"%[.\d]*[sdgfr]", "X", text)
+
+
+def test_no_message_of_the_library_speaks_python_here() -> None:
+    """Every text of the library that names a keyword, a class or a call is put into options, or can not be reached."""
+    options = {each.keyword: each.option for row in COMMANDS for each in arguments_of(row.method)}
+    left: dict[str, str] = {}
+    count = 0
+    for module in sorted(LIBRARY.rglob("*.py")):
+        name = module.relative_to(LIBRARY).as_posix()
+        if name.split("/")[0] in NOT_THE_LIBRARY or name in WITHOUT_A_WAY:
+            continue
+        for text in _texts(module):
+            if " " in text and PYTHON.search(text) and not NO_WAY_THERE.match(text):
+                count += 1
+                if PYTHON.search(words := in_option_names(text, options)):
+                    left[f"{name}: {text}"] = words
+    assert left == {}
+    assert count > 40
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("pass same_organisation=True; else pass another path.", "pass --same-organisation; else name another by --j"),
+        (
+            "item 'a' failed (now): NotFoundError: m.get: 404; pass retry_failed=True",
+            "failed (now): m.get: 404; pass --r",
+        ),
+        (
+            "timeout=0.0: pass seconds above 0; a deadline over a whole call is asyncio.timeout(…)",
+            "--timeout 0.0: pass s",
+        ),
+        (
+            "max_wait=-1: pass seconds from 0, or None (as long as it takes)",
+            "--max-wait -1: pass seconds from 0, or le",
+        ),
+        (
+            "connection failed (ClientConnectorDNSError: Name not known; sent)",
+            "connection failed (Name not known; sent)",
+        ),
+        ("connection failed (TimeoutError; sent)", "connection failed (timeout error; sent)"),
+        ("connection failed (ClientOSError; sent)", "connection failed (client OS error; sent)"),
+        ("room_name_prefix='x' has 40 characters", "room_name_prefix 'x' has 40 characters"),
+        # The service's own words stay as they are.
+        ("400 Bad Request: ValidationError: see https://x/?page_size=3", "ValidationError: see https://x/?page_size=3"),
+    ],
+)
+def test_words_of_the_library_in_those_of_the_command_line(said: str, words: str) -> None:
+    assert words in in_option_names(said)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
+import socket
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.processes import OnTerminal, command, environment, on_terminal
+from support.processes import OnTerminal, command, environment, on_terminal, run
 
 from whereby_async.cli.errors import UsageError
 from whereby_async.cli.import_ import ResultFile
@@ -45,6 +49,22 @@ def _rooms(place: Path, count: int) -> str:
 
 def _rows(text: str, event: str = "room") -> list[dict[str, Any]]:
     return [row for row in map(json.loads, text.splitlines()) if row["event"] == event]
+
+
+def _lacking(place: Path, **calls: str) -> dict[str, str]:
+    """Variables for a process whose file system does not have these calls, for folders at least; its errors by name."""
+    lines = ["import errno, fcntl, os, stat"]
+    for call, name in calls.items():
+        module = "fcntl" if call == "flock" else "os"
+        meant = "stat.S_ISDIR(os.fstat(a[0]).st_mode)" if call == "fsync" else "True"
+        lines += [
+            f"def refused(*a, real={module}.{call}):",
+            f"    if {meant}: raise OSError(errno.{name}, os.strerror(errno.{name}))",
+            "    return real(*a)",
+            f"{module}.{call} = refused",
+        ]
+    (place / "sitecustomize.py").write_text("\n".join(lines))
+    return {"PYTHONPATH": os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def test_csv_becomes_rooms(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -152,13 +172,189 @@ def test_foreign_journal_is_wrong_usage(served: Served, tmp_path: Path, here: Ru
     assert "journal" in _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER), served)
 
 
-def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:
-    """JSON lines by default; the journal has to be named."""
-    journal = tmp_path / "run.journal"
-    assert here(*IMPORT, "-", "--journal", journal, stdin=f'{{"end_date": "{END}"}}\n'.encode()).code == 0
-    assert here(*IMPORT, "-", "--format", "csv", stdin=f"endDate\n{END}\n".encode()).code == 0
-    assert journal.exists()
+def test_renewed_key_goes_on_with_the_journal(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused in the words of the command line; the option that these name goes on, and makes nothing again."""
+    file = _rooms(tmp_path, 2)
+    here(*IMPORT, file, *BY_CUSTOMER)
+    served.do(lambda: served.fake.also_accept("renewed"))
+    monkeypatch.setenv("WHEREBY_API_KEY", "renewed")
+    refused = here(*IMPORT, file, *BY_CUSTOMER)
+    assert refused.code == 2
+    assert f"--journal '{file}.journal' was made with another API key" in refused.err
+    assert "pass --same-organisation; else name another by --journal" in refused.err
+    resumed = here(*IMPORT, file, *BY_CUSTOMER, "--same-organisation")
+    assert (resumed.code, [row["resumed"] for row in _rows(resumed.out)]) == (0, [True, True])
     assert len(served.fake.meetings) == 2
+
+
+def test_row_that_failed_before_names_the_option_that_tries_it_again(
+    served: Served, tmp_path: Path, here: Runner
+) -> None:
+    file = _rooms(tmp_path, 1)
+    served.fake.faults.add(Fault(status=400))
+    here(*IMPORT, file, *BY_CUSTOMER)
+    (row,) = _rows(here(*IMPORT, file, *BY_CUSTOMER).out)
+    assert row["error"].endswith("; pass --retry-failed to try it again")
+    assert "BadRequestError" not in row["error"]
+
+
+def test_file_system_without_locks_is_told(served: Served, tmp_path: Path) -> None:
+    """It is no other import, and whoever knows that there is none can go on."""
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
+    lacking = _lacking(tmp_path, flock="ENOLCK")
+    err = _complaint(run(*words, **lacking), served)
+    assert "can not be locked (No locks available)" in err
+    assert "--no-lock" in err
+    assert "another batch is running" not in err
+    assert run(*words, "--no-lock", **lacking).code == 0
+    assert len(served.fake.meetings) == 2
+
+
+def test_file_system_without_modes_and_synced_folders_is_one_warning(served: Served, tmp_path: Path) -> None:
+    """On a terminal it is a line of the command."""
+    file, lacking = _rooms(tmp_path, 2), _lacking(tmp_path, fchmod="EPERM", fsync="EINVAL")
+    Path(f"{file}.journal").touch(0o644)
+    with OnTerminal(*IMPORT, file, *BY_CUSTOMER, columns=400, variables=lacking) as terminal:
+        ended = terminal.end()
+    assert ended.code == 0, ended.out
+    assert [line for line in ended.lines() if "others may be able to read it (Operation not permitted), and" in line]
+    assert len(served.fake.meetings) == 2
+
+
+def test_rows_from_stdin(served: Served, tmp_path: Path, here: Runner) -> None:
+    """JSON lines or CSV; a second run with the journal makes nothing again."""
+    words = (*IMPORT, "-", "--journal", tmp_path / "run.journal")
+    for _ in range(2):
+        assert here(*words, stdin=f'{{"end_date": "{END}"}}\n'.encode()).code == 0
+    assert here(*IMPORT, "-", "--journal", tmp_path / "2", stdin=f"\nendDate\n{END}\n".encode()).code == 0
+    assert len(served.fake.meetings) == 2
+
+
+@pytest.mark.parametrize("kind", ["substitution", "socket", "fifo"])
+def test_what_is_no_plain_file_is_read_once(served: Served, tmp_path: Path, kind: str) -> None:
+    """Rows from `<(…)`, from a socket as stdin and, on a terminal, from a FIFO, beside which nothing is left."""
+    text = f"customer,endDate\na,{END}\nb,{END}\n"
+    words = (*BY_CUSTOMER, "--journal", str(tmp_path / "j"))
+    if kind == "fifo":
+        fifo = tmp_path / "place" / "fifo"
+        fifo.parent.mkdir()
+        os.mkfifo(fifo)
+        with ThreadPoolExecutor() as pool:
+            pool.submit(fifo.write_text, text)
+            assert "2 rows: 2 made." in on_terminal(*IMPORT, str(fifo), *words).out
+        assert [path.name for path in fifo.parent.iterdir()] == ["fifo"]
+    else:
+        file = "<(cat)" if kind == "substitution" else "/dev/stdin"
+        call = ["bash", "-c", f"{shlex.join(command(*IMPORT))} {file} {shlex.join(words)}"]
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.sendall(text.encode())
+            ours.shutdown(socket.SHUT_WR)
+            done = subprocess.run(call, env=environment(), stdin=theirs.fileno(), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert len(served.fake.meetings) == 2
+
+
+@pytest.mark.parametrize("file", ["-", "/dev/stdin", "/dev/fd/63", "fifo", "/dev/null"])
+def test_what_is_read_once_needs_a_journal(served: Served, tmp_path: Path, file: str, here: Runner) -> None:
+    """Which is told before anything is waited for; a dry run needs none."""
+    if file == "fifo":
+        os.mkfifo(file := str(tmp_path / file))
+    name = "stdin" if file == "-" else file
+    assert f"{name} can be read only once, and has no place for a journal" in _complaint(here(*IMPORT, file), served)
+
+
+def test_dry_run_of_what_is_read_once(served: Served, tmp_path: Path, here: Runner) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    with ThreadPoolExecutor() as pool:
+        pool.submit(fifo.write_text, f"endDate;\n{END};\n")
+        assert here(*IMPORT, fifo, "--dry-run").rows()[0]["rows"] == 1
+    assert "stdin has no rows" in here(*IMPORT, "-", "--dry-run").err
+    assert "/dev/null has no rows" in here(*IMPORT, "/dev/null", "--dry-run").err
+    assert served.fake.meetings == {}
+
+
+@pytest.mark.parametrize(
+    "words", [(*IMPORT, "-", "--journal", "run.journal"), ("webhooks", "verify", "--signature", "t=1,v1=0")]
+)
+def test_closed_stdin_is_told(served: Served, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """As `<&-` leaves it."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command(*words)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, b"whereby: stdin is closed: nothing can be read from it\n")
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("how", "content"),
+    [
+        ("grows", f"customer,endDate\nc0,{END}\nc1,{END}\nc2,{END}\nc3,{END}\n"),
+        ("shrinks", "customer,endDate\n"),
+        ("is edited", f"customer,endDate\nc0,{END}\nc2,{END}\nc1,{END}\n"),
+        ("is destroyed", "\0"),
+        ("is replaced", f"customer,endDate\nx,{END}\n"),
+        ("vanishes", ""),
+    ],
+)
+def test_checked_rows_are_sent_whatever_becomes_of_the_file(
+    served: Served, tmp_path: Path, how: str, content: str, here: Runner
+) -> None:
+    """And the change is told of."""
+    file, other = Path(_rooms(tmp_path, 3)), tmp_path / "other"
+
+    def changed(_request: object) -> bool:
+        changing = other if how == "is replaced" else file
+        changing.write_text(content)
+        if how == "is replaced":
+            other.replace(file)
+        elif how == "vanishes":
+            file.unlink()
+        return False
+
+    served.fake.faults.add(Fault(status=500, when=changed))
+    ended = here(*IMPORT, file, *BY_CUSTOMER, "--concurrency", "1")
+    served.fake.faults.clear()
+    told = f"whereby: {file} has changed or is gone since it was read: what was sent are the rows that were checked\n"
+    assert (ended.code, ended.err) == (0, told)
+    assert [(row["line"], row["key"]) for row in _rows(ended.out)] == [(2, "c0"), (3, "c1"), (4, "c2")]
+    assert len(served.fake.meetings) == 3
+
+
+@pytest.mark.parametrize("served", [{"latency": 0.02}], indirect=True)
+def test_change_is_told_on_a_terminal(served: Served, tmp_path: Path) -> None:
+    """Of a file that shrinks, and when the import is stopped too."""
+    file = _rooms(tmp_path, 300)
+    with OnTerminal(*IMPORT, file, *BY_CUSTOMER, "--concurrency", "2", columns=400) as terminal:
+        served.until(lambda: len(served.fake.meetings) >= 4)
+        Path(file).write_text("customer,endDate\n")
+        ended = terminal.interrupt()
+    assert ended.code == 130
+    assert f"{file} has changed or is gone since it was read" in ended.out
+    assert "knows what was done. Go on with:" in ended.out
+
+
+def test_job_is_gone_on_with_whose_dates_are_past(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Rows that the journal does not know must end later."""
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
+    assert here(*words).code == 0
+    past = "2020-01-01T00:00:00Z"
+    _csv(tmp_path, "customer,endDate", f"c0,{past}", f"c1,{past}", f"c2,{END}")
+    ended = here(*words)
+    assert (ended.code, _rows(ended.out, "summary")[0]["resumed"]) == (0, 2)
+    _csv(tmp_path, "customer,endDate", f"c0,{past}", f"c3,{past}")
+    for more in ((), ("--dry-run",)):
+        ended = here(*words, *more)
+        assert (ended.code, ended.out) == (2, "")
+        assert "1 row can not be used, and nothing was sent:" in ended.err
+        assert "line 3: end_date 2020-01-01T00:00:00+00:00 is past" in ended.err
+    assert len(served.fake.meetings) == 3
 
 
 @pytest.mark.usefixtures("served")
@@ -180,6 +376,20 @@ def test_on_a_terminal_results_go_to_a_file(tmp_path: Path) -> None:
     assert "3 rows: 0 made, 3 resumed." in ended.out
     assert "to make it again, take" in ended.out
     assert results.read_text() == text + '{"torn\n'
+
+
+@pytest.mark.usefixtures("served")
+def test_quiet_import_says_its_result_only(tmp_path: Path) -> None:
+    """On a terminal: no bar, not even one that is painted over; and the end of a list is not told either."""
+    ended = on_terminal(*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER, "--quiet")
+    assert (ended.code, ended.out.count("\n")) == (0, len(ended.lines()) - 1)
+    assert ended.lines()[0].startswith("2 rows: 2 made.")
+    assert "\x1b" not in ended.out
+    listed = on_terminal("-q", "meetings", "list", "--max-items", "1")
+    assert listed.code == 0
+    assert "1 row" not in listed.out
+    refused = on_terminal("-q", "meetings", "get", "nothing")
+    assert (refused.code, refused.lines()[0].startswith("whereby: meetings.get: 404")) == (1, True)
 
 
 def test_output_goes_where_it_is_asked_for(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -304,15 +514,160 @@ def test_results_may_go_nowhere(served: Served, tmp_path: Path, here: Runner) ->
     assert len(served.fake.meetings) == 1
 
 
+def _first(served: Served, place: Path, here: Runner, *more: object) -> tuple[tuple[object, ...], Path]:
+    """Import three rows into a file; the command line and the file."""
+    output = place / "out.jsonl"
+    words = (*IMPORT, _rooms(place, 3), *BY_CUSTOMER, "--output", output)
+    assert here(*words, *more).code == 0
+    assert len(served.fake.meetings) == 3
+    return words, output
+
+
+def _held(output: Path) -> dict[str, dict[str, Any]]:
+    """The rows of a file of results, of which there is one for each key."""
+    rows = _rows(output.read_text())
+    held = {row["key"]: row for row in rows}
+    assert len(held) == len(rows)
+    return held
+
+
+def test_what_refetch_pays_for_is_in_the_results(served: Served, tmp_path: Path, here: Runner) -> None:
+    words, output = _first(served, tmp_path, here)
+    assert not any(row.get("hostRoomUrl") for row in _held(output).values())
+    assert here(*words, "--field", "hostRoomUrl", "--refetch").code == 0
+    assert [request.operation for request in served.fake.requests].count("meetings.get") == 3
+    assert all("roomKey=" in row["hostRoomUrl"] for row in _held(output).values())
+    for more in ((), ("--refetch",)):  # what is known stays known, and the same again is nothing new
+        before = output.read_bytes(), output.stat().st_ino
+        assert here(*words, *more).code == 0
+        assert (output.read_bytes(), output.stat().st_ino) == before
+
+
+def test_what_refetch_pays_for_is_in_the_results_of_a_terminal(served: Served, tmp_path: Path) -> None:
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER)
+    results = tmp_path / "rooms.csv.results.jsonl"
+    assert on_terminal(*words).code == 0
+    for meeting in served.fake.meetings.values():
+        meeting["endDate"] = "2098-01-01T00:00:00.000Z"
+    assert on_terminal(*words, "--refetch").code == 0
+    assert {row["endDate"][:4] for row in _held(results).values()} == {"2098"}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_results_speak_of_the_rooms_that_the_journal_knows(
+    served: Served, tmp_path: Path, here: Runner, *, elsewhere: bool
+) -> None:
+    """Rooms that were deleted, and made again by a new journal, in a run into this file or into a pipe."""
+    words, output = _first(served, tmp_path, here)
+    gone = {row["meetingId"] for row in _held(output).values()}
+    served.fake.meetings.clear()
+    (tmp_path / "rooms.csv.journal").unlink()
+    if elsewhere:
+        assert here(*words[:-2]).code == 0
+    ended = here(*words)
+    assert ended.code == 0
+    assert {row["meetingId"] for row in _held(output).values()} == served.fake.meetings.keys()
+    assert {row["meetingId"] for row in _held(tmp_path / "out.jsonl.old").values()} == gone
+    assert f"3 rows of rooms that their keys do not stand for any more went from {output} to {output}.old" in ended.err
+    assert here(*words).err == ""
+
+
+@pytest.mark.parametrize(("status", "state"), [(404, "failed"), (403, "ok")])
+def test_room_that_can_not_be_read_again(served: Served, tmp_path: Path, here: Runner, status: int, state: str) -> None:
+    """That it is gone is the last word of it; another failure says nothing of it, and its link stays."""
+    words, output = _first(served, tmp_path, here, "--field", "hostRoomUrl")
+    served.fake.faults.add(Fault(operation="meetings.get", status=status))
+    ended = here(*words, "--refetch", "--concurrency", "1")
+    assert ended.code == 1
+    assert [row["state"] for row in _rows(ended.out)] == ["failed"]
+    held = _held(output)
+    assert [row["state"] for row in held.values()].count(state) in {1, 3}
+    assert sum("hostRoomUrl" in row for row in held.values()) == (3 if state == "ok" else 2)
+
+
+def test_last_word_of_a_row_is_its_only_one(served: Served, tmp_path: Path, here: Runner) -> None:
+    """A row that failed, failed again and was then made."""
+    output = tmp_path / "out.jsonl"
+    words = (*IMPORT, _rooms(tmp_path, 2), *BY_CUSTOMER, "--output", output, "--concurrency", "1")
+    served.fake.faults.add(Fault(status=422))
+    assert [here(*words).code for _ in range(3)] == [1, 1, 1]
+    assert _held(output)["c0"]["state"] == "failed"
+    assert here(*words, "--retry-failed").code == 0
+    assert {row["state"] for row in _held(output).values()} == {"ok"}
+    assert not (tmp_path / "out.jsonl.old").exists()
+
+
+def test_kill_in_the_middle_of_refetch_loses_nothing(served: Served, tmp_path: Path, here: Runner) -> None:
+    words, output = _first(served, tmp_path, here, "--field", "hostRoomUrl")
+    for meeting in served.fake.meetings.values():
+        meeting["endDate"] = "2098-01-01T00:00:00.000Z"
+    served.fake.faults.add(Fault(operation="meetings.get", delay=60.0, skip=2))
+    again = [str(word) for word in (*words, "--refetch", "--concurrency", "1")]
+    with subprocess.Popen(command(*again), env=environment(), stdout=subprocess.PIPE) as process:
+        served.until(lambda: len(_rows(output.read_text())) == 5)
+        process.kill()
+    rows = {row["key"]: row for row in _rows(output.read_text())}
+    assert sorted(row["endDate"][:4] for row in rows.values()) == ["2098", "2098", "2099"]
+    assert all("roomKey=" in row["hostRoomUrl"] for row in _rows(output.read_text()))
+    assert here(*words).code == 0
+    assert {key: row["endDate"] for key, row in _held(output).items()} == {k: r["endDate"] for k, r in rows.items()}
+
+
+def _row(key: str, room: str | None, **more: object) -> dict[str, Any]:
+    return {"key": key, "state": "ok" if room else "failed", "resumed": False, "meetingId": room, **more}
+
+
+def _write(path: Path, *rows: dict[str, Any], lock: bool = True) -> list[str]:
+    """Write rows to a file of results; its lines."""
+    with ResultFile(str(path), Output(as_json=False), lock=lock) as results:
+        for row in rows:
+            results.write(row, "")
+    return path.read_text().splitlines()
+
+
 def test_result_file_keeps_what_is_there(tmp_path: Path) -> None:
-    """Done rows are not repeated, failed ones may come again, foreign lines are left alone."""
+    """Done rows are not repeated, failed ones count anew, foreign lines are left alone, a torn one among them."""
     path = tmp_path / "results.jsonl"
-    lines = ['{"key": "a", "state": "ok"}', '{"key": "b", "state": "failed"}', "noise", '{"torn']
-    path.write_text("\n".join(lines))
-    with ResultFile(str(path), Output(as_json=False)) as results:
-        results.write({"key": "a", "state": "ok", "resumed": True}, "")
-        results.write({"key": "b", "state": "failed", "resumed": True}, "")
-        results.write({"key": "c", "state": "ok", "resumed": False}, "")
-    written = path.read_text().splitlines()
-    assert written[:4] == lines
-    assert [json.loads(line)["key"] for line in written[4:]] == ["b", "c"]
+    foreign = ["noise", "", "[" * 9999, '{"key": 1, "state": "ok"}', '{"key": "a"}', "[1]", '{"torn']
+    path.write_text("\n".join([json.dumps(_row("a", "1")), json.dumps(_row("b", None)), *foreign]))
+    written = _write(path, _row("a", "1"), _row("b", None, line=2), _row("c", "3"))
+    assert written[1:8] == foreign
+    assert [json.loads(line)["key"] for line in (written[0], *written[8:])] == ["a", "b", "c"]
+    assert [json.loads(line).get("line") for line in written[8:]] == [2, None]
+
+
+def test_result_file_is_put_in_order(tmp_path: Path) -> None:
+    """After a run that was killed; behind a link, with the mode that it has, and nothing else left in the folder."""
+    path, link = tmp_path / "results.jsonl", tmp_path / "link"
+    rows = [_row("a", "1", hostRoomUrl="x"), _row("b", "2"), _row("a", None), _row("a", "1", hostRoomUrl="y")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.chmod(0o640)
+    link.symlink_to(path)
+    assert [json.loads(line) for line in _write(link)] == [rows[1], rows[3]]
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert sorted(tmp_path.iterdir()) == [link, path]
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_result_file_that_can_not_be_put_in_order_keeps_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, call, refused)
+    path = tmp_path / "results.jsonl"
+    _write(path, _row("a", "1"))
+    assert len(_write(path, _row("a", "1", line=2))) == 2
+    assert "(Invalid argument): of rows with the same key the last one counts" in caplog.text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_result_file_is_written_by_one_import_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with ResultFile(str(path), Output(as_json=False)):
+        with pytest.raises(UsageError, match="another import is writing into it"):
+            _write(path)
+        assert _write(path, _row("a", "1"), lock=False)
+    assert len(_write(path, _row("b", "2"))) == 2

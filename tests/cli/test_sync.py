@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,6 @@ from support.processes import OnTerminal, on_terminal
 from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.processes import Runner
     from support.serving import Served
 
@@ -61,7 +60,7 @@ def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, here: Run
     for name, days in (("/a", 1), ("/a", 5), ("/a", 9), ("/b", 5)):
         served.fake.add_recording(room_name=name, start_date=-days * DAY)
     place = tmp_path / "none"
-    words = (*SYNC, place, "--room-name", "/a", "--since=-6d", "--until=-2d")
+    words = (*SYNC, place, "--room-name", "a", "--since=-6d", "--until=-2d")
     missing, summary = here(*words, "--dry-run").rows()
     assert (missing["event"], missing["roomName"]) == ("missing", "/a")
     assert (summary["missing"], summary["downloaded"]) == (1, 0)
@@ -92,6 +91,51 @@ def test_sync_makes_safe_names(served: Served, tmp_path: Path, here: Runner) -> 
     (file,) = tmp_path.iterdir()
     assert recording["recordingId"] in file.name
     assert "\x1b" not in file.name
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a\u202egpj-\u5f20.mp4", "a-gpj-\u5f20.ID.mp4"),
+        ("-rf.mp4", "rf.ID.mp4"),
+        ("\u5f20" * 120 + ".mp4", "\u5f20" * 46 + ".ID.mp4"),
+        ("con.mp4", "_con.ID.mp4"),
+        ("film.part", "film.ID_part"),
+        ("film.", "film.ID.mp4"),
+        ("film.\u5f20\u5f20 x", "film.ID.x"),
+        ("..", "recording.ID.mp4"),
+    ],
+)
+def test_sync_makes_names_that_every_system_takes(
+    name: str, safe: str, served: Served, tmp_path: Path, here: Runner
+) -> None:
+    """Nothing turned about, no option, no device, short enough in bytes; a second run knows it again."""
+    recording = served.fake.add_recording(room_name="/x")["recordingId"]
+    served.fake.recordings[recording]["filename"] = name
+    assert here(*SYNC, tmp_path).code == 0
+    (file,) = tmp_path.iterdir()
+    assert file.name == safe.replace("ID", recording)
+    assert here(*SYNC, tmp_path).rows()[-1]["there"] == 1
+
+
+def test_sync_keeps_ids_apart(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Those that differ behind their first forty characters, or in what no file is called."""
+    rows = [served.fake.add_recording(room_name="/x") for _ in range(4)]
+    ids = ("i" * 40 + "1", "i" * 40 + "2", "a:b", "a/b")
+    listed = [{**row, "recordingId": each, "filename": "x.mp4"} for row, each in zip(rows, ids, strict=True)]
+    body = json.dumps({"results": listed, "cursor": None}).encode()
+    served.fake.faults.add(Fault(status=200, body=body, operation="recordings.list"))
+    *missing, _ = here(*SYNC, tmp_path, "--dry-run").rows()
+    assert len({row["path"] for row in missing}) == 4
+
+
+def test_sync_does_not_follow_a_link(served: Served, tmp_path: Path, here: Runner) -> None:
+    served.fake.add_recording(room_name="/x")
+    (missing, _) = here(*SYNC, tmp_path, "--dry-run").rows()
+    Path(missing["path"]).symlink_to(tmp_path / "victim")
+    failed, _ = here(*SYNC, tmp_path).rows()
+    assert failed["error"].startswith("is a symbolic link, which is not followed: remove it")
+    assert not (tmp_path / "victim").exists()
 
 
 def test_sync_looks_at_each_recording_itself(served: Served, tmp_path: Path, here: Runner) -> None:

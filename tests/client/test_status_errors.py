@@ -118,6 +118,15 @@ async def test_the_error_says_what_to_do(fault: Fault, advice: str, fake: FakeWh
     assert advice in str(await error_of(fake, fault))
 
 
+@pytest.mark.parametrize("path", ["", "/", "/V1", "/v1/meetings"])
+async def test_404_of_a_wrong_base_url_names_it(path: str, fake: FakeWhereby) -> None:
+    """A URL without the API's version is no meeting that was deleted."""
+    root = fake.url.removesuffix("/v1") + path
+    error = await error_of(fake, base_url=root)
+    assert isinstance(error, NotFoundError)
+    assert str(error).endswith(f"Check base_url={root.rstrip('/')!r}: it does not end in /v1, as the API's root does.")
+
+
 async def test_429_tells_when_in_seconds(fake: FakeWhereby) -> None:
     """`retry_after` is what the server said, `None` if it said nothing."""
     error = await error_of(fake, Fault(status=429, body=b'{"error": "Slow", "data": {"msLeft": 38689}}'))

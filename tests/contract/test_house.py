@@ -1,10 +1,14 @@
-"""`.ci/house.py` measures how the code is laid out: each of its rules fails once, on a package of a few lines."""
+"""`.ci/house.py` measures how the code is laid out: each of its rules fails once, on a package of a few lines.
+
+At the end, what `.github/` says of the house is so.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import re
 import sys
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -124,3 +128,35 @@ def test_the_table_says_where_the_house_stands(house: Any, tree: Path, capsys: p
     assert re.match(r" +today +goal\ndocstrings, % of lines, at least +7\.\d +18\nlines over 120 +1 +0\n", out)
     assert re.search(rf"lines that say {3 * 9} +1 +1\n", out)
     assert "circles by lazy faces: [['whereby_async.batch.job', 'whereby_async.client']]" in out
+
+
+# What contributors are told
+
+CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_map_for_contributors_has_each_file_and_folder_once() -> None:
+    rows = CONTRIBUTING.partition("whereby_async/\n")[2].partition("\ntests/")[0].splitlines()
+    there = {path.name for path in (ROOT / "whereby_async").iterdir()} - {"__pycache__", "py.typed"}
+    assert sorted(row.split()[0].rstrip("/") for row in rows) == sorted(there)
+
+
+def test_what_contributors_are_sent_to_is_there() -> None:
+    """Files, folders, and the section for the repository's owner."""
+    github = ROOT / ".github"
+    texts = [path.read_text(encoding="utf-8") for path in github.rglob("*.*") if path.is_file()]
+    paths = re.findall(r"`((?:whereby_async|tests|benchmarks|\.ci|\.github)/[\w./-]*)`", "".join(texts))
+    links = re.findall(r"\]\(([^)]+)\)", "".join(texts))
+    assert len(set(paths)) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert [link for link in links if not (github / link).exists()] == []
+    assert "\n## For the owner of the repository\n" in CONTRIBUTING
+
+
+def test_workflow_runs_the_readmes_test_command_on_each_python_of_the_classifiers() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^.*\.venv/bin/python -m pytest.*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert f"- run: {command}\n" in workflow
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert f"python: {str(named).replace(chr(39), chr(34))}\n" in workflow

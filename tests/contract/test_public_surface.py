@@ -326,7 +326,7 @@ def fixtures() -> list[str]:
 
 def variables() -> list[str]:
     """Environment variables that the source names."""
-    names = re.compile(r"WHEREBY_(?!HOSTED)[A-Z_]+|XDG_[A-Z_]+|LOCALAPPDATA")
+    names = re.compile(r"WHEREBY_(?!HOSTED)[A-Z_]+|XDG_[A-Z_]+|(LOCAL)?APPDATA")
     nodes = (node for tree in sources() for node in ast.walk(tree))
     words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     return sorted(word for word in words if names.fullmatch(word))
@@ -417,7 +417,7 @@ def commands(app: cyclopts.App, name: str) -> Iterator[str]:
             default = "required" if info.default is info.empty else shown(info.default)
             kind = "" if info.kind is info.KEYWORD_ONLY else f" {info.kind.description}"
             yield f"    {' '.join(each.names)}: {shape(each.hint)}, {default}{kind}"
-    for word in sorted(set(app) - {"--help", "-h", "--version"}):
+    for word in sorted(set(app) - {"--help", "-h", "--version", "-V"}):
         yield from commands(app[word], f"{name} {word}")
 
 

@@ -144,6 +144,20 @@ def test_a_large_file_with_ten_breaks_needs_little_memory() -> None:
         ("x" * 300 + ".mp4", "x" * 196 + ".mp4"),
         ("é" * 300, "é" * 100),
         ("x." + "y" * 300, ("x." + "y" * 300)[:200]),
+        ("x" * 199 + " " + "y" * 60, "x" * 199),
+        ("-rf.mp4", "rf.mp4"),
+        (" .-\u00a0-x.mp4\u3000. ", "x.mp4"),
+        ("-", "the-id"),
+        ("a\u202egpj.mp4", "a_gpj.mp4"),
+        ("\u2066a\u200f\u061c\ufeff\x9b.mp4", "_a____.mp4"),
+        ("\u5f20 \u4e09.mp4", "\u5f20 \u4e09.mp4"),
+        ("NUL", "_NUL"),
+        ("com1.mp4", "_com1.mp4"),
+        ("lpt\u00b9 .mp4", "_lpt\u00b9 .mp4"),
+        ("console.mp4", "console.mp4"),
+        ("film.mp4.part", "film.mp4_part"),
+        ("film.PART.json", "film_part.json"),
+        ("x" * 195 + ".part." + "y" * 60, "x" * 195 + "_part"),
     ],
 )
 def test_name(given: str | None, name: str) -> None:
@@ -157,6 +171,7 @@ def test_any_name_stays_in_its_directory(given: str | None, fallback: str) -> No
     name = file_name(given, fallback)
     assert PurePosixPath(name).name == name
     assert name not in {"", ".", ".."}
-    assert not name.startswith(".")
+    assert not name.startswith((".", "-"))
+    assert not name.lower().endswith((".", " ", ".part", ".part.json"))
     assert len(name.encode()) <= 200
     assert file_name(None, "..") == "download"

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gzip
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -415,18 +416,45 @@ async def test_a_file_that_comes_up_meanwhile_is_left_alone(film: Film) -> None:
     assert film.part.read_bytes() == CONTENT
 
 
-async def test_a_link_is_replaced_at_its_target(film: Film) -> None:
-    """A symbolic link goes on leading to the file; one in the part's place is not followed."""
-    directory = film.path.parent
-    (directory / "there").mkdir()
-    film.path.symlink_to(directory / "there" / "real.mp4")
-    done = await film.download()
-    assert done.path == directory / "there" / "real.mp4"
-    assert film.path.is_symlink()
-    (directory / "trap.mp4.part").symlink_to(directory / "victim")
-    with pytest.raises(OSError, match=r"trap\.mp4\.part"):
-        await film.download(directory / "trap.mp4")
-    assert not (directory / "victim").exists()
+@pytest.mark.parametrize("victim", ["nothing", "a file"])
+@pytest.mark.parametrize("suffix", ["", ".part", ".part.json"])
+async def test_a_link_is_not_followed(film: Film, suffix: str, victim: str) -> None:
+    """One under the name of the file, of its part or of the note; what it leads to stays as it was."""
+    place = film.path.parent / "victim"
+    if victim == "a file":
+        place.write_bytes(b"theirs")
+    link = film.path.with_name(film.path.name + suffix)
+    link.symlink_to(place)
+    with pytest.raises(OSError, match=re.escape(link.name)) as caught:
+        await film.download(overwrite=True)
+    assert caught.value.errno == errno.ELOOP
+    assert film.fake.requests == []
+    assert link.is_symlink() or suffix == ".part.json"  # as an unused note it is removed
+    assert place.exists() == (victim == "a file")
+    assert not place.exists() or place.read_bytes() == b"theirs"
+
+
+async def test_a_folder_may_be_a_link(film: Film) -> None:
+    (film.path.parent / "there").mkdir()
+    (film.path.parent / "alias").symlink_to("there")
+    done = await film.download(film.path.parent / "alias" / "film.mp4")
+    assert done.path == film.path.parent / "there" / "film.mp4"
+
+
+@pytest.mark.parametrize("name", ["film.mp4.part", "film.mp4.part.json", "FILM.MP4.PART"])
+async def test_a_file_is_not_called_as_a_part_is(film: Film, name: str) -> None:
+    """It would be written to by two, or be taken for a part later: neither beside the other download nor alone."""
+    film.fails(answer_delay=0.2)
+    first = asyncio.create_task(film.download())
+    while "storage" not in film.operations:
+        await asyncio.sleep(0)
+    with pytest.raises(OSError, match="as the parts of downloads do"):
+        await film.download(film.path.with_name(name), overwrite=True)
+    assert (await first).size == len(CONTENT)
+    assert film.path.read_bytes() == CONTENT
+    with pytest.raises(OSError, match="as the parts of downloads do"):
+        await film.download(film.path.with_name(name))
+    assert [each.name for each in film.path.parent.iterdir()] == ["film.mp4"]
 
 
 async def test_what_is_no_file_is_not_replaced(film: Film) -> None:

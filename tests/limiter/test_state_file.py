@@ -381,7 +381,7 @@ def test_replaced_by_something_else_while_in_use(file: StateFile) -> None:
     assert add(file) == 2
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP])
 def test_a_file_system_without_locks_is_refused(file: StateFile, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def unlockable(fd: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -390,6 +390,18 @@ def test_a_file_system_without_locks_is_refused(file: StateFile, monkeypatch: py
     error = refused(file.path)
     assert "its file system has no locks" in error.reason
     assert error.final
+
+
+def test_a_file_system_without_modes_will_do(file: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as exFAT or CIFS, where all files have the mode of their mount; the state holds no secret."""
+
+    def refused(fd: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    file.path.touch(0o644)
+    file.path.chmod(0o644)
+    monkeypatch.setattr("os.fchmod", refused)
+    assert [add(file), add(file)] == [1, 2]
 
 
 def test_a_folder_without_permission_is_told() -> None:

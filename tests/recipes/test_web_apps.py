@@ -7,6 +7,7 @@ the real minute, and with the figures printed: `WHEREBY_RECIPE_PERIOD=60 python 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 import pytest
 from support.programs import SECRET, Program
+from yarl import URL
 
 from whereby_async.testing import FakeWhereby, Fault
 
@@ -86,6 +88,24 @@ async def test_room_that_is_asked_for_is_made(app: App, session: aiohttp.ClientS
     assert app.fake.meetings[room["id"]]["roomUrl"] == room["url"]
     async with session.get(f"{app.program.url}/rooms") as response:
         assert room["url"] in await response.json()
+
+
+async def test_room_is_read_by_its_id(app: App, session: aiohttp.ClientSession) -> None:
+    """A room that is there, one that is not, and texts that are no id: those are told, and cost no call."""
+    meeting = app.fake.add_meeting()
+
+    async def read(room_id: str) -> tuple[int, str]:
+        async with session.get(URL(f"{app.program.url}/rooms/{room_id}", encoded=True)) as response:
+            return response.status, await response.text()
+
+    status, text = await read(meeting["meetingId"])
+    assert (status, json.loads(text)["url"]) == (200, meeting["roomUrl"])
+    assert (await read("107585000000"))[0] == 404
+    calls = len(app.fake.requests)
+    for room_id in ("%20", "a%5Cb", "a%00b"):
+        status, text = await read(room_id)
+        assert (status, "meeting_id=" in text) == (422, True)
+    assert len(app.fake.requests) == calls
 
 
 async def test_signed_webhook_is_taken(app: App) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,6 +30,28 @@ async def test_rooms_writes_all_filters_with_brackets(fake: FakeWhereby, whereby
         "&createdAt%5Bfrom%5D=2025-01-01T00%3A00%3A00.000Z&createdAt%5Bto%5D=2099-01-01T00%3A00%3A00Z"
         "&sortBy=totalSessions%3Aasc&limit=100"
     )
+
+
+@pytest.mark.parametrize("name", ["/weekly", "weekly"])
+async def test_a_room_is_found_with_and_without_its_slash(fake: FakeWhereby, whereby: WherebyClient, name: str) -> None:
+    """By its name or its beginning, in every list that takes one; a part of a name and an empty beginning stay."""
+    session = fake.add_session(name)["roomSessionId"]
+    fake.add_meeting(room_name=name)
+    recording = fake.add_recording(room_session_id=session)
+    fake.add_transcription(recording_id=recording["recordingId"])
+    fake.add_meeting(room_name="/other-weekly")
+    for found in (
+        whereby.meetings.list(name_starts_with=name[:4]),
+        whereby.recordings.list(room_name=name),
+        whereby.transcriptions.list(room_name=name),
+        whereby.insights.rooms(name=name),
+        whereby.insights.rooms(name_starts_with=name[:4]),
+        whereby.insights.room_sessions(name),
+    ):
+        rows: list[Any] = await found.collect()
+        assert [row.room_name for row in rows] == ["/weekly"]
+    assert len(await whereby.insights.rooms(name_contains="weekly").collect()) == 2
+    assert len(await whereby.insights.rooms(name_starts_with="").collect()) == 2
 
 
 async def test_room_sessions_needs_a_room(fake: FakeWhereby, whereby: WherebyClient) -> None:

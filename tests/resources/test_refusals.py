@@ -72,7 +72,7 @@ BY_ID: dict[str, list[CallWith]] = {
 IDS: list[tuple[Any, type[Exception], str]] = [
     *((value, ValueError, "pass the id that the API gave") for value in ("", "  ", ".", "..")),
     *(
-        (value, ValueError, "pass a bare id or name")
+        (value, ValueError, "pass a bare ")
         for value in ("a/b", "a/../../meetings", "https://x.whereby.com/y", "a\\b", "a\r\nb", "a\x00", "a\x7f")
     ),
     ("a\ud800", ValueError, "not Unicode text"),
@@ -86,6 +86,39 @@ MORE_ROOM_NAMES: list[Row] = [
     (bound(lambda c, n: c.rooms.reset_logo(n), name), ValueError, "room_name", "pass")
     for name in ("/", "//", "//x", "/.", "/..", "/a/b", "/ ", "a/")
 ]
+
+NAMED: list[CallWith] = [
+    lambda c, n: c.meetings.list(name_starts_with=n),
+    lambda c, n: c.recordings.list(room_name=n),
+    lambda c, n: c.transcriptions.list(room_name=n),
+    lambda c, n: c.insights.rooms(name=n),
+    lambda c, n: c.insights.rooms(name_starts_with=n),
+    lambda c, n: c.insights.room_sessions(n),
+    *BY_ID["room_name"],
+]
+"""Every method that takes a room's name or its beginning."""
+
+KEY = "eyJhbGciOiJIUzI1NiJ9.secret"
+LINKS_TO_ROOMS = {
+    f"https://acme.whereby.com/weekly?roomKey={KEY}": "here 'weekly'",
+    f"https://acme.whereby.com/weekly?embed?roomKey={KEY}": "here 'weekly'",
+    f"acme.whereby.com/weekly?roomKey={KEY}": "here 'weekly'",
+    f"/weekly?roomKey={KEY}": "here 'weekly'",
+    f"weekly%3FroomKey%3D{KEY}": "such as 'weekly'",
+    f"https://acme.whereby.com/?roomKey={KEY}": "such as 'weekly'",
+    "http://127.0.0.1:8700/weekly": "here 'weekly'",
+    "whereby.com": "such as 'weekly'",
+}
+PATHS = {
+    "C:/Program Files/Git/weekly": "here 'weekly'",
+    "C:/Program Files/Git/clinic-": "here 'clinic-'",
+    "C:/Program Files/Git/": "such as 'weekly'",
+    "C:\\Program Files\\Git\\weekly": "here 'weekly'",
+    "c:/Users/Zoë/AppData/Local/Programs/Git/weekly": "here 'weekly'",
+    "D:/msys64/weekly": "here 'weekly'",
+    "//server/share/Git/weekly": "here 'weekly'",
+    "\\weekly": "here 'weekly'",
+}
 
 DATES: list[Row] = [
     (lambda c: c.meetings.create(end_date=NAIVE), ValueError, "end_date", "2099-01-01", "now(UTC)"),
@@ -245,6 +278,8 @@ IMAGES: list[Row] = [
 TABLES = {
     **{name: rows(calls, [(*row, name) for row in IDS]) for name, calls in BY_ID.items()},
     "room names": MORE_ROOM_NAMES,
+    "links to rooms": rows(NAMED, [(link, ValueError, "is a link", advice) for link, advice in LINKS_TO_ROOMS.items()]),
+    "paths": rows(NAMED, [(path, ValueError, "Git Bash", advice) for path, advice in PATHS.items()]),
     "dates": DATES,
     "paging": PAGING,
     "sorting": SORTING,
@@ -268,6 +303,14 @@ async def test_refused_before_anything_is_sent(table: list[Row], fake: FakeWhere
         for word in words:
             assert word in str(caught.value)
         assert fake.requests == []
+
+
+@pytest.mark.parametrize("link", LINKS_TO_ROOMS)
+async def test_a_link_is_refused_without_its_key(whereby: WherebyClient, link: str) -> None:
+    for call in NAMED:
+        with pytest.raises(ValueError, match="pass a bare name") as caught:
+            await call(whereby, link)
+        assert "eyJ" not in str(caught.value)
 
 
 async def test_a_large_file_on_disk_is_not_read(fake: FakeWhereby, whereby: WherebyClient, tmp_path: Path) -> None:

@@ -56,28 +56,30 @@ def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
     body.write_bytes(BODY)
     participant = fake.participants[session][0]["participantId"]
     fake.add_recording(room_name="/kept")
+    fake.add_recording(room_name="/old")
+    fake.add_transcription(room_name="/old")
     fake.add_meeting(room_name="/old-one")
     first = str(meetings[0]["meetingId"])
     return {
         "meetings.create": ["meetings", "create", "--end-date", "+2h", "--field", "hostRoomUrl"],
         "meetings.list": ["meetings", "list"],
         "meetings.get": ["meetings", "get", first],
-        "meetings.delete": ["meetings", "delete", str(meetings[1]["meetingId"])],
+        "meetings.delete": ["meetings", "delete", str(meetings[1]["meetingId"]), "--yes"],
         "recordings.list": ["recordings", "list", "--room-name", ROOM],
         "recordings.get": ["recordings", "get", recordings[0]],
         "recordings.access_link": ["recordings", "access-link", recordings[0], "--valid-for", "60"],
-        "recordings.delete": ["recordings", "delete", recordings[1]],
-        "recordings.bulk_delete": ["recordings", "bulk-delete", *recordings[2:]],
+        "recordings.delete": ["recordings", "delete", recordings[1], "--yes"],
+        "recordings.bulk_delete": ["recordings", "bulk-delete", *recordings[2:], "--yes"],
         "transcriptions.create": ["transcriptions", "create", recordings[0]],
         "transcriptions.list": ["transcriptions", "list", "--sort-by", "startDate:desc"],
         "transcriptions.get": ["transcriptions", "get", transcriptions[0]],
         "transcriptions.access_link": ["transcriptions", "access-link", transcriptions[0]],
-        "transcriptions.delete": ["transcriptions", "delete", transcriptions[1]],
-        "transcriptions.bulk_delete": ["transcriptions", "bulk-delete", *transcriptions[2:]],
+        "transcriptions.delete": ["transcriptions", "delete", transcriptions[1], "--yes"],
+        "transcriptions.bulk_delete": ["transcriptions", "bulk-delete", *transcriptions[2:], "--yes"],
         "summaries.create": ["summaries", "create", fresh, "--template", "SOAP"],
         "summaries.list": ["summaries", "list"],
         "summaries.get": ["summaries", "get", summaries[0]],
-        "summaries.delete": ["summaries", "delete", summaries[1]],
+        "summaries.delete": ["summaries", "delete", summaries[1], "--yes"],
         "rooms.set_theme_tokens": ["rooms", "set-theme-tokens", ROOM, "--primary", "#0A2540"],
         "rooms.set_theme_tokens again": ["rooms", "reset-theme-tokens", ROOM],
         "rooms.set_logo": ["rooms", "set-logo", ROOM, str(image)],
@@ -95,8 +97,10 @@ def command_lines(fake: FakeWhereby, place: Path) -> dict[str, list[str]]:
         "meetings purge": ["meetings", "purge", "--name-starts-with", "/old-", "--yes"],
         "probe": ["probe"],
         "recordings download": ["recordings", "download", recordings[0], str(place / "one.mp4")],
+        "recordings purge": ["recordings", "purge", "--room-name", "old", "--yes"],
         "recordings sync": ["recordings", "sync", str(place / "all"), "--room-name", "/kept"],
         "transcriptions download": ["transcriptions", "download", transcriptions[0], str(place / "one.md")],
+        "transcriptions purge": ["transcriptions", "purge", "--room-name", "old", "--yes"],
         "transcriptions wait": ["transcriptions", "wait", transcriptions[0]],
         "summaries wait": ["summaries", "wait", summaries[0]],
         "insights export": ["insights", "export", str(place / "insights")],

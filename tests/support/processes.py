@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import pytest
 
@@ -137,16 +137,18 @@ def on_small_disk(disk: Path, kilobytes: int, *words: str) -> list[Ended]:
 
 
 class OnTerminal:
-    """`whereby` on a pseudo-terminal; a context manager that leaves no process behind."""
+    """`whereby` on a pseudo-terminal, perhaps but for its stdout; a context manager that leaves no process behind."""
 
-    def __init__(self, *words: str, columns: int = 80, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *words: str, columns: int = 80, variables: Mapping[str, str] | None = None, out: IO[bytes] | None = None
+    ) -> None:
         self._keyboard, screen = pty.openpty()
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self._process = subprocess.Popen(
             told(*words, first=_CLAIM),
             env=environment(TERM="xterm-256color", **(variables or {})),
             stdin=screen,
-            stdout=screen,
+            stdout=screen if out is None else out,
             stderr=screen,
             start_new_session=True,
         )

@@ -81,7 +81,7 @@ class Program:
 
     def __exit__(self, *error: object) -> None:
         if self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)  # a server that lost its parent would keep stdout open
         self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         assert self._process.stdout is not None

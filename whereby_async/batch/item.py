@@ -199,11 +199,7 @@ class ItemSource:
         if self._key is None:
             return
         key = item.given[self._key] if isinstance(self._key, str) else self._key(item.given)
-        key = plain(key)
-        if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
-            wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a number"
-            raise ValueError(f"the key of item {item.index} is {shown(key)}: {wanted}")
-        item.key = unicode_text("key", str(key))
+        item.key = key_text(key, f"the key of item {item.index}")
         if self._drop is not None:
             item.request = {name: value for name, value in item.given.items() if name != self._drop}
 
@@ -212,6 +208,19 @@ class ItemSource:
         items: object = self._async
         if inspect.isasyncgen(items):
             await items.aclose()
+
+
+def key_text(key: object, name: str) -> str:
+    """A key as the journal writes it.
+
+    Raises:
+        ValueError: It can be no key; the text calls it by the name.
+    """
+    key = plain(key)
+    if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
+        wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a number"
+        raise ValueError(f"{name} is {shown(key)}: {wanted}")
+    return unicode_text("key", str(key))
 
 
 def _iterators(requests: Requests) -> tuple[Iterator[_Given], AsyncIterator[_Given] | None]:

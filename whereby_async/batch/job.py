@@ -75,6 +75,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     concurrency: int
     journal: str | os.PathLike[str] | None
+    lock: bool
     ordered: bool
     stop_on_error: bool
     retry_failed: bool
@@ -213,7 +214,13 @@ class Batch(Generic[T]):
         header = Header.new(
             operation=self._method.name, api=self._sender.shared.base_url, api_key=options.key, keyed=self._keyed
         )
-        return Journal(path, header, same_organisation=self._options.same_organisation, timeout=options.timeout)
+        return Journal(
+            path,
+            header,
+            same_organisation=self._options.same_organisation,
+            timeout=options.timeout,
+            lock=self._options.lock,
+        )
 
     def _make_lookup(self) -> LostCreateLookup:
         return LostCreateLookup(

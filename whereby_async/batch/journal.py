@@ -18,9 +18,9 @@ with the line's number.
 *A full disk.* What was half written is cut off again, and the batch ends with `JournalError`. A call whose `begun`
 entry could not be written was not sent. An outcome that could not be written still comes out; the next run looks it up.
 
-*Two processes.* The lock admits one. *Clocks.* The times in the lines are for people; no decision depends on them
-(`lookup` says what it counts from). *Another job's journal* (with another operation, API, key, or way to tell items) is
-refused before anything is sent: its items would be skipped or looked up in vain.
+*Two processes.* The lock admits one, unless it was asked not to lock. *Clocks.* The times in the lines are for people;
+no decision depends on them (`lookup` says what it counts from). *Another job's journal* (with another operation, API,
+key, or way to tell items) is refused before anything is sent: its items would be skipped or looked up in vain.
 
 A line is a JSON object that a person can read:
 
@@ -189,7 +189,7 @@ class Journal:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], header: Header, *, same_organisation: bool, timeout: float
+        self, path: str | os.PathLike[str], header: Header, *, same_organisation: bool, timeout: float, lock: bool
     ) -> None:
         """Open the journal, or make it. Blocks: call it in a thread.
 
@@ -199,11 +199,12 @@ class Journal:
                 items.
             same_organisation: Another API key will do.
             timeout: Seconds that one attempt of this run may take.
+            lock: Keep other batches off it.
 
         Raises:
             JournalError: It can not be used; the file is as it was.
         """
-        self._file = JournalFile(Path(os.fsdecode(path)).absolute())
+        self._file = JournalFile(Path(os.fsdecode(path)).absolute(), lock=lock)
         self._name = f"journal={str(self._file.path)!r}"
         self._by_index = header.items == "index"
         self._offsets: IndexOffsets | KeyOffsets = IndexOffsets() if self._by_index else KeyOffsets()
@@ -388,6 +389,24 @@ class Journal:
         )
         failure.__cause__ = error
         return failure
+
+
+def known_items(path: str | os.PathLike[str]) -> frozenset[str]:
+    """The keys of items of which a journal has an entry; none if it is no plain file.
+
+    It is only looked at: nothing is locked, checked or written, as opening it for a job does.
+    """
+    if not Path(path).is_file():
+        return frozenset()
+    with Path(path).open("rb") as lines:
+        return frozenset(key for key in map(_item_of, lines) if key is not None)
+
+
+def _item_of(line: bytes) -> str | None:
+    try:
+        return _entries.decode(line).item
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 async def opened(make: Callable[[], Journal]) -> Journal:

@@ -3,12 +3,14 @@
 Anybody who can write into the journal's folder could put something else in its place, so the file is opened without
 following a link, and only a plain file will do. It is readable by its owner alone. The lock belongs to the open file,
 not to the process: the kernel drops it when the process is gone, however it went, and never before. So the process that
-holds the lock knows that no other appends to the file, and that the last one to run is dead.
+holds the lock knows that no other appends to the file, and that the last one to run is dead. On a file system without
+locks nobody would know, so the file is refused there unless the caller vouches for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -16,6 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from ..errors import WherebyError
+from ..notify import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,32 +38,33 @@ class JournalError(WherebyError):
     """A journal can not be used, or no longer be written.
 
     Raised when the batch is entered, nothing was sent: the file is no journal, is damaged in its middle, belongs to
-    another job (operation, API, key) or to a newer version, is in use by another process, or can not be opened. Raised
-    by the iteration: the disk is full or gone, or an item is not the one that the journal knows by its index. Then no
-    further item is begun, those under way come out first, and what had happened by then is in the journal or will be
-    looked up at the next run.
+    another job (operation, API, key) or to a newer version, is in use by another process, can not be locked, or can not
+    be opened. Raised by the iteration: the disk is full or gone, or an item is not the one that the journal knows by
+    its index. Then no further item is begun, those under way come out first, and what had happened by then is in the
+    journal or will be looked up at the next run.
     """
 
 
 class JournalFile:
-    """The open and locked file of a journal.
+    """The open file of a journal, locked unless asked otherwise.
 
     Attributes:
         path: Where it is.
         size: Bytes in it that count; the next line goes there.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open and lock it, making it if it is not there.
+    def __init__(self, path: Path, *, lock: bool) -> None:
+        """Open it, making it if it is not there, and lock it if asked.
 
         Raises:
-            JournalError: It can not be opened, is no plain file, or another process has it.
+            JournalError: It can not be opened, is no plain file, another process has it, or it can not be locked.
         """
         self.path: Path = path
         self._lock = threading.Lock()
         self._fd = _opened(path)
         try:
-            _lock_descriptor(self._fd, path)
+            if lock:
+                _lock_descriptor(self._fd, path)
             self.size: int = os.fstat(self._fd).st_size
         except BaseException:
             os.close(self._fd)
@@ -111,15 +115,28 @@ class JournalFile:
             self.size += len(data)
 
     def own(self) -> None:
-        """Make the file readable by its owner alone, and its name in the folder durable."""
+        """Make the file readable by its owner alone, and its name in the folder durable.
+
+        Not all file systems can do both (exFAT, CIFS, those of WSL); one warning says what is missing.
+        """
         if sys.platform == "win32":  # pragma: no cover - Windows
             return
-        os.fchmod(self._fd, _OWNER_ONLY)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        missing: list[str] = []
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            os.fchmod(self._fd, _OWNER_ONLY)
+        except OSError as error:
+            if os.fstat(self._fd).st_mode & ~_OWNER_ONLY & 0o777:
+                missing.append(f"others may be able to read it ({error.strerror})")
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            missing.append(f"a power cut soon after it was made may take it away ({error.strerror})")
+        if missing:
+            logger.warning("journal=%r: %s", str(self.path), ", and ".join(missing))
 
     def close(self) -> None:
         """Close it; the lock goes with it."""
@@ -151,6 +168,11 @@ def _lock_descriptor(descriptor: int, path: Path) -> None:
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise JournalError(
-            f"journal={str(path)!r} is in use: another batch is running on it. Wait for its end, or stop it"
-        ) from error
+        why = (
+            f"can not be locked ({error.strerror}), as on some network drives, so that a second batch on it would not "
+            "be noticed, and two on one journal do items twice. Nothing was sent: put it on a local disk, or pass "
+            "lock=False if no other batch runs on it"
+        )
+        if error.errno == (errno.EACCES if sys.platform == "win32" else errno.EWOULDBLOCK):
+            why = "is in use: another batch is running on it. Wait for its end, or stop it"
+        raise JournalError(f"journal={str(path)!r} {why}") from error

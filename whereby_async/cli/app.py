@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cyclopts import App
 
 from ..version import __version__
-from .errors import ExitCode, UsageError, command_line, report_error, warnings_printed
+from .errors import ExitCode, UsageError, command_line, is_quiet, report_error, warnings_printed
 from .keys import refuse_secrets
 from .values import STDIN
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 _HELP: Final = """The Whereby API on the command line.
 
-The key comes from WHEREBY_API_KEY, or is asked for on a terminal.
+The key comes from WHEREBY_API_KEY, the file of WHEREBY_API_KEY_FILE or a
+profile (see whereby profiles), or is asked for on a terminal.
 
 For example:
 
@@ -34,9 +36,22 @@ For example:
     whereby meetings import rooms.csv --journal rooms.journal
     whereby budget --watch
 
+More on a command: whereby help COMMAND, or whereby COMMAND --help.
 Exit codes: 0 ok, 1 the API said no, 2 wrong usage, 3 throttled, 4 no answer.
 """
 _INSTALL_COMPLETION: Final = "--install-completion"
+_BOXED: Final = 40
+"""Columns below which help has no boxes, which would cut the names of options."""
+
+_START_FILES: Final = (
+    Path("~/.bashrc"),
+    Path("~/.zshrc"),
+    Path("~/.config/powershell/profile.ps1"),
+    Path("~/Documents/PowerShell/profile.ps1"),
+    Path("~/Documents/WindowsPowerShell/profile.ps1"),
+)
+"""What shells read when they start, into which a line for completion may be written."""
+_VERSION: Final = ("--version", "-V")
 
 _RESOURCES: Final = {
     "meetings": "Make, read, list and delete meetings and their rooms.",
@@ -48,6 +63,17 @@ _RESOURCES: Final = {
 }
 """The groups that hold the operations of a resource."""
 
+_EXAMPLES: Final = {
+    "meetings": ("create --end-date +2h", "list --max-items 20", "import rooms.csv --dry-run"),
+    "recordings": ("list --room-name /weekly", "sync recordings/ --since=-30d"),
+    "transcriptions": ("create b1f0c1a2-6f6c-4c55-9f0e", "wait b1f0c1a2-6f6c-4c55-9f0e", "list"),
+    "summaries": ("create b1f0c1a2-6f6c-4c55-9f0e", "wait b1f0c1a2-6f6c-4c55-9f0e", "list"),
+    "rooms": ("set-logo /weekly logo.png", "set-theme-tokens /weekly --primary '#0A2540'"),
+    "insights": ("rooms --sort-by totalSessions:desc", "export season/ --format csv"),
+    "webhooks": ('verify body.json --signature "$HEADER"',),
+}
+"""How commands of a group are called."""
+
 _TEXTS: Final = {
     "budget": "Points left, and who waits for them; --watch goes on looking.",
     "demo": "Watch the client work, call by call, with points spent and left.",
@@ -55,6 +81,7 @@ _TEXTS: Final = {
     "sandbox": "Keep a fake Whereby up, to develop against without an account.",
     **_RESOURCES,
     "webhooks": "Check signed webhooks, without the API.",
+    "profiles": "Names for the keys of several organisations, for --profile.",
 }
 """What can follow `whereby`."""
 
@@ -66,33 +93,46 @@ _FUNCTIONS: Final = {
     "meetings import": "import_.import_meetings",
     "meetings purge": "purge.purge",
     "recordings download": "sync.download_recording",
+    "recordings purge": "purge.purge_recordings",
     "recordings sync": "sync.sync",
     "transcriptions download": "sync.download_transcription",
+    "transcriptions purge": "purge.purge_transcriptions",
     "transcriptions wait": "operation_commands.wait_for_transcription",
     "summaries wait": "operation_commands.wait_for_summary",
     "insights export": "export.export",
     "webhooks verify": "webhook_commands.verify",
+    "profiles": "profiles.profiles",
+    "profiles add": "profiles.add",
 }
 """The functions of the commands that are not one operation each, by module."""
 
 
-def app(words: Sequence[str] | None = None) -> App:
+def app(words: Sequence[str] | None = None, columns: int = 80) -> App:
     """The app.
 
     Args:
         words: The command line; only what it names is imported. `None` imports all commands.
+        columns: The width that help has.
     """
     words = None if words is not None and _INSTALL_COMPLETION in words else words
-    whereby = App(name="whereby", version=__version__, help=_HELP, help_format="plaintext")
+    whereby = App(
+        name="whereby",
+        version=__version__,
+        version_flags=_VERSION,
+        help=_HELP,
+        help_format="plaintext",
+        help_formatter="default" if columns >= _BOXED else "plain",
+    )
     for name, text in _TEXTS.items():
         is_named = words is None or name in words
         if name in _FUNCTIONS and is_named:
             whereby.command(_function(name), name=name)
-            continue
-        group = App(name=name, help=text)
-        whereby.command(group)
+        else:
+            examples = "".join(f"\n    whereby {name} {example}" for example in _EXAMPLES.get(name, ()))
+            help_ = text + (f"\n\nFor example:\n{examples}\n" if examples else "")
+            whereby.command(App(name=name, version_flags=_VERSION, help=help_))
         if is_named:
-            _fill(group, name)
+            _fill(whereby[name], name)
     whereby.command(_install_completion(whereby), name=_INSTALL_COMPLETION, help_flags=[], version_flags=[])
     return whereby
 
@@ -116,8 +156,9 @@ def _install_completion(whereby: App) -> Callable[..., None]:
     def install(*, shell: Literal["bash", "zsh", "fish", "powershell"] | None = None) -> None:
         """Install completion for your shell.
 
-        It writes a script where the shell looks for such, and for bash and zsh
-        a line into its start-up file.
+        It writes a script where the shell looks for such, and a line that
+        loads it into .bashrc, .zshrc or PowerShell's profile; fish needs none.
+        It says which files it has written.
 
         For example:
 
@@ -129,22 +170,33 @@ def _install_completion(whereby: App) -> Callable[..., None]:
         """
         from cyclopts.completion.detect import ShellDetectionError
 
+        before = {file: _content(file) for file in map(Path.expanduser, _START_FILES)}
         try:
             place = whereby.install_completion(shell=shell)
         except ShellDetectionError:
             raise UsageError("no shell is known to complete for: pass --shell bash, zsh, fish or powershell") from None
-        print(f"Completion is in {place}. Start a new shell to have it.")
+        written = [str(place), *(str(file) for file, text in before.items() if _content(file) != text)]
+        print(f"Written: {' and '.join(written)}. Start a new shell to have completion.")
 
     return install
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command, given the words after `whereby`; the exit code."""
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def run(arguments: Sequence[str], columns: int) -> int:
+    """Run one command, given the words after `whereby` and the width that help has; the exit code."""
     try:
         refuse_secrets(arguments)
         words = _behind_the_command(arguments)
         command_line.set(tuple(arguments))
-        command, bound, _ = app(words).parse_args(words, print_error=False, exit_on_error=False)
+        words = _in_plain_options(words)
+        command, bound, _ = app(words, columns).parse_args(words, print_error=False, exit_on_error=False)
+        is_quiet.set(getattr(bound.arguments.get("options"), "quiet", False))
         with warnings_printed():
             code: int | None = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
@@ -171,3 +223,13 @@ def _behind_the_command(arguments: Sequence[str]) -> list[str]:
         if names.get(option) and rest:
             options.append(rest.pop(0))
     return rest + options
+
+
+def _in_plain_options(words: list[str]) -> list[str]:
+    """`help meetings list` and `meetings help list` as `meetings list --help`, `version` as `--version`."""
+    if words[:1] == ["version"]:
+        return [*_VERSION[:1], *words[1:]]
+    for place in range(min(2, len(words))):
+        if words[place] == "help" and (place == 0 or words[0] in _TEXTS):
+            return [*words[:place], *words[place + 1 :], "--help"]
+    return words

@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import msgspec
@@ -127,6 +128,7 @@ class _LastAnswer:
     def __init__(self) -> None:
         self.figures: dict[str, float | None] = {}
         self.foreign: int = 0
+        self._came_at = 0.0
         self._cost = 0
 
     def on_attempt(self, details: AttemptDetails) -> None:
@@ -136,7 +138,15 @@ class _LastAnswer:
         read, before = details.rate_limit, self.figures.get("remaining")
         if before is not None and read.remaining is not None:
             self.foreign += max(0, int(before) - read.remaining - self._cost)
-        self.figures = {"limit": read.limit, "remaining": read.remaining, "reset_in": read.reset_in}
+        reset_in = None if read.reset_in is None else round(read.reset_in, 3)
+        self.figures = {"limit": read.limit, "remaining": read.remaining, "reset_in": reset_in}
+        self._came_at = monotonic()
+
+    def reset_in(self) -> float | None:
+        """Seconds from now until the window ends that the last answer told of; `None` if it told of none, or it has."""
+        told = self.figures.get("reset_in")
+        left = 0.0 if told is None else told - (monotonic() - self._came_at)
+        return left if left > 0 else None
 
 
 class _Screen:
@@ -176,7 +186,7 @@ class _Screen:
         from .terminal import grid
 
         facts = _facts(self._client, self._answer)
-        shown = {**facts, "at": None, "reset_in": round(facts["reset_in"] or 0)}
+        shown = {**facts, "at": None, "reset_in": math.ceil(facts["reset_in"] or 0)}
         if shown != self._painted:
             self._painted = shown
             self._live.update(grid(facts["base_url"], panel_rows(facts)), refresh=True)
@@ -185,7 +195,9 @@ class _Screen:
 def _facts(client: WherebyClient, answer: _LastAnswer) -> dict[str, Any]:
     """The budget in numbers and names."""
     budget: BudgetSnapshot = client.limiter.snapshot()
+    told = None if budget.state == "frozen" else answer.reset_in()  # a freeze may end at another time
     figures = msgspec.structs.asdict(budget) | _by_the_server(budget, answer.figures)
+    figures["reset_in"] = budget.reset_in if told is None else told
     figures["waiting"] = {priority.name.lower(): calls for priority, calls in budget.waiting.items()}
     return {
         "event": "budget",
@@ -194,25 +206,33 @@ def _facts(client: WherebyClient, answer: _LastAnswer) -> dict[str, Any]:
         **{name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()},
         "costs": dict(budget.costs),
         "server": answer.figures,
+        "reset_by_server": told is not None,
         "spent_by_others": answer.foreign,
     }
 
 
-def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, float]:
-    """The figures of the last answer, which are shown first: the limiter raises its limit on the second answer only."""
-    figures = {name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None}
+def _by_the_server(budget: BudgetSnapshot, answer: Mapping[str, float | None]) -> dict[str, Any]:
+    """What the last answer said, which is shown first.
+
+    The limiter raises its limit on the second answer only, and a shared one hears of the first answer later.
+    """
+    figures: dict[str, Any] = {
+        name: value for name in ("limit", "remaining") if (value := answer.get(name)) is not None
+    }
     if (left := figures.get("remaining")) is not None:
+        if budget.state == "unknown":
+            figures["state"] = "open" if left else "empty"
         figures["available"] = left if budget.remaining is None else min(left, budget.available)
     return figures
 
 
 def panel_rows(budget: Mapping[str, Any]) -> list[tuple[str, list[Piece]]]:
     """The rows of the panel: a name and words each."""
-    reset_in = budget["reset_in"]
     return [
         ("points", _points(budget)),
+        ("known by", [_source(budget["server"])]),
         ("state", [_STATES.get(budget["state"], (budget["state"], ""))]),
-        ("window", ["its end is not known" if reset_in is None else f"new points in {reset_in:.0f} s"]),
+        ("window", [_window(budget)]),
         ("waiting", [_waiting(budget)]),
         ("in flight", [f"{budget['in_flight']} points"]),
         ("others", [_foreign(budget["spent_by_others"], budget["foreign_rate"])]),
@@ -229,6 +249,23 @@ def _points(budget: Mapping[str, Any]) -> list[Piece]:
     full = round(share * _BAR)
     bar = ("█" * full, "green" if share > _LOW else "yellow")
     return [bar, ("░" * (_BAR - full), "dim"), f"  {left} of {limit} left"]
+
+
+def _source(server: Mapping[str, Any]) -> str:
+    if not server:
+        return "no answer yet"
+    return "the server's last answer" if server.get("remaining") is not None else "our own count: the server tells none"
+
+
+def _window(budget: Mapping[str, Any]) -> str:
+    if budget["reset_in"] is None:
+        return "its end is not known"
+    reset_in = math.ceil(budget["reset_in"])
+    if budget["state"] == "frozen":
+        return f"calls go again in {reset_in} s"
+    if budget["reset_by_server"]:
+        return f"new points in {reset_in} s, as the server said"
+    return f"new points in about {reset_in} s, by our own count"
 
 
 def _waiting(budget: Mapping[str, Any]) -> str:
@@ -287,7 +324,8 @@ def _show_answer(output: Output, operation: str, answer: Answer) -> None:
     found = [(name, redact(value)) for name, value in answer.headers.items() if is_about_the_budget(name)]
     others = sorted({name for name in answer.headers if not is_about_the_budget(name)})
     rate_limit = RateLimit.from_response(answer.status, answer.headers, answer.body)
-    read = {name: getattr(rate_limit, name) for name in _READ}
+    values = ((name, getattr(rate_limit, name)) for name in _READ)
+    read = {name: round(value, 3) if isinstance(value, float) else value for name, value in values}
     deprecated = read_deprecation(operation, answer.headers)
     row = {
         "event": "answer",
@@ -304,7 +342,7 @@ def _show_answer(output: Output, operation: str, answer: Answer) -> None:
     for name, value in found:
         words += [f"\n  {name:<{name_width}}  {value:<{value_width}}  ", (format_of(value), "cyan")]
     output.line(row, *words)
-    figures = ", ".join(f"{name} {value:g}" for name, value in read.items() if value is not None)
+    figures = ", ".join(f"{name} {round(value, 2):.15g}" for name, value in read.items() if value is not None)
     output.wrapped((f"  read as: {figures or 'nothing about the budget'}", "green" if figures else "yellow"))
     if deprecated is not None:
         output.wrapped((f"  {in_words(deprecated)}", "yellow"))

@@ -19,8 +19,9 @@ from cyclopts import Parameter, validators
 
 from .. import RetryPolicy, SessionPool, WherebyClient
 from ..errors import APIStatusError, NotFoundError, PermissionDeniedError, WherebyError
+from ..options import key_variable
 from ..testing import FakeWhereby
-from .errors import KEY_VARIABLE, ExitCode, UsageError
+from .errors import ExitCode, UsageError
 from .global_options import Flag, OutputOptions
 from .output import THROTTLED, Output, points_left, status_style
 from .progress import Bar
@@ -83,8 +84,8 @@ def demo(
     client goes through all operations against it, then through a burst
     that is bigger than its window of points.
 
-    With WHEREBY_API_KEY set: reads one page of a few lists of that account,
-    and changes nothing.
+    With WHEREBY_API_KEY or WHEREBY_API_KEY_FILE set: reads one page of a few
+    lists of that account, and changes nothing.
 
     For example:
 
@@ -99,9 +100,9 @@ def demo(
         options: How to show results.
     """
     output = options.output()
-    if os.environ.get(KEY_VARIABLE, "").strip():
+    if os.environ.get(key_variable(), "").strip():
         if limit is not None:
-            raise UsageError("--limit is for the fake server; a real account has its own (WHEREBY_API_KEY is set)")
+            raise UsageError(f"--limit is for the fake server; a real account has its own ({key_variable()} is set)")
         return asyncio.run(show_account(output, live=live))
     if live:
         raise UsageError("--live needs an account: set WHEREBY_API_KEY")
@@ -405,7 +406,7 @@ async def _watch(client: WherebyClient, asked: set[asyncio.Task[Meeting]], bar: 
 
 
 async def show_account(output: Output, *, live: bool) -> ExitCode:
-    """Show the account that `WHEREBY_API_KEY` opens; if `live`, make a meeting too.
+    """Show the account that the environment's key opens; if `live`, make a meeting too.
 
     Returns:
         `API_SAID_NO` if a read was refused, for instance because the plan has no recordings.
@@ -419,7 +420,7 @@ async def show_account(output: Output, *, live: bool) -> ExitCode:
         SessionPool(trust_env=True) as pool,
         WherebyClient(pool=pool, hooks=[log], max_wait=_MAX_WAIT, timeout=_TIMEOUT, retry=retry) as client,
     ):
-        words = f"WHEREBY_API_KEY is set, so this talks to {client.base_url}. {_WRITES if live else _READS}"
+        words = f"{key_variable()} is set, so this talks to {client.base_url}. {_WRITES if live else _READS}"
         output.say("notice", words, base_url=client.base_url, live=live)
         started_at = monotonic()
         refused = await _read(client, log)

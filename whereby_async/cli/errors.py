@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import enum
 import logging
@@ -11,11 +12,13 @@ import signal
 import sys
 import threading
 import traceback
+import unicodedata
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
+from .. import errors
 from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
 
 if TYPE_CHECKING:
@@ -27,20 +30,73 @@ _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
 _SIGNALS: Final = 128
 """What shells add to a signal's number for the exit code of what it has ended."""
+_PREFIX: Final = "whereby: "
+_JOINING: Final = "\n\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""What a terminal may be given though it is not printable, besides blanks; emoji and scripts need joiners."""
+
+_MISSING: Final = re.compile(r'(?:Command "[^"]*" p|P)arameter "?([^\s"]+)"? requires an argument\.')
+_NUMBERS: Final = re.compile(r"\binto (float|int|bool)\b")
+_KINDS: Final = {"float": "into a number", "int": "into a whole number", "bool": "into true or false"}
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
 _HIDDEN: Final = (
     "Long words are not repeated (here {count}), since they may be keys: "
     f"a key is never an argument; it comes from the variable {KEY_VARIABLE}, or is asked for on a terminal."
 )
-_GLOBAL_OPTIONS: Final = {
+_IN_PYTHON: Final = (
+    (r"it was passed as api_key=", "it was typed in"),
+    (r", or pass api_key=", ""),
+    (r"\bapi_key=", f"the variable {KEY_VARIABLE}"),
+    (r" \(given: None and None\)", ""),
+    (r"(?:; )?a deadline over (?:a whole call|all of it) is asyncio\.timeout\(…\)", ""),
+    (r", or None\b(?= \()", ", or leave it out"),
+    (r", or pass mark=False", ""),
+    (r"\block=False\b", "--no-lock"),
+    (r"pass another path\b", "name another by --journal"),
+    (r"\bkey=(?= as in the first run| to tell items by)", "--key"),
+    (r"; pin its price with costs= if that is wrong", ""),
+    (r"; if your plan has more, say so with \w+\(limit=\.\.\.\)", ""),
+    (r": SessionPool\(max_body=…\) sets the bound", ""),
+    (r" and is None \(logged once; Page\.unreadable and capture_responses show each\)", ", and is empty here"),
+    (r"\bstall_timeout=", ""),
+    (r", or an open binary file", ""),
+    (r": pass a redis\.asyncio\.RedisCluster instead of a URL", ", which --redis can not use"),
+    (r"choose another name=", "choose another --redis-name"),
+    (r"\bRedisPointBudget got\b", "--redis (or WHEREBY_REDIS_URL) got"),
+    (r"\bRedisPointBudget needs\b", "--redis needs"),
+    (r"\bperiod=", "a window of "),
+    (r", such as request\.headers\.get\(.*?\)", " by --signature"),
+    (r"\bor None to take signatures of any age", "or --any-age to take them all"),
+    (r"\b((?:re)?set)_theme_tokens\b(?!:)", r"\1-theme-tokens"),
+    (r"`(\w+)`", r"\1"),
+    (r"\bwhereby_async(?= reads)", "whereby"),
+)
+"""What the library says to programs, as regular expressions, and what the command line says instead."""
+
+_OPTIONS: Final = {
     "absent_after": "--absent-after",
     "base_url": "--base-url",
-    "insecure_http=True": "--insecure-http",
+    "concurrency": "--concurrency",
+    "insecure_http": "--insecure-http",
+    "journal": "--journal",
     "max_outage": "--max-outage",
     "max_wait": "--max-wait",
+    "overwrite": "--overwrite",
     "proxy": "--proxy",
+    "refetch": "--refetch",
+    "reserve": "--reserve",
+    "retry_failed": "--retry-failed",
+    "same_organisation": "--same-organisation",
     "timeout": "--timeout",
+    "tolerance": "--tolerance",
 }
+"""Options by keyword, besides those of the command that runs."""
+
+_KEYWORD: Final = re.compile(r"(?<![?&\w])([a-z]+(?:_[a-z]+)+)=(?=\S)")
+_CLASS: Final = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b(: )?")
+_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+")
+
+is_quiet: ContextVar[bool] = ContextVar("whereby_cli_is_quiet", default=False)
+"""Whether only results and errors are printed: no progress, no hints."""
 
 command_line: ContextVar[tuple[str, ...]] = ContextVar("whereby_cli_command_line", default=())
 """The words of the command that runs."""
@@ -109,13 +165,27 @@ def signals_handled(handler: Callable[[int, FrameType | None], object]) -> Gener
             signal.signal(number, earlier)
 
 
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: guests choose their own names."""
+    return "".join(each if _is_harmless(each) else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _is_harmless(each: str) -> bool:
+    return each.isprintable() or each in _JOINING or unicodedata.category(each) == "Zs"
+
+
+def tell(text: str, prefix: str = _PREFIX) -> None:
+    """Print a line of the command to stderr."""
+    print(prefix + printable(text), file=sys.stderr)
+
+
 class _Warnings(logging.Handler):
     """Prints warnings as lines of the command, except those about outages, which hooks and errors tell of."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
         if record.module != "reachability":
-            print(f"whereby: {self.format(record)}", file=sys.stderr)
+            tell(in_option_names(self.format(record)))
 
 
 @contextlib.contextmanager
@@ -144,7 +214,7 @@ def report_error(error: BaseException) -> int:
     """Say on stderr what ended a command; its exit code."""
     code, *lines = _explained(_single(error))
     for line in lines:
-        print(line if line.startswith("  ") else f"whereby: {line}", file=sys.stderr)  # indented ones are to be copied
+        tell(line, "" if line.startswith("  ") else _PREFIX)  # indented ones are to be copied
     return code
 
 
@@ -161,17 +231,16 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
             number = getattr(error, "number", signal.SIGINT)
             code, text = ExitCode(_SIGNALS + number), str(error) or "interrupted"
         case CycloptsError():
-            code, text = ExitCode.WRONG_USAGE, _without_keys(" ".join(str(error).split()))
+            code, text = ExitCode.WRONG_USAGE, _without_keys(_usage(error))
         case CommandError():
             code, text = error.exit_code, str(error)
         case WherebyError():
             perhaps = error.may_have_happened and not isinstance(error, ResponseDecodeError)
-            code, text = code_for(error), in_option_names(str(error)) + (f"\n{_PERHAPS}" if perhaps else "")
+            code, text = code_for(error), in_words(error) + (f"\n{_PERHAPS}" if perhaps else "")
         case ModuleNotFoundError():
             code, text = ExitCode.BUG, f"the installation is broken: {error}"
         case OSError():
-            place = f"{error.filename}: " if error.filename else ""
-            code, text = ExitCode.WRONG_USAGE, f"{place}{error.strerror or error}"
+            code, text = ExitCode.WRONG_USAGE, in_words(error)
         case _:
             if os.environ.get(_TRACEBACK):
                 traceback.print_exception(error)
@@ -180,12 +249,31 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     return code, *text.splitlines()
 
 
+def _usage(error: CycloptsError) -> str:
+    """What cyclopts says of wrong usage, in words that tell what is missing, and whose help says more."""
+    text = " ".join(str(error).split())
+    text = text.replace('Unknown command "-', 'Unknown option "-')
+    if isinstance(error, UnusedCliTokensError):
+        text = f"{' '.join(error.unused_tokens or ())!r} is more than this command takes."
+    else:
+        text = _NUMBERS.sub(lambda kind: _KINDS[kind[1]], _MISSING.sub(_missing, text))
+    return f"{text} See {' '.join(['whereby', *(error.command_chain or ())])} --help."
+
+
+def _missing(found: re.Match[str]) -> str:
+    name = found[1]
+    is_named = any(word.partition("=")[0] == name for word in command_line.get())
+    return (
+        f"{name if name.startswith('-') else name.replace('_', '-')} {'needs a value' if is_named else 'is missing'}."
+    )
+
+
 def _without_keys(text: str) -> str:
-    """What cyclopts says of wrong usage, without the words of the command line that may be keys."""
+    """A text on wrong usage without the words of the command line that may be keys."""
     hidden = [word for word in _long_words() if word in text]
     for word in hidden:
         text = text.replace(word, "…")
-    return f"{text} See whereby --help." + (f"\n{_HIDDEN.format(count=len(hidden))}" if hidden else "")
+    return text + (f"\n{_HIDDEN.format(count=len(hidden))}" if hidden else "")
 
 
 def _long_words() -> list[str]:
@@ -194,18 +282,37 @@ def _long_words() -> list[str]:
     return sorted({found for value in values for found in _LONG.findall(value)}, key=len, reverse=True)
 
 
+def in_words(error: BaseException) -> str:
+    """An error's text in the words of the command line; a file's name stands before what the system says of it."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return in_option_names(f"{place}{error.strerror or error}")
+    return in_option_names(str(error))
+
+
 def in_option_names(message: str, options: Mapping[str, str] | None = None) -> str:
-    """An error's text in the words of the command line: `page_size=0` becomes `--page-size 0`.
+    """A text of the library in the words of the command line: `page_size=0` becomes `--page-size 0`.
 
     Args:
-        message: The text, which names Python's keywords.
+        message: The text, which names Python's keywords and classes, and gives advice for programs.
         options: The command's own options by keyword.
     """
-    message = message.replace("it was passed as api_key=", "it was typed in").replace(" (given: None and None)", "")
-    for keyword, option in {**(options or {}), **_GLOBAL_OPTIONS}.items():
-        message = re.sub(rf"\b{keyword}=(?=\W?$|\s|[:,.)])", option, message)
+    for said, words in _IN_PYTHON:
+        message = re.sub(said, words, message)
+    for keyword, option in {**_OPTIONS, **(options or {})}.items():
+        message = re.sub(rf"\b{keyword}=(?:True\b|(?=\W?$|\s|[:,.)]))", option, message)
         message = re.sub(rf"\b{keyword}=", f"{option} ", message)
         message = re.sub(rf"^{keyword}\b", option, message)
         if "_" in keyword:
             message = re.sub(rf"\b{keyword}\b", option, message)
-    return message
+    return _CLASS.sub(_without_class, _KEYWORD.sub(r"\1 ", message))
+
+
+def _without_class(found: re.Match[str]) -> str:
+    """Nothing for `OSError: ` before a reason; `OS error` where the class is all that is known."""
+    name = found[0].removesuffix(": ")
+    is_ours = hasattr(errors, name) or hasattr(builtins, name) or name.startswith(("Client", "Server"))
+    if not is_ours:  # the service's own words
+        return found[0]
+    words = (word if word.isupper() else word.lower() for word in _WORDS.findall(name))
+    return "" if found[1] else " ".join(words)

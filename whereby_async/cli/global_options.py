@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter, validators
 
-from .errors import KEY_VARIABLE, UsageError
-from .keys import typed_in
+from ..errors import ConfigurationError
+from .errors import UsageError, in_option_names
+from .keys import key_and_root
 from .output import Output
 from .progress import StderrHook
 
@@ -34,6 +35,9 @@ _REDIS_VARIABLE: Final = "WHEREBY_REDIS_URL"
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 """An option without a value, which is off unless given."""
 
+Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False, help="Do not ask.")]
+"""Leave to delete."""
+
 AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 """A number from 1, such as how many calls run at once."""
 
@@ -48,6 +52,7 @@ class OutputOptions:
     """How to show results; every command has these options."""
 
     as_json: Annotated[bool, _option("JSON lines, also on a terminal.", "--json", negative="")] = False
+    quiet: Annotated[bool, _option("No progress and no hints; errors still.", "--quiet", "-q", negative="")] = False
 
     def output(self, columns: str = "") -> Output:
         """Where the command prints, in a table with these columns if there are any."""
@@ -59,6 +64,10 @@ class OutputOptions:
 class GlobalOptions(OutputOptions):
     """How to reach the API; every command that talks to it has these options too."""
 
+    profile: Annotated[
+        str | None,
+        _option("The profile with the key and the root (see whereby profiles); else WHEREBY_PROFILE. Variables win."),
+    ] = None
     base_url: Annotated[
         str | None, _option("The API's root; else WHEREBY_BASE_URL, else https://api.whereby.dev/v1.")
     ] = None
@@ -82,6 +91,13 @@ class GlobalOptions(OutputOptions):
         ),
     ] = None
     timeout: Annotated[float | None, _option("Seconds for one attempt; 30 unless given.")] = None
+    reserve: Annotated[
+        float | None,
+        _option(
+            "Share of each window, 0 to below 1, that long work leaves for others at most; else 0.1. 0 if nobody else"
+            " waits beside it."
+        ),
+    ] = None
     redis: Annotated[
         str | None,
         _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
@@ -93,7 +109,7 @@ class GlobalOptions(OutputOptions):
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any, is_long: bool = False) -> AsyncGenerator[WherebyClient]:
-        """A client with these hooks, closed at the end; it asks for the key if the environment has none.
+        """A client with these hooks, closed at the end; it asks for the key if environment and profile have none.
 
         Args:
             hooks: What it tells of its calls, besides stderr.
@@ -105,8 +121,10 @@ class GlobalOptions(OutputOptions):
         """
         from .. import WherebyClient
 
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose: pass one of them")
         pool = self._pool()
-        key = None if os.environ.get(KEY_VARIABLE, "").strip() else typed_in(KEY_VARIABLE, "API key")
+        key, base_url = key_and_root(self.profile, self.base_url)
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
         given = {"timeout": self.timeout, "max_outage": max_outage}
         if self.insecure_http:
@@ -118,9 +136,7 @@ class GlobalOptions(OutputOptions):
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
             every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
-            client = WherebyClient(
-                key, base_url=self.base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options
-            )
+            client = WherebyClient(key, base_url=base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 
     def _pool(self) -> SessionPool:
@@ -137,11 +153,15 @@ class GlobalOptions(OutputOptions):
 
     def _limiter(self) -> Limiter | None:
         url = redis_url(self.redis)
-        if url is None:
+        given: dict[str, Any] = {} if self.reserve is None else {"reserve": self.reserve}
+        if url is None and not given:
             return None
-        from ..limiter import RedisPointBudget
+        from ..limiter import PointBudget, RedisPointBudget
 
-        return RedisPointBudget(url, name=self.redis_name)
+        try:
+            return PointBudget(**given) if url is None else RedisPointBudget(url, name=self.redis_name, **given)
+        except ConfigurationError as error:
+            raise UsageError(in_option_names(str(error), {"name": "--redis-name"})) from None
 
 
 def option_names() -> dict[str, bool]:

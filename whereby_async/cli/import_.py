@@ -1,24 +1,39 @@
-"""`whereby meetings import`: rooms from a file, CSV or JSON lines. A journal resumes it wherever it was stopped."""
+"""`whereby meetings import`: rooms from a file, CSV or JSON. A journal resumes it wherever it was stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import stat
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, cast
 
 from cyclopts import Parameter
 
-from .errors import ExitCode, UsageError
+from ..errors import NotFoundError
+from ..notify import logger
+from .errors import ExitCode, UsageError, in_words, tell
 from .global_options import AtLeastOne, Flag, GlobalOptions
-from .output import Output, check_apart, check_plain, check_status, counted, duration, naming, wire
+from .output import (
+    Output,
+    check_apart,
+    check_plain,
+    check_status,
+    counted,
+    duration,
+    keep_others_out,
+    naming,
+    wire,
+)
 from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
 from .row_file import RowFile
 from .values import STDIN, pairs
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import BinaryIO
 
     from ..batch import Outcome
     from ..models import Meeting
@@ -26,6 +41,7 @@ if TYPE_CHECKING:
 _REFETCH: Final = (
     "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
 )
+_ROOM: Final = "meetingId"
 _Several: TypeAlias = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False, show_default=False)]
 
 
@@ -41,8 +57,10 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     field: _Several = (),
     format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
     concurrency: AtLeastOne = 64,
+    no_lock: Flag = False,
     retry_failed: Flag = False,
     refetch: Annotated[Flag, Parameter(help=_REFETCH)] = False,
+    same_organisation: Flag = False,
     absent_after: float | None = None,
     dry_run: Flag = False,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
@@ -68,17 +86,19 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         whereby meetings import rooms.csv --retry-failed
 
     Args:
-        file: CSV with a line of names, or JSON lines; - is stdin.
-        journal: The journal; needed to go on with rows from stdin.
-        output: Where results go; what is in it is kept.
+        file: CSV with a line of names, JSON lines or a JSON array; - is stdin.
+        journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
+        output: Where results go, one row for each key; other lines in it are kept.
         key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
         ignore: A column that is nothing to the API; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
         field: One more field to answer, such as hostRoomUrl; once for each.
-        format_: By the file's name unless given.
+        format_: By the file's name or content unless given.
         concurrency: Calls under way at once.
+        no_lock: Use a journal that can not be locked, as on some network drives; two imports on one make rooms twice.
         retry_failed: Try rows again that failed in an earlier run.
         refetch: Read again what an earlier run has made.
+        same_organisation: Go on with a journal that was made with another API key of the same organisation.
         absent_after: Seconds for which a room whose answer was lost is looked for, before it is made again.
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
@@ -86,29 +106,39 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     defaults: dict[str, Any] = dict(pairs("--set", set_) or {})
     if field:
         defaults["fields"] = list(field)
-    is_file = file != STDIN
-    is_csv = format_ == "csv" if format_ else is_file and not file.endswith((".jsonl", ".ndjson", ".json"))
-    rows = RowFile(file, is_csv=is_csv, defaults=defaults, key=key, ignored=ignore)
+    rows = RowFile(file, format_=format_, defaults=defaults, key=key, ignored=ignore)
     stdout = options.output()
-    results = output or (f"{file}.results.jsonl" if is_file and not stdout.is_json else None)
-    journal = journal or (f"{file}.journal" if is_file else None)
+    results = output or (None if rows.is_once or stdout.is_json else f"{file}.results.jsonl")
+    journal = journal or (None if rows.is_once else f"{file}.journal")
     if results:
         check_plain("--output", results)
-    check_apart((("the rows", file if is_file else sys.stdin), ("the journal", journal), ("the results", results)))
-    rows.check()
-    if dry_run:
-        return run_long(_estimate(rows, options, stdout), "nothing was sent.")
-    job = _Import(rows, journal, ResultFile(results, stdout), stdout)
-    batch_options = {
-        "concurrency": concurrency,
-        "retry_failed": retry_failed,
-        "refetch": refetch,
-        "absent_after": absent_after,
-    }
-    kept = f"{journal} knows what was done."
-    if journal is None:
-        kept = "there is no journal, so that the same command would make again what is made: see the results."
-    return run_long(job.run(options, batch_options), kept, resumes=journal is not None)
+    check_apart(
+        (("the rows", sys.stdin if file == STDIN else file), ("the journal", journal), ("the results", results))
+    )
+    if journal is None and not dry_run:
+        raise UsageError(
+            f"{rows.name} can be read only once, and has no place for a journal beside it: name one by --journal, by"
+            " which an import that was stopped is gone on with"
+        )
+    with rows:
+        rows.check(journal)
+        if dry_run:
+            return run_long(_estimate(rows, options, stdout), "nothing was sent.")
+        job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
+        batch_options = {
+            "concurrency": concurrency,
+            "lock": not no_lock,
+            "retry_failed": retry_failed,
+            "refetch": refetch,
+            "same_organisation": same_organisation,
+            "absent_after": absent_after,
+        }
+        try:
+            return run_long(job.run(options, batch_options), f"{journal} knows what was done.")
+        finally:
+            if rows.has_changed:
+                changed = f"{file} has changed or is gone since it was read"
+                tell(f"{changed}: what was sent are the rows that were checked")
 
 
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
@@ -159,11 +189,13 @@ class _Import:
                 try:
                     await run_batch(batch, self._take)
                 except JournalError as error:
-                    raise UsageError(str(error)) from None
+                    raise UsageError(in_words(error)) from None
         self._sum_up()
         return self._stdout.code
 
     def _take(self, outcome: Outcome[Meeting]) -> None:
+        from ..batch import EarlierFailureError, OutcomeUnknownError
+
         row: dict[str, Any] = {
             "event": "room",
             "line": self._rows.lines[outcome.index],
@@ -179,7 +211,13 @@ class _Import:
         else:
             row["error"] = self._stdout.failed(outcome.error)
             self._counts[outcome.state] += 1
-        self._results.write(row, f"line {row['line']}: {row['error']}" if outcome.error else "")
+        # A room of an earlier run that could not be read now is still there, unless the API says that it is not.
+        overrules = (
+            not outcome.resumed
+            or outcome.ok
+            or isinstance(outcome.error, EarlierFailureError | OutcomeUnknownError | NotFoundError)
+        )
+        self._results.write(row, f"line {row['line']}: {row['error']}" if outcome.error else "", overrules=overrules)
 
     def _sum_up(self) -> None:
         count, path = len(self._rows), self._results.path
@@ -197,52 +235,164 @@ class _Import:
 
 
 class ResultFile:
-    """JSON lines in a file that only its owner reads, or on stdout; a second run adds what the file does not have.
+    """JSON lines in a file that only its owner reads, or on stdout.
+
+    A row is appended as soon as it is known. What it says of a room that the file knows is added to what stands there,
+    and nothing is written if that is nothing new. At the end the file is replaced by one without the rows that a later
+    one of the same key has overruled; lines that are no results stay. A run that is killed before leaves all of them,
+    and the next one puts the file in order.
+
+    Overruled rows of other rooms, such as those of a journal that was taken away, go to `PATH.old`: this may be all
+    that is known of them.
 
     Args:
         path: The file, made with mode 0600 since results may hold room keys; `None` is stdout.
         stdout: Where failures are printed, and results if there is no file.
+        lock: Refuse a file that another import is writing.
     """
 
-    def __init__(self, path: str | None, stdout: Output) -> None:
+    def __init__(self, path: str | None, stdout: Output, *, lock: bool = True) -> None:
         self.path: str | None = path
         self._stdout = stdout
-        self._file: TextIO | None = None
-        self._present: set[str] = set()
+        self._lock = lock
+        self._file: BinaryIO | None = None
+        self._last: dict[str, tuple[int, str | None]] = {}
+        """Where the last row of each key begins, and the room that it names."""
+        self._is_overruled = False
 
     def __enter__(self) -> Self:
         if self.path is not None:
             self._file = _opened(self.path)
-            self._file.seek(0)
-            line = ""
-            for line in self._file:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    row: dict[str, Any] = json.loads(line)
-                    if row["state"] == "ok":
-                        self._present.add(row["key"])
-            if line and not line.endswith("\n"):
-                self._file.write("\n")  # so that a torn last line stands alone
+            try:
+                self._read(self._file, self.path)
+            except BaseException:
+                self._file.close()
+                raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._file is not None:
+        if self._file is None or self.path is None:
+            return
+        try:
+            if self._is_overruled:
+                self._tidy(self._file, self.path)
+        except OSError as trouble:
+            logger.warning(
+                "%s could not be put in order (%s): of rows with the same key the last one counts",
+                *(self.path, trouble.strerror or trouble),
+            )
+        finally:
             with contextlib.suppress(OSError):  # a full disk was told of by `write`, and takes no more now
                 self._file.close()
 
-    def write(self, row: dict[str, Any], words: str) -> None:
-        """Keep a row, and say `words` of it on a terminal; a done row that the file holds is not written again."""
+    def _read(self, file: BinaryIO, path: str) -> None:
+        if self._lock and Path(path).is_file() and not (keep_others_out(file) and _is_at(path, file)):
+            raise UsageError(f"--output {path}: another import is writing into it")
+        line = b""
+        offset = file.seek(0)
+        for line in file:
+            if (row := _result(line)) is not None:
+                self._note(row, offset)
+            offset += len(line)
+        if line and not line.endswith(b"\n"):
+            file.write(b"\n")  # so that a torn last line stands alone
+            file.flush()
+
+    def _note(self, row: dict[str, Any], offset: int) -> None:
+        self._is_overruled |= row["key"] in self._last
+        self._last[row["key"]] = offset, row.get(_ROOM)
+
+    def write(self, row: dict[str, Any], words: str, *, overrules: bool = True) -> None:
+        """Keep a row, and say `words` of it on a terminal.
+
+        Args:
+            row: The row.
+            words: What a terminal shows of it.
+            overrules: Whether it counts more than what the file holds of its key.
+        """
         if self._file is None or self.path is None:
             self._stdout.line(row, words or json.dumps(row))
             return
-        if not (row["resumed"] and row["key"] in self._present):
+        if overrules or row["key"] not in self._last:
             with naming(self.path):
-                self._file.write(json.dumps(row) + "\n")
-                self._file.flush()
+                self._append(self._file, row)
         if words:
             self._stdout.line(row, words)
 
+    def _append(self, file: BinaryIO, row: dict[str, Any]) -> None:
+        offset, room = self._last.get(row["key"], (0, None))
+        if row["key"] in self._last and room == row.get(_ROOM):
+            file.seek(offset)
+            before = _result(file.readline()) or {}
+            news = {name: value for name, value in row.items() if _is_news(name, value)}
+            if news.items() <= before.items():
+                return
+            row = {**row, **before, **news}
+        offset = file.seek(0, os.SEEK_END)
+        file.write(json.dumps(row).encode() + b"\n")
+        file.flush()
+        self._note(row, offset)
 
-def _opened(path: str) -> TextIO:
+    def _tidy(self, file: BinaryIO, path: str) -> None:
+        """Put a file in the place of this one that has the last row of each key only."""
+        place = Path(os.path.realpath(path))
+        others = 0
+        with contextlib.ExitStack() as stack:
+            number, name = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name}.")
+            new = Path(name)
+            stack.callback(new.unlink, missing_ok=True)
+            tidy = stack.enter_context(os.fdopen(number, "wb"))
+            with contextlib.suppress(OSError):  # not all file systems keep modes
+                new.chmod(stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+            old: BinaryIO | None = None
+            offset = file.seek(0)
+            for line in file:
+                row = _result(line)
+                last, room = (offset, None) if row is None else self._last[row["key"]]
+                if offset == last:
+                    tidy.write(line)
+                elif row is not None and row.get(_ROOM) not in {None, room}:
+                    old = old or stack.enter_context(_opened(f"{path}.old"))
+                    old.write(line)
+                    others += 1
+                offset += len(line)
+            for each in filter(None, (old, tidy)):
+                each.flush()
+                os.fsync(each.fileno())
+            if sys.platform == "win32":  # pragma: no cover - where an open file can not be replaced
+                tidy.close()
+                file.close()
+            new.replace(place)
+        if others:
+            logger.warning(
+                "%s of rooms that their keys do not stand for any more went from %s to %s.old; if those are wanted "
+                "too, tell rows apart by --key, or name another --output",
+                *(counted(others, "row"), path, path),
+            )
+
+
+def _result(line: bytes) -> dict[str, Any] | None:
+    """The row of a line; `None` if it is no result."""
+    with contextlib.suppress(ValueError, RecursionError):
+        row: object = json.loads(line)
+        if isinstance(row, dict):
+            fields = cast("dict[str, Any]", row)
+            if isinstance(fields.get("key"), str) and "state" in fields and isinstance(fields.get(_ROOM), str | None):
+                return fields
+    return None
+
+
+def _is_news(name: str, value: object) -> bool:
+    """Whether a field of a row of the same room counts more than what is known; how it was made is known best then."""
+    return value is not None and name not in {"resumed", "adopted"}
+
+
+def _is_at(path: str, file: BinaryIO) -> bool:
+    """Whether a locked file is still the one at its path, which the run before may just have put in order."""
+    return os.path.samestat(Path(path).stat(), os.fstat(file.fileno()))
+
+
+def _opened(path: str) -> BinaryIO:
     """Open a file to append to it. A device is refused before it is read, since it may have no end."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
     number = os.open(path, flags, 0o600)
@@ -251,4 +401,4 @@ def _opened(path: str) -> TextIO:
     except BaseException:
         os.close(number)
         raise
-    return os.fdopen(number, "a+", encoding="utf-8", errors="replace")
+    return os.fdopen(number, "a+b")

@@ -21,7 +21,8 @@ from cyclopts import Parameter, validators
 from .. import models, resources
 from . import values
 from .errors import ExitCode, OutOfTimeError, UsageError, in_option_names
-from .global_options import GlobalOptions
+from .global_options import Flag, GlobalOptions, Yes
+from .keys import ask, can_ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from .. import Paginator
+    from ..operation import Request
 
 _OPTIONAL: Final = " | None"
 _NESTED: Final = " | Mapping[str, Any]"
 _ARGS: Final = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
 _MAX_ITEMS: Final = "max_items"
+_YES: Final = "yes"
+_DRY_RUN: Final = "dry_run"
+_EXAMPLES: Final = 3
 _LARGEST_PAGE: Final = 100
 _HELP_WIDTH: Final = 78
 
@@ -70,6 +75,11 @@ class OperationCommand(NamedTuple):
     def word(self) -> str:
         """The command's name in its group, such as `bulk-delete`."""
         return self.method.__name__.replace("_", "-")
+
+    @property
+    def deletes(self) -> bool:
+        """Whether what it does can not be undone, so that it asks. The looks of rooms can be set again."""
+        return self.word in {"delete", "bulk-delete"}
 
 
 _MEETING = "107585000"
@@ -198,7 +208,7 @@ def command_for(row: OperationCommand) -> Callable[..., int]:
     """The command of a row: a function with a signature and a docstring that cyclopts reads."""
     arguments = arguments_of(row.method)
     is_list = not inspect.iscoroutinefunction(row.method)
-    signature = _signature(arguments, is_list=is_list)
+    signature = _signature(arguments, is_list=is_list, deletes=row.deletes)
 
     def command(*words: Any, **named: Any) -> int:
         given = signature.bind(*words, **named)
@@ -207,6 +217,13 @@ def command_for(row: OperationCommand) -> Callable[..., int]:
         keywords = _keywords(arguments, given.arguments)
         if is_list:
             return asyncio.run(_list(row, options, arguments, keywords, given.arguments[_MAX_ITEMS]))
+        if row.deletes:
+            points = _checked(row, arguments, keywords)
+            if given.arguments[_DRY_RUN]:
+                options.output().done(row.operation, _subjects(arguments, keywords), points=points)
+                return ExitCode.OK
+            if not given.arguments[_YES] and can_ask():
+                _ask(row, arguments, keywords)
         return asyncio.run(_call(row, options, arguments, keywords))
 
     command.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks at first
@@ -222,12 +239,16 @@ def _help(row: OperationCommand) -> str:
     return "\n\n".join([*(textwrap.fill(text, _HELP_WIDTH) for text in texts), "For example:", "\n".join(lines)]) + "\n"
 
 
-def _signature(arguments: list[Argument], *, is_list: bool) -> inspect.Signature:
+def _signature(arguments: list[Argument], *, is_list: bool, deletes: bool) -> inspect.Signature:
     parameters = [argument.parameter for argument in arguments]
     named = inspect.Parameter.KEYWORD_ONLY
     if is_list:
         annotation = Annotated[int | None, Parameter(help="Stop after so many rows.")]
         parameters.append(inspect.Parameter(_MAX_ITEMS, named, default=None, annotation=annotation))
+    if deletes:
+        text = Parameter(help="Say what would be deleted, and send nothing.")
+        parameters.append(inspect.Parameter(_YES, named, default=False, annotation=Yes))
+        parameters.append(inspect.Parameter(_DRY_RUN, named, default=False, annotation=Annotated[Flag, text]))
     parameters.append(inspect.Parameter("options", named, default=GlobalOptions(), annotation=GlobalOptions))
     return inspect.Signature(parameters, return_annotation=int)
 
@@ -256,7 +277,16 @@ def arguments_of(method: Callable[..., Any]) -> list[Argument]:
     """
     documented = dict(_ARGS.findall(inspect.getdoc(method) or ""))
     _, *parameters = inspect.signature(method).parameters.values()
-    return [_argument(parameter, documented.get(parameter.name, "")) for parameter in parameters]
+    options = {parameter.name: _option_name(parameter) for parameter in parameters}
+    return [
+        _argument(parameter, in_option_names(documented.get(parameter.name, ""), options)) for parameter in parameters
+    ]
+
+
+def _option_name(parameter: inspect.Parameter) -> str:
+    name = parameter.name.replace("_", "-")
+    is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    return _NAMES.get(parameter.name, f"--{name}") if is_option else name.upper()
 
 
 def _argument(parameter: inspect.Parameter, documented: str) -> Argument:
@@ -265,8 +295,7 @@ def _argument(parameter: inspect.Parameter, documented: str) -> Argument:
     is_option = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     is_ids = read is values.ids
     is_repeated = kind == tuple[str, ...] or keyword in _NAMES
-    name = keyword.replace("_", "-")
-    option = _NAMES.get(keyword, f"--{name}") if is_option else name.upper()
+    option = _option_name(parameter)
     settings = Parameter(
         name=(option,) if is_option else None,
         help=_TEXTS.get(keyword) or " ".join(documented.replace("`", "").split()),
@@ -336,11 +365,49 @@ async def _call(
                 getattr(client, row.group), **keywords
             )
     if result is None:
-        subjects = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
-        output.done(row.operation, {_camel(keyword): keywords[keyword] for keyword in subjects})
+        output.done(row.operation, _subjects(arguments, keywords))
     else:
         output.rows(result if isinstance(result, list) else [result])
     return ExitCode.OK
+
+
+def _subjects(arguments: list[Argument], keywords: dict[str, Any]) -> dict[str, Any]:
+    """What a call does something to: the arguments that are no options, in the API's spelling."""
+    names = [each.keyword for each in arguments if not each.option.startswith("--") and each.keyword in keywords]
+    return {_camel(name): keywords[name] for name in names}
+
+
+class _Unsent:
+    """Stands in for a resource and its client: a call is checked as any, and what it would send is kept."""
+
+    request: Request[Any]
+
+    def __init__(self) -> None:
+        self._sender = self
+
+    async def send(self, request: Request[Any]) -> None:
+        """Keep a request."""
+        self.request = request
+
+
+def _checked(row: OperationCommand, arguments: list[Argument], keywords: dict[str, Any]) -> int:
+    """The documented price of a call that could be sent.
+
+    Raises:
+        UsageError: An argument can not be used.
+    """
+    unsent = _Unsent()
+    with _as_usage_errors(arguments):
+        asyncio.run(row.method(unsent, **keywords))
+    return unsent.request.operation.cost
+
+
+def _ask(row: OperationCommand, arguments: list[Argument], keywords: dict[str, Any]) -> None:
+    (subject,) = _subjects(arguments, keywords).values()
+    names = [subject] if isinstance(subject, str) else list(dict.fromkeys(subject))
+    more = f", and {len(names) - _EXAMPLES:,} more" if len(names) > _EXAMPLES else ""
+    warning = " Whoever is in its room is thrown out." if row.group == "meetings" else ""
+    ask(f"To be deleted of the {row.group}: {', '.join(names[:_EXAMPLES])}{more}.{warning}", len(names))
 
 
 async def _list(

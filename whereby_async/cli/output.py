@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..models import encode
 from ..redaction import redact
-from .errors import ExitCode, UsageError, code_for
+from .errors import ExitCode, UsageError, code_for, in_words, is_quiet
 from .values import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
-    from typing import TextIO, TypeAlias
+    from typing import IO, TextIO, TypeAlias
 
     import msgspec
 
@@ -107,22 +107,32 @@ class Output:
         else:
             self._terminal.rows(wires)
 
-    def done(self, operation: str, subjects: Mapping[str, object]) -> None:
-        """Print that something was done which has no result, and what it was done to."""
+    def done(self, operation: str, subjects: Mapping[str, object], *, points: int | None = None) -> None:
+        """Print that something was done which has no result, and what it was done to.
+
+        Args:
+            operation: What was done.
+            subjects: What it was done to.
+            points: What it would have cost, if it was a deletion that was not done.
+        """
         shown = {name: str(value) if isinstance(value, Path) else value for name, value in subjects.items()}
         words = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in shown.values()]
-        row = {"event": "done", "operation": operation, **shown}
-        self.line(row, " ".join([operation, *words]), (": done", "green"))
+        text = " ".join([operation, *words])
+        if points is None:
+            self.line({"event": "done", "operation": operation, **shown}, text, (": done", "green"))
+        else:
+            row = {"event": "picked", "operation": operation, **shown, "points": points}
+            self.line(row, f"{text}: {points} points. Nothing was deleted.")
 
     def end(self, count: int) -> None:
         """Close a list of so many rows; JSON has as many lines as rows and needs no count."""
-        if self._terminal is not None:
+        if self._terminal is not None and not is_quiet.get():
             self._terminal.end(counted(count, "row"))
 
     def failed(self, error: Exception) -> str:
         """Count a failure, which decides the exit code; the error's text without secrets."""
         self._codes.add(code_for(error))
-        return redact(str(error))
+        return redact(in_words(error))
 
     @property
     def code(self) -> ExitCode:
@@ -186,6 +196,11 @@ def naming(path: str) -> Generator[None]:
         raise
 
 
+def is_stream(path: str) -> bool:
+    """Whether a path stands for what this process was given open, beside which no file can be kept."""
+    return path in _STREAMS or os.path.abspath(path).startswith(_DESCRIPTORS)  # noqa: PTH100 - links stay as they are
+
+
 def check_plain(name: str, path: str) -> None:
     """Check that a file, which need not exist, can take results that a later run reads again.
 
@@ -196,7 +211,7 @@ def check_plain(name: str, path: str) -> None:
     Raises:
         UsageError: It is a pipe, a device or a directory; the null device is the only exception.
     """
-    if path in _STREAMS or os.path.abspath(path).startswith(_DESCRIPTORS):  # noqa: PTH100 - links stay as they are
+    if is_stream(path):
         shown = "-" if path == STDIN else path
         raise UsageError(
             f"{name} {shown} is no plain file: leave it out, and results go to stdout in a pipe or by --json"
@@ -217,6 +232,19 @@ def check_status(name: str, path: str, status: os.stat_result) -> None:
     is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - no path
     if not (stat.S_ISREG(status.st_mode) or is_null):
         raise UsageError(f"{name} {path} is no plain file: name one, or one to be made, or {os.devnull}")
+
+
+def keep_others_out(file: IO[Any]) -> bool:
+    """Lock a file until it is closed, where the system and the file system have locks; whether nobody else has it."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # pragma: no cover - Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
+    return True
 
 
 def check_apart(files: Iterable[tuple[str, str | TextIO | None]]) -> None:

@@ -13,7 +13,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import ServiceUnavailableError
-from .errors import Interrupted, OutOfTimeError, UsageError, command_line, in_option_names, signals_handled
+from .errors import (
+    Interrupted,
+    OutOfTimeError,
+    UsageError,
+    command_line,
+    in_option_names,
+    in_words,
+    is_quiet,
+    signals_handled,
+    tell,
+)
 from .output import counted, duration, size
 
 if TYPE_CHECKING:
@@ -86,7 +96,7 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
         number = signals.first or getattr(error, "number", signal.SIGINT)
         raise Interrupted(f"interrupted; {kept}{again}", number) from None
     except ServiceUnavailableError as error:
-        raise OutOfTimeError(f"{in_option_names(str(error))}; {kept}{again}") from None
+        raise OutOfTimeError(f"{in_words(error)}; {kept}{again}") from None
     except OSError as error:
         if error.errno not in _NO_SPACE or error.filename is None:
             raise
@@ -214,7 +224,7 @@ class Bar:
         self._task: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_quiet.get():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
             from rich.table import Column
@@ -225,7 +235,9 @@ class Bar:
                 TextColumn("{task.fields[count]}"),
                 TextColumn("{task.description}", style="cyan", table_column=Column()),  # wrapped, not cut
             )
-            self._bars = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            # What a pipe gets must not be printed above the bar instead.
+            self._bars = Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
             self._bars.start()
             self._task = self._bars.add_task("", total=None, count="")
             self._token = _has_bar.set(True)
@@ -327,7 +339,8 @@ def _shows_waits() -> bool:
 
 
 def _print(text: str) -> None:
-    print(f"whereby: {text}", file=sys.stderr)
+    if not is_quiet.get():
+        tell(in_option_names(text))
 
 
 def _reason(reason: str, form: int) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter, validators
 
+from ..downloads.sinks import file_name
 from ..errors import PermissionDeniedError
 from ..redaction import redact
-from .errors import ExitCode, UsageError
+from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
-from .values import date_of, is_believed
+from .values import date_of, is_believed, room_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from ..models import Recording
 
 _UNSAFE: Final = re.compile(r"[^\w.+-]+")
+_UNSAFE_ENDING: Final = re.compile(r"[^a-zA-Z0-9]+")
+_PLAIN_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,40}")
 _LONGEST_STEM: Final = 120
+_MOST_BYTES: Final = 140
 _LONGEST_ID: Final = 40
 _LONGEST_ENDING: Final = 8
 _MEGABYTE: Final = 1_000_000
@@ -91,7 +96,7 @@ async def _download(name: str, file_id: str, destination: Path, options: GlobalO
                 place = error.filename or destination
                 raise UsageError(f"{place} is there already: pass --overwrite to replace it") from None
             except ValueError as error:
-                raise UsageError(str(error)) from None
+                raise UsageError(in_words(error)) from None
     row = {"event": "downloaded", "id": file_id, "path": str(done.path), "size": done.size, "resumed": done.resumed}
     options.output().line(row, f"{done.path}: {size(done.size)}")
     return ExitCode.OK
@@ -128,19 +133,20 @@ def sync(  # noqa: PLR0913 - the options of a job
 
     Args:
         directory: Where the files go; it is made if it is not there.
-        room_name: Only of this room, leading slash included.
+        room_name: Only of this room, with or without its slash.
         since: Only recordings that began then or later: 2026-12-01T00:00:00Z, or from now, as in --since=-7d.
         until: Only recordings that began before.
         concurrency: Downloads at once.
         dry_run: Say what is missing, and download nothing.
         options: How to reach the API.
     """
+    room = room_of("--room-name", room_name)
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file: name a directory")
     if not dry_run:
         directory.mkdir(parents=True, exist_ok=True)
     job = _Sync(directory, date_of("--since", since), date_of("--until", until), options.output())
-    return run_long(job.run(options, room_name, concurrency, dry_run=dry_run), _KEPT)
+    return run_long(job.run(options, room, concurrency, dry_run=dry_run), _KEPT)
 
 
 class _Sync:
@@ -195,10 +201,13 @@ class _Sync:
     def _path(self, recording: Recording) -> Path:
         """Where a recording belongs: its own file name, its id between stem and ending."""
         stem, dot, ending = (recording.filename or "recording.mp4").rpartition(".")
-        name = _UNSAFE.sub("-", stem if dot else ending).strip("-.")[:_LONGEST_STEM] or "recording"
-        recording_id = _UNSAFE.sub("-", recording.recording_id)[:_LONGEST_ID]
-        safe_ending = _UNSAFE.sub("-", ending)[:_LONGEST_ENDING] if dot else "mp4"
-        return self._directory / f"{name}.{recording_id}.{safe_ending}"
+        stem = _UNSAFE.sub("-", stem if dot else ending)[:_LONGEST_STEM].encode()[:_MOST_BYTES].decode(errors="ignore")
+        recording_id = recording.recording_id
+        if not _PLAIN_ID.fullmatch(recording_id):  # two that are made alike would be one file
+            recording_id = hashlib.sha256(recording_id.encode(errors="surrogatepass")).hexdigest()[:_LONGEST_ID]
+        safe_ending = _UNSAFE_ENDING.sub("-", ending)[:_LONGEST_ENDING].strip("-.") if dot else ""
+        name = f"{stem.strip('-.') or 'recording'}.{recording_id}.{safe_ending or 'mp4'}"
+        return self._directory / file_name(name, recording_id)
 
     async def _download(self, client: WherebyClient, missing: list[Recording], concurrency: int, expected: int) -> None:
         with Bar("received", in_bytes=True) as bar:
@@ -225,7 +234,7 @@ class _Sync:
             facts = {"size": done.size, "resumed": done.resumed}
         elif isinstance(error, PermissionDeniedError):
             event, words = "elsewhere", f"{path.name}: there is no link to it"
-            facts = {"error": redact(str(error))}
+            facts = {"error": redact(in_words(error))}
         elif isinstance(error, OSError) and error.errno in _OF_THE_FOLDER:
             raise error  # it ends the sync
         else:

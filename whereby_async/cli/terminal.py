@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from .errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import TypeAlias
@@ -30,6 +32,9 @@ _HEADS: Final = {
     "totalUniqueParticipants": "people",
 }
 """Heads of the columns whose wire names are wider than their values."""
+
+_SMALL: Final = 0.1
+"""Smaller numbers have two digits for people, others two decimals."""
 
 _STATES: Final = {"ready": "green", "completed": "green", "failed": "red"}
 _EVENTS: Final = {"step": "bold", "notice": "yellow", "wait": "cyan", "summary": "bold green"}
@@ -59,7 +64,7 @@ class Terminal:
             self._console.print()
         indent = 0 if event in _NOT_INDENTED else 2
         width = max(20, self._console.width - indent)
-        for part in (part for line in text.splitlines() for part in textwrap.wrap(line, width)):
+        for part in (part for line in printable(text).splitlines() for part in textwrap.wrap(line, width)):
             self._console.print(Text(" " * indent + part, style=_EVENTS.get(event, "")))
 
     def table_line(self, head: str, *cells: Piece) -> None:
@@ -165,7 +170,7 @@ def grid(title: str, rows: Iterable[tuple[str, Sequence[Piece]]]) -> Grid:
 
 def _assembled(words: Iterable[Piece]) -> Text:
     pairs = ((word, "") if isinstance(word, str) else word for word in words)
-    return Text.assemble(*((_printable(text), style) for text, style in pairs))
+    return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
 def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
@@ -179,13 +184,24 @@ def _flat(path: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _plain(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.12g}"
-    return _printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return number(value)
+    return printable(value if isinstance(value, str) else json.dumps(_rounded(value), ensure_ascii=False))
 
 
-def _printable(text: str) -> str:
-    """The text without what a terminal would obey: guests choose their own names."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+def number(value: float) -> str:
+    """A number for people: two decimals, or two digits if it is smaller; `4.33`, `12`, `0.0012`."""
+    return f"{value:.2g}" if 0 < abs(value) < _SMALL else f"{round(value, 2):.15g}"
+
+
+def _rounded(value: object) -> object:
+    """The same with the numbers in it rounded as `number` does."""
+    if isinstance(value, float):
+        return float(number(value))
+    if isinstance(value, list):
+        return [_rounded(each) for each in cast("list[object]", value)]
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in cast("dict[str, object]", value).items()}
+    return value
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -12,17 +12,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..operation import with_slash
 from ..redaction import SilentDict
 from .errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import BinaryIO
 
 STDIN: Final = "@-"
 """The file name that means stdin; `-` means it too."""
 
-_FROM_NOW: Final = re.compile(r"([+-])(\d{1,7})([smhdw])", re.ASCII)
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = ("weeks", "days", "hours", "minutes", "seconds")
+_FROM_NOW: Final = re.compile(
+    r"([+-])(?=\d)" + "".join(rf"(?:(?P<{unit}>\d{{1,7}}){unit[0]})?" for unit in _UNITS), re.ASCII
+)
 _OLDEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Whereby is younger. An earlier date stands for none, such as 0001-01-01 in Go and .NET, or was converted wrongly."""
 _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey"})
@@ -30,22 +34,21 @@ _SECRETS: Final = frozenset({"accesskeyid", "accesskeysecret", "url", "streamkey
 
 
 def moment(option: str, text: str, *, from_now: bool = True) -> str:
-    """A point in time: RFC 3339 with an offset or, if `from_now`, so long from now, such as `+90m` or `-7d`.
+    """A point in time: RFC 3339 with an offset or, if `from_now`, so long from now, such as `+1h30m` or `-7d`.
 
     Raises:
         UsageError: It is neither; a date without an offset could be meant in any time zone.
     """
     if from_now and (match := _FROM_NOW.fullmatch(text)):
-        sign, count, unit = match.groups()
         try:
-            at = datetime.now(UTC) + timedelta(**{_UNITS[unit]: int(sign + count)})
+            at = datetime.now(UTC) + timedelta(**{unit: int(match[1] + (match[unit] or "0")) for unit in _UNITS})
         except OverflowError:
             raise UsageError(f"{option} {text}: that is beyond the calendar") from None
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        advice = "write it like 2026-12-01T10:00:00Z" + (", or from now, like +90m, +2h or +7d" if from_now else "")
+        advice = "write it like 2026-12-01T10:00:00Z" + (", or from now, like +90m, +1h30m or +7d" if from_now else "")
         raise UsageError(f"{option} {text!r} is no date: {advice}") from None
     if parsed.tzinfo is None:
         when = parsed.isoformat()
@@ -65,6 +68,20 @@ def date_of(option: str, text: str | None) -> datetime | None:
 def is_believed(moment: datetime | None) -> bool:
     """Whether a job may go by a date in an answer: it is there, and none from before the service."""
     return moment is not None and moment >= _OLDEST
+
+
+def room_of(option: str, text: str | None) -> str | None:
+    """A room's name or its beginning with its slash, or `None` if the option was not given.
+
+    Raises:
+        UsageError: It is empty, a link or a path.
+    """
+    if text is not None and not text.strip():
+        raise UsageError(f"{option} is empty: pass a room's name, or leave the option out")
+    try:
+        return None if text is None else with_slash(option, text)
+    except ValueError as error:
+        raise UsageError(str(error).replace("=", " ", 1)) from None
 
 
 def structure(option: str, text: str) -> dict[str, Any]:
@@ -124,11 +141,22 @@ def raw(option: str, source: str) -> bytes:
         UsageError: It can not be read.
     """
     if source in {STDIN, "-"}:
-        return sys.stdin.buffer.read()
+        return stdin().read()
     try:
         return Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"{option} {source}: {error.strerror or error}") from None
+
+
+def stdin() -> BinaryIO:
+    """What comes in by stdin.
+
+    Raises:
+        UsageError: It is closed.
+    """
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - as `<&-` leaves it
+        raise UsageError("stdin is closed: nothing can be read from it")
+    return sys.stdin.buffer
 
 
 def _lines(option: str, source: str) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 
 from ..redaction import Secret
 from ..webhooks import unwrap
-from .errors import ExitCode, UsageError, in_option_names
+from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, OutputOptions
 from .keys import WEBHOOK_VARIABLE, typed_in
 from .values import STDIN, raw
@@ -41,13 +41,13 @@ def verify(
         any_age: However old the signature is.
         options: How to show results.
     """
-    if body == STDIN and sys.stdin.isatty():
+    if body == STDIN and sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     secret = Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
     try:
         event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
     except ValueError as error:
-        raise UsageError(in_option_names(str(error), {"tolerance": "--tolerance"})) from None
+        raise UsageError(in_words(error)) from None
     options.output().rows([json.loads(event.body)])
     return ExitCode.OK

@@ -6,7 +6,8 @@ note of another file, is begun anew. So a program that was killed leaves a part 
 nothing that could be taken for the file.
 
 Two downloads never write to one part: a set of paths prevents it within a process, a lock on the part itself between
-processes (where the system has such locks). The lock belongs to the file and not to its name. Whoever gets it therefore
+processes (where the system has such locks). No file may be called as a part or its note are: it would be the part of
+another. The lock belongs to the file and not to its name. Whoever gets it therefore
 checks whether the name still leads to that file, since the one before may just have renamed it.
 
 On cancel the part stays; one without a byte in it is removed.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .sinks import Sink, in_thread, runs_in_thread
+from .sinks import OF_A_PART, Sink, in_thread, runs_in_thread
 from .verdict import Version
 
 if sys.platform != "win32":
@@ -39,7 +40,7 @@ _NOTE: Final = ".part.json"
 _FLAGS: Final = (
     os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
-_UNSUPPORTED: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+_UNSUPPORTED: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
 
 _lock = threading.Lock()
 _taken: set[str] = set()
@@ -62,11 +63,12 @@ class PartFile(Sink):
         overwrite: Whether a file that is there may be replaced.
 
     Attributes:
-        path: Where the file will be, absolute, symbolic links resolved.
+        path: Where the file will be, absolute, in a folder without symbolic links.
     """
 
     def __init__(self, destination: str | os.PathLike[str], source: str, *, overwrite: bool) -> None:
-        self._final = Path(os.path.realpath(destination))
+        folder, name = os.path.split(destination)
+        self._final = Path(os.path.realpath(folder)) / name
         self.path: Path | None = self._final
         self._source = source
         self._overwrite = overwrite
@@ -83,7 +85,7 @@ class PartFile(Sink):
         Raises:
             FileExistsError: There is a file under the final name, and it may not be replaced.
             BlockingIOError: Another download is writing there.
-            OSError: It cannot be opened, or it is no regular file.
+            OSError: It cannot be opened, it is no regular file or a symbolic link, or it is called as a part is.
         """
         self._check_final()
         with _lock:
@@ -181,10 +183,16 @@ class PartFile(Sink):
                     os.close(descriptor)
 
     def _check_final(self) -> None:
+        if OF_A_PART.search(self._final.name):
+            msg = "ends as the parts of downloads do: name another file"
+            raise OSError(errno.EINVAL, msg, str(self._final))
         try:
-            mode = os.stat(self._final).st_mode  # noqa: PTH116 - one look for both questions
+            mode = os.lstat(self._final).st_mode
         except FileNotFoundError:
             return
+        if stat.S_ISLNK(mode):
+            msg = "is a symbolic link, which is not followed: remove it, or name the file that it leads to"
+            raise OSError(errno.ELOOP, msg, str(self._final))
         if not stat.S_ISREG(mode):
             msg = "is no regular file: pass the path of one, or an open binary file"
             raise OSError(errno.EINVAL, msg, str(self._final))

@@ -27,8 +27,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_CONTROL: Final = "\\x00-\\x1f\\x7f\\ud800-\\udfff"
+_CONTROL: Final = (
+    "\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ud800-\\udfff\\ufeff"
+)
+"""What a terminal or a file manager would obey: control characters, and what turns the direction of text about."""
+
 _REFUSED: Final = re.compile(f"[{_CONTROL}]" if os.name == "posix" else f'[{_CONTROL}<>:"|?*]')
+_EDGES: Final = re.compile(r"^[\s.-]+|[\s.]+$")
+"""What hides a file, makes an option of its name, or is dropped by Windows."""
+
+_DEVICE: Final = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[\d¹²³])\s*(?:\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever their ending is."""
+
+OF_A_PART: Final = re.compile(r"\.part(\.json)?$", re.IGNORECASE)
+"""How the part of a download and the note beside it end, which no downloaded file may be taken for."""
+
 _LONGEST: Final = 200
 """Bytes of a file's name; most file systems take 255, and `.part.json` has to fit as well."""
 
@@ -62,7 +75,7 @@ def path_of(destination: Destination) -> str | os.PathLike[str] | None:
 
 
 def file_name(given: str | None, fallback: str) -> str:
-    """A name for a file in the caller's directory: no path, not hidden, no character that the system refuses.
+    """A name for a file in the caller's directory: no path, not hidden, nothing that a system refuses or obeys.
 
     Args:
         given: The name in the API's answer, such as `demo-2025-11-11T19:04:23Z.mp4`; nothing in it is trusted.
@@ -70,9 +83,9 @@ def file_name(given: str | None, fallback: str) -> str:
     """
     for name in (given or "", fallback):
         last = re.split(r"[/\\]", name)[-1]
-        safe = _REFUSED.sub("_", last).strip(" ").lstrip(".").rstrip(". ")
-        if safe:
-            return _shortened(safe)
+        if safe := _EDGES.sub("", _REFUSED.sub("_", last)):
+            safe = _EDGES.sub("", _shortened(f"_{safe}" if _DEVICE.match(safe) else safe))
+            return OF_A_PART.sub(r"_part\1", safe)
     return "download"
 
 

@@ -45,7 +45,9 @@ _FAR: Final = 1 << 40  # where on Windows, which locks ranges of bytes against r
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 _FINAL: Final = {
-    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL), "its file system has no locks"),
+    **dict.fromkeys(
+        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL), "its file system has no locks"
+    ),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "there is no permission to read and write it"),
     **dict.fromkeys((errno.ELOOP, errno.EMLINK), "it is a symbolic link"),
     errno.EROFS: "its file system is read-only",
@@ -202,7 +204,8 @@ def _check_file(fd: int) -> None:
         if about.st_uid != os.geteuid():
             raise StoreAwayError("it belongs to another user", final=True)
         if stat.S_IMODE(about.st_mode) != 0o600:  # noqa: PLR2004 - a mode
-            os.fchmod(fd, 0o600)
+            with contextlib.suppress(OSError):  # exFAT and CIFS keep no modes; no secret is in it
+                os.fchmod(fd, 0o600)
 
 
 def _check_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ import msgspec
 
 from ..models.dates import rfc3339
 from ..models.encoding import encode
-from ..operation import unicode_text
+from ..operation import unicode_text, with_slash
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..redaction import plain, shown
 from .files import is_field_name
@@ -136,6 +136,11 @@ def required(name: str, value: str) -> str:
 def optional(name: str, value: str | None) -> str | None:
     """`None`, or a string that is not empty."""
     return None if value is None else required(name, value)
+
+
+def room_name(name: str, value: str | None) -> str | None:
+    """`None`, or a room's name or its beginning, not empty, with the slash that the API's filters need."""
+    return None if value is None else with_slash(name, required(name, value))
 
 
 def whole(name: str, value: int, least: int, most: int) -> int:

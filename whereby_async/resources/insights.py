@@ -44,8 +44,8 @@ class Insights:
         Source: `GET /insights/rooms` in the Whereby REST API reference.
 
         Args:
-            name: Only the room of this name, leading slash included, such as `/demo`.
-            name_starts_with: Only rooms whose name starts so, leading slash included.
+            name: Only the room of this name, such as `/demo`; with or without its slash.
+            name_starts_with: Only rooms whose name starts so; with or without its slash.
             name_contains: Only rooms whose name contains this.
             created_from: Only rooms made then or later: an aware datetime, or an RFC 3339 string with an offset.
             created_to: Only rooms made then or earlier.
@@ -56,11 +56,12 @@ class Insights:
             extra: More query values.
 
         Raises:
-            ValueError: A date has no offset, `name` is empty, `sort_by` has another form, or a number is out of range.
+            ValueError: A date has no offset, `name` is empty, a name is a link or a path, `sort_by` has another form,
+                or a number is out of range.
         """
         filters: dict[str, object] = {
-            "roomName[exact]": arguments.optional("name", name),
-            "roomName[startsWith]": name_starts_with,
+            "roomName[exact]": arguments.room_name("name", name),
+            "roomName[startsWith]": name_starts_with and arguments.room_name("name_starts_with", name_starts_with),
             "roomName[contains]": name_contains,
             "createdAt[from]": arguments.date("created_from", created_from),
             "createdAt[to]": arguments.date("created_to", created_to),
@@ -84,7 +85,7 @@ class Insights:
         Source: `GET /insights/room-sessions` in the Whereby REST API reference.
 
         Args:
-            room_name: The room's name, leading slash included, such as `/demo`.
+            room_name: The room's name, such as `/demo`; with or without its slash.
             room_session_id: Only this session.
             sort_by: `field:asc` or `field:desc`, such as `totalUniqueParticipants:asc`.
             page_size: Rows a page, 1 to 100.
@@ -93,11 +94,11 @@ class Insights:
             extra: More query values.
 
         Raises:
-            ValueError: The name is empty, `sort_by` has another form, or a number is out of range.
+            ValueError: The name is empty, a link or a path, `sort_by` has another form, or a number is out of range.
         """
         query = arguments.query(
             extra,
-            roomName=arguments.required("room_name", room_name),
+            roomName=arguments.room_name("room_name", arguments.required("room_name", room_name)),
             roomSessionId=arguments.optional("room_session_id", room_session_id),
             sortBy=arguments.sort_by(sort_by),
         )

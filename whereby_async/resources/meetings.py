@@ -141,20 +141,20 @@ class Meetings:
 
         Args:
             fields: More to answer: `hostRoomUrl`, `viewerRoomUrl`, `dialIn`.
-            name_starts_with: Only rooms whose name starts so, leading slash included, such as `/support`. Documented on
-                the name-prefixes page of the docs, not in the API's reference.
+            name_starts_with: Only rooms whose name starts so, such as `/support`; with or without its slash. Documented
+                on the name-prefixes page of the docs, not in the API's reference.
             page_size: Rows a page, 1 to 100.
             cursor: Go on from a `Page.cursor` that was kept.
             prefetch: Pages to read ahead inside `async with`.
             extra: More query values.
 
         Raises:
-            ValueError: `page_size` or `prefetch` is out of range.
+            ValueError: The name is empty, a link or a path, or `page_size` or `prefetch` is out of range.
         """
         query = arguments.query(
             extra,
             fields=arguments.comma_list("fields", fields),
-            **{"roomName[startsWith]": arguments.optional("name_starts_with", name_starts_with)},
+            **{"roomName[startsWith]": arguments.room_name("name_starts_with", name_starts_with)},
         )
         return arguments.paginator(self._sender, operations.LIST_MEETINGS, query, page_size, cursor, prefetch)
 

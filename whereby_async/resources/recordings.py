@@ -68,7 +68,7 @@ class Recordings:
         Source: `GET /recordings` in the Whereby REST API reference.
 
         Args:
-            room_name: Only of this room, such as `/demo`.
+            room_name: Only of this room, such as `/demo`; with or without its slash.
             sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `duration`,
                 `sizeInMegaBytes`.
             page_size: Rows a page, 1 to 100.
@@ -77,10 +77,10 @@ class Recordings:
             extra: More query values.
 
         Raises:
-            ValueError: The name is empty, `sort_by` has another form, or a number is out of range.
+            ValueError: The name is empty, a link or a path, `sort_by` has another form, or a number is out of range.
         """
         query = arguments.query(
-            extra, roomName=arguments.optional("room_name", room_name), sortBy=arguments.sort_by(sort_by)
+            extra, roomName=arguments.room_name("room_name", room_name), sortBy=arguments.sort_by(sort_by)
         )
         return arguments.paginator(self._sender, operations.LIST_RECORDINGS, query, page_size, cursor, prefetch)
 
@@ -167,7 +167,8 @@ class Recordings:
             TypeError: The destination is nothing that can be written to.
             FileExistsError: There is a file already.
             BlockingIOError: Another download is writing to this path.
-            OSError: The file cannot be written: no space, no permission, no such directory.
+            OSError: The file cannot be written: no space, no permission, no such directory, a symbolic link, or a
+                name that ends in `.part`, as those of downloads under way do.
             PermissionDeniedError: The file is in storage of your own, or the storage refuses a new link.
             NotFoundError: No such recording, or its file is gone.
             APIConnectionError: The storage does not answer, or breaks off again and again; or its answer is of no use,

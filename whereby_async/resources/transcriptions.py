@@ -93,7 +93,7 @@ class Transcriptions:
         Source: `GET /transcriptions` in the Whereby REST API reference.
 
         Args:
-            room_name: Only of this room, such as `/demo`.
+            room_name: Only of this room, such as `/demo`; with or without its slash.
             sort_by: `field:asc` or `field:desc`; documented fields: `roomName`, `startDate`, `durationInSeconds`.
             page_size: Rows a page, 1 to 100.
             cursor: Go on from a `Page.cursor` that was kept.
@@ -101,10 +101,10 @@ class Transcriptions:
             extra: More query values.
 
         Raises:
-            ValueError: The name is empty, `sort_by` has another form, or a number is out of range.
+            ValueError: The name is empty, a link or a path, `sort_by` has another form, or a number is out of range.
         """
         query = arguments.query(
-            extra, roomName=arguments.optional("room_name", room_name), sortBy=arguments.sort_by(sort_by)
+            extra, roomName=arguments.room_name("room_name", room_name), sortBy=arguments.sort_by(sort_by)
         )
         return arguments.paginator(self._sender, operations.LIST_TRANSCRIPTIONS, query, page_size, cursor, prefetch)
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient
+from whereby_async import APIConnectionError, InternalServerError, NotFoundError, Priority, Throttled, WherebyClient
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 log = logging.getLogger("rooms")
@@ -36,6 +36,14 @@ async def list_rooms(request: web.Request) -> web.Response:
     )
 
 
+async def get_room(request: web.Request) -> web.Response:
+    try:
+        meeting = await request.app[WHEREBY].meetings.get(request.match_info["room_id"])
+    except ValueError as error:  # no id of anything, such as "%20"
+        raise web.HTTPUnprocessableEntity(text=str(error)) from error
+    return web.json_response({"id": meeting.meeting_id, "url": meeting.room_url})
+
+
 async def receive_webhook(request: web.Request) -> web.Response:
     body = await request.read()  # the raw bytes are what is signed
     event = unwrap(body, request.headers.get("Whereby-Signature"), os.environ["WHEREBY_WEBHOOK_SECRET"])
@@ -53,6 +61,8 @@ async def whereby_errors(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except WebhookVerificationError:
         return web.Response(status=400)
+    except NotFoundError:
+        return web.Response(status=404)
     except Throttled as error:
         return web.Response(status=503, headers={"Retry-After": str(math.ceil(error.retry_after or 1))})
     except (APIConnectionError, InternalServerError):
@@ -66,6 +76,7 @@ def make_app() -> web.Application:
         [
             web.post("/rooms", create_room),
             web.get("/rooms", list_rooms),
+            web.get("/rooms/{room_id}", get_room),
             web.post("/webhooks", receive_webhook),
         ]
     )

@@ -22,7 +22,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient
+from whereby_async import APIConnectionError, InternalServerError, NotFoundError, Priority, Throttled, WherebyClient
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 settings.configure(
@@ -43,6 +43,14 @@ async def rooms(request: HttpRequest) -> HttpResponse:
     return JsonResponse(
         [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)], safe=False
     )
+
+
+async def room(request: HttpRequest, room_id: str) -> HttpResponse:
+    try:
+        meeting = await whereby.meetings.get(room_id)
+    except ValueError as error:  # no id of anything, such as "%20"
+        return JsonResponse({"detail": str(error)}, status=422)
+    return JsonResponse({"id": meeting.meeting_id, "url": meeting.room_url})
 
 
 async def receive_webhook(request: HttpRequest) -> HttpResponse:
@@ -71,6 +79,8 @@ class WherebyErrors:
         match error:
             case WebhookVerificationError():
                 return HttpResponse(status=400)
+            case NotFoundError():
+                return HttpResponse(status=404)
             case Throttled():
                 return HttpResponse(status=503, headers={"Retry-After": str(math.ceil(error.retry_after or 1))})
             case APIConnectionError() | InternalServerError():
@@ -81,6 +91,7 @@ class WherebyErrors:
 
 urlpatterns = [
     path("rooms", csrf_exempt(rooms)),  # for callers with a token of their own; forms of your site keep the check
+    path("rooms/<str:room_id>", room),
     path("webhooks", csrf_exempt(require_POST(receive_webhook))),  # the signature says who sent it
 ]
 application = get_asgi_application()

@@ -11,10 +11,18 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypedDict
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient, WherebyError
+from whereby_async import (
+    APIConnectionError,
+    InternalServerError,
+    NotFoundError,
+    Priority,
+    Throttled,
+    WherebyClient,
+    WherebyError,
+)
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 logging.basicConfig(level=logging.INFO)
@@ -54,6 +62,15 @@ async def list_rooms(whereby: Whereby) -> list[str | None]:
     return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 
+@app.get("/rooms/{room_id}")
+async def get_room(room_id: str, whereby: Whereby) -> dict[str, str | None]:
+    try:
+        meeting = await whereby.meetings.get(room_id)
+    except ValueError as error:  # no id of anything, such as "%20"
+        raise HTTPException(422, str(error)) from error
+    return {"id": meeting.meeting_id, "url": meeting.room_url}
+
+
 @app.post("/webhooks", status_code=204)
 async def receive_webhook(request: Request) -> None:
     body = await request.body()  # the raw bytes are what is signed
@@ -68,6 +85,11 @@ async def receive_webhook(request: Request) -> None:
 @app.exception_handler(WebhookVerificationError)
 async def not_theirs(request: Request, error: WebhookVerificationError) -> Response:
     return Response(status_code=400)
+
+
+@app.exception_handler(NotFoundError)
+async def not_there(request: Request, error: NotFoundError) -> Response:
+    return Response(status_code=404)
 
 
 @app.exception_handler(Throttled)

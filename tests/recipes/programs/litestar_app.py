@@ -14,8 +14,17 @@ from typing import Any
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient, WherebyError
+from whereby_async import (
+    APIConnectionError,
+    InternalServerError,
+    NotFoundError,
+    Priority,
+    Throttled,
+    WherebyClient,
+    WherebyError,
+)
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 logging.basicConfig(level=logging.INFO)
@@ -44,6 +53,15 @@ async def list_rooms(whereby: WherebyClient) -> list[str | None]:
     return [meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)]
 
 
+@get("/rooms/{room_id:str}")
+async def get_room(room_id: str, whereby: WherebyClient) -> dict[str, str | None]:
+    try:
+        meeting = await whereby.meetings.get(room_id)
+    except ValueError as error:  # no id of anything, such as "%20"
+        raise HTTPException(str(error), status_code=422) from error
+    return {"id": meeting.meeting_id, "url": meeting.room_url}
+
+
 @post("/webhooks", status_code=204)
 async def receive_webhook(request: Request[Any, Any, State]) -> None:
     body = await request.body()  # the raw bytes are what is signed
@@ -59,6 +77,10 @@ def not_theirs(request: Request[Any, Any, State], error: WebhookVerificationErro
     return Response(None, status_code=400)
 
 
+def not_there(request: Request[Any, Any, State], error: NotFoundError) -> Response[None]:
+    return Response(None, status_code=404)
+
+
 def come_back_later(request: Request[Any, Any, State], error: Throttled) -> Response[None]:
     return Response(None, status_code=503, headers={"Retry-After": str(math.ceil(error.retry_after or 1))})
 
@@ -68,10 +90,11 @@ def bad_gateway(request: Request[Any, Any, State], error: WherebyError) -> Respo
 
 
 app = Litestar(
-    route_handlers=[create_room, list_rooms, receive_webhook],
+    route_handlers=[create_room, list_rooms, get_room, receive_webhook],
     dependencies={"whereby": Provide(provide_client, sync_to_thread=False)},
     exception_handlers={
         WebhookVerificationError: not_theirs,
+        NotFoundError: not_there,
         Throttled: come_back_later,
         APIConnectionError: bad_gateway,
         InternalServerError: bad_gateway,

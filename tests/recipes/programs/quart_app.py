@@ -9,9 +9,17 @@ import os
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
-from quart import Quart, Response, request
+from quart import Quart, Response, abort, request
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient, WherebyError
+from whereby_async import (
+    APIConnectionError,
+    InternalServerError,
+    NotFoundError,
+    Priority,
+    Throttled,
+    WherebyClient,
+    WherebyError,
+)
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 logging.basicConfig(level=logging.INFO)
@@ -41,6 +49,15 @@ async def list_rooms() -> list[str | None]:
     return [meeting.room_url for meeting in await whereby().meetings.list().collect(max_items=20)]
 
 
+@app.get("/rooms/<room_id>")
+async def get_room(room_id: str) -> dict[str, str | None]:
+    try:
+        meeting = await whereby().meetings.get(room_id)
+    except ValueError as error:  # no id of anything, such as "%20"
+        abort(422, str(error))
+    return {"id": meeting.meeting_id, "url": meeting.room_url}
+
+
 @app.post("/webhooks")
 async def receive_webhook() -> Response:
     body = await request.body  # the raw bytes are what is signed
@@ -56,6 +73,11 @@ async def receive_webhook() -> Response:
 @app.errorhandler(WebhookVerificationError)
 async def not_theirs(error: WebhookVerificationError) -> Response:
     return Response(status=400)
+
+
+@app.errorhandler(NotFoundError)
+async def not_there(error: NotFoundError) -> Response:
+    return Response(status=404)
 
 
 @app.errorhandler(Throttled)

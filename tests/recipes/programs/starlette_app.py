@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from whereby_async import APIConnectionError, InternalServerError, Priority, Throttled, WherebyClient
+from whereby_async import APIConnectionError, InternalServerError, NotFoundError, Priority, Throttled, WherebyClient
 from whereby_async.webhooks import RoomClientJoined, WebhookVerificationError, unwrap
 
 logging.basicConfig(level=logging.INFO)
@@ -44,6 +45,15 @@ async def list_rooms(request: Request) -> Response:
     return JSONResponse([meeting.room_url for meeting in await whereby.meetings.list().collect(max_items=20)])
 
 
+async def get_room(request: Request) -> Response:
+    whereby: WherebyClient = request.state.whereby
+    try:
+        meeting = await whereby.meetings.get(request.path_params["room_id"])
+    except ValueError as error:  # no id of anything, such as "%20"
+        raise HTTPException(422, str(error)) from error
+    return JSONResponse({"id": meeting.meeting_id, "url": meeting.room_url})
+
+
 async def receive_webhook(request: Request) -> Response:
     body = await request.body()  # the raw bytes are what is signed
     event = unwrap(body, request.headers.get("Whereby-Signature"), os.environ["WHEREBY_WEBHOOK_SECRET"])
@@ -59,6 +69,10 @@ async def not_theirs(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
+async def not_there(request: Request, error: Exception) -> Response:
+    return Response(status_code=404)
+
+
 async def come_back_later(request: Request, error: Exception) -> Response:
     seconds = (error.retry_after if isinstance(error, Throttled) else None) or 1
     return Response(status_code=503, headers={"Retry-After": str(math.ceil(seconds))})
@@ -72,10 +86,12 @@ app = Starlette(
     routes=[
         Route("/rooms", create_room, methods=["POST"]),
         Route("/rooms", list_rooms, methods=["GET"]),
+        Route("/rooms/{room_id}", get_room, methods=["GET"]),
         Route("/webhooks", receive_webhook, methods=["POST"]),
     ],
     exception_handlers={
         WebhookVerificationError: not_theirs,
+        NotFoundError: not_there,
         Throttled: come_back_later,
         APIConnectionError: bad_gateway,
         InternalServerError: bad_gateway,
