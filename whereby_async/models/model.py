@@ -105,8 +105,8 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
         def write(value: object, write_fields: Any) -> object:
             if isinstance(value, Model):
                 names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-                fields = ((on_the_wire, getattr(value, name)) for on_the_wire, name in names)
-                value = {on_the_wire: each for on_the_wire, each in fields if each is not UNSET}
+                fields = [*_tag_of(type(value)), *((wire_name, getattr(value, name)) for wire_name, name in names)]
+                value = {wire_name: each for wire_name, each in fields if each is not UNSET}
             return write_fields(value)
 
         return core_schema.no_info_wrap_validator_function(
@@ -116,18 +116,24 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
         )
 
 
+def _tag_of(kind: type[Struct]) -> list[tuple[str, Any]]:
+    """The field that msgspec writes first, and its text, if a Struct has one, as a webhook's events have `type`."""
+    config = kind.__struct_config__
+    return [] if config.tag_field is None else [(config.tag_field, config.tag)]
+
+
 @functools.cache  # pydantic tells types of one name apart by their identity
 def _typed_dict(source: Any) -> Any:
     """A Struct's fields as they are on the wire, with what its docstring says of them, as pydantic knows types."""
-    from typing import NotRequired, Union
+    from typing import Literal, NotRequired, Union
 
     from pydantic import Field, PlainSerializer
     from typing_extensions import TypedDict  # on 3.11 pydantic does not take that of typing
 
     kind = getattr(source, "__origin__", source)
-    about, _, attributes = inspect.cleandoc(kind.__doc__ or "").partition("\n\nAttributes:\n")
-    texts = {name: " ".join(text.split()) for name, text in _ATTRIBUTE.findall(attributes)}
-    fields: dict[str, Any] = {}
+    docs = [inspect.cleandoc(each.__doc__ or "").partition("\n\nAttributes:\n") for each in kind.__mro__]
+    texts = {name: " ".join(text.split()) for _, _, all_ in reversed(docs) for name, text in _ATTRIBUTE.findall(all_)}
+    fields: dict[str, Any] = {name: cast("Any", Literal)[tag] for name, tag in _tag_of(kind)}
     anything = Annotated[Any, PlainSerializer(lambda value: to_builtins(value, builtin_types=(datetime,)))]
     is_open = getattr(kind, "__parameters__", ()) and get_args(source) in {(), (Any,)}
     for field in structs.fields(kind[anything] if is_open else source):
@@ -141,7 +147,7 @@ def _typed_dict(source: Any) -> Any:
         fields[field.encode_name] = explained if field.required else NotRequired[explained]
     name = kind.__name__ if kind is source else re.sub(r"\w+\.", "", str(source))
     typed_dict = cast("Any", TypedDict)(name, fields)
-    typed_dict.__doc__, typed_dict.__module__ = about, kind.__module__
+    typed_dict.__doc__, typed_dict.__module__ = docs[0][0], kind.__module__
     return typed_dict
 
 
