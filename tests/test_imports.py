@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry")
+HEAVY = ("aiohttp", "yarl", "msgspec", "anyio", "asyncio", "redis", "rich", "cyclopts", "opentelemetry", "pydantic")
 MODULES = ("errors", "hooks", "limiter", "models", "testing", "webhooks", "otel", "batch")
 RESOURCES = ("meetings", "recordings", "transcriptions", "summaries", "rooms", "insights")
 

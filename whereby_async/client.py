@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from msgspec import UNSET, UnsetType
 
 from .context import as_priority
+from .errors import refuses
 from .limiter.point_budget import shared_budget
 from .operations import LIST_MEETINGS
 from .options import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@refuses(__enter__="use `async with WherebyClient(…) as client:`, in an `async def` function")
 class WherebyClient(ApiRoot):
     """A client of the Whereby REST API that spends the organisation's points per minute wisely.
 

@@ -23,12 +23,44 @@ Arguments that no call could use (an empty id, a naive datetime) raise the built
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable  # noqa: TC003 - hints of what is here resolve
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar
 
 from .redaction import SilentBytes, redact
 
 if TYPE_CHECKING:
     from .rate_limit import RateLimit
+
+C = TypeVar("C", bound=type)
+
+
+def refuses(**advice: str) -> Callable[[C], C]:
+    """Let a class say in words what to write instead of an operation that it does not have, such as `with`.
+
+    The methods are set and not written into the class, so that type checkers and completion find none.
+
+    Args:
+        advice: The text of the `TypeError`, by the name of the special method. With `__enter__` goes `__exit__`, which
+            `with` looks for too. `__getattr__` adds its text to the `AttributeError` for an unknown attribute.
+    """
+
+    def refusal(method: str, text: str) -> Callable[..., Never]:
+        def refuse(self: object, *given: Any) -> Never:
+            if method == "__getattr__":
+                what = f"{type(self).__name__!r} object has no attribute {given[0]!r}"
+                raise AttributeError(f"{what}; {text}", name=given[0], obj=self)
+            raise TypeError(text)
+
+        refuse.__name__, refuse.__doc__ = method, f"Not there: {text}"
+        return refuse
+
+    def decorate(cls: C) -> C:
+        for name, text in advice.items():
+            for method in (name, "__exit__") if name == "__enter__" else (name,):
+                setattr(cls, method, refusal(method, text))
+        return cls
+
+    return decorate
 
 
 def _restore(cls: type[WherebyError], args: tuple[Any, ...], state: dict[str, Any]) -> WherebyError:

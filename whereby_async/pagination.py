@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
-from .errors import ResponseDecodeError
+from .errors import ResponseDecodeError, refuses
 from .models.model import Page
 from .redaction import plain
 
@@ -30,7 +30,16 @@ T = TypeVar("T")
 MAX_PAGE_SIZE = 100
 """Rows. The API gives no more in one page."""
 
+_HOW_TO_READ: Final = (
+    "a list of the API is read with `async for item in …`; `await ….collect()` makes a list, `await …` the first page"
+)
+_HOW_TO_READ_PAGES: Final = (
+    "pages are read with `async for page in ….pages()`; `await` without `pages()` gives the first"
+)
 
+
+# By `__getitem__` Python also refuses `for` and `list()`, and by `__len__` an `if`, which would always hold.
+@refuses(__getitem__=_HOW_TO_READ, __len__=_HOW_TO_READ, __enter__=_HOW_TO_READ, __getattr__=_HOW_TO_READ)
 class Paginator(Generic[T]):
     """A list that has not been read yet. Nothing is sent until it is awaited or iterated. It is awaitable, but no
     coroutine: for a task of its own take `collect()`.
@@ -127,6 +136,7 @@ class Paginator(Generic[T]):
                 self._ahead.pop().close()
 
 
+@refuses(__getitem__=_HOW_TO_READ_PAGES, __await__=_HOW_TO_READ_PAGES)
 class _Pages(AsyncIterator[Page[T]]):
     """Walks the pages, one call at a time."""
 
@@ -190,6 +200,7 @@ class _Items(AsyncIterator[T]):
             self._rest = iter((await anext(self._pages)).results)
 
 
+@refuses(__getitem__=_HOW_TO_READ_PAGES, __await__=_HOW_TO_READ_PAGES)
 class _PagesAhead(AsyncIterator[Page[T]]):
     """The pages that a task of the paginator's `async with` block reads ahead."""
 

@@ -170,7 +170,8 @@ class Public:
             is_constructor = name in DUNDERS and issubclass(cls, msgspec.Struct)
             if is_constructor or inspect.ismemberdescriptor(value) or isinstance(value, enum.Enum):
                 continue
-            is_added = inspect.isfunction(value) and not is_ours(value)  # by Protocol
+            # By Protocol, or to say in words that it is not there.
+            is_added = inspect.isfunction(value) and (not is_ours(value) or value.__qualname__.startswith("refuses."))
             if not is_added and (name in DUNDERS or not name.startswith("_")):
                 known.add(name)
                 yield from self._member(name, value)

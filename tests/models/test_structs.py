@@ -29,6 +29,7 @@ from whereby_async.models import (
     RoomPreferences,
     StreamingDestination,
     StreamingOptions,
+    Summary,
 )
 
 PLANTED = "planted-secret"
@@ -162,3 +163,46 @@ def test_a_page_is_true_if_it_holds_something_or_more_follows(
     """An empty page in the middle of a list does not end a `while page:`."""
     assert (len(page), page.has_more, bool(page)) == (length, more, truth)
     assert list(page) == page.results
+
+
+def test_a_page_has_the_places_of_its_results() -> None:
+    """One of them or a part of them, from both ends, as a list; what is not there is an error as in a list."""
+    page = Page(results=["a", "b", "c"], cursor="c")
+    assert (page[0], page[-1], page[:2], page[5:], page[::-1]) == ("a", "c", ["a", "b"], [], ["c", "b", "a"])
+    assert (list(reversed(page)), "b" in page, "d" in page) == (["c", "b", "a"], True, False)
+    with pytest.raises(IndexError):
+        _ = page[3]
+
+
+SOAP = {"subjective": "It hurts.", "objective": "It is swollen.", "plan": ["Rest.", "Ice."]}
+
+
+@pytest.mark.parametrize(
+    ("summary", "text"),
+    [
+        (None, ""),
+        ("", ""),
+        ({}, ""),
+        ({"summary": ""}, ""),
+        ({"summary": None}, ""),
+        ("All in one.", "All in one."),
+        ({"summary": "One.\nTwo."}, "One.\nTwo."),
+        ({"SOAP": SOAP, "summary": "One."}, "One."),
+        ({"summary": " ", "SOAP": SOAP}, "It hurts.\n\nIt is swollen.\n\nRest.\n\nIce."),
+        ({"extended_SOAP": SOAP}, "It hurts.\n\nIt is swollen.\n\nRest.\n\nIce."),
+        ({"summary": {"text": "One."}, "pages": 2, "sure": True}, "One."),
+        ({"summary": ["One.", None, {"more": ["Two."]}]}, "One.\n\nTwo."),
+        (["One.", "Two."], "One.\n\nTwo."),
+        (5, ""),
+    ],
+)
+def test_a_summary_has_its_words_as_one_text(summary: Any, text: str) -> None:
+    """Whatever the template, and whatever shape a newer one has."""
+    assert Summary(summary_id="1", summary=summary).text == text
+
+
+def test_the_words_of_a_summary_may_be_deep_inside() -> None:
+    deep: Any = "One."
+    for _ in range(100_000):
+        deep = [deep]
+    assert Summary(summary_id="1", summary={"new": deep}).text == "One."

@@ -147,6 +147,8 @@ async def pages(c: WherebyClient) -> None:
         assert_type(page, Page[Recording])
         assert_type(page.cursor, str | None)
         assert_type(page.results, list[Recording])
+        assert_type(page[0], Recording)
+        assert_type(page[:2], list[Recording])
         for item in page:
             assert_type(item, Recording)
     assert_type(recordings.pages(), AsyncIterator[Page[Recording]])
@@ -238,7 +240,25 @@ async def kit() -> None:
         fake.faults.add(Fault(status=503, times=None))
 
 
+async def mistakes(c: WherebyClient, page: Page[Meeting]) -> None:
+    """What is told in words when it runs, a type checker finds before."""
+    with c:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    with SessionPool(), FakeWhereby():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    with c.batch(c.meetings.get, []):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    await c.batch(c.meetings.get, [])  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    list(c.meetings.list())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    len(c.meetings.list())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    _ = c.meetings.list()[0]  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    _ = c.meetings.list().cursor  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue,reportUnknownMemberType]
+    if c.meetings.list():  # type: ignore[truthy-bool]
+        pass
+    [row async for row in page]  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues,reportUnknownVariableType]
+
+
 def test_the_checks_are_there_for_the_type_checkers() -> None:
     """Every function above is one that mypy and pyright read; nothing of it runs."""
-    checks = (client, meetings, pages, media, rooms, insights, request, limiter, errors, kit)
+    checks = (client, meetings, pages, media, rooms, insights, request, limiter, errors, kit, mistakes)
     assert all(map(inspect.isfunction, checks))

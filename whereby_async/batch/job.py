@@ -38,6 +38,7 @@ from ..errors import (
     ClientClosedError,
     ConfigurationError,
     ServiceUnavailableError,
+    refuses,
 )
 from ..notify import logger
 from ..redaction import once_made, plain, shown
@@ -68,6 +69,7 @@ _LAST_CALLS: Final = 20.0
 """Seconds that calls on the wire have after `stop`, at most."""
 _NAMED: Final = 10
 """How many keys in doubt the log names."""
+_HOW_TO_RUN: Final = "use `async with client.batch(…) as outcomes:`, and in it `async for outcome in outcomes:`"
 
 
 class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +111,7 @@ def _check_seconds(name: str, value: object, *, least: float) -> None:
         raise ConfigurationError(f"{name}={shown(value)}: pass seconds from {least:g} on")
 
 
+@refuses(__enter__=_HOW_TO_RUN, __await__=_HOW_TO_RUN, __getitem__=_HOW_TO_RUN)
 class Batch(Generic[T]):
     """Many calls of one method, an async context manager and async iterator of outcomes. Made by `WherebyClient.batch`.
 

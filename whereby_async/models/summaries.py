@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from .model import Model, Timestamp
 from .transcriptions import HasState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DocumentedTemplate: TypeAlias = Literal[
     "SOAP", "Extended SOAP", "General Narrative", "General Bulleted", "Educational Lecture", "Educational Tutoring"
@@ -31,7 +34,7 @@ class Summary(HasState, Model, frozen=True, kw_only=True, rename="camel"):
         summary_id: The summary's id.
         transcription_id: The transcription that was summed up.
         summary: The text, under keys that depend on the template: always `summary`, and `SOAP` or `extended_SOAP` with
-            those. Empty while `state` is `in_progress`.
+            those. Empty while `state` is `in_progress`. `text` gives the words alone.
         room_session_id: The session that was summed up.
         room_name: The room's name with its leading slash.
         start_date: When what was transcribed began, aware, in UTC.
@@ -55,6 +58,27 @@ class Summary(HasState, Model, frozen=True, kw_only=True, rename="camel"):
     modified_at: Timestamp | None = None
     template: str | None = None
     error: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The words of `summary`: what is under its key `summary`, else all texts in it, with blank lines between.
+
+        Empty if there are none, as while `state` is `in_progress`. The sections of `SOAP` stay in `summary`.
+        """
+        main = self.summary.get("summary") if isinstance(self.summary, dict) else self.summary
+        return main if isinstance(main, str) and main.strip() else "\n\n".join(_texts(self.summary))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts in a value of JSON that are not blank, in their order, however deep they are."""
+    ahead: list[Any] = [value]
+    while ahead:
+        each = ahead.pop()
+        if isinstance(each, str) and each.strip():
+            yield each
+        elif isinstance(each, dict | list):
+            inner = cast("dict[str, Any] | list[Any]", each)
+            ahead += reversed([*(inner.values() if isinstance(inner, dict) else inner)])
 
 
 class SummaryJob(Model, frozen=True, kw_only=True, rename="camel"):

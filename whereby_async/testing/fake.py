@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ..errors import refuses
 from ..options import is_loopback
 from ..redaction import once_made
 from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
@@ -25,7 +26,7 @@ from .world import World
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
     from types import TracebackType
-    from typing import Never, Self
+    from typing import Self
 
     import yarl
 
@@ -46,6 +47,10 @@ _SHUTDOWN = 0.1
 """Seconds that aiohttp may take to close connections on which nothing is under way any more."""
 
 
+@refuses(
+    __enter__="use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does"
+    " not await"
+)
 class FakeWhereby(World):
     """A Whereby that runs in this process: all operations over real HTTP on a loopback port, points enforced.
 
@@ -224,15 +229,6 @@ class FakeWhereby(World):
         await self.aclose()
         if error is None:
             self.faults.raise_problem()
-
-    def __enter__(self) -> Never:
-        raise TypeError(
-            "use `async with FakeWhereby() as fake:`, or `with FakeWhereby().in_thread() as fake:` in code that does"
-            " not await"
-        )
-
-    def __exit__(self, *_: object) -> None:
-        """Never reached; without it `with` would not get as far as `__enter__`, which says what to do."""
 
     @contextlib.contextmanager
     def in_thread(self) -> Generator[Self, None, None]:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..errors import refuses
 from ..redaction import once_made
 from .faults import PlannedFaults
 
@@ -129,6 +130,7 @@ def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+@refuses(__enter__="use `async with TcpProxy(url) as wire:`, in an `async def` function")
 class TcpProxy:
     """Listens on a loopback port and passes bytes to a server and back, with the faults that `faults` has.
 

@@ -20,7 +20,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from ..errors import ClientClosedError, ConfigurationError
+from ..errors import ClientClosedError, ConfigurationError, refuses
 from ..redaction import as_secret, once_made, plain, shown
 from .connections import Connections
 from .proxies import ProxyChoice
@@ -40,6 +40,7 @@ _CLOSING_LIMIT: Final = 5.0
 """Seconds that `aclose` waits for loops in other threads to close their sessions."""
 
 
+@refuses(__enter__="use `async with SessionPool(…) as pool:`, in an `async def` function")
 class SessionPool:
     """Connections for one or several clients, which leave it open: close it, or use it in `async with`.
 
