@@ -99,7 +99,7 @@ class WherebyClient(ApiRoot):
             `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
-        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option or a variable can
+        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option or variable can
             not be used.
     """
 
