@@ -21,6 +21,7 @@ from .options import (
     request_headers,
     require,
     require_limiter,
+    set_up_log,
 )
 from .polling import Watches
 from .redaction import SilentDict, as_secret, once_made
@@ -52,6 +53,13 @@ class WherebyClient(ApiRoot):
 
     It is bound to no event loop: a module-level client works under several `asyncio.run` in a row, in threads that each
     run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
+
+    It logs to the logger `whereby_async`: at DEBUG a line for each attempt and each answer, at INFO one when calls
+    begin to wait longer than a second for points, at WARNING what somebody should know. No line holds a key or a link.
+    Of a call it names the operation; of a path in that name only the first part, since the rest may be an id. For a
+    script that sets up no logging, the variable `WHEREBY_LOG` (`debug`, `info` or `warning`) prints the log: when a
+    client is made, the logger gets that level unless the program has set one, and its lines go to stderr unless the
+    program has handlers, then or later.
 
     Args:
         api_key: The API key; else the variable `WHEREBY_API_KEY`, else the file that `WHEREBY_API_KEY_FILE` names, as
@@ -91,7 +99,8 @@ class WherebyClient(ApiRoot):
             `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
-        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option can not be used.
+        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option or variable can
+            not be used.
     """
 
     _is_view: bool = False
@@ -112,6 +121,7 @@ class WherebyClient(ApiRoot):
         hooks: Iterable[Hook] = (),
     ) -> None:
         api_key, base_url = as_secret(api_key), as_secret(base_url)
+        set_up_log()
         key, key_source = read_key(api_key)
         root = read_base_url(base_url, insecure_http)
         if pool is not None:

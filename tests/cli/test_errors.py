@@ -259,12 +259,16 @@ def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
 
 
 @pytest.mark.parametrize("served", [{"limit": 100, "period": 600.0}], indirect=True)
-def test_wait_is_told_on_a_terminal(served: Served) -> None:
+@pytest.mark.parametrize("log", ["", "info"])
+def test_wait_is_told_on_a_terminal(served: Served, log: str) -> None:
+    """Once, by the log if that was asked for."""
     served.do(lambda: served.fake.spend(100))
-    with OnTerminal("meetings", "list") as terminal:
-        shown = terminal.until("waits about")
+    with OnTerminal("meetings", "list", variables={"WHEREBY_LOG": log}) as terminal:
+        terminal.until("waits about")
         ended = terminal.interrupt()
-    assert "the server asked for it" in shown
+    (shown,) = [line for line in ended.lines() if "waits about" in line]
+    assert shown.startswith("whereby: meetings.list waits about ")
+    assert "for 1 point: the server asked for it" in shown
     assert ended.code == 130
 
 

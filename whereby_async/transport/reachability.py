@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from ..hooks import UnavailableDetails
-from ..notify import Listeners, logger
+from ..notify import Listeners, logger, name_in_log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -246,7 +246,7 @@ class Reachability:
 
     def _tell(self, *, away: bool) -> None:
         if away:
-            calls = "calls" if self._only is None else f"calls of {self._only}"
+            calls = "calls" if self._only is None else f"calls of {name_in_log(self._only)}"
             logger.warning("%s can not be reached (%s): %s wait for it", self.origin, self._reason, calls)
         else:
             logger.warning("%s can be reached again after %.1f s", self.origin, _now() - self._since)
