@@ -23,12 +23,11 @@ Arguments that no call could use (an empty id, a naive datetime) raise the built
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+import whereby_async
 
 from .redaction import SilentBytes, redact
-
-if TYPE_CHECKING:
-    from .rate_limit import RateLimit
 
 
 def _restore(cls: type[WherebyError], args: tuple[Any, ...], state: dict[str, Any]) -> WherebyError:
@@ -130,7 +129,7 @@ class APIStatusError(WherebyError):
     message: str
     data: Any
     operation: str
-    rate_limit: RateLimit | None
+    rate_limit: whereby_async.limiter.RateLimit | None
     body: bytes
 
     def __init__(  # noqa: PLR0913 - an answer has this many parts; all but the text are keywords
@@ -141,7 +140,7 @@ class APIStatusError(WherebyError):
         message: str = "",
         data: Any = None,
         operation: str = "",
-        rate_limit: RateLimit | None = None,
+        rate_limit: whereby_async.limiter.RateLimit | None = None,
         body: bytes = b"",
         may_have_happened: bool = False,
     ) -> None:

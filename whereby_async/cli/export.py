@@ -18,7 +18,7 @@ import io
 import json
 import unicodedata
 from datetime import datetime
-from pathlib import Path  # noqa: TC003 - cyclopts resolves annotations at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, Self
 
 from cyclopts import Parameter
