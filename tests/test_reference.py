@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import importlib
 import inspect
 import pydoc
@@ -118,6 +117,26 @@ def test_help_of_the_client_leads_to_all_operations() -> None:
     assert "Costs 3 points" in done.stdout
 
 
+def test_help_and_hints_need_no_extra() -> None:
+    """Of all but `whereby_async.otel`, which says what to install."""
+    program = f"""if True:
+        import importlib, pydoc, sys, typing
+        sys.modules.update(dict.fromkeys(["cyclopts", "opentelemetry", "redis", "rich"]))
+        for name in {[name for name in MODULES if name != "whereby_async.otel"]!r}:
+            module = importlib.import_module(name)
+            pydoc.render_doc(name)
+            for each in getattr(module, "__all__", ()):
+                if isinstance(value := getattr(module, each), type):
+                    typing.get_type_hints(value), typing.get_type_hints(value.__init__)
+        try:
+            import whereby_async.otel
+        except ModuleNotFoundError as error:
+            print(error)"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "whereby_async.otel needs its extra: pip install 'whereby-async[otel]'\n"
+
+
 def test_results_can_be_imported_from_the_package() -> None:
     """Every Struct that an operation returns, alone, in a list or page by page, for the annotations of callers."""
     hints = [
@@ -136,12 +155,14 @@ def test_results_can_be_imported_from_the_package() -> None:
 @pytest.mark.anyio
 async def test_pydantic_validates_calls() -> None:
     """`validate_call` builds its schema from the hints of a method, and turns what it is given into what they say."""
-    validated = functools.partial(pydantic.validate_call, config={"arbitrary_types_allowed": True})
+    validated = pydantic.validate_call(config={"arbitrary_types_allowed": True})
     async with FakeWhereby() as fake, fake.client() as whereby:
-        made = await validated(whereby.meetings.create)(end_date="2099-01-01T00:00:00Z", is_locked=True)
-        assert (await validated(whereby.meetings.get)(made.meeting_id)).meeting_id == made.meeting_id
+        create: Any = validated(whereby.meetings.create)
+        get: Any = validated(whereby.meetings.get)
+        made = await create(end_date="2099-01-01T00:00:00Z", is_locked=True)
+        assert (await get(made.meeting_id)).meeting_id == made.meeting_id
         with pytest.raises(pydantic.ValidationError, match="should be a valid string"):
-            await validated(whereby.meetings.get)(1)
+            await get(1)
 
 
 def test_jedi_completes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

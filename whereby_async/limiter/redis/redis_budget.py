@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
@@ -21,9 +22,8 @@ except ModuleNotFoundError as _missing:
         raise
     _connection = None  # type: ignore[assignment]  # told when a budget is made
 
-from collections.abc import Mapping
-
-from .connection import Link
+if TYPE_CHECKING:
+    from .connection import Link
 
 _FORMAT: Final = 2  # in the key: processes with another format keep states of their own
 _SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://", "valkeys://", "valkey+unix://")
