@@ -11,17 +11,21 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import msgspec
 
-from ..models import Page
 from ..models.dates import rfc3339
 from ..models.encoding import encode
-from ..operation import Operation, Sender, unicode_text
+from ..operation import unicode_text
 from ..pagination import MAX_PAGE_SIZE, Paginator
-from ..redaction import SilentBytes, plain, shown
+from ..redaction import plain, shown
 from .files import is_field_name
+
+if TYPE_CHECKING:
+    from ..models import Page
+    from ..operation import Operation, Sender
+    from ..redaction import SilentBytes
 
 T = TypeVar("T")
 
