@@ -114,7 +114,7 @@ def test_help_of_the_client_leads_to_all_operations() -> None:
         assert isinstance(getattr(WherebyClient("key"), name), kind)
     command = [sys.executable, "-W", "error", "-m", "pydoc", "whereby_async.WherebyClient.meetings"]
     done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
-    assert "async create(self, *, end_date" in done.stdout
+    assert "async create(" in done.stdout
     assert "Costs 3 points" in done.stdout
 
 
