@@ -33,7 +33,7 @@ class ApiRoot:
     lifecycle.
     """
 
-    # The class has the resources' classes, so that help(), mocks with a spec and documentation tools find their methods.
+    # The class has the resources' classes, so that help(), mocks with a spec and other tools find their methods.
     meetings: Meetings = cast("Meetings", Meetings)
     """Make, read, list and delete meetings."""
     recordings: Recordings = cast("Recordings", Recordings)
