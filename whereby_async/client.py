@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
+import whereby_async
+
 from .context import as_priority
 from .errors import refuses
+from .hooks import Hook
 from .limiter.point_budget import shared_budget
+from .limiter.protocol import Limiter, Priority
 from .operations import LIST_MEETINGS
 from .options import (
     read_base_url,
@@ -27,17 +34,7 @@ from .polling import Watches
 from .redaction import SilentDict, as_secret, once_made
 from .resources import ApiRoot
 from .sender import ClientSender, SendOptions, SharedState
-from .transport import RetryPolicy, SessionPool
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Awaitable, Callable, Iterable
-    from types import TracebackType
-
-    from .batch import Batch, Estimate, KeyOf, OnProgress, Requests
-    from .hooks import Hook
-    from .limiter.protocol import Limiter, Priority
-    from .transport import ReachabilitySnapshot
+from .transport import ReachabilitySnapshot, RetryPolicy, SessionPool
 
 T = TypeVar("T")
 
@@ -50,6 +47,8 @@ class WherebyClient(ApiRoot):
     async with WherebyClient() as whereby:  # the key from WHEREBY_API_KEY
         meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     ```
+
+    The operations are in its six resources: `help(WherebyClient.meetings)` tells of those on meetings.
 
     It is bound to no event loop: a module-level client works under several `asyncio.run` in a row, in threads that each
     run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
@@ -150,7 +149,7 @@ class WherebyClient(ApiRoot):
         require_limiter(options.limiter)
         require("retry", options.retry, RetryPolicy, advice="pass a RetryPolicy(…)")
         self._options = options
-        self._sender = ClientSender(self._shared, options)
+        self._send_by(ClientSender(self._shared, options), self._watches)
         if (name_after := getattr(options.limiter, "name_after", None)) is not None:
             name_after(self._shared.base_url, options.key)
         self._shared.subscriptions.add(options.limiter, self._shared.base_url)
@@ -238,12 +237,12 @@ class WherebyClient(ApiRoot):
     def batch(  # noqa: PLR0913 - the options of a job
         self,
         method: Callable[..., Awaitable[T]],
-        requests: Requests,
+        requests: whereby_async.batch.Requests,
         *,
         concurrency: int = 64,
         journal: str | os.PathLike[str] | None = None,
         lock: bool = True,
-        key: KeyOf | None = None,
+        key: whereby_async.batch.KeyOf | None = None,
         ordered: bool = False,
         stop_on_error: bool = False,
         retry_failed: bool = False,
@@ -253,9 +252,9 @@ class WherebyClient(ApiRoot):
         absent_after: float | None = None,
         same_organisation: bool = False,
         max_outage: float | UnsetType | None = UNSET,
-        on_progress: OnProgress | None = None,
+        on_progress: whereby_async.batch.OnProgress | None = None,
         progress_interval: float = 1.0,
-    ) -> Batch[T]:
+    ) -> whereby_async.batch.Batch[T]:
         """Call a method once for each of many requests, with the priority `BATCH`; outcomes come out as they finish.
 
         ```python
@@ -329,7 +328,7 @@ class WherebyClient(ApiRoot):
         sender = ClientSender(self._shared, self._options)
         return Batch(sender, method, requests, key=key, idempotent=idempotent, options=options)
 
-    def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
+    def estimate(self, operation: str | Callable[..., Any], n: int) -> whereby_async.batch.Estimate:
         """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.
 
         Sends nothing and costs nothing. It leaves out retries, look-ups, the pages of lists behind the first, and what

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from .rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
+from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

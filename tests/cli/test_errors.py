@@ -49,6 +49,8 @@ NO_WAY_THERE = re.compile(
     r"|RedisPointBudget\(X|pass a PointBudget|start from datetime\.now|the `async with`|pass the request's body"
     # A header's own form, and what those who compile the package have to do.
     r"|Check the API key: {|holds an element|has no (?:t|v1)=|the X header X\. Pass its value whole|RedisPointBudget needs the source"
+    # What is said of mistakes in a program: `with` for `async with`.
+    r"|use `async with|a Page is read|a list of the API is read|pages are read"
 )
 WITHOUT_A_WAY = {
     "call_events.py",
@@ -58,6 +60,7 @@ WITHOUT_A_WAY = {
     "limiter/redis/translator.py",
     "models/dates.py",
     "models/decoding.py",
+    "models/model.py",
     "operation.py",
     "otel.py",
     "rate_limit.py",

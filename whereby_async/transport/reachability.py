@@ -34,16 +34,14 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from ..hooks import UnavailableDetails
 from ..notify import Listeners, logger, name_in_log
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 GATEWAY_FAILURES: Final = frozenset({502, 503, 504, 520, 521, 522, 523, 530})
 """The statuses by which a gateway says that the service behind it does not answer."""
