@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import logging
 import math
 import os
+import re
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, strategies as st
+from support.budgets import in_threads
+from support.processes import environment
 from support.recording_limiter import RecordingLimiter
+from support.serving import Served
 
 from whereby_async import ConfigurationError, Priority, SessionPool, WherebyClient, WherebyError, use_priority
 from whereby_async.limiter import HostPointBudget, PointBudget, RedisPointBudget
@@ -18,7 +25,7 @@ from whereby_async.testing import FakeWhereby, TcpProxy, WebhookSender
 from whereby_async.webhooks import SeenEvents
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 KEY = "planted-key"
 JWT = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJwbGFudGVkIn0.planted"
@@ -33,6 +40,114 @@ def client(**options: Any) -> WherebyClient:
 async def fake() -> AsyncIterator[FakeWhereby]:
     async with FakeWhereby(api_key=KEY) as server:
         yield server
+
+
+# The log
+
+
+@pytest.fixture
+def log() -> Iterator[logging.Logger]:
+    """The logger, left as it was found."""
+    logger = logging.getLogger("whereby_async")
+    yield logger
+    logger.setLevel(logging.NOTSET)
+    logger.handlers.clear()
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [("debug", 10), (" Info ", 20), ("WARNING", 30), ("", 0), (" ", 0), (None, 0)]
+)
+def test_the_variable_prints_the_log_once(
+    value: str | None,
+    level: int,
+    log: logging.Logger,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """However many clients are made; without it nothing is set up."""
+    if value is not None:
+        monkeypatch.setenv("WHEREBY_LOG", value)
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own
+    assert (log.level, log.handlers) == (0, [])
+    in_threads(*[client] * 8)
+    assert (log.level, len(log.handlers)) == (level, int(level > 0))
+    for each in (10, 20, 30):
+        log.log(each, "line %d", each)
+    said = [line.split(maxsplit=2)[2] for line in capsys.readouterr().err.splitlines() if level]
+    assert said == [
+        f"{logging.getLevelName(each)} whereby_async: line {each}" for each in (10, 20, 30) if 0 < level <= each
+    ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", ["", "whereby_async"])
+def test_the_variable_doubles_no_line_of_a_program_that_logs(
+    name: str, when: str, log: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it sets up logging before its first client or after it; the level is the variable's."""
+    monkeypatch.setenv("WHEREBY_LOG", "debug")
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", records.append)
+    if when == "after":
+        client()
+    logging.getLogger(name).addHandler(handler)
+    client()
+    log.debug("once")
+    assert [record.getMessage() for record in records] == ["once"]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_variable_overrules_no_level(log: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_LOG", "debug")
+    log.setLevel(logging.ERROR)
+    client()
+    assert log.level == logging.ERROR
+
+
+@pytest.mark.parametrize("value", ["trace", "1", "10", "debug,info"])
+def test_a_level_that_there_is_not_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_LOG", value)
+    with pytest.raises(ConfigurationError, match=f"^WHEREBY_LOG='{value}': set it to one of debug, info, warning$"):
+        client()
+
+
+WORKERS = """
+import asyncio, multiprocessing, sys
+from whereby_async import WherebyClient
+
+def work(name):
+    async def call():
+        async with WherebyClient() as client:
+            await client.request("GET", "/meetings", operation=name)
+    asyncio.run(call())
+
+if __name__ == "__main__":
+    work("here")
+    for how in ("fork", "spawn"):
+        process = multiprocessing.get_context(how).Process(target=work, args=(how,))
+        process.start()
+        process.join()
+"""
+
+
+def test_the_variable_prints_the_log_of_workers_too(tmp_path: Path) -> None:
+    """A script that sets up nothing, and what it forks and spawns: each line once."""
+    script = tmp_path / "script.py"
+    script.write_text(WORKERS)
+    with Served() as served:
+        variables = environment(**served.variables, WHEREBY_LOG="debug")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(script)], env=variables, capture_output=True, text=True, check=True
+        )
+    lines = [line.split(maxsplit=2)[2] for line in done.stderr.splitlines()]
+    assert [re.sub(r"\d+ ms", "N ms", line) for line in lines] == [
+        f"DEBUG whereby_async: {name}: {what}"
+        for name, left in (("here", 999), ("fork", 998), ("spawn", 997))
+        for what in ("attempt 1, 1 point", f"200 for 1 point after N ms, {left} points left of 1000")
+    ]
+    assert done.stdout == ""
 
 
 # The key

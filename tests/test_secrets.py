@@ -32,7 +32,8 @@ from whereby_async import (
 )
 from whereby_async.cli import profiles
 from whereby_async.cli.keys import key_and_root
-from whereby_async.limiter import RedisPointBudget, Unlimited
+from whereby_async.limiter import PointBudget, RedisPointBudget, Unlimited
+from whereby_async.testing import FakeWhereby, Fault
 from whereby_async.webhooks import parse_event, sign, unwrap, verify_signature
 
 if TYPE_CHECKING:
@@ -512,6 +513,34 @@ def test_no_secret_shows_of_a_webhook_or_a_room_link(hunt: Hunt, case: str) -> N
         hunt.thing(case, outcome)
     assert hunt.seen
     assert hunt.found() == set()
+
+
+async def test_the_log_names_no_meeting_and_no_room(hunt: Hunt) -> None:
+    """At DEBUG, whatever a call is made of and is answered: by its path, its values or its result."""
+    calls: list[Callable[[WherebyClient], Awaitable[object]]] = [
+        lambda w: w.meetings.create(end_date=END, room_name_prefix="planted-room"),
+        lambda w: w.meetings.get("planted-id"),
+        lambda w: w.rooms.set_theme_tokens("/planted-room", primary="#000000"),
+        lambda w: w.insights.participants(room_session_id="planted-id").collect(),
+        lambda w: w.request("GET", "/meetings/planted-id"),
+        lambda w: w.request("PUT", "/rooms/planted-room/theme/tokens", json={"tokens": {}}),
+    ]
+    odd = b'{"meetingId": "planted-id", "roomName": "/planted-room", "endDate": "planted-date"}'
+    async with FakeWhereby() as fake, fake.client(limiter=PointBudget(), retry=RetryPolicy(base=0)) as client:
+        fake.faults.add(Fault(drop="after"), Fault(status=503, body=b"planted"), Fault(body=odd))
+        for call in calls:
+            await outcome_of(call, client)
+        fake.faults.add(Fault(status=429, headers={"Retry-After": "120"}, times=None))
+        waiting = [asyncio.create_task(outcome_of(call, client)) for call in calls]
+        while sum(client.limiter.snapshot().waiting.values()) < len(calls):
+            await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting)
+    lines = [text for where, text in hunt.seen if where == "log of whereby_async"]
+    for words in (": 404 for ", ": 503 for ", " failed (", " could not be read ", ": calls wait ", " waits about "):
+        assert any(words in line for line in lines), words
+    assert not [line for line in lines if "planted" in line]
 
 
 def test_the_hunt_finds_what_is_there(hunt: Hunt) -> None:

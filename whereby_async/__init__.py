@@ -9,6 +9,11 @@ async with WherebyClient() as whereby:  # the key from WHEREBY_API_KEY
 
 Names are imported on first use (PEP 562): importing this package costs next to nothing, and `WherebyClient` imports
 aiohttp when its name is touched, never inside a running call.
+
+What a call returns and raises is here. Budgets are in `whereby_async.limiter`, what goes into calls in
+`whereby_async.models`, the types of `client.meetings` and so on in `whereby_async.resources`, what a batch gives and
+takes in `whereby_async.batch`, hooks in `whereby_async.hooks`, webhooks in `whereby_async.webhooks`, and the server for
+tests in `whereby_async.testing`.
 """
 
 from __future__ import annotations
@@ -17,9 +22,10 @@ import importlib
 
 from .version import __version__
 
-TYPE_CHECKING = False  # type checkers know the name; to import typing for it would double what this import costs
+# Not typing's, whose import costs more than all of this; without `bool`, Jedi would complete nothing from here.
+TYPE_CHECKING: bool = False
 if TYPE_CHECKING:
-    from . import batch, errors, hooks, limiter, models, webhooks
+    from . import batch, downloads, errors, hooks, limiter, models, sender, webhooks  # noqa: F401 - for annotations
     from .client import WherebyClient
     from .context import capture_responses, use_priority
     from .downloads import Download, Progress
@@ -47,7 +53,20 @@ if TYPE_CHECKING:
         WherebyError,
     )
     from .limiter.protocol import Priority
-    from .models.model import Page
+    from .models import (
+        AccessLink,
+        Meeting,
+        Page,
+        ParticipantDetails,
+        ParticipantInsights,
+        Recording,
+        RoomInsights,
+        RoomSessionInsights,
+        Summary,
+        SummaryJob,
+        Transcription,
+        TranscriptionJob,
+    )
     from .pagination import Paginator
     from .retry import RetryPolicy
     from .room_links import room_link
@@ -59,6 +78,7 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AccessLink",
     "Answer",
     "AuthenticationError",
     "BadRequestError",
@@ -70,19 +90,29 @@ __all__ = [
     "Download",
     "InternalServerError",
     "JobFailedError",
+    "Meeting",
     "NotFoundError",
     "Page",
     "Paginator",
+    "ParticipantDetails",
+    "ParticipantInsights",
     "PermissionDeniedError",
     "Priority",
     "Progress",
     "RateLimitError",
     "ReachabilitySnapshot",
+    "Recording",
     "ResponseDecodeError",
     "RetryPolicy",
+    "RoomInsights",
+    "RoomSessionInsights",
     "ServiceUnavailableError",
     "SessionPool",
+    "Summary",
+    "SummaryJob",
     "Throttled",
+    "Transcription",
+    "TranscriptionJob",
     "UnprocessableEntityError",
     "WebhookVerificationError",
     "WherebyClient",
@@ -100,22 +130,34 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AccessLink": "models",
     "Answer": "transport.exchange",
     "Download": "downloads",
-    "Page": "models.model",
+    "Meeting": "models",
+    "Page": "models",
     "Paginator": "pagination",
+    "ParticipantDetails": "models",
+    "ParticipantInsights": "models",
     "Priority": "limiter.protocol",
     "Progress": "downloads",
     "ReachabilitySnapshot": "transport.reachability",
+    "Recording": "models",
     "RetryPolicy": "retry",
+    "RoomInsights": "models",
+    "RoomSessionInsights": "models",
     "SessionPool": "transport.pool",
+    "Summary": "models",
+    "SummaryJob": "models",
+    "Transcription": "models",
+    "TranscriptionJob": "models",
     "WherebyClient": "client",
     "capture_responses": "context",
     "room_link": "room_links",
     "use_priority": "context",
 }
 """Where each name is defined; all that are not here are errors or modules."""
-_MODULES = ("batch", "errors", "hooks", "limiter", "models", "webhooks")
+_MODULES = ("batch", "downloads", "errors", "hooks", "limiter", "models", "sender", "webhooks")
+"""Annotations of this package name what would load too much through it, such as `whereby_async.sender.ClientSender`."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Tells a client's hooks of its calls, and subscribes them to its limiters.
+"""Tells a client's hooks and the log of its calls, and subscribes the hooks to its limiters.
 
 Details are made only for hooks that have a method for them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -22,7 +23,7 @@ from .hooks import (
     ResponseDetails,
     RetryDetails,
 )
-from .notify import tell
+from .notify import logger, name_in_log, points_in_words, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .transport import Reachability
 
 CallListeners: TypeAlias = "Mapping[str, tuple[Hook, ...]]"
-"""The hooks that have each of the five methods on calls, by its name."""
+"""The hooks that have each of the five methods on calls, by its name; empty if there are none."""
 
 _numbers = itertools.count(1)
 
@@ -47,14 +48,19 @@ def _having(hooks: Iterable[Hook], *methods: str) -> tuple[Hook, ...]:
     return tuple(hook for hook in hooks if any(callable(getattr(hook, method, None)) for method in methods))
 
 
-def call_listeners(hooks: tuple[Hook, ...]) -> CallListeners | None:
-    """The hooks of a client that hear of its calls; `None` if there are none."""
+def call_listeners(hooks: tuple[Hook, ...]) -> CallListeners:
+    """The hooks of a client that hear of its calls."""
     listeners = {method: _having(hooks, method) for method in CALL_METHODS}
-    return listeners if any(listeners.values()) else None
+    return listeners if any(listeners.values()) else {}
+
+
+def calls_are_logged() -> bool:
+    """Whether the log wants a line for each attempt and answer."""
+    return logger.isEnabledFor(logging.DEBUG)
 
 
 class CallEvents:
-    """Tells the hooks of one call.
+    """Tells the hooks, and the log at DEBUG, of one call.
 
     The sender calls the methods in this order: `begin`; for each attempt `ask` and `granted` if no points were at hand,
     `attempt`, then `answered` or `unanswered`, and `retry` if another attempt follows; and `end`.
@@ -63,6 +69,8 @@ class CallEvents:
     def __init__(self, listeners: CallListeners, operation: Operation[Any], priority: Priority) -> None:
         self._listeners = listeners
         self._operation = operation
+        self._log_name = name_in_log(operation.name) if calls_are_logged() else None
+        self._price = ""
         self._priority = priority.name
         self._number = next(_numbers)
         self._began_at = monotonic()
@@ -75,8 +83,12 @@ class CallEvents:
         self._status: int | None = None
 
     def _tell(self, method: str, kind: Callable[..., msgspec.Struct], /, **fields: object) -> None:
-        if hooks := self._listeners[method]:
+        if hooks := self._listeners.get(method):
             tell(hooks, method, kind(call=self._number, operation=self._operation.name, **fields))
+
+    def _log(self, text: str, *values: object) -> None:
+        if self._log_name is not None:
+            logger.debug(f"%s: {text}", self._log_name, *values)
 
     def begin(self, request: Request[Any], base_url: str) -> None:
         """The call begins."""
@@ -125,6 +137,9 @@ class CallEvents:
         self._status = None
         self._attempt += 1
         self._points += permit.cost
+        if self._log_name is not None:
+            self._price = points_in_words(permit.cost)
+            self._log("attempt %d, %s", self._attempt, self._price)
         self._tell(
             "on_attempt",
             AttemptDetails,
@@ -139,6 +154,8 @@ class CallEvents:
         """An answer came, whose decoded body has `size` bytes."""
         self._status = status
         elapsed = monotonic() - self._sent_at
+        if self._log_name is not None:
+            self._log("%d for %s after %.0f ms%s", status, self._price, 1000 * elapsed, _left_in_words(rate_limit))
         told = {"attempt": self._attempt, "status": status, "elapsed": elapsed, "size": size, "rate_limit": rate_limit}
         self._tell("on_response", ResponseDetails, **told)
 
@@ -146,10 +163,14 @@ class CallEvents:
         """No answer came, or only its status. `unspent` points went back, because the request never left."""
         self._status = status
         self._points -= unspent
+        what = "not sent" if unspent else "no answer" if status is None else f"{status}, but not all of the answer"
+        self._log("%s after %.0f ms", what, 1000 * (monotonic() - self._sent_at))
 
     def retry(self, delay: float, reason: str, error: WherebyError) -> None:
         """Another attempt will follow."""
         name = type(error).__name__
+        when = f"in {delay:.3f} s" if delay else "as soon as there are points"
+        self._log("attempt %d failed (%s); again %s", self._attempt, reason, when)
         self._tell("on_retry", RetryDetails, attempt=self._attempt, delay=delay, reason=reason, error=name)
 
     def end(self, error: BaseException | None) -> None:
@@ -167,6 +188,13 @@ class CallEvents:
             elapsed=monotonic() - self._began_at,
             away=self._away,
         )
+
+
+def _left_in_words(said: RateLimit) -> str:
+    """The points that an answer says are left, as the end of a line; nothing if it does not say so."""
+    if said.remaining is None:
+        return ""
+    return f", {points_in_words(said.remaining)} left" + ("" if said.limit is None else f" of {said.limit}")
 
 
 class Subscriptions:

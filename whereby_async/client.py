@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
+import whereby_async
+
 from .context import as_priority
 from .errors import refuses
+from .hooks import Hook
 from .limiter.point_budget import shared_budget
+from .limiter.protocol import Limiter, Priority
 from .operations import LIST_MEETINGS
 from .options import (
     read_base_url,
@@ -21,22 +28,13 @@ from .options import (
     request_headers,
     require,
     require_limiter,
+    set_up_log,
 )
 from .polling import Watches
 from .redaction import SilentDict, as_secret, once_made
 from .resources import ApiRoot
 from .sender import ClientSender, SendOptions, SharedState
-from .transport import RetryPolicy, SessionPool
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Awaitable, Callable, Iterable
-    from types import TracebackType
-
-    from .batch import Batch, Estimate, KeyOf, OnProgress, Requests
-    from .hooks import Hook
-    from .limiter.protocol import Limiter, Priority
-    from .transport import ReachabilitySnapshot
+from .transport import ReachabilitySnapshot, RetryPolicy, SessionPool
 
 T = TypeVar("T")
 
@@ -50,8 +48,17 @@ class WherebyClient(ApiRoot):
         meeting = await whereby.meetings.create(end_date=datetime.now(UTC) + timedelta(hours=1))
     ```
 
+    The operations are in its six resources: `help(WherebyClient.meetings)` tells of those on meetings.
+
     It is bound to no event loop: a module-level client works under several `asyncio.run` in a row, in threads that each
     run a loop, and in forked children. Used without `async with`, each loop's connections close with their loop.
+
+    It logs to the logger `whereby_async`: at DEBUG a line for each attempt and each answer, at INFO one when calls
+    begin to wait longer than a second for points, at WARNING what somebody should know. No line holds a key or a link.
+    Of a call it names the operation; of a path in that name only the first part, since the rest may be an id. For a
+    script that sets up no logging, the variable `WHEREBY_LOG` (`debug`, `info` or `warning`) prints the log: when a
+    client is made, the logger gets that level unless the program has set one, and its lines go to stderr unless the
+    program has handlers, then or later.
 
     Args:
         api_key: The API key; else the variable `WHEREBY_API_KEY`, else the file that `WHEREBY_API_KEY_FILE` names, as
@@ -91,7 +98,8 @@ class WherebyClient(ApiRoot):
             `whereby_async.hooks`); a hook that is in the list twice is told once.
 
     Raises:
-        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option can not be used.
+        ConfigurationError: The key is missing, blank or no key, its file can not be read, or an option or variable can
+            not be used.
     """
 
     _is_view: bool = False
@@ -112,6 +120,7 @@ class WherebyClient(ApiRoot):
         hooks: Iterable[Hook] = (),
     ) -> None:
         api_key, base_url = as_secret(api_key), as_secret(base_url)
+        set_up_log()
         key, key_source = read_key(api_key)
         root = read_base_url(base_url, insecure_http)
         if pool is not None:
@@ -140,7 +149,7 @@ class WherebyClient(ApiRoot):
         require_limiter(options.limiter)
         require("retry", options.retry, RetryPolicy, advice="pass a RetryPolicy(…)")
         self._options = options
-        self._sender = ClientSender(self._shared, options)
+        self._send_by(ClientSender(self._shared, options), self._watches)
         if (name_after := getattr(options.limiter, "name_after", None)) is not None:
             name_after(self._shared.base_url, options.key)
         self._shared.subscriptions.add(options.limiter, self._shared.base_url)
@@ -228,12 +237,12 @@ class WherebyClient(ApiRoot):
     def batch(  # noqa: PLR0913 - the options of a job
         self,
         method: Callable[..., Awaitable[T]],
-        requests: Requests,
+        requests: whereby_async.batch.Requests,
         *,
         concurrency: int = 64,
         journal: str | os.PathLike[str] | None = None,
         lock: bool = True,
-        key: KeyOf | None = None,
+        key: whereby_async.batch.KeyOf | None = None,
         ordered: bool = False,
         stop_on_error: bool = False,
         retry_failed: bool = False,
@@ -243,9 +252,9 @@ class WherebyClient(ApiRoot):
         absent_after: float | None = None,
         same_organisation: bool = False,
         max_outage: float | UnsetType | None = UNSET,
-        on_progress: OnProgress | None = None,
+        on_progress: whereby_async.batch.OnProgress | None = None,
         progress_interval: float = 1.0,
-    ) -> Batch[T]:
+    ) -> whereby_async.batch.Batch[T]:
         """Call a method once for each of many requests, with the priority `BATCH`; outcomes come out as they finish.
 
         ```python
@@ -319,7 +328,7 @@ class WherebyClient(ApiRoot):
         sender = ClientSender(self._shared, self._options)
         return Batch(sender, method, requests, key=key, idempotent=idempotent, options=options)
 
-    def estimate(self, operation: str | Callable[..., Any], n: int) -> Estimate:
+    def estimate(self, operation: str | Callable[..., Any], n: int) -> whereby_async.batch.Estimate:
         """What `n` calls would take, in points and time, by the prices learned so far and the budget as it is now.
 
         Sends nothing and costs nothing. It leaves out retries, look-ups, the pages of lists behind the first, and what

@@ -7,20 +7,17 @@ points.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+from msgspec import UnsetType
+
+import whereby_async
 
 from .errors import ConfigurationError
-from .limiter.protocol import Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from msgspec import UnsetType
-
-    from .limiter.protocol import Limiter, Permit
-    from .operation import Operation
-    from .transport import Answer
+from .limiter.protocol import Limiter, Permit, Priority
+from .operation import Operation
 
 
 class BatchedCalls(Protocol):
@@ -43,7 +40,7 @@ class BatchedCalls(Protocol):
 
 current_priority: ContextVar[Priority | None] = ContextVar("whereby_async_priority", default=None)
 current_batch: ContextVar[BatchedCalls | None] = ContextVar("whereby_async_batch", default=None)
-current_answers: ContextVar[list[Answer] | None] = ContextVar("whereby_async_answers", default=None)
+current_answers: ContextVar[list[whereby_async.Answer] | None] = ContextVar("whereby_async_answers", default=None)
 
 
 def as_priority(value: Priority) -> Priority:
@@ -73,13 +70,13 @@ def use_priority(priority: Priority) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def capture_responses() -> Generator[list[Answer]]:
+def capture_responses() -> Generator[list[whereby_async.Answer]]:
     """Collect the raw answer (`status`, `headers`, `body`) of every attempt inside, so that nothing the server sent is
     lost.
 
     Answers of failed and repeated attempts are among them, oldest first. Inner captures do not add to outer ones.
     """
-    answers: list[Answer] = []
+    answers: list[whereby_async.Answer] = []
     token = current_answers.set(answers)
     try:
         yield answers

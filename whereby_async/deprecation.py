@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from multidict import istr
 
 from .hooks import DeprecatedDetails
-from .notify import logger, tell
+from .notify import logger, name_in_log, tell
 from .rate_limit import read_date
 from .redaction import redact, shown
 
@@ -51,7 +51,8 @@ class Deprecations:
         known = self._base_url, operation
         if known not in _warned and len(_warned) < _MOST_OPERATIONS:
             _warned.add(known)
-            logger.warning("%s: the API says that it is %s; this is said only once", operation, in_words(details))
+            name, words = name_in_log(operation), in_words(details)
+            logger.warning("%s: the API says that it is %s; this is said only once", name, words)
         tell(self._hooks, "on_deprecated", details)
 
 

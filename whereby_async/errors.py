@@ -23,13 +23,12 @@ Arguments that no call could use (an empty id, a naive datetime) raise the built
 
 from __future__ import annotations
 
-from collections.abc import Callable  # noqa: TC003 - hints of what is here resolve
-from typing import TYPE_CHECKING, Any, Never, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Never, Self, TypeVar
+
+import whereby_async
 
 from .redaction import SilentBytes, redact
-
-if TYPE_CHECKING:
-    from .rate_limit import RateLimit
 
 C = TypeVar("C", bound=type)
 
@@ -162,7 +161,7 @@ class APIStatusError(WherebyError):
     message: str
     data: Any
     operation: str
-    rate_limit: RateLimit | None
+    rate_limit: whereby_async.limiter.RateLimit | None
     body: bytes
 
     def __init__(  # noqa: PLR0913 - an answer has this many parts; all but the text are keywords
@@ -173,7 +172,7 @@ class APIStatusError(WherebyError):
         message: str = "",
         data: Any = None,
         operation: str = "",
-        rate_limit: RateLimit | None = None,
+        rate_limit: whereby_async.limiter.RateLimit | None = None,
         body: bytes = b"",
         may_have_happened: bool = False,
     ) -> None:

@@ -18,12 +18,12 @@ and the like are meant for the program: they are raised, and the call ends by th
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - msgspec resolves annotations at run time
+from datetime import datetime
 from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from .limiter.protocol import Limiter  # noqa: TC001 - msgspec resolves annotations at run time
+from .limiter.protocol import Limiter
 from .notify import (
     CostChangeDetails,
     LimiterHook,
@@ -35,7 +35,7 @@ from .notify import (
     ThrottleDetails,
     WaitDetails,
 )
-from .rate_limit import RateLimit  # noqa: TC001 - likewise
+from .rate_limit import RateLimit
 
 __all__ = [
     "AttemptDetails",

@@ -1,4 +1,4 @@
-"""What a limiter tells its hooks, and how any hook is told: `tell`, `Listeners` (the hooks of a limiter), the logger.
+"""What a limiter tells its hooks and the log, and how any hook is told: `tell`, `Listeners` (the hooks of a limiter).
 
 Users find the details and protocols in `whereby_async.hooks`. They are defined here because limiters need them, and
 `whereby_async.hooks` needs the limiters.
@@ -7,13 +7,14 @@ Users find the details and protocols in `whereby_async.hooks`. They are defined 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from .rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
+from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("whereby_async")
 
 _failed: set[tuple[type, str]] = set()
+
+_LONG_WAIT: Final = 1.0
+"""Seconds; the log has no line about a shorter wait, and one in this time at most."""
+
+_ROUNDED: Final = 2.0
+"""Seconds by which a freeze may outlast the window that it waits for: servers and we round up."""
+
+_REASONS: Final = {
+    "empty": "the window's points are spent",
+    "frozen": "the server asked for it",
+    "pilot": "one call is out to learn the budget",
+    "queue": "others stand before it",
+    "reserve": "the rest of the window is kept for others",
+}
+"""Why a call waits, by `WaitDetails.reason`."""
 
 
 class WaitDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +100,30 @@ class OutageDetails(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     limit: int
     lasted: float
+
+
+def points_in_words(count: int) -> str:
+    """So many points, for people."""
+    return "1 point" if count == 1 else f"{count} points"
+
+
+def name_in_log(operation: str) -> str:
+    """An operation's name for the log. Of a path in it, only the first part: the others may be ids or rooms' names."""
+    method, slash, path = operation.partition(" /")
+    first, more, _ = path.partition("/")
+    return f"{method}{slash}{first}{'/…' if more else ''}"
+
+
+def log_line(details: WaitDetails | ThrottleDetails | CostChangeDetails) -> tuple[str, *tuple[object, ...]]:
+    """What the log says of a wait, a 429 or a price: a format and its values."""
+    match details:
+        case WaitDetails():
+            name, why = name_in_log(details.operation) or "a call", _REASONS.get(details.reason, details.reason)
+            return "%s waits about %.0f s for %s: %s", name, details.delay, points_in_words(details.cost), why
+        case CostChangeDetails():
+            return "%s costs %s, not %d", name_in_log(details.operation), points_in_words(details.new), details.old
+        case ThrottleDetails():
+            return "the server answered 429: calls wait %.1f s", details.delay
 
 
 class OnWait(Protocol):
@@ -154,9 +194,10 @@ class Listeners:
     So `remove` never waits for the lock: the hook is struck off by the thread that holds the lock or gets it next.
     """
 
-    __slots__ = ("_counts", "_hooks", "_leaving", "_lock")
+    __slots__ = ("_counts", "_hooks", "_leaving", "_lock", "_wait_logged_at", "_warned_until")
 
     def __init__(self) -> None:
+        self._wait_logged_at = self._warned_until = -math.inf
         self._counts: dict[int, int] = {}
         self._hooks: tuple[object, ...] = ()
         self._leaving: deque[object] = deque()
@@ -201,3 +242,23 @@ class Listeners:
     def tell(self, method: str, details: msgspec.Struct) -> None:
         """Call `method` of every hook that has it."""
         tell(self._hooks, method, details)
+
+    def tell_and_log(self, method: str, details: WaitDetails | ThrottleDetails | CostChangeDetails, level: int) -> None:
+        """The same, and a line in the log unless the level is 0."""
+        if level and logger.isEnabledFor(level):
+            logger.log(level, *log_line(details))
+        self.tell(method, details)
+
+    def wait_level(self, delay: float, now: float) -> int:
+        """The level at which the log tells of a wait for points that begins; 0 if it is short, or follows another."""
+        if delay <= _LONG_WAIT or 0 <= now - self._wait_logged_at < _LONG_WAIT or not logger.isEnabledFor(logging.INFO):
+            return logging.NOTSET
+        self._wait_logged_at = now
+        return logging.INFO
+
+    def throttle_level(self, delay: float, period: float, now: float) -> int:
+        """The level at which the log tells of a 429: a freeze of more than a period is worth one warning."""
+        if delay <= period + _ROUNDED or now + delay <= self._warned_until + period:
+            return logging.DEBUG
+        self._warned_until = now + delay
+        return logging.WARNING

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
+import logging
 import math
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Self
+import sys
+from typing import TYPE_CHECKING, Final, Self, TextIO
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from .errors import ConfigurationError
@@ -30,6 +32,7 @@ KEY_VARIABLE = "WHEREBY_API_KEY"
 KEY_FILE_VARIABLE = "WHEREBY_API_KEY_FILE"
 URL_VARIABLE = "WHEREBY_BASE_URL"
 INSECURE_VARIABLE = "WHEREBY_INSECURE_HTTP"
+LOG_VARIABLE = "WHEREBY_LOG"
 DEFAULT_URL = "https://api.whereby.dev/v1"
 _HOOK_METHODS = (*CALL_METHODS, "on_limiter", "on_unavailable", "on_deprecated", *LIMITER_METHODS)
 _LIMITER_MEMBERS = ("acquire", "snapshot", "forecast", "subscribe", "aclose")
@@ -72,6 +75,39 @@ def key_variable() -> str:
     if os.environ.get(KEY_VARIABLE, "").strip():
         raise ConfigurationError(f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set: unset one of them")
     return KEY_FILE_VARIABLE
+
+
+_LOG_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+
+
+class _LogPrinter(logging.StreamHandler[TextIO]):
+    """Prints on stderr, unless the program has set up logging since: each line is printed once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        if logger.handlers == [self] and not logging.root.handlers:
+            self.stream = sys.stderr
+            super().emit(record)
+
+
+_log_printer: Final = _LogPrinter()  # one for the process, since a handler that is there already is not added again
+_log_printer.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+
+def set_up_log() -> None:
+    """Log as the environment wants it: from that level on, unless the program has set one, and on stderr, unless it has
+    handlers.
+    """
+    wanted = os.environ.get(LOG_VARIABLE, "").strip()
+    if not wanted:
+        return
+    level = _LOG_LEVELS.get(wanted.lower())
+    if level is None:
+        raise ConfigurationError(f"{LOG_VARIABLE}={shown(wanted)}: set it to one of {', '.join(_LOG_LEVELS)}")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(level)
+    if not logger.hasHandlers():
+        logger.addHandler(_log_printer)
 
 
 def read_key(api_key: str | None) -> tuple[Secret, str]:

@@ -18,43 +18,37 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
+from collections.abc import Callable, Iterable
+from contextvars import Token
 from functools import lru_cache
 from itertools import chain, count
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from . import errors
+from .hooks import AttemptDetails, CallDetails, EndDetails, LimiterDetails, ResponseDetails, RetryDetails
 from .limiter.point_budget import UNMETERED
+from .limiter.protocol import BudgetSnapshot, Limiter
 from .rate_limit import THROTTLED
 from .redaction import once_made, shown
 from .version import __version__
 
 try:
     from opentelemetry import context, metrics, trace
-    from opentelemetry.metrics import Observation
-    from opentelemetry.trace import SpanKind, Status, StatusCode
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
+    from opentelemetry.util.types import AttributeValue
 except ModuleNotFoundError as _missing:
     raise ModuleNotFoundError(
         "whereby_async.otel needs its extra: pip install 'whereby-async[otel]'", name=_missing.name
     ) from _missing
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextvars import Token
-
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider
-    from opentelemetry.trace import Span, Tracer, TracerProvider
-    from opentelemetry.util.types import AttributeValue
-
-    from .hooks import AttemptDetails, CallDetails, EndDetails, LimiterDetails, ResponseDetails, RetryDetails
-    from .limiter.protocol import BudgetSnapshot, Limiter
-
-    Attributes = dict[str, AttributeValue]
-    Reading = Callable[[BudgetSnapshot], Iterable[tuple[int, dict[str, str]]]]
-
 __all__ = ["OpenTelemetryHooks"]
+
+Attributes: TypeAlias = dict[str, AttributeValue]
+Reading: TypeAlias = Callable[[BudgetSnapshot], Iterable[tuple[int, dict[str, str]]]]
 
 _SCOPE: Final = "whereby_async"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.27.0"

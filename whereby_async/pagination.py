@@ -9,21 +9,18 @@ The iterators are plain objects, not async generators: a `break` leaves nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from .errors import ResponseDecodeError, refuses
 from .models.model import Page
+from .operation import Request, Sender
 from .redaction import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-    from types import TracebackType
-
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
-    from .operation import Request, Sender
 
 T = TypeVar("T")
 

@@ -23,9 +23,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
+from collections.abc import AsyncIterator, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import msgspec
+
+import whereby_async
 
 from .errors import (
     APIStatusError,
@@ -38,15 +41,12 @@ from .errors import (
     Throttled,
     WherebyError,
 )
+from .models import Page
+from .operation import Operation
 from .pagination import MAX_PAGE_SIZE, Paginator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Iterable
-
     from .limiter.protocol import BudgetSnapshot, Limiter
-    from .models import Page
-    from .operation import Operation
-    from .sender import ClientSender
 
 __all__ = ["Kind", "Watches", "wait_for"]
 
@@ -115,7 +115,7 @@ class Watches:
     def __len__(self) -> int:
         return len(self._open)
 
-    def join(self, kind: Kind[J], caller: ClientSender) -> Watch[J]:
+    def join(self, kind: Kind[J], caller: whereby_async.sender.ClientSender) -> Watch[J]:
         """The watch for this kind, this loop and the caller's options as they are now."""
         loop, options = asyncio.get_running_loop(), caller.options
         key = (
@@ -136,7 +136,7 @@ class Watches:
             del self._open[watch.key]
 
 
-async def wait_for(watches: Watches, caller: ClientSender, kind: Kind[J], job_id: str) -> J:
+async def wait_for(watches: Watches, caller: whereby_async.sender.ClientSender, kind: Kind[J], job_id: str) -> J:
     """Wait until a job is done, by the options and the priority of the caller as they are now."""
     kind.get.bind(job_id)  # refuses what is no id
     return await watches.join(kind, caller).wait(job_id)
@@ -157,7 +157,12 @@ class Watch(Generic[J]):
     """All waits for one kind of job, of one client, with one set of options, in one loop."""
 
     def __init__(
-        self, kind: Kind[J], caller: ClientSender, loop: asyncio.AbstractEventLoop, key: Hashable, watches: Watches
+        self,
+        kind: Kind[J],
+        caller: whereby_async.sender.ClientSender,
+        loop: asyncio.AbstractEventLoop,
+        key: Hashable,
+        watches: Watches,
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.key: Hashable = key

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET, UnsetType
 
-from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners
+from .call_events import CallEvents, CallListeners, Subscriptions, call_listeners, calls_are_logged
 from .context import current_answers, current_batch, current_priority
 from .deprecation import DEPRECATION, SUNSET, Deprecations
 from .errors import (
@@ -40,7 +40,7 @@ from .errors import (
 from .limiter.point_budget import never, quick_grant
 from .limiter.protocol import Priority
 from .models.decoding import Decoder
-from .notify import logger
+from .notify import logger, name_in_log
 from .rate_limit import RateLimit
 from .status_errors import status_error
 from .transport import GATEWAY_FAILURES, LONGEST_PROBE, SUCCESS, Exchange, RetryBudget
@@ -178,7 +178,7 @@ class SharedState:
         base_url: The API's root, without a slash at its end.
         safe_read: The cheapest request that changes nothing, by which it is tried whether the service is back.
         reachability: Whether the API can be reached.
-        call_listeners: The hooks that hear of calls; `None` if there are none.
+        call_listeners: The hooks that hear of calls.
         deprecations: What answers say of the end of their operations.
         subscriptions: The limiters that the hooks are subscribed to.
         retry_budget: Bounds the retries of all calls together.
@@ -195,7 +195,7 @@ class SharedState:
         self.base_url: str = base_url
         self.safe_read: Request[Any] = safe_read
         self.pool: SessionPool = pool
-        self.call_listeners: CallListeners | None = call_listeners(hooks)
+        self.call_listeners: CallListeners = call_listeners(hooks)
         self.deprecations: Deprecations = Deprecations(base_url, hooks)
         self.subscriptions: Subscriptions = Subscriptions(hooks)
         self.reachability: Reachability = self.reachability_of(base_url)
@@ -269,9 +269,9 @@ class ClientSender:
     def send(self, request: Request[T], /) -> Coroutine[Any, Any, T]:
         """Send a request until it is answered, refused or out of attempts."""
         listeners = self.shared.call_listeners
-        return self._send(request) if listeners is None else self._send_with_hooks(request, listeners)
+        return self._send_told(request, listeners) if listeners or calls_are_logged() else self._send(request)
 
-    async def _send_with_hooks(self, request: Request[T], listeners: CallListeners) -> T:
+    async def _send_told(self, request: Request[T], listeners: CallListeners) -> T:
         events = CallEvents(listeners, request.operation, self.options.call_priority())
         try:
             events.begin(request, self.shared.base_url)
@@ -292,7 +292,6 @@ class ClientSender:
         permit: Permit | None = None
         error: WherebyError | None = None
         retries: _Retries | None = None
-        attempt = 0
         while not shared.closed:
             # The exchange is made before points are granted: whatever is wrong with a request costs none.
             exchange = Exchange(
@@ -303,9 +302,8 @@ class ClientSender:
             earlier, permit = permit, grant(operation.cost, operation.name, priority)
             if permit is None:
                 call = _Asking(operation, priority, earlier, error, events)
-                permit, outage_left = await self._points(call, outage_left, again=attempt > 0)
+                permit, outage_left = await self._points(call, outage_left, again=earlier is not None)
             at_once = never
-            attempt += 1
             try:
                 if events:
                     events.attempt(permit)
@@ -323,7 +321,7 @@ class ClientSender:
                 error = _remember(_refusal(request, answer, rate_limit, options, shared.base_url), error)
             # The attempt failed: raise its error, or wait and go round again.
             retries = retries or _Retries()
-            await self._before_retry(exchange, error, attempt, retries, events)
+            await self._before_retry(exchange, error, retries, events)
         raise error or ClientClosedError(f"{operation.name}: the client is closed; create a new one")
 
     async def _points(self, call: _Asking, outage_left: float, *, again: bool) -> tuple[Permit, float]:
@@ -447,7 +445,7 @@ class ClientSender:
         return (f"it answers {answer.status}", rate_limit.retry_after) if failed else (None, None)
 
     async def _before_retry(
-        self, exchange: Exchange, error: WherebyError, attempt: int, retries: _Retries, events: CallEvents | None
+        self, exchange: Exchange, error: WherebyError, retries: _Retries, events: CallEvents | None
     ) -> None:
         """Wait until the next attempt may ask for points, or raise `error` if there is to be none.
 
@@ -463,10 +461,8 @@ class ClientSender:
         if counts:
             retries.count(reachability.outages if waits else 0)
             delay = self._delay(exchange, error, retries.failures)
-        reason, when = _reason(error), f"in {delay:.3f} s" if counts else "as soon as there are points"
-        logger.debug("%s: attempt %d failed (%s); again %s", name, attempt, reason, when)
         if events:
-            events.retry(delay, reason, error)
+            events.retry(delay, _reason(error), error)
         if delay:
             await self.shared.waiting.pause(delay)
         if unsent and retries.paid:
@@ -515,7 +511,7 @@ class _Asking(NamedTuple):
         priority: Its priority.
         earlier: The permit of its last attempt, whose place in the queue it keeps.
         error: What its last attempt ended with.
-        events: Its events, if hooks hear of them.
+        events: Its events, if hooks or the log hear of them.
     """
 
     operation: Operation[Any]
@@ -625,7 +621,7 @@ def _warn_of_unreadable(name: str, value: UnreadableValue) -> None:
     where = value.field if value.row is None else f"{value.field} of row {value.row}"
     logger.warning(
         "%s: %s could not be read and is None (logged once; Page.unreadable and capture_responses show each)",
-        name,
+        name_in_log(name),
         where,
     )
 

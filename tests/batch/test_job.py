@@ -277,8 +277,10 @@ async def test_refused_key_stops_the_job(fake: FakeWhereby, whereby: WherebyClie
     fake.clear()
     fake.api_key = "another"
     seen: list[Outcome[Meeting]] = []
+    batch = whereby.batch(whereby.meetings.create, creates(1000), concurrency=4)
     with pytest.raises(AuthenticationError):
-        await take(whereby.batch(whereby.meetings.create, creates(1000), concurrency=4), seen)
+        await take(batch, seen)
+    assert batch.in_doubt == ()
     assert 5 <= len(seen) <= 16
     assert states(seen) == {"failed": len(seen)}
     assert len(fake.requests) == len(seen)

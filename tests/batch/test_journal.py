@@ -110,6 +110,7 @@ async def test_refusals_of_our_own_are_not_written_down_as_failures(
     assert states(await created(whereby, 5, journal=journal)) == {"ok": 4, "failed": 1}
     assert states(await created(whereby, 5, journal=journal)) == {"ok": 5}
     assert each_once(fake, 5)
+    assert all(request.operation == "meetings.create" for request in fake.requests)  # there was no doubt to look into
 
 
 async def test_keys_tell_items_apart_whatever_their_order(

@@ -49,6 +49,8 @@ NO_WAY_THERE = re.compile(
     r"|RedisPointBudget\(X|pass a PointBudget|start from datetime\.now|the `async with`|pass the request's body"
     # A header's own form, and what those who compile the package have to do.
     r"|Check the API key: {|holds an element|has no (?:t|v1)=|the X header X\. Pass its value whole|RedisPointBudget needs the source"
+    # What is said of mistakes in a program: `with` for `async with`.
+    r"|use `async with|a Page is read|a list of the API is read|pages are read"
 )
 WITHOUT_A_WAY = {
     "call_events.py",
@@ -58,6 +60,7 @@ WITHOUT_A_WAY = {
     "limiter/redis/translator.py",
     "models/dates.py",
     "models/decoding.py",
+    "models/model.py",
     "operation.py",
     "otel.py",
     "rate_limit.py",
@@ -259,12 +262,16 @@ def test_ctrl_c_ends_a_call_quietly(served: Served) -> None:
 
 
 @pytest.mark.parametrize("served", [{"limit": 100, "period": 600.0}], indirect=True)
-def test_wait_is_told_on_a_terminal(served: Served) -> None:
+@pytest.mark.parametrize("log", ["", "info"])
+def test_wait_is_told_on_a_terminal(served: Served, log: str) -> None:
+    """Once, by the log if that was asked for."""
     served.do(lambda: served.fake.spend(100))
-    with OnTerminal("meetings", "list") as terminal:
-        shown = terminal.until("waits about")
+    with OnTerminal("meetings", "list", variables={"WHEREBY_LOG": log}) as terminal:
+        terminal.until("waits about")
         ended = terminal.interrupt()
-    assert "the server asked for it" in shown
+    (shown,) = [line for line in ended.lines() if "waits about" in line]
+    assert shown.startswith("whereby: meetings.list waits about ")
+    assert "for 1 point: the server asked for it" in shown
     assert ended.code == 130
 
 

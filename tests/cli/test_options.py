@@ -18,6 +18,8 @@ from whereby_async.cli.errors import UsageError
 from whereby_async.cli.global_options import GlobalOptions, redis_url
 from whereby_async.cli.operation_commands import COMMANDS, OperationCommand, arguments_of
 from whereby_async.cli.values import moment
+from whereby_async.notify import logger
+from whereby_async.testing import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,10 +179,55 @@ def test_verbose_tells_each_attempt(served: Served, here: Runner) -> None:
     served.fake.add_meeting()
     ended = here("meetings", "list", "-v")
     assert "whereby: meetings.list: attempt 1, 1 point" in ended.err
-    assert "meetings.list: 200 after" in ended.err
+    assert "meetings.list: 200 for 1 point after" in ended.err
     assert "points left of" in ended.err
     assert served.fake.api_key not in ended.err
     assert len(ended.rows()) == 1
+
+
+@pytest.mark.parametrize("served", [{"costs": {"meetings.list": 5}}], indirect=True)
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("", "", "warning"),
+        ("-v", "", "attempt answer price warning"),
+        ("-v", "warning", "attempt answer price warning"),
+        ("", "Debug", "attempt answer price warning"),
+        ("", "info", "price warning"),
+        ("", "warning", "price warning"),
+        ("--quiet", "debug", "price warning"),
+    ],
+)
+def test_the_log_is_printed_as_asked(  # noqa: PLR0917 - the case, and what it runs in
+    option: str, value: str, said: str, served: Served, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In lines of the command, each once. What others tell too, such as prices, is there only if the log is asked for."""
+    monkeypatch.setenv("WHEREBY_LOG", value)
+    for _ in range(4):
+        served.fake.add_meeting()
+    odd = b'{"results": [{"meetingId": "1", "endDate": "soon"}], "cursor": null}'
+    served.fake.faults.add(Fault(skip=3, body=odd))
+    ended = here("meetings", "list", "--page-size", "1", *option.split())
+    lines = ended.err.splitlines()
+    kinds = {
+        "attempt": "attempt 1, ",
+        "answer": ": 200 for ",
+        "price": "costs 5 points, not 1",
+        "warning": "could not be read",
+    }
+    counts = {kind: sum(words in line for line in lines) for kind, words in kinds.items()}
+    expected = {"attempt": 4, "answer": 4, "price": 1, "warning": 1}
+    assert counts == {kind: count if kind in said.split() else 0 for kind, count in expected.items()}
+    assert all(line.startswith("whereby: meetings.list") for line in lines)
+    assert len(lines) == sum(counts.values())
+    assert (logger.level, logger.handlers) == (0, [])
+
+
+@pytest.mark.usefixtures("served")
+def test_a_log_that_there_is_not_is_refused(here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHEREBY_LOG", "trace")
+    said = "whereby: WHEREBY_LOG='trace': set it to one of debug, info, warning\n"
+    assert here("meetings", "list") == (2, "", said)
 
 
 @pytest.mark.usefixtures("served")

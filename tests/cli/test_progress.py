@@ -15,9 +15,8 @@ from whereby_async import ServiceUnavailableError
 from whereby_async.batch import Progress
 from whereby_async.cli.errors import Interrupted, OutOfTimeError, command_line, is_quiet, warnings_printed
 from whereby_async.cli.progress import Bar, StderrHook, run_long
-from whereby_async.hooks import CostChangeDetails, RetryDetails, ThrottleDetails, UnavailableDetails, WaitDetails
+from whereby_async.hooks import UnavailableDetails, WaitDetails
 from whereby_async.notify import logger
-from whereby_async.rate_limit import RateLimit
 
 
 def _wait(delay: float = 40.0, reason: str = "empty") -> WaitDetails:
@@ -79,31 +78,16 @@ def test_signal_that_is_sent_twice_at_once_counts_once() -> None:
     assert (reached, caught.value.number) == (True, signal.SIGTERM)
 
 
-def test_verbose_says_everything_wherever_stderr_leads(capsys: pytest.CaptureFixture[str]) -> None:
-    hook = StderrHook(verbose=True)
-    hook.on_wait(_wait(reason="novel"))
-    hook.on_retry(RetryDetails(operation="meetings.list", attempt=1, delay=0.25, reason="status 503"))
-    hook.on_throttle(ThrottleDetails(delay=30.0, rate_limit=RateLimit(throttled=True)))
-    hook.on_cost_change(CostChangeDetails(operation="insights.rooms", old=1, new=5))
-    assert capsys.readouterr().err.splitlines() == [
-        "whereby: meetings.list waits about 40 s for 1 point: novel",
-        "whereby: meetings.list: attempt 1 failed (status 503), again in 0.2 s",
-        "whereby: the server answered 429: everybody waits 30.0 s",
-        "whereby: insights.rooms costs 5 points, not 1",
-    ]
-
-
 def test_waits_are_said_once_and_not_beside_a_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a terminal; short ones never, and nothing else without --verbose."""
+    """On a terminal; short ones never, and nothing where the log says it."""
     _let_stderr_be_a_terminal(monkeypatch)
     hook = StderrHook()
-    hook.on_retry(RetryDetails(operation="x", attempt=1, delay=0.25, reason="timeout"))
-    hook.on_throttle(ThrottleDetails(delay=30.0, rate_limit=RateLimit(throttled=True)))
-    hook.on_cost_change(CostChangeDetails(operation="x", old=1, new=5))
     hook.on_wait(_wait(delay=0.2))
     with Bar("rooms"):
+        hook.on_wait(_wait())
+    with caplog.at_level("INFO", "whereby_async"):
         hook.on_wait(_wait())
     assert "whereby:" not in capsys.readouterr().err
     hook.on_wait(_wait())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
 import logging
 import pydoc
+import re
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from support.recording_limiter import RecordingLimiter
 import whereby_async.hooks
 from whereby_async import (
     APIConnectionError,
+    APIStatusError,
     BudgetError,
     InternalServerError,
     NotFoundError,
@@ -394,13 +397,79 @@ def test_hooks_can_be_looked_up() -> None:
     assert {"OnOutage", "OutageDetails", "Hook"} <= set(whereby_async.hooks.__all__)
 
 
-async def test_the_log_tells_operations_and_no_addresses(
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The lines of the one logger, without the milliseconds."""
+    lines = [record.getMessage() for record in caplog.records if record.name == "whereby_async"]
+    return [re.sub(r"\d+ ms", "N ms", line) for line in lines]
+
+
+async def test_the_log_has_a_line_for_each_attempt_answer_and_retry(
     fake: FakeWhereby, whereby: WherebyClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A retry is one DEBUG line of the one logger: operation, attempt, reason, delay."""
-    fake.faults.add(Fault(status=503))
+    """At DEBUG: operation, status, points, points left and milliseconds, and nothing of what was sent."""
+    fake.faults.add(Fault(status=503), Fault(drop="after"), Fault(truncate=1))
     with caplog.at_level(logging.DEBUG, logger="whereby_async"):
         await whereby.meetings.list(extra={"planted": "planted-value"})
-    (record,) = [record for record in caplog.records if record.name == "whereby_async"]
-    assert record.getMessage() == "meetings.list: attempt 1 failed (status 503); again in 0.000 s"
+    assert logged(caplog) == [
+        "meetings.list: attempt 1, 1 point",
+        "meetings.list: 503 for 1 point after N ms, 999999 points left of 1000000",
+        "meetings.list: attempt 1 failed (status 503); again as soon as there are points",
+        "meetings.list: attempt 2, 1 point",
+        "meetings.list: no answer after N ms",
+        "meetings.list: attempt 2 failed (connection); again as soon as there are points",
+        "meetings.list: attempt 3, 1 point",
+        "meetings.list: 200, but not all of the answer after N ms",
+        "meetings.list: attempt 3 failed (connection); again as soon as there are points",
+        "meetings.list: attempt 4, 1 point",
+        "meetings.list: 200 for 1 point after N ms, 999996 points left of 1000000",
+    ]
     assert "planted" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("GET", "/meetings/planted-id", "GET /meetings/…"),
+        ("DELETE", "rooms/%2Fplanted-room/theme/logo", "DELETE /rooms/…"),
+        ("GET", "/meetings", "GET /meetings"),
+    ],
+)
+async def test_the_log_cuts_a_path_short(
+    whereby: WherebyClient, caplog: pytest.LogCaptureFixture, method: str, path: str, name: str
+) -> None:
+    """The name of a call without one is made of method and path, which may hold an id or a room's name."""
+    with caplog.at_level(logging.DEBUG, logger="whereby_async"), contextlib.suppress(APIStatusError):
+        await whereby.request(method, path)
+    assert len(lines := logged(caplog)) == 2
+    assert all(line.startswith(f"{name}: ") for line in lines)
+    assert "planted" not in caplog.text
+
+
+async def test_the_log_tells_what_an_answer_told(limiter: RecordingLimiter, caplog: pytest.LogCaptureFixture) -> None:
+    """An answer may name no points that are left; an attempt may never have left."""
+    caplog.set_level(logging.DEBUG, logger="whereby_async")
+    async with FakeWhereby(header_style="none") as fake, fake.client(limiter=limiter) as client:
+        await client.meetings.create(end_date=UNTIL)
+    once, nowhere = RetryPolicy(attempts=1), "http://127.0.0.1:9"
+    async with WherebyClient("key", base_url=nowhere, limiter=limiter, retry=once, max_outage=0) as client:
+        with pytest.raises(APIConnectionError):
+            await client.insights.rooms()
+    assert [line for line in logged(caplog) if nowhere not in line] == [
+        "meetings.create: attempt 1, 3 points",
+        "meetings.create: 201 for 3 points after N ms",
+        "insights.rooms: attempt 1, 1 point",
+        "insights.rooms: not sent after N ms",
+    ]
+
+
+async def test_the_log_says_nothing_of_calls_unless_asked(
+    fake: FakeWhereby, whereby: WherebyClient, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At INFO, with hooks or without."""
+    fake.faults.add(Fault(status=503), Fault(status=503))
+    with caplog.at_level(logging.INFO, logger="whereby_async"):
+        await whereby.meetings.list()
+        async with fake.client(hooks=[recorder], retry=AT_ONCE) as client:
+            await client.meetings.list()
+    assert logged(caplog) == []
+    assert recorder.ends

@@ -9,10 +9,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.budgets import Listener, Server, call, callers, until
+from support.budgets import Listener, Server, call, callers, cancel, refuses, says, until
 
 from whereby_async import WherebyClient
 from whereby_async.errors import BudgetTimeoutError, ConfigurationError
@@ -94,6 +95,27 @@ async def test_a_file_that_is_lost_is_written_anew(
         assert sum(done) - before >= 0.9 * LIMIT
     assert server.refused == 0
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+async def test_the_log_tells_of_prices_freezes_and_waits(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As it does of a budget of the process's own."""
+    caplog.set_level("INFO", "whereby_async")
+    budget = HostPointBudget(path)
+    (await budget.acquire(1)).settle(says(99))
+    for left in (94, 89, 84):
+        (await budget.acquire(1, operation="insights.rooms")).settle(says(left))
+    await until(lambda: len(caplog.records) == 1)
+    (await budget.acquire(1)).settle(refuses(200.0))
+    await until(lambda: len(caplog.records) == 2)
+    waiting = [asyncio.create_task(budget.acquire(1, operation="meetings.list")) for _ in range(3)]
+    await until(lambda: len(caplog.records) == 3)
+    assert [f"{record.levelname} {re.sub(r'[0-9.]+ s', 'N s', record.getMessage())}" for record in caplog.records] == [
+        "WARNING insights.rooms costs 5 points, not 1",
+        "WARNING the server answered 429: calls wait N s",
+        "INFO meetings.list waits about N s for 1 point: the server asked for it",
+    ]
+    await cancel(*waiting)
+    await budget.aclose()
 
 
 @pytest.mark.parametrize("how", ["no folder", "a folder", "locked"])

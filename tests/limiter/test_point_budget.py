@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import math
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.budgets import (
@@ -14,6 +16,7 @@ from support.budgets import (
     Server,
     call as send,
     cancel,
+    in_threads,
     now,
     refuses,
     says,
@@ -34,6 +37,9 @@ from whereby_async.errors import (
 from whereby_async.limiter import Limiter, Permit, PointBudget, Priority, Unlimited
 from whereby_async.limiter.accounts import BudgetPermit
 from whereby_async.limiter.point_budget import never, quick_grant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @simulated
@@ -602,6 +608,94 @@ async def test_missing_headers_are_told_once(caplog: pytest.LogCaptureFixture) -
             (await budget.acquire(1)).settle(None)
     (message,) = caplog.messages
     assert "limit=" in message
+
+
+def long_waits(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "INFO"]
+
+
+@simulated
+async def test_long_waits_are_logged_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    """How long, for how many points, and why; eight calls a second begin to wait."""
+    caplog.set_level("INFO", "whereby_async")
+    budget = await spent(100)
+    for beginning in range(25):
+        await waiters(budget, 1, 3, operation="meetings.create")
+        assert len(long_waits(caplog)) == 1 + beginning // 8
+        await asyncio.sleep(0.125)
+    first = "meetings.create waits about 60 s for 3 points: the window's points are spent"
+    assert long_waits(caplog)[0] == first
+
+
+@simulated
+async def test_short_waits_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor long ones, unless the log is asked for INFO."""
+    budget = await spent(100)
+    await waiters(budget, 1, 1)
+    caplog.set_level("INFO", "whereby_async")
+    await asyncio.sleep(59.5)
+    for _ in range(10):
+        await waiters(budget, 1, 1)
+    assert caplog.messages == []
+
+
+@simulated
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [("", "a call"), ("PUT /rooms/planted/theme", "PUT /rooms/…")],
+)
+async def test_long_wait_names_no_room(operation: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "whereby_async")
+    await waiters(await spent(100), 1, 1, operation=operation)
+    assert long_waits(caplog) == [f"{name} waits about 60 s for 1 point: the window's points are spent"]
+
+
+def test_long_waits_in_threads_share_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "whereby_async")
+    budget, began = PointBudget(3), time.monotonic()
+
+    async def wait() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await budget.acquire(3)
+
+    permit = asyncio.run(budget.acquire(3))
+    permit.lost()
+    in_threads(*[lambda: asyncio.run(wait())] * 8)
+    assert 1 <= len(long_waits(caplog)) <= 1 + time.monotonic() - began
+
+
+@simulated
+@pytest.mark.parametrize("make", [PointBudget, Unlimited])
+async def test_freeze_of_more_than_a_period_is_warned_of_once(
+    make: Callable[[], PointBudget | Unlimited], caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many calls hear it; again if it grows by a period. Others are told of at DEBUG."""
+    caplog.set_level("DEBUG", "whereby_async")
+    budget = make()
+    (await budget.acquire(1)).settle(says(99))
+    permits = [await budget.acquire(1) for _ in range(4)]
+    for permit, seconds in zip(permits, (62.0, 100.0, 101.0, 200.0), strict=True):
+        permit.settle(refuses(seconds))
+    (await budget.acquire(1)).settle(says(99))
+    (await budget.acquire(1)).settle(refuses(90.5))
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if "429" in record.getMessage()]
+    levels = ["DEBUG", "WARNING", "DEBUG", "WARNING", "WARNING"]
+    assert told == [
+        (level, f"the server answered 429: calls wait {seconds} s")
+        for level, seconds in zip(levels, (62.0, 100.0, 101.0, 200.0, 90.5), strict=True)
+    ]
+
+
+@simulated
+async def test_prices_that_change_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    budget = PointBudget()
+    (await budget.acquire(1)).settle(says(99))
+    for left in (94, 89, 84):
+        (await budget.acquire(1, operation="insights.rooms")).settle(says(left))
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "insights.rooms costs 5 points, not 1")
+    ]
 
 
 @simulated

@@ -256,7 +256,7 @@ def test_error_in_the_block_ends_it_and_a_second_thread_does_not() -> None:
 
 
 def test_plain_with_and_a_client_before_the_start_say_what_to_do() -> None:
-    with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():
+    with pytest.raises(TypeError, match=r"with FakeWhereby\(\)\.in_thread\(\) as fake"), FakeWhereby():  # type: ignore[attr-defined]  # the mistake
         pass
     with pytest.raises(RuntimeError, match="the fake server has no port yet: start it first"):
         FakeWhereby().client()

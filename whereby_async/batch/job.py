@@ -27,10 +27,14 @@ import inspect
 import math
 import os
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..errors import (
     APIConnectionError,
@@ -43,21 +47,11 @@ from ..errors import (
 from ..notify import logger
 from ..redaction import once_made, plain, shown
 from ..sender import ClientSender
-from .estimate import OnProgress, ProgressCounter
-from .item import ItemSource, Method, OutcomeUnknownError
+from .estimate import OnProgress, Progress, ProgressCounter
+from .item import Item, ItemSource, KeyOf, Method, Outcome, OutcomeUnknownError, Requests
 from .journal import Header, Journal, opened
 from .lookup import LostCreateLookup
 from .runner import ItemRunner
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from types import TracebackType
-
-    from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-
-    from .estimate import Progress
-    from .item import Item, KeyOf, Outcome, Requests
 
 T = TypeVar("T")
 

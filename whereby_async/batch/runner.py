@@ -46,7 +46,7 @@ _SENDS: Final = 3
 """How often a create is sent whose answers are lost and whose absence is shown each time."""
 
 _NOT_SENT: Final = (AuthenticationError, BudgetError, ClientClosedError)
-"""Refusals that say nothing about the item: it is not written down as failed, and runs again with the next run."""
+"""Refusals that say nothing about the item: it runs again with the next run, as what was never sent does."""
 
 
 class _DroppedError(Exception):
@@ -456,12 +456,9 @@ class ItemRunner(Generic[T]):
         return Outcome(item.index, item.key, item.given, result=result, adopted=True)
 
     async def _failure(self, item: Item, error: Exception) -> Outcome[T]:
-        if isinstance(error, _NOT_SENT):
-            self._in_doubt.pop(item.key, None)
-        else:
-            unsent = isinstance(error, APIConnectionError) and not (error.permanent or error.may_have_happened)
-            away = unsent or isinstance(error, ServiceUnavailableError)
-            await self._finish(item, "failed", away=away, **error_fields(error, item.request))
+        unsent = isinstance(error, APIConnectionError) and not (error.permanent or error.may_have_happened)
+        away = unsent or isinstance(error, (*_NOT_SENT, ServiceUnavailableError))
+        await self._finish(item, "failed", away=away, **error_fields(error, item.request))
         return self._failed(item, error)
 
     def _failed(self, item: Item, error: Exception, *, resumed: bool = False) -> Outcome[T]:

@@ -20,7 +20,8 @@ and a full disk end the work with what is kept, and with the command line that g
 
 Every command takes `--json` and `--quiet`; one that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`,
 `--timeout`, `--verbose`, `--redis URL` for a budget that several processes share, and `--reserve SHARE`: how much of
-each window long work leaves for others, 0 if there are none. `whereby help COMMAND` is `whereby COMMAND --help`, and
+each window long work leaves for others, 0 if there are none. `--verbose` prints the log on stderr; so does the variable
+`WHEREBY_LOG` (`debug`, `info` or `warning`) from that level on. `whereby help COMMAND` is `whereby COMMAND --help`, and
 `whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
 """
 
@@ -32,10 +33,7 @@ import importlib.util
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 __all__ = ["main"]
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 KEY_VARIABLE: Final = "WHEREBY_API_KEY"
+_LOGGER: Final = "whereby_async"
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
 _PERHAPS: Final = "It may have been done all the same: look before you do it again."
 _SIGNALS: Final = 128
@@ -179,24 +180,40 @@ def tell(text: str, prefix: str = _PREFIX) -> None:
     print(prefix + printable(text), file=sys.stderr)
 
 
-class _Warnings(logging.Handler):
-    """Prints warnings as lines of the command, except those about outages, which hooks and errors tell of."""
+class _LogLines(logging.Handler):
+    """Prints the library's log as lines of the command, except what hooks and errors tell of: outages, and unless the
+    log was asked for, what limiters tell their hooks. With `--quiet` it prints no less than warnings.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        if record.module != "reachability":
+        told = {"reachability"} if log_is_asked_for() else {"notify", "reachability"}
+        least = logging.WARNING if is_quiet.get() else logging.NOTSET
+        if record.levelno >= least and (record.module not in told or record.levelno > logging.WARNING):
             tell(in_option_names(self.format(record)))
+
+
+def log_is_asked_for() -> bool:
+    """Whether `--verbose` or the variable `WHEREBY_LOG` asks for the log."""
+    return logging.getLogger(_LOGGER).level != logging.NOTSET
+
+
+def ask_for_log() -> None:
+    """Have all of the log printed until the command ends."""
+    logging.getLogger(_LOGGER).setLevel(logging.DEBUG)
 
 
 @contextlib.contextmanager
 def warnings_printed() -> Generator[None]:
-    """Print the library's warnings to stderr while the block runs."""
-    logger, handler = logging.getLogger("whereby_async"), _Warnings(logging.WARNING)
+    """Print the library's warnings to stderr while the block runs, and what else of its log is asked for."""
+    logger, handler = logging.getLogger(_LOGGER), _LogLines()
+    level = logger.level
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def code_for(error: Exception) -> ExitCode:

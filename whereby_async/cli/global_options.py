@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from cyclopts import Group, Parameter, validators
 
 from ..errors import ConfigurationError
-from .errors import UsageError, in_option_names
+from .errors import UsageError, ask_for_log, in_option_names
 from .keys import key_and_root
 from .output import Output
 from .progress import StderrHook
@@ -103,9 +103,9 @@ class GlobalOptions(OutputOptions):
         _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
     ] = None
     redis_name: Annotated[str, _option("The shared budget's name; whereby unless given.")] = "whereby"
-    verbose: Annotated[bool, _option("Every attempt, wait and retry on stderr.", "--verbose", "-v", negative="")] = (
-        False
-    )
+    verbose: Annotated[
+        bool, _option("Every attempt, wait and retry on stderr; else WHEREBY_LOG.", "--verbose", "-v", negative="")
+    ] = False
 
     @contextlib.asynccontextmanager
     async def client(self, *hooks: Any, is_long: bool = False) -> AsyncGenerator[WherebyClient]:
@@ -123,6 +123,8 @@ class GlobalOptions(OutputOptions):
 
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose: pass one of them")
+        if self.verbose:
+            ask_for_log()
         pool = self._pool()
         key, base_url = key_and_root(self.profile, self.base_url)
         max_outage = _LONG_OUTAGE if self.max_outage is None and is_long else self.max_outage
@@ -135,7 +137,7 @@ class GlobalOptions(OutputOptions):
             if (limiter := self._limiter()) is not None:
                 stack.push_async_callback(limiter.aclose)
                 options["limiter"] = limiter
-            every = [StderrHook(verbose=self.verbose, outages=bool(max_outage)), *hooks]
+            every = [StderrHook(outages=bool(max_outage) or self.verbose), *hooks]
             client = WherebyClient(key, base_url=base_url, pool=pool, max_wait=self.max_wait, hooks=every, **options)
             yield await stack.enter_async_context(client)
 

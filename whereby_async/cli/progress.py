@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import shlex
 import signal
 import sys
@@ -13,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..errors import ServiceUnavailableError
+from ..notify import log_line, logger
 from .errors import (
     Interrupted,
     OutOfTimeError,
@@ -34,15 +36,7 @@ if TYPE_CHECKING:
 
     from .. import WherebyClient
     from ..batch import Batch, Outcome, Progress
-    from ..hooks import (
-        AttemptDetails,
-        CostChangeDetails,
-        ResponseDetails,
-        RetryDetails,
-        ThrottleDetails,
-        UnavailableDetails,
-        WaitDetails,
-    )
+    from ..hooks import UnavailableDetails, WaitDetails
 
 T = TypeVar("T")
 
@@ -57,14 +51,14 @@ _WORTH_SAYING: Final = 1.0
 """Seconds; a shorter wait explains itself."""
 
 _REASONS: Final = {
-    "consumer": ("results are being written", "writing"),
-    "empty": ("the window's points are spent", "waiting for points"),
-    "frozen": ("the server asked for it", "the server asked to wait"),
-    "pilot": ("one call is out to learn the budget", "learning the budget"),
-    "queue": ("others stand before it", "queue"),
-    "reserve": ("the rest of the window is kept for others", "points kept for others"),
+    "consumer": "writing",
+    "empty": "waiting for points",
+    "frozen": "the server asked to wait",
+    "pilot": "learning the budget",
+    "queue": "queue",
+    "reserve": "points kept for others",
 }
-"""Why a call waits, and why a batch does, by the limiter's word for it."""
+"""Why a batch waits, by the limiter's word for it."""
 
 _NO_SPACE: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
 
@@ -265,7 +259,7 @@ class Bar:
         if progress.waiting == "service":
             parts.append(f"waiting for the service ({duration(progress.away)})")
         elif progress.waiting:
-            parts.append(_reason(progress.waiting, 1))
+            parts.append(_REASONS.get(progress.waiting, progress.waiting))
         if progress.lookups_end is not None:
             rooms = f"{counted(progress.lookups, 'room')} whose answers were lost"
             parts.append(f"looking for {rooms}, up to {progress.lookups_end:.0f} s more")
@@ -273,49 +267,24 @@ class Bar:
 
 
 class StderrHook:
-    """A hook that says on a terminal why calls wait and, if `verbose`, everything wherever stderr leads.
+    """A hook that says on a terminal why calls wait, where the log does not say it.
 
     Args:
-        verbose: Say everything.
         outages: Say wherever stderr leads that calls wait for a service that can not be reached.
     """
 
-    def __init__(self, *, verbose: bool = False, outages: bool = False) -> None:
-        self._verbose = verbose
-        self._outages = outages or verbose
+    def __init__(self, *, outages: bool = False) -> None:
+        self._outages = outages
         self._away_since: dict[str, float] = {}
         self._said_until = 0.0
-
-    def on_attempt(self, details: AttemptDetails) -> None:
-        """A request is about to be sent."""
-        self._say(f"{details.operation}: attempt {details.attempt}, {_points(details.cost)}")
-
-    def on_response(self, details: ResponseDetails) -> None:
-        """An answer came."""
-        left = details.rate_limit.remaining
-        budget = "" if left is None else f", {_points(left)} left of {details.rate_limit.limit}"
-        self._say(f"{details.operation}: {details.status} after {details.elapsed * 1000:.0f} ms{budget}")
-
-    def on_retry(self, details: RetryDetails) -> None:
-        """A request will be sent again."""
-        failed = f"attempt {details.attempt} failed ({details.reason})"
-        self._say(f"{details.operation}: {failed}, again in {details.delay:.1f} s")
-
-    def on_throttle(self, details: ThrottleDetails) -> None:
-        """A 429 came."""
-        self._say(f"the server answered 429: everybody waits {details.delay:.1f} s")
-
-    def on_cost_change(self, details: CostChangeDetails) -> None:
-        """A price was learned."""
-        self._say(f"{details.operation} costs {_points(details.new)}, not {details.old}")
 
     def on_wait(self, details: WaitDetails) -> None:
         """A call has to wait: this is said once for all that wait for the same thing."""
         now = monotonic()
-        if details.delay >= _WORTH_SAYING and now >= self._said_until and (self._verbose or _shows_waits()):
+        if details.delay >= _WORTH_SAYING and now >= self._said_until and _shows_waits():
             self._said_until = now + details.delay
-            waits = f"{details.operation} waits about {details.delay:.0f} s for {_points(details.cost)}"
-            _print(f"{waits}: {_reason(details.reason, 0)}")
+            text, *values = log_line(details)
+            _print(text % tuple(values))
 
     def on_unavailable(self, details: UnavailableDetails) -> None:
         """A service can not be reached any more, or is back."""
@@ -329,23 +298,11 @@ class StderrHook:
         if self._outages:
             _print(text)
 
-    def _say(self, text: str) -> None:
-        if self._verbose:
-            _print(text)
-
 
 def _shows_waits() -> bool:
-    return sys.stderr.isatty() and not _has_bar.get()
+    return sys.stderr.isatty() and not (_has_bar.get() or logger.isEnabledFor(logging.INFO))
 
 
 def _print(text: str) -> None:
     if not is_quiet.get():
         tell(in_option_names(text))
-
-
-def _reason(reason: str, form: int) -> str:
-    return _REASONS[reason][form] if reason in _REASONS else reason
-
-
-def _points(count: int) -> str:
-    return "1 point" if count == 1 else f"{count} points"

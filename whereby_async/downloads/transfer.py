@@ -22,10 +22,10 @@ import inspect
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -40,23 +40,16 @@ from ..errors import (
     WherebyError,
     status_error_class,
 )
+from ..models import AccessLink
 from ..notify import logger
 from ..rate_limit import RateLimit
 from ..redaction import Secret, SilentBytes, plain, shown
-from ..transport import GATEWAY_FAILURES
+from ..sender import ClientSender
+from ..transport import GATEWAY_FAILURES, Reachability, Storage, StorageAnswer
 from ..version import __version__
 from .part import PartFile
-from .sinks import BinaryWritable, Destination, ObjectSink, file_name, in_thread, path_of
-from .verdict import Version, judge
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
-
-    from ..models import AccessLink
-    from ..sender import ClientSender
-    from ..transport import Reachability, Storage, StorageAnswer
-    from .sinks import Sink
-    from .verdict import StorageVerdict
+from .sinks import BinaryWritable, Destination, ObjectSink, Sink, file_name, in_thread, path_of
+from .verdict import StorageVerdict, Version, judge
 
 _CHUNK: Final = 1024 * 1024
 """Bytes that are written in one go. A download holds about this much, and what the transport buffers."""

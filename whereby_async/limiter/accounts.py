@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import BudgetError, BudgetTimeoutError, ClientClosedError
-from ..notify import ThrottleDetails, WaitDetails, logger
+from ..notify import ThrottleDetails, WaitDetails, logger, points_in_words
 from .budget_checks import check_cost
 from .core import NO, Grant
 from .loops import LoopWaiters, WaitingCall
@@ -30,9 +31,9 @@ from .protocol import Priority
 from .queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
-    from ..notify import Listeners
+    from ..notify import CostChangeDetails, Listeners
     from ..rate_limit import RateLimit
     from .core import Core, Price
     from .protocol import Permit
@@ -124,8 +125,8 @@ class Account:
         self.clock: Callable[[], float] = clock
         self._listeners = listeners
         self.mailbox: deque[tuple[Any, int, RateLimit | None]] = deque()
-        # Each is a hook's name and its details, or "" and a warning for the log.
-        self._events: deque[tuple[str, Any]] = deque()
+        # Each is a hook's name, its details and the log's level, or "" and a warning for the log.
+        self._events: deque[tuple[str, Any, int]] = deque()
         self._loops: dict[asyncio.AbstractEventLoop, LoopWaiters] = {}
         self._ringing: deque[LoopWaiters] = deque()
         self._deadlines: list[WaitingCall] = []
@@ -287,17 +288,21 @@ class Account:
         heapq.heappush(self._deadlines, call)
 
     def _announce(self, call: WaitingCall, now: float) -> None:
-        """Hooks hear that it waits."""
-        if self._listeners:
+        """Hooks hear that it waits, and the log does if that takes long."""
+        if not (self._listeners or logger.isEnabledFor(logging.INFO)):
+            return
+        delay = self.queue.likely_wait(call, now)
+        level = self._listeners.wait_level(delay, now)
+        if self._listeners or level:
             details = WaitDetails(
                 operation=call.operation,
                 cost=call.price.points,
                 priority=call.priority.name,
                 reason=self._reason(call, now),
-                delay=self.queue.likely_wait(call, now),
+                delay=delay,
                 ahead=self.queue.ahead(call),
             )
-            self._events.append(("on_wait", details))
+            self._events.append(("on_wait", details, level))
 
     def _push(self, call: WaitingCall, loop: asyncio.AbstractEventLoop) -> None:
         """Let it wait in this loop."""
@@ -464,24 +469,27 @@ class Account:
         if core.noted:
             if answer is not None and answer.throttled:
                 self._note_throttle(core, now, answer)
-            for change in core.take_changes():
-                self._events.append(("on_cost_change", change))
+            self._note_prices(core.take_changes())
             if core.silent and not self._said_silent:
                 self._said_silent = True
                 text = (
                     "answers carry no rate-limit headers: the budget goes by %d points per %g s; if your plan "
                     "has more, say so with PointBudget(limit=...)"
                 )
-                self._events.append(("", (text, core.limit, core.period)))
+                self._events.append(("", (text, core.limit, core.period), logging.WARNING))
             self._refuse_unpayable()
         if self.queue.count or self._events or self._ringing:
             self.mailbox.append((None, _LOOK, None))
 
     def _note_throttle(self, core: Core, now: float, answer: RateLimit) -> None:
-        """A 429 came: hooks hear how long the budget is frozen."""
-        if self._listeners:
-            delay = max(0.0, core.frozen_until - now)
-            self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer)))
+        """A 429 came: hooks and the log hear how long the budget is frozen."""
+        delay = max(0.0, core.frozen_until - now)
+        level = self._listeners.throttle_level(delay, core.period, now)
+        self._events.append(("on_throttle", ThrottleDetails(delay=delay, rate_limit=answer), level))
+
+    def _note_prices(self, changes: Iterable[CostChangeDetails]) -> None:
+        """Hooks and the log hear of prices that were learned."""
+        self._events.extend(("on_cost_change", change, logging.WARNING) for change in changes)
 
     def close(self, here: asyncio.AbstractEventLoop | None) -> None:
         """Send away all that wait, and let nobody in."""
@@ -508,9 +516,9 @@ class Account:
             self._arm(here, more=more)
         while event := _popped(self._events):
             if event[0]:
-                self._listeners.tell(*event)
+                self._listeners.tell_and_log(*event)
             else:
-                logger.warning(*event[1])
+                logger.log(event[2], *event[1])
         if self.mailbox:
             self.look()
 
@@ -553,29 +561,25 @@ def _popped(items: deque[T]) -> T | None:
         return None
 
 
-def _points(count: int) -> str:
-    return "1 point" if count == 1 else f"{count} points"
-
-
 def _too_dear(operation: str, price: Price, limit: int) -> BudgetError:
     return BudgetError(
-        f"{operation or 'the call'} costs {_points(price.points)}, more than the whole limit of {limit} per period: "
-        "it can never be paid for; pin its price with costs= if that is wrong"
+        f"{operation or 'the call'} costs {points_in_words(price.points)}, more than the whole limit of {limit} per "
+        "period: it can never be paid for; pin its price with costs= if that is wrong"
     )
 
 
 def _too_long(call: WaitingCall, ahead: int, wait: float, max_wait: float) -> BudgetTimeoutError:
-    queued = f" ({_points(ahead)} {'is' if ahead == 1 else 'are'} queued before it)" if ahead else ""
+    queued = f" ({points_in_words(ahead)} {'is' if ahead == 1 else 'are'} queued before it)" if ahead else ""
     used = f", of which {call.waited:.1f} s are used up" if call.waited else ""
     return BudgetTimeoutError(
-        f"{call.operation or 'the call'} would wait at least {wait:.1f} s for {_points(call.price.points)}{queued}, "
-        f"max_wait is {max_wait:g} s{used}",
+        f"{call.operation or 'the call'} would wait at least {wait:.1f} s for {points_in_words(call.price.points)}"
+        f"{queued}, max_wait is {max_wait:g} s{used}",
         retry_after=wait,
     )
 
 
 def _too_late(call: WaitingCall, wait: float) -> BudgetTimeoutError:
     return BudgetTimeoutError(
-        f"{call.operation or 'the call'} was not served {_points(call.price.points)} within its max_wait",
+        f"{call.operation or 'the call'} was not served {points_in_words(call.price.points)} within its max_wait",
         retry_after=wait,
     )

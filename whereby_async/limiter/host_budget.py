@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..errors import ConfigurationError
 from .budget_checks import check_budget, checked_pins
 from .shared.shared_budget import SharedPointBudget
-from .shared.shared_core import carry_out
+from .shared.shared_core import StoreReply, StoreRequest, carry_out
 from .shared.store import StoreAwayError, Terms
 from .state_file import StateFile, default_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from .shared.shared_core import StoreReply, StoreRequest
 
 _BUSY: Final = 1.0
 """Seconds after which a file that others keep locked counts as away: one of them was stopped in mid-change."""

@@ -14,24 +14,18 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from ..errors import ClientClosedError, ConfigurationError
-from ..notify import Listeners
+from ..notify import LimiterHook, Listeners
+from ..rate_limit import RateLimit
 from ..redaction import once_made, plain
 from .accounts import Account, BudgetPermit
 from .budget_checks import check_budget, checked_pins
-from .core import ADVERTISED, NO, PATIENCE, PROBE, Core
+from .core import ADVERTISED, NO, PATIENCE, PROBE, Core, Grant, Price
 from .loops import is_monotonic, loop_clock
-from .protocol import BudgetSnapshot, BudgetState, Forecast, Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from ..notify import LimiterHook
-    from ..rate_limit import RateLimit
-    from .core import Grant, Price
-    from .protocol import Limiter, Permit
+from .protocol import BudgetSnapshot, BudgetState, Forecast, Limiter, Permit, Priority
 
 UNMETERED: Final = 2_000_000_000  # what a limiter that meters nothing shows as its limit
 

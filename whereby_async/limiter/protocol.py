@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-if TYPE_CHECKING:
-    from ..notify import LimiterHook
-    from ..rate_limit import RateLimit
+from ..notify import LimiterHook
+from ..rate_limit import RateLimit
 
 
 class Priority(enum.IntEnum):

@@ -13,16 +13,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Generic, TypeAlias, TypeVar, cast, get_args, overload
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeAlias, TypeVar, cast, get_args, overload
 
 from msgspec import UNSET, Meta, MsgspecError, Struct, UnsetType, convert, structs, to_builtins
 
 from ..errors import refuses
 from ..redaction import MASK, Secret, redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 T = TypeVar("T")
 

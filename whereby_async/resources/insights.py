@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from .. import operations
+from ..models import ParticipantDetails, ParticipantInsights, RoomInsights, RoomSessionInsights
+from ..operation import Sender
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from ..models import ParticipantDetails, ParticipantInsights, RoomInsights, RoomSessionInsights
-    from ..operation import Sender
 
 
 class Insights:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
 
 from .. import operations
-from ..models import rfc3339
+from ..models import (
+    LiveTranscriptionOptions,
+    Meeting,
+    MeetingField,
+    RecordingOptions,
+    RoomMode,
+    RoomNamePattern,
+    RoomPreferences,
+    StreamingOptions,
+    TemplateType,
+    rfc3339,
+)
+from ..operation import Sender
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..redaction import silent
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from ..models import (
-        LiveTranscriptionOptions,
-        Meeting,
-        MeetingField,
-        RecordingOptions,
-        RoomMode,
-        RoomNamePattern,
-        RoomPreferences,
-        StreamingOptions,
-        TemplateType,
-    )
-    from ..operation import Sender
 
 _PREFIX_LENGTH = 39
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import whereby_async
 
 from .. import operations
+from ..models import AccessLink, Recording
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from ..downloads import Destination, Download, OnProgress
-    from ..models import AccessLink, Recording
-    from ..sender import ClientSender
 
 
 class Recordings:
     """Recordings, kept by Whereby or in storage of your own."""
 
-    def __init__(self, sender: ClientSender) -> None:
+    def __init__(self, sender: whereby_async.sender.ClientSender) -> None:
         self._sender = sender
 
     async def get(self, recording_id: str, *, extra: Mapping[str, Any] | None = None) -> Recording:
@@ -125,14 +122,14 @@ class Recordings:
     async def download(  # noqa: PLR0913 - keywords
         self,
         recording_id: str,
-        destination: Destination,
+        destination: whereby_async.downloads.Destination,
         *,
         overwrite: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: whereby_async.downloads.OnProgress | None = None,
         valid_for: int = 3600,
         stall_timeout: float = 30.0,
         extra: Mapping[str, Any] | None = None,
-    ) -> Download:
+    ) -> whereby_async.Download:
         """Download the recording's file, for files that Whereby hosts. Costs 1 point for the access link, 1 more for
         each that expires meanwhile, and 1 to ask for the file's name if the destination is a directory; the bytes cost
         nothing.

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from .. import operations
-from ..operation import Operation, room_segment
+from ..models import BackgroundPalette, BackgroundTheme
+from ..operation import Operation, Sender, room_segment
 from . import arguments
 from .files import BACKGROUND_BYTES, ImageSource, image_part
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..models import BackgroundPalette, BackgroundTheme
-    from ..operation import Sender
 
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 

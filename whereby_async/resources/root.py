@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints, overload
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar, cast, overload
+
+import whereby_async
 
 from ..models.decoding import decoder
 from ..models.encoding import encode
 from ..operation import Operation, Request, relative_path
+from ..polling import Watches
 from ..redaction import silent
 from . import arguments
-from .files import file_parts
+from .files import FileSource, file_parts
 from .insights import Insights
 from .meetings import Meetings
 from .recordings import Recordings
@@ -18,31 +21,11 @@ from .rooms import Rooms
 from .summaries import Summaries
 from .transcriptions import Transcriptions
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..polling import Watches
-    from ..sender import ClientSender
-    from .files import FileSource
-
 T = TypeVar("T")
 
 _METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _ANY_PATH: Final = "{path}"
 """The template of paths that the caller writes."""
-
-if TYPE_CHECKING:
-    resource = functools.cached_property
-else:
-
-    class resource(functools.cached_property):  # noqa: N801 - a decorator
-        """A resource of a client, made when it is first used.
-
-        Of the client's class it is the resource's class, so that `unittest.mock.create_autospec` finds its methods.
-        """
-
-        def __get__(self, client: object, owner: object = None) -> Any:
-            return get_type_hints(self.func)["return"] if client is None else super().__get__(client, owner)
 
 
 class ApiRoot:
@@ -50,38 +33,28 @@ class ApiRoot:
     lifecycle.
     """
 
-    _sender: ClientSender
-    _watches: Watches
+    # The class has the resources' classes, so that help(), mocks with a spec and other tools find their methods.
+    meetings: Meetings = cast("Meetings", Meetings)
+    """Make, read, list and delete meetings."""
+    recordings: Recordings = cast("Recordings", Recordings)
+    """Read, list, delete and link to recordings."""
+    transcriptions: Transcriptions = cast("Transcriptions", Transcriptions)
+    """Start, read, list, delete and link to transcriptions."""
+    summaries: Summaries = cast("Summaries", Summaries)
+    """Start, read, list and delete summaries."""
+    rooms: Rooms = cast("Rooms", Rooms)
+    """Set and reset the themes of rooms."""
+    insights: Insights = cast("Insights", Insights)
+    """Read insights into rooms, sessions and participants."""
 
-    @resource
-    def meetings(self) -> Meetings:
-        """Make, read, list and delete meetings."""
-        return Meetings(self._sender)
-
-    @resource
-    def recordings(self) -> Recordings:
-        """Read, list, delete and link to recordings."""
-        return Recordings(self._sender)
-
-    @resource
-    def transcriptions(self) -> Transcriptions:
-        """Start, read, list, delete and link to transcriptions."""
-        return Transcriptions(self._sender, self._watches)
-
-    @resource
-    def summaries(self) -> Summaries:
-        """Start, read, list and delete summaries."""
-        return Summaries(self._sender, self._watches)
-
-    @resource
-    def rooms(self) -> Rooms:
-        """Set and reset the themes of rooms."""
-        return Rooms(self._sender)
-
-    @resource
-    def insights(self) -> Insights:
-        """Read insights into rooms, sessions and participants."""
-        return Insights(self._sender)
+    def _send_by(self, sender: whereby_async.sender.ClientSender, watches: Watches) -> None:
+        self._sender = sender
+        self.meetings = Meetings(sender)
+        self.recordings = Recordings(sender)
+        self.transcriptions = Transcriptions(sender, watches)
+        self.summaries = Summaries(sender, watches)
+        self.rooms = Rooms(sender)
+        self.insights = Insights(sender)
 
     @overload
     async def request(

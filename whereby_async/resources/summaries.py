@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
+
+import whereby_async
 
 from .. import operations
+from ..models import Summary, SummaryJob, SummaryTemplate
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..polling import Kind, Watches, wait_for
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..models import Summary, SummaryJob, SummaryTemplate
-    from ..sender import ClientSender
 
 _KIND: Final[Kind[Summary]] = Kind("summary", operations.GET_SUMMARY, operations.LIST_SUMMARIES)
 
@@ -22,7 +20,7 @@ _KIND: Final[Kind[Summary]] = Kind("summary", operations.GET_SUMMARY, operations
 class Summaries:
     """Summaries of transcriptions (closed beta)."""
 
-    def __init__(self, sender: ClientSender, watches: Watches) -> None:
+    def __init__(self, sender: whereby_async.sender.ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import whereby_async
 
 from .. import operations
+from ..models import AccessLink, Transcription, TranscriptionJob
 from ..operation import segment
 from ..pagination import MAX_PAGE_SIZE, Paginator
 from ..polling import Kind, Watches, wait_for
 from . import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from ..downloads import Destination, Download, OnProgress
-    from ..models import AccessLink, Transcription, TranscriptionJob
-    from ..sender import ClientSender
 
 _KIND: Final[Kind[Transcription]] = Kind("transcription", operations.GET_TRANSCRIPTION, operations.LIST_TRANSCRIPTIONS)
 
@@ -24,7 +21,7 @@ _KIND: Final[Kind[Transcription]] = Kind("transcription", operations.GET_TRANSCR
 class Transcriptions:
     """Transcriptions of sessions (made live) and of recordings (made afterwards)."""
 
-    def __init__(self, sender: ClientSender, watches: Watches) -> None:
+    def __init__(self, sender: whereby_async.sender.ClientSender, watches: Watches) -> None:
         self._sender = sender
         self._watches = watches
 
@@ -149,14 +146,14 @@ class Transcriptions:
     async def download(  # noqa: PLR0913 - keywords
         self,
         transcription_id: str,
-        destination: Destination,
+        destination: whereby_async.downloads.Destination,
         *,
         overwrite: bool = False,
-        on_progress: OnProgress | None = None,
+        on_progress: whereby_async.downloads.OnProgress | None = None,
         valid_for: int = 3600,
         stall_timeout: float = 30.0,
         extra: Mapping[str, Any] | None = None,
-    ) -> Download:
+    ) -> whereby_async.Download:
         """Download the transcript, a Markdown file, if Whereby hosts it and it is ready. Costs 1 point for the access
         link, 1 more for each that expires meanwhile, and 1 to ask for the file's name if the destination is a
         directory.

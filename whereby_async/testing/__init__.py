@@ -26,7 +26,8 @@ from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = False  # type checkers know the name; importing typing would cost a test run that needs none of this
+# Not typing's, whose import would cost a test run that needs none of this; without `bool`, Jedi would complete nothing.
+TYPE_CHECKING: bool = False
 if TYPE_CHECKING:
     from .checks import Latency
     from .clock import SimulatedDeadlockError, SimulatedLoop, run_simulated, simulated

@@ -16,15 +16,13 @@ import functools
 import inspect
 import selectors
 import time
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, Final, ParamSpec, TypeVar, TypeVarTuple, Unpack
 
 from ..limiter.loops import is_monotonic
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
-    from concurrent.futures import Executor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,7 +99,12 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         """The simulated time in seconds."""
         return self._jumping.now
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[*Ts], T],
+        *args: Unpack[Ts],  # noqa: UP044 - no `inspect` of 3.11 evaluates the star
+    ) -> asyncio.Future[T]:
         """As in any loop, but time stands still until the thread is done."""
         future = super().run_in_executor(executor, func, *args)
         self._jumping.working += 1

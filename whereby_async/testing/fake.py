@@ -7,33 +7,28 @@ import contextlib
 import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from types import TracebackType
+from typing import Any, Self
 
+import yarl
 from aiohttp import web
+
+import whereby_async
 
 from ..errors import refuses
 from ..options import is_loopback
 from ..redaction import once_made
-from .checks import latency_bounds, require_count, require_known, require_seconds, require_text
+from .checks import Latency, latency_bounds, require_count, require_known, require_seconds, require_text
 from .clock import ServerClock
+from .faults import FaultPlan
 from .policies import HEADER_STYLES, Algorithm, HeaderStyle, policy
+from .requests import RecordedRequest
 from .server import BASE_PATH, Service
 from .spending import Spending
 from .tcp import Acceptor, bound, family_of, http_origin
 from .webhook_sender import FAKE_WEBHOOK_SECRET, Events, WebhookSender
 from .world import World
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-    from types import TracebackType
-    from typing import Self
-
-    import yarl
-
-    from ..client import WherebyClient
-    from .checks import Latency
-    from .faults import FaultPlan
-    from .requests import RecordedRequest
 
 FAKE_API_KEY = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJmYWtlLXdoZXJlYnkifQ.not-a-real-key"
 """The key that a fake server takes unless told otherwise; it opens nothing else."""
@@ -281,7 +276,7 @@ class FakeWhereby(World):
         """Take another key of the same organisation too, until `api_key` is set."""
         self._service.keys.add(key)
 
-    def client(self, **options: Any) -> WherebyClient:
+    def client(self, **options: Any) -> whereby_async.WherebyClient:
         """A `WherebyClient` of this server, with a budget of its own unless a `limiter` is given.
 
         Args:

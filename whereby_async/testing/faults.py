@@ -9,18 +9,15 @@ import math
 import re
 import reprlib
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from ..redaction import plain, shown
 from .checks import meant
-from .requests import RecordedRequest  # noqa: TC001 - msgspec resolves annotations at run time
+from .requests import RecordedRequest
 from .world import COSTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STORAGE = "storage"
 """The name by which downloads go where others have an operation's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping  # noqa: TC003 - msgspec resolves annotations at run time
+from collections.abc import Mapping
 from email import message_from_string
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any

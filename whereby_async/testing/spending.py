@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
 from ..redaction import once_made, plain
 from .checks import require_count
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,9 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,11 +26,6 @@ import msgspec
 from ..errors import refuses
 from ..redaction import once_made
 from .faults import PlannedFaults
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from types import TracebackType
-    from typing import Self
 
 TcpPoint: TypeAlias = Literal["connect", "request", "answer", "body"]
 """Where a `TcpFault` strikes: as the connection is accepted, in the bytes of the request, in those of the answer from

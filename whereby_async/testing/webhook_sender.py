@@ -12,8 +12,8 @@ import math
 import random
 import secrets
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,12 +23,8 @@ import yarl
 from ..redaction import once_made
 from ..webhooks import SIGNATURE_HEADER, sign
 from .checks import require_count, require_seconds
+from .world import World
 from .world.state import Wire, at_of, new_id, room_path
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from .world import World
 
 FAKE_WEBHOOK_SECRET = "fake-webhook-secret"  # noqa: S105 - it guards nothing
 """The secret that a webhook sender signs with unless told otherwise."""

@@ -8,24 +8,19 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
+from multidict import CIMultiDict
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, WherebyError
+from ..operation import Request
 from ..redaction import SilentBytes
 from .body import EncodingError
-from .reachability import LONGEST_PROBE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from multidict import CIMultiDict
-
-    from ..operation import Request
-    from .reachability import Reachability
+from .reachability import LONGEST_PROBE, Reachability
 
 LONGEST_HEAD_LINE: Final = 64 * 1024
 """Bytes that a line of an answer's head may have."""

@@ -14,26 +14,23 @@ import asyncio
 import functools
 import math
 import os
+import ssl as ssl_module
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Final, Self
+from types import TracebackType
+from typing import Final, Self
 from urllib.parse import urlsplit
+
+import aiohttp
 
 from ..errors import ClientClosedError, ConfigurationError, refuses
 from ..redaction import as_secret, once_made, plain, shown
 from .connections import Connections
+from .exchange import Answer, Exchange
 from .proxies import ProxyChoice
 from .reachability import Reachability, reachability
 from .storage import Storage
-
-if TYPE_CHECKING:
-    import ssl as ssl_module
-    from types import TracebackType
-
-    import aiohttp
-
-    from .exchange import Answer, Exchange
 
 _CLOSING_CHECK: Final = 0.005
 _CLOSING_LIMIT: Final = 5.0

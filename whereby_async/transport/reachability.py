@@ -34,16 +34,14 @@ import random
 import threading
 import time
 import weakref
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from ..hooks import UnavailableDetails
-from ..notify import Listeners, logger
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from ..notify import Listeners, logger, name_in_log
 
 GATEWAY_FAILURES: Final = frozenset({502, 503, 504, 520, 521, 522, 523, 530})
 """The statuses by which a gateway says that the service behind it does not answer."""
@@ -246,7 +244,7 @@ class Reachability:
 
     def _tell(self, *, away: bool) -> None:
         if away:
-            calls = "calls" if self._only is None else f"calls of {self._only}"
+            calls = "calls" if self._only is None else f"calls of {name_in_log(self._only)}"
             logger.warning("%s can not be reached (%s): %s wait for it", self.origin, self._reason, calls)
         else:
             logger.warning("%s can be reached again after %.1f s", self.origin, _now() - self._since)

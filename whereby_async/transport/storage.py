@@ -10,23 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 from urllib.parse import urljoin, urlsplit
+
+import aiohttp
 
 from ..errors import APIConnectionError, APITimeoutError, ClientClosedError, ResponseDecodeError, WherebyError
 from ..options import is_loopback
 from ..redaction import Secret, SilentBytes
 from .body import EncodingError, check_end, stages_of, undone
+from .connections import Connections
 from .exchange import CONNECTING, is_permanent, reason_of, why_unreachable
-from .reachability import GATEWAY_FAILURES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    import aiohttp
-
-    from .connections import Connections
-    from .reachability import Reachability
+from .reachability import GATEWAY_FAILURES, Reachability
 
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -21,7 +21,7 @@ Source: "Webhooks" in the Whereby docs (Insights suite and API).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from ..errors import WebhookVerificationError
 from .events import (
@@ -52,9 +52,6 @@ from .events import (
 from .parsing import EVENT_TYPES, event_or_error
 from .replay import EventInProgressError, SeenEvents
 from .signature import SIGNATURE_HEADER, Body, Secrets, SignatureHeader, refusal, sign
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__: list[str] = ["EVENT_TYPES", "ROLE_NAMES", "SIGNATURE_HEADER", "AssistantRequested", "Body", "Event"]
 __all__ += ["EventInProgressError", "KnownEvent", "ParticipantData", "PresenceData", "RecordingData"]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from ..errors import WherebyError
 from ..redaction import once_made, plain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
 
 
 class EventInProgressError(WherebyError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -22,8 +23,6 @@ except ModuleNotFoundError as _missing:
     _connection = None  # type: ignore[assignment]  # told when a budget is made
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .connection import Link
 
 _FORMAT: Final = 2  # in the key: processes with another format keep states of their own

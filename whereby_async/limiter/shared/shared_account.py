@@ -498,7 +498,7 @@ class SharedAccount(Account):
             for end in said.ends:
                 if end.said is not None and end.said.throttled:
                     self._note_throttle(self.core, now, end.said)
-            self._events.extend(("on_cost_change", change) for change in changes)
+            self._note_prices(changes)
             self._take(asked, reply, now)
             self._sort_out(now)
             if changes or self.core.dearest < dearest:

@@ -6,23 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from ...errors import ClientClosedError
 from ...redaction import once_made, plain
+from ..accounts import Account
 from ..loops import is_monotonic
 from ..point_budget import ProcessLimiter
-from ..protocol import Forecast, Priority
+from ..protocol import BudgetSnapshot, Forecast, Priority
 from .shared_account import Outage, SharedAccount
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..accounts import Account
-    from ..protocol import BudgetSnapshot
-    from .store import Store, Terms
+from .store import Store, Terms
 
 PATIENCE: Final = 3.0  # seconds that closing waits for loops of other threads
 

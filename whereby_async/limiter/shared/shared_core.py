@@ -33,7 +33,7 @@ from typing import Final
 import msgspec
 
 from ...notify import CostChangeDetails
-from ...rate_limit import RateLimit  # noqa: TC001 - msgspec resolves annotations at run time
+from ...rate_limit import RateLimit
 from ..core import LIVE, NO, UNKNOWN, Core, Grant, Price
 
 LATE: Final = 0.5  # seconds that points are left for a member beyond the moment at which it was to come for them

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from ...redaction import plain
-from .api_call import ApiAnswer, RefusalError, fields, page, sort
+from .api_call import ApiAnswer, ApiCall, RefusalError, fields, page, sort
 from .state import Moment, State, Wire, at_of, found, later, length_of, new_id, room_path
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from .api_call import ApiCall
 
 _AGENT = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "

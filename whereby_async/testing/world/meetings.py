@@ -154,7 +154,7 @@ def _queried_fields(call: ApiCall) -> list[str]:
 
 
 def _known_fields(names: Any) -> list[str]:
-    wanted = cast(list[str], names)
+    wanted = cast("list[str]", names)
     if not isinstance(names, list) or any(name not in _ON_REQUEST for name in wanted):
         raise RefusalError(400, f"fields must be a list of {', '.join(_ON_REQUEST)}")
     return wanted

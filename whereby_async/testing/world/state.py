@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from ..object_store import signed_query
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from ..clock import ServerClock
-    from ..object_store import Blob
+from ..clock import ServerClock
+from ..object_store import Blob, signed_query
 
 Wire: TypeAlias = dict[str, Any]
 """A JSON object as it goes over the wire."""

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .api_call import ApiAnswer, RefusalError, fields, known, one_of, page, remove, sort
+from .api_call import ApiAnswer, ApiCall, RefusalError, fields, known, one_of, page, remove, sort
 from .state import State, Wire, found, length_of, new_id
-
-if TYPE_CHECKING:
-    from .api_call import ApiCall
-    from .transcriptions import JobState
+from .transcriptions import JobState
 
 _DEFAULT_TEMPLATE = "General Bulleted"
 _TEMPLATES = (

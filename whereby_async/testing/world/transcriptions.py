@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from ..object_store import BytesBlob
-from .api_call import ApiAnswer, RefusalError, fields, known, page, remove, sort
+from .api_call import ApiAnswer, ApiCall, RefusalError, fields, known, page, remove, sort
+from .recordings import StorageType
 from .state import Moment, State, Wire, found, later, length_of, new_id
-
-if TYPE_CHECKING:
-    from .api_call import ApiCall
-    from .recordings import StorageType
 
 JobState: TypeAlias = Literal["in_progress", "ready", "failed"]
 """Where a transcription or a summary is."""
