@@ -250,9 +250,12 @@ class Service:
 
     def _act(self, served: ServedRequest, route: Route, parameters: dict[str, str]) -> HttpAnswer:
         record = served.record
+        query: dict[str, str] = {}
+        for name, value in record.query:
+            query[name] = f"{query[name]},{value}" if name in query else value
         call = ApiCall(
             path=parameters,
-            query=dict(reversed(record.query)),  # the first value of each name wins
+            query=query,
             content_type=served.request.content_type,
             json=record.json,
             files=record.files,

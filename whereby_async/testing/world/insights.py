@@ -175,7 +175,7 @@ def participant(world: SessionWorld, call: ApiCall) -> ApiAnswer:
 
 def _sessions_by_room(world: SessionWorld) -> dict[str, list[Wire]]:
     rooms: dict[str, list[Wire]] = {}
-    for session in sorted(world.sessions.values(), key=lambda session: session["startedAt"]):
+    for session in sorted(world.sessions.values(), key=lambda session: at_of(session, "startedAt")):
         rooms.setdefault(session["roomName"], []).append(session)
     return rooms
 
