@@ -54,7 +54,7 @@ _TEXTS: Final = {
     "probe": "Look which rate-limit headers the service really sends (a few points).",
     "sandbox": "Keep a fake Whereby up, to develop against without an account.",
     **_RESOURCES,
-    "webhooks": "Check signed webhooks, without the API.",
+    "webhooks": "Check and send signed webhooks, without the API.",
 }
 """What can follow `whereby`."""
 
@@ -73,6 +73,7 @@ _FUNCTIONS: Final = {
     "transcriptions wait": "operation_commands.wait_for_transcription",
     "summaries wait": "operation_commands.wait_for_summary",
     "insights export": "export.export",
+    "webhooks send": "webhook_commands.send",
     "webhooks verify": "webhook_commands.verify",
 }
 """The functions of the commands that are not one operation each, by module."""
