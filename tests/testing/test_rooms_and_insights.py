@@ -194,6 +194,21 @@ async def test_running_session_has_no_end(call: Bare, fake: FakeWhereby) -> None
     assert person["leftAt"] is None
 
 
+async def test_session_can_be_ended(call: Bare, fake: FakeWhereby) -> None:
+    """Who is still there leaves with it; who has left, and a session that is over, stay as they are."""
+    session = fake.add_session("/live", ended=False, duration=600.0, participants=1)["roomSessionId"]
+    left = fake.add_participant(session, left_at=-60.0)["leftAt"]
+    fake.end_session(session)
+    (row,) = (await call("GET", "/insights/room-sessions?roomName=/live")).content["results"]
+    assert [person["leftAt"] for person in fake.participants[session]] == [row["endedAt"], left]
+    assert row["endedAt"] > left
+    jump(60.0)
+    fake.end_session(session)
+    assert fake.sessions[session]["endedAt"] == row["endedAt"]
+    with pytest.raises(KeyError, match="add_session makes one"):
+        fake.end_session("unknown")
+
+
 async def test_sessions_are_of_one_room(call: Bare, fake: FakeWhereby) -> None:
     wanted = fake.add_session("/a")["roomSessionId"]
     fake.add_session("/a", participants=5)

@@ -73,6 +73,8 @@ def test_event_fits_the_world() -> None:
         "status": "ready",
         "recordingId": recording["recordingId"],
     }
+    assert fake.events.transcription_finished(current)["data"]["recordingId"] == recording["recordingId"]
+    del fake.recordings[recording["recordingId"]]
     assert len(fake.events.transcription_finished(current)["data"]["recordingId"]) == 36
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 import random
 import secrets
 import time
@@ -169,7 +170,7 @@ class Events:
         values["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
         values["durationInSeconds"] = given.get("durationInSeconds", 60)
         if values["type"] == "RECORDING_TRANSCRIPTION":
-            values["recordingId"] = new_id()
+            values["recordingId"] = self._recording_of(given) or new_id()
         return self.event("transcription.finished", **(values | data))
 
     def transcription_failed(
@@ -237,6 +238,12 @@ class Events:
         sessions = [session for session in list(self._world.sessions.values()) if session["roomName"] == room_name]
         newest = max(sessions, key=lambda session: at_of(session, "startedAt"), default=None)
         return self._running.get(room_name) if newest is None else newest["roomSessionId"]
+
+    def _recording_of(self, transcription: Mapping[str, Any]) -> str | None:
+        """The recording that a transcription was made from."""
+        shared = operator.itemgetter("roomSessionId", "startDate")
+        recordings = list(self._world.recordings.items()) if transcription else []
+        return next((key for key, each in recordings if shared(each) == shared(transcription)), None)
 
     def _transcription(self, transcription: Mapping[str, Any] | None, status: str) -> Wire:
         given = _added(transcription, "transcription")

@@ -125,6 +125,17 @@ class SessionWorld(State):
         self.participants[room_session_id].append(participant)
         return _participant_row(participant)
 
+    def end_session(self, room_session_id: str) -> None:
+        """Let a session be over now, and everybody who is still there have left.
+
+        Raises:
+            KeyError: No such session.
+        """
+        session, end = found(self.sessions, room_session_id, "session"), self.date(0.0)
+        session["endedAt"] = session["endedAt"] or end
+        for participant in self.participants[room_session_id]:
+            participant["leftAt"] = participant["leftAt"] or end
+
 
 def rooms(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     """`GET /insights/rooms`."""
