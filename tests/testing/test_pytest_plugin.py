@@ -464,6 +464,70 @@ def test_calls_of_any_server_are_shown(run: Callable[..., Run]) -> None:
     assert shown["test_setup"][-1][1:] == ["GET", "401", "0", "/v1/meetings"]
 
 
+APP = """
+import asyncio
+
+import fastapi_app
+import pytest
+from fastapi.testclient import TestClient
+
+from whereby_async.testing import Fault
+from whereby_async.webhooks import sign
+
+@pytest.fixture
+def browser(fake_whereby, monkeypatch):
+    monkeypatch.setenv("WHEREBY_BASE_URL", fake_whereby.url)
+    monkeypatch.setenv("WHEREBY_API_KEY", fake_whereby.api_key)
+    monkeypatch.setenv("WHEREBY_WEBHOOK_SECRET", "s3cret")
+    with TestClient(fastapi_app.app) as browser:
+        yield browser
+
+@pytest.fixture
+def overridden(whereby_client, monkeypatch):
+    monkeypatch.setitem(fastapi_app.app.dependency_overrides, fastapi_app.people, lambda: whereby_client)
+    return TestClient(fastapi_app.app)
+
+@pytest.mark.parametrize("number", range(2))
+def test_room_is_made(browser, fake_whereby, number):
+    with fake_whereby.spends(exactly=3):
+        answer = browser.post("/rooms")
+    assert answer.status_code == 201
+    assert [answer.json()["id"]] == list(fake_whereby.meetings)
+
+def test_lost_create(browser, fake_whereby):
+    fake_whereby.faults.add(Fault(operation="meetings.create", drop="after"))
+    assert browser.post("/rooms").json() == {"may_have_happened": True}
+
+@pytest.mark.whereby(limit=10)
+def test_no_points_left(browser, fake_whereby):
+    fake_whereby.spend(10)
+    assert browser.post("/rooms").status_code == 503
+
+def test_webhook(browser, fake_whereby):
+    body = b'{"id": "e1", "type": "room.client.waved", "data": {}}'
+    assert browser.post("/webhooks", content=body, headers={"Whereby-Signature": sign(body, "s3cret")}).is_success
+    assert browser.post("/webhooks", content=body).status_code == 400
+
+def test_client_of_the_test(overridden, fake_whereby):
+    assert [overridden.post("/rooms").status_code for _ in range(2)] == [201, 201]
+    assert len(overridden.get("/rooms").json()) == 2
+
+@pytest.mark.anyio
+@pytest.mark.whereby(client={"max_outage": 0.0})
+async def test_whereby_is_away(overridden, fake_whereby):
+    async with fake_whereby.away():
+        assert (await asyncio.to_thread(overridden.get, "/rooms")).status_code == 502
+"""
+
+
+def test_app_is_tested_by_its_users_means(run: Callable[..., Run]) -> None:
+    """Environment variables, `dependency_overrides` and `TestClient`, with a recipe as the app; warnings are errors."""
+    programs = str(checkout.ROOT / "tests" / "recipes" / "programs")
+    conftest = f"import sys\nsys.path.insert(0, {programs!r})\n{ON_ASYNCIO}"
+    done = run(APP, "-p", "no:asyncio", conftest=conftest, head="")
+    assert done.counts == {"passed": 7}, done.out
+
+
 def test_marker_is_described(run: Callable[..., Run]) -> None:
     out = run("", "--markers").out
     assert "@pytest.mark.whereby(**options): options of the server behind `fake_whereby`" in out
