@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -9,32 +10,41 @@ import re
 import signal
 import socket
 import subprocess
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from support.processes import OnTerminal, command, environment, run
+from support.serving import Receiver
 
 from whereby_async import AuthenticationError, Throttled, WherebyClient
+from whereby_async.cli.output import Output
+from whereby_async.cli.sandbox import Life
 from whereby_async.limiter import Unlimited
-from whereby_async.testing import FAKE_API_KEY
+from whereby_async.testing import FAKE_API_KEY, FakeWhereby, run_simulated
+from whereby_async.webhooks import RoomClientJoined, TranscriptionFinished, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from support.processes import Runner
 
+    from whereby_async.webhooks import Event
+
 pytestmark = pytest.mark.anyio
+
+SECRET = "whsec-that-must-not-be-seen"
 
 
 class Sandbox:
     """A sandbox with a pipe; its lines are read as they come. A context manager that leaves no process behind."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str, **variables: str) -> None:
         self.process = subprocess.Popen(
             command("sandbox", "--port", "0", *words),
-            env=environment(),
+            env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -206,3 +216,174 @@ async def test_json_on_a_terminal() -> None:
         ended = terminal.interrupt()
     assert first["event"] == "ready"
     assert "\x1b" not in ended.out
+
+
+class Told:
+    """What a receiver was told of a sandbox whose clock is simulated, and what its world was at the end."""
+
+    def __init__(self, act: Callable[[FakeWhereby, WherebyClient], Awaitable[object]], *statuses: int | None) -> None:
+        self.events: list[Event] = []
+        self.times: list[float] = []
+        run_simulated(self._main(act, statuses))
+
+    async def _main(
+        self, act: Callable[[FakeWhereby, WherebyClient], Awaitable[object]], statuses: tuple[int | None, ...]
+    ) -> None:
+        async with FakeWhereby() as fake, Receiver(*statuses) as receiver, fake.client() as client:
+            fake.add_meeting(room_name="/old")
+            fake.add_recording(room_name="/old")
+            sender = fake.webhook_sender(receiver.url, secret=SECRET)
+            life = asyncio.create_task(Life(fake, sender, Output(as_json=True)).go_on())
+            await asyncio.sleep(0.0)
+            began = asyncio.get_running_loop().time()
+            await act(fake, client)
+            await asyncio.sleep(60.0)
+            assert not life.done()
+            life.cancel()
+            await asyncio.wait([life])
+        self.fake = fake
+        self.events = [unwrap(body, signature, SECRET) for body, signature in receiver.received]
+        self.times = [at - began for at in receiver.times]
+
+    def types(self) -> list[str]:
+        """The types of the events, in their order."""
+        return [event.type for event in self.events]
+
+
+BEGIN = ["room.client.joined", "room.client.joined", "room.session.started"]
+END = ["room.client.left", "room.client.left", "room.session.ended"]
+CLOUD = {"type": "cloud", "startTrigger": "automatic-2nd-participant", "destination": {"provider": "whereby"}}
+LIVE = {"startTrigger": "automatic", "destination": {"provider": "whereby"}, "language": "en"}
+
+
+@pytest.mark.parametrize(
+    ("options", "types"),
+    [
+        ({}, BEGIN + END),
+        ({"is_locked": True}, [*BEGIN[:1], "room.client.knocked", *BEGIN[1:], *END]),
+        ({"recording": CLOUD}, [*BEGIN, *END, "recording.finished"]),
+        ({"recording": CLOUD | {"startTrigger": "prompt"}}, BEGIN + END),
+        ({"recording": CLOUD | {"type": "local"}}, BEGIN + END),
+        ({"live_transcription": LIVE}, [*BEGIN, *END, "transcription.started", "transcription.finished"]),
+        ({"live_transcription": LIVE | {"startTrigger": "manual"}}, BEGIN + END),
+    ],
+    ids=str,
+)
+def test_guests_come_into_each_new_room(options: dict[str, Any], types: list[str]) -> None:
+    """A second after it was made, for three; events come in their order, and fit what the API then says."""
+    told = Told(lambda _, client: client.meetings.create(end_date="2099-01-01T00:00:00Z", **options))
+    assert told.types() == types
+    assert told.times[0] == pytest.approx(1.0, abs=0.5)
+    assert told.times[types.index("room.client.left")] == pytest.approx(4.0, abs=0.8)
+    (session,) = told.fake.sessions.values()
+    people = told.fake.participants[session["roomSessionId"]]
+    joined = [event.data for event in told.events if isinstance(event, RoomClientJoined)]
+    assert [data.participant_id for data in joined] == [person["participantId"] for person in people]
+    assert [data.num_clients for data in joined] == [1, 2]
+    assert [data.room_session_id for data in joined] == [None, session["roomSessionId"]]
+    assert session["endedAt"] == people[0]["leftAt"] > session["startedAt"]
+    (_, meeting) = told.fake.meetings.values()
+    assert {event.data.room_name for event in told.events} == {meeting["roomName"]}
+    ids = {event.data.meeting_id for event in told.events if event.type.startswith("room.")}
+    assert ids == {meeting["meetingId"]}
+
+
+def test_who_is_in_a_room_that_is_deleted_leaves_at_once() -> None:
+    async def act(fake: FakeWhereby, client: WherebyClient) -> None:
+        never, soon = [await client.meetings.create(end_date="2099-01-01T00:00:00Z") for _ in range(2)]
+        await client.meetings.delete(never.meeting_id)
+        await asyncio.sleep(2.0)
+        await client.meetings.delete(soon.meeting_id)
+
+    told = Told(act)
+    assert told.types() == BEGIN + END
+    assert told.times[3] < 3.0
+    (known,) = {event.data.meeting_id for event in told.events}
+    assert known is not None
+    assert known.isdigit()
+
+
+def test_transcriptions_start_and_finish_or_fail() -> None:
+    """Those that the API is asked for, with the recording's id; those that were there are not told of."""
+
+    async def act(fake: FakeWhereby, client: WherebyClient) -> None:
+        (recording_id,) = fake.recordings
+        await client.transcriptions.create(recording_id)
+        await asyncio.sleep(5.0)  # nobody asks for it meanwhile
+        fake.processing_time = None
+        second = await client.transcriptions.create(recording_id)
+        await asyncio.sleep(1.0)
+        fake.finish_transcription(second.transcription_id, "failed")
+
+    told = Told(act)
+    words = ("started", "finished", "started", "failed")
+    assert told.types() == [f"transcription.{word}" for word in words]
+    finished = told.events[1]
+    assert isinstance(finished, TranscriptionFinished)
+    assert finished.data.recording_id in told.fake.recordings
+
+
+def test_receiver_that_is_down_keeps_nothing_waiting(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is tried by Whereby's rules and told of in a line; the guests go on, and so does the sandbox."""
+    silence = [None] * 18
+    told = Told(lambda _, client: client.meetings.create(end_date="2099-01-01T00:00:00Z"), *silence)
+    assert told.times[told.types().index("room.client.left")] < 5.0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(row["type"] for row in rows) == sorted(BEGIN + END)
+    expected = ("delivery", None, 3, "no answer within 5 s")
+    assert {(row["event"], row["status"], row["tries"], row["problem"]) for row in rows} == {expected}
+    (session,) = told.fake.sessions.values()
+    assert datetime.fromisoformat(session["endedAt"]) - datetime.fromisoformat(session["startedAt"]) < timedelta(
+        seconds=5
+    )
+
+
+async def test_events_are_posted_with_a_secret_that_is_printed() -> None:
+    """The secret is a new one, and on the first line; a room that is made is visited."""
+    async with Receiver() as receiver:
+        with Sandbox("--webhook", receiver.url) as box:
+            secret = box.ready["webhook_secret"]
+            async with box.client() as client:
+                meeting = await client.meetings.create(end_date="2099-01-01T00:00:00Z")
+            assert box.line()["operation"] == "meetings.create"
+            row, *_ = [await asyncio.to_thread(box.line) for _ in BEGIN]
+            code, _, err = box.stop(signal.SIGTERM)
+    assert (code, err) == (0, "")
+    assert (row["event"], row["type"], row["status"], row["tries"]) == ("delivery", BEGIN[0], 204, 1)
+    event = unwrap(*receiver.received[0], secret)
+    assert isinstance(event, RoomClientJoined)
+    assert (event.id, event.data.room_name) == (row["id"], meeting.room_name)
+    assert len(secret) > 30
+
+
+async def test_on_a_terminal_a_receiver_that_is_down_is_told() -> None:
+    """The secret of the environment is not printed; the sandbox goes on until Ctrl-C."""
+    words = ("sandbox", "--port", "0", "--webhook", "http://127.0.0.1:9/hooks")
+    with OnTerminal(*words, columns=160, variables={"WHEREBY_WEBHOOK_SECRET": SECRET}) as terminal:
+        shown = terminal.until("export WHEREBY_API_KEY=" + FAKE_API_KEY)
+        (url,) = re.findall(r"^export WHEREBY_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\r$", shown, re.MULTILINE)
+        assert "Events go to http://127.0.0.1:9/hooks." in " ".join(shown.split())
+        async with WherebyClient(FAKE_API_KEY, base_url=url) as client:
+            (recording, *_) = await client.recordings.list().collect()
+            await client.transcriptions.create(recording.recording_id)
+            await asyncio.to_thread(terminal.until, "transcription.started: no answer: Connect")
+            await client.recordings.list()
+        ended = terminal.interrupt()
+    assert ended.code == 0
+    assert SECRET not in ended.out
+    assert "WHEREBY_WEBHOOK_SECRET" not in ended.out
+    assert ["event", "none", "-", "-", "transcription.started:"] in [line.split()[:5] for line in ended.lines()]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://example.com/", "http://", "", "http://[::1"])
+def test_events_go_to_a_url_only(url: str, here: Runner) -> None:
+    ended = here("sandbox", "--webhook", url)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("whereby: --webhook must be an http or https URL, such as http://127.0.0.1:8000/")
+
+
+def test_a_password_in_the_url_is_refused(here: Runner) -> None:
+    ended = here("sandbox", "--webhook", "http://user:word@127.0.0.1:8000/")
+    assert ended.code == 2
+    assert ended.err.startswith("whereby: --webhook holds a user or a password")
+    assert "word@" not in ended.err

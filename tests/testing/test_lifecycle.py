@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.request
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 from support.bare import Bare, jump, until
 
 import whereby_async.testing
+from whereby_async import APIConnectionError
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
@@ -243,6 +245,40 @@ def test_loops_of_ones_own_reach_it() -> None:
     with FakeWhereby().in_thread() as fake:
         fake.add_meeting()
         assert [asyncio.run(rooms(fake)) for _ in range(2)] == [1, 1]
+
+
+def test_server_in_a_thread_goes_away_and_ends_from_any_loop() -> None:
+    """As tests of an app have it: the app's loop, the test's and the server's are three."""
+
+    async def calls(fake: FakeWhereby) -> list[int]:
+        async with fake.client(max_outage=0) as whereby:
+            answered = [len(await whereby.meetings.list().collect())]
+            async with fake.away():
+                with pytest.raises(APIConnectionError):
+                    await whereby.meetings.list()
+            async with fake.client() as another:
+                return [*answered, len(await another.meetings.list().collect())]
+
+    with FakeWhereby().in_thread() as fake:
+        fake.add_meeting()
+        assert [asyncio.run(calls(fake)) for _ in range(2)] == [[1, 1], [1, 1]]
+        asyncio.run(fake.aclose())
+        assert "not running" in repr(fake)
+    asyncio.run(fake.aclose())
+
+
+async def test_server_whose_loop_is_over_starts_in_another() -> None:
+    fake = FakeWhereby()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, _round(fake)).result()
+    await _round(fake)
+    async with fake, Bare(fake) as call:
+        assert (await call("GET", "/meetings")).status == 200
+
+
+async def _round(fake: FakeWhereby) -> None:
+    async with fake, fake.away():
+        pass
 
 
 def test_error_in_the_block_ends_it_and_a_second_thread_does_not() -> None:

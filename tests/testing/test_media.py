@@ -58,11 +58,28 @@ async def test_recordings_are_sorted(call: Bare, fake: FakeWhereby, sort_by: str
     assert "".join(row["roomName"][1:] for row in rows) == order
 
 
-@pytest.mark.parametrize("sort_by", ["filename:asc", "roomName", "roomName:up", ":asc"])
+@pytest.mark.parametrize(
+    "sort_by",
+    [
+        *("filename:asc", "roomName", "roomName:up", "roomName:ASC", ":asc", ""),
+        *("roomName:asc,startDate:desc", "roomName:asc&sortBy=startDate:desc"),
+    ],
+)
 async def test_unknown_order_is_refused(call: Bare, sort_by: str) -> None:
-    for kind in ("recordings", "transcriptions", "summaries", "insights/rooms"):
-        answer = await call("GET", f"/{kind}?sortBy={sort_by}")
-        assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True)
+    """By all lists, meetings among them, which have no order to ask for; two fields are none either."""
+    lists = ("meetings", "recordings", "transcriptions", "summaries", "insights/rooms")
+    of_one = ("insights/room-sessions?roomName=/a", "insights/participants?roomSessionId=s")
+    for path in (*(f"{each}?" for each in lists), *(f"{each}&" for each in of_one)):
+        answer = await call("GET", f"/{path}sortBy={sort_by}")
+        assert (answer.status, answer.content["error"].startswith("sortBy")) == (400, True), path
+
+
+async def test_meetings_are_not_sorted(call: Bare, fake: FakeWhereby) -> None:
+    """The reference names no field for them."""
+    fake.add_meeting()
+    for field in ("roomName", "startDate", "endDate"):
+        answer = await call("GET", f"/meetings?sortBy={field}:asc")
+        assert (answer.status, answer.content) == (400, {"error": "sortBy is not allowed here"})
 
 
 @pytest.mark.parametrize("kind", ["recording", "transcription"])

@@ -160,7 +160,7 @@ async def test_page_that_ends_the_list_exactly_is_the_last(call: Bare, fake: Fak
     assert (await call("GET", f"/meetings?cursor={beyond}")).content == {"results": [], "cursor": None}
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", "", "%C2%B2"])
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1.5", "", "%C2%B2", "9" * 5000, "5&limit=6"])
 async def test_limit_out_of_range_is_refused(call: Bare, limit: str) -> None:
     answer = await call("GET", f"/meetings?limit={limit}")
     assert (answer.status, answer.content) == (400, {"error": "limit must be a whole number from 1 to 100"})
@@ -188,6 +188,19 @@ async def test_meetings_can_be_filtered_by_name(call: Bare, fake: FakeWhereby) -
     assert [meeting["meetingId"] for meeting in (await call("GET", path)).content["results"]] == [wanted]
     fake.ignores_name_filter = True
     assert len((await call("GET", path)).content["results"]) == 2
+
+
+async def test_names_of_fields_may_be_repeated(call: Bare, fake: FakeWhereby) -> None:
+    fake.add_meeting()
+    (row,) = (await call("GET", "/meetings?fields=hostRoomUrl&fields=viewerRoomUrl")).content["results"]
+    assert {"hostRoomUrl", "viewerRoomUrl"} <= row.keys()
+
+
+async def test_meeting_whose_end_is_no_date_stays(call: Bare, fake: FakeWhereby) -> None:
+    """As tests put it there to see what comes of it."""
+    fake.meetings[fake.add_meeting()["meetingId"]]["endDate"] = None
+    (row,) = (await call("GET", "/meetings")).content["results"]
+    assert row["endDate"] is None
 
 
 async def test_cursor_skips_rows_when_rows_before_it_vanish(call: Bare, fake: FakeWhereby) -> None:

@@ -338,6 +338,196 @@ def test_error_in_when_is_reported(run: Callable[..., Run], mark: str) -> None:
     assert "raised by `when` of Fault(" in done.out
 
 
+CALLS = """
+from whereby_async import NotFoundError, PermissionDeniedError
+
+MARK
+ASYNC def test_passes(fake_whereby, whereby_client):
+    AWAIT(whereby_client.insights.rooms().collect())
+
+MARK
+ASYNC def test_fails(fake_whereby, whereby_client, tmp_path):
+    key = fake_whereby.add_meeting()["hostRoomUrl"].partition("roomKey=")[2]
+    fake_whereby.faults.add(Fault(operation="meetings.create", status=403))
+    with pytest.raises(PermissionDeniedError):
+        AWAIT(whereby_client.meetings.create(end_date="2099-01-01T00:00:00Z"))
+    with pytest.raises(NotFoundError):
+        AWAIT(whereby_client.request("GET", "/nowhere/" + key))
+    recording_id = fake_whereby.add_recording()["recordingId"]
+    AWAIT(whereby_client.recordings.download(recording_id, tmp_path / "file"))
+    assert not "on purpose"
+
+MARK
+ASYNC def test_passes_again(fake_whereby, whereby_client):
+    AWAIT(whereby_client.summaries.list().collect())
+"""
+AWAITED = """
+def awaited(thing):
+    async def main():
+        return await thing
+    return asyncio.run(main())
+"""
+
+
+def shown_calls(done: Run) -> dict[str, list[list[str]]]:
+    """The words of the lines in each section, by the test that failed."""
+    _, *reports = re.split(r"^_{3,} (?:ERROR at setup of )?(\w+) _{3,}\n", done.out, flags=re.MULTILINE)
+    found = re.compile(r"^-+ whereby calls -+\n((?:(?![-=_]{3}).*\n)*)", re.MULTILINE)
+    sections = {name: found.search(report) for name, report in zip(reports[::2], reports[1::2], strict=True)}
+    return {name: [line.split() for line in each[1].splitlines()] for name, each in sections.items() if each}
+
+
+@pytest.mark.parametrize(
+    ("mark", "options"),
+    [
+        (ANYIO, ("-p", "no:asyncio")),
+        (ASYNCIO, ()),
+        ("@simulated", ()),
+        ("", ("-p", "no:asyncio", "-p", "no:anyio")),
+        (ANYIO, ("-n", "1")),
+    ],
+    ids=["anyio", "asyncio", "simulated", "sync", "xdist"],
+)
+def test_calls_of_a_failed_test_are_shown(run: Callable[..., Run], mark: str, options: tuple[str, ...]) -> None:
+    """Those of no other test, without a query, and nothing that opens a room or a file."""
+    words = ("async ", "await (") if mark else ("", "awaited(")
+    tests = CALLS.replace("ASYNC ", words[0]).replace("AWAIT(", words[1])
+    done = run(tests, *options, "--tb=short", mark=mark, conftest=ON_ASYNCIO, head=HEAD + AWAITED)
+    assert done.counts == {"failed": 1, "passed": 2}, done.out
+    head, *rows = shown_calls(done).pop("test_fails")
+    assert head == ["time", "method", "status", "points", "path"]
+    assert [row[1:4] for row in rows] == [
+        ["POST", "403", "3"],
+        ["GET", "404", "0"],
+        ["GET", "200", "1"],
+        ["GET", "200", "0"],
+    ]
+    assert rows[0][4] == "/v1/meetings"
+    assert rows[1][4] == "/v1/nowhere/***"
+    assert rows[2][4].endswith("/access-link")
+    assert re.fullmatch(r"/storage/[-\w]+", rows[3][4])
+    assert float(rows[0][0]) == 0.0 <= float(rows[3][0])
+
+
+OTHERS = """
+@pytest.fixture(scope="session")
+def shared():
+    with FakeWhereby().in_thread() as fake:
+        yield fake
+
+def test_passes(shared):
+    status_of(shared.url)
+
+def test_many(shared):
+    for _ in range(25):
+        status_of(shared.url)
+    assert not "on purpose"
+
+def test_closed_and_hanging():
+    async def main():
+        async with FakeWhereby() as fake:
+            fake.faults.add(Fault(delay=1000.0))
+            async with asyncio.timeout(0.2):
+                await fake.client(timeout=100.0).meetings.list()
+    asyncio.run(main())
+
+def test_none(fake_whereby):
+    assert not "on purpose"
+
+def test_without_a_server():
+    assert not "on purpose"
+
+@pytest.fixture
+def in_setup(fake_whereby):
+    status_of(fake_whereby.url)
+    assert not "on purpose"
+
+def test_setup(in_setup):
+    pass
+
+@pytest.mark.xfail
+def test_expected(shared):
+    status_of(shared.url)
+    assert not "on purpose"
+"""
+
+
+def test_calls_of_any_server_are_shown(run: Callable[..., Run]) -> None:
+    """The last 20 of a shared one, of this test; one without an answer; that none came where the fixture is used."""
+    done = run(OTHERS, "--tb=short", "-rA", "-p", "no:asyncio")
+    shown = shown_calls(done)
+    assert shown.keys() == {"test_many", "test_closed_and_hanging", "test_none", "test_setup"}, done.out
+    assert shown["test_many"][0] == ["5", "earlier", "ones", "are", "left", "out"]
+    assert len(shown["test_many"]) == 2 + 20
+    assert shown["test_closed_and_hanging"][-1][1:] == ["GET", "none", "1", "/v1/meetings"]
+    assert shown["test_none"] == [["none", "reached", "the", "server"]]
+    assert shown["test_setup"][-1][1:] == ["GET", "401", "0", "/v1/meetings"]
+
+
+APP = """
+import asyncio
+
+import fastapi_app
+import pytest
+from fastapi.testclient import TestClient
+
+from whereby_async.testing import Fault
+from whereby_async.webhooks import sign
+
+@pytest.fixture
+def browser(fake_whereby, monkeypatch):
+    monkeypatch.setenv("WHEREBY_BASE_URL", fake_whereby.url)
+    monkeypatch.setenv("WHEREBY_API_KEY", fake_whereby.api_key)
+    monkeypatch.setenv("WHEREBY_WEBHOOK_SECRET", "s3cret")
+    with TestClient(fastapi_app.app) as browser:
+        yield browser
+
+@pytest.fixture
+def overridden(whereby_client, monkeypatch):
+    monkeypatch.setitem(fastapi_app.app.dependency_overrides, fastapi_app.people, lambda: whereby_client)
+    return TestClient(fastapi_app.app)
+
+@pytest.mark.parametrize("number", range(2))
+def test_room_is_made(browser, fake_whereby, number):
+    with fake_whereby.spends(exactly=3):
+        answer = browser.post("/rooms")
+    assert answer.status_code == 201
+    assert [answer.json()["id"]] == list(fake_whereby.meetings)
+
+def test_lost_create(browser, fake_whereby):
+    fake_whereby.faults.add(Fault(operation="meetings.create", drop="after"))
+    assert browser.post("/rooms").json() == {"may_have_happened": True}
+
+@pytest.mark.whereby(limit=10)
+def test_no_points_left(browser, fake_whereby):
+    fake_whereby.spend(10)
+    assert browser.post("/rooms").status_code == 503
+
+def test_webhook(browser, fake_whereby):
+    body = b'{"id": "e1", "type": "room.client.waved", "data": {}}'
+    assert browser.post("/webhooks", content=body, headers={"Whereby-Signature": sign(body, "s3cret")}).is_success
+    assert browser.post("/webhooks", content=body).status_code == 400
+
+def test_client_of_the_test(overridden, fake_whereby):
+    assert [overridden.post("/rooms").status_code for _ in range(2)] == [201, 201]
+    assert len(overridden.get("/rooms").json()) == 2
+
+@pytest.mark.anyio
+@pytest.mark.whereby(client={"max_outage": 0.0})
+async def test_whereby_is_away(overridden, fake_whereby):
+    async with fake_whereby.away():
+        assert (await asyncio.to_thread(overridden.get, "/rooms")).status_code == 502
+"""
+
+
+def test_app_is_tested_by_its_users_means(run: Callable[..., Run]) -> None:
+    """Environment variables, `dependency_overrides` and `TestClient`, with a recipe as the app; warnings are errors."""
+    programs = str(checkout.ROOT / "tests" / "recipes" / "programs")
+    conftest = f"import sys\nsys.path.insert(0, {programs!r})\n{ON_ASYNCIO}"
+    done = run(APP, "-p", "no:asyncio", conftest=conftest, head="")
+    assert done.counts == {"passed": 7}, done.out
+
+
 def test_marker_is_described(run: Callable[..., Run]) -> None:
     out = run("", "--markers").out
     assert "@pytest.mark.whereby(**options): options of the server behind `fake_whereby`" in out

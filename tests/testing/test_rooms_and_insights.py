@@ -162,6 +162,20 @@ async def test_rooms_are_filtered_and_sorted(call: Bare, fake: FakeWhereby, quer
     assert "".join(row["roomName"][-1] for row in rows) == names
 
 
+@pytest.mark.parametrize("start", [None, "Invalid date", -62135596800000])
+async def test_insights_show_a_start_that_is_no_date(call: Bare, fake: FakeWhereby, start: object) -> None:
+    """As tests put it there to see what comes of it; it stands before all dates."""
+    sessions = [fake.add_session("/a")["roomSessionId"] for _ in range(3)]
+    fake.sessions[sessions[1]]["startedAt"] = fake.sessions[sessions[2]]["startedAt"] = start
+    (room,) = (await call("GET", "/insights/rooms?sortBy=firstSessionStartedAt:asc")).content["results"]
+    assert (room["firstSessionStartedAt"], room["totalSessions"]) == (start, 3)
+    assert room["lastSessionStartedAt"] == fake.sessions[sessions[0]]["startedAt"]
+    path = "/insights/room-sessions?roomName=/a&sortBy=startedAt:asc"
+    rows = (await call("GET", path)).content["results"]
+    assert {row["roomSessionId"] for row in rows} == set(sessions)
+    assert isinstance(start, str) or rows[2]["roomSessionId"] == sessions[0]
+
+
 async def test_insights_come_in_pages_of_ten(call: Bare, fake: FakeWhereby) -> None:
     for _ in range(30):
         fake.add_meeting()
@@ -178,6 +192,21 @@ async def test_running_session_has_no_end(call: Bare, fake: FakeWhereby) -> None
     assert later["totalParticipantMinutes"] - row["totalParticipantMinutes"] in {9, 10, 11}
     (person,) = fake.participants[session["roomSessionId"]]
     assert person["leftAt"] is None
+
+
+async def test_session_can_be_ended(call: Bare, fake: FakeWhereby) -> None:
+    """Who is still there leaves with it; who has left, and a session that is over, stay as they are."""
+    session = fake.add_session("/live", ended=False, duration=600.0, participants=1)["roomSessionId"]
+    left = fake.add_participant(session, left_at=-60.0)["leftAt"]
+    fake.end_session(session)
+    (row,) = (await call("GET", "/insights/room-sessions?roomName=/live")).content["results"]
+    assert [person["leftAt"] for person in fake.participants[session]] == [row["endedAt"], left]
+    assert row["endedAt"] > left
+    jump(60.0)
+    fake.end_session(session)
+    assert fake.sessions[session]["endedAt"] == row["endedAt"]
+    with pytest.raises(KeyError, match="add_session makes one"):
+        fake.end_session("unknown")
 
 
 async def test_sessions_are_of_one_room(call: Bare, fake: FakeWhereby) -> None:

@@ -5,50 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 import yarl
-from aiohttp import web
+from support.serving import Receiver
 from support.webhook_samples import DATA, ROOM
 
 from whereby_async import ConfigurationError, WebhookVerificationError, webhooks
 from whereby_async.testing import FAKE_WEBHOOK_SECRET, FakeWhereby, WebhookSender, run_simulated
 
-if TYPE_CHECKING:
-    from typing import Self
-
 pytestmark = pytest.mark.anyio
-
-
-class Receiver:
-    """A server that keeps what is posted to it, and answers with one status after the other; `None` is silence."""
-
-    def __init__(self, *statuses: int | None) -> None:
-        self.statuses = list(statuses)
-        self.received: list[tuple[bytes, str | None]] = []
-        self.times: list[float] = []
-
-    async def __aenter__(self) -> Self:
-        self._runner = web.ServerRunner(web.Server(self._receive))
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hooks?a=%2F"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
-
-    async def _receive(self, request: web.BaseRequest) -> web.Response:
-        assert (request.method, request.raw_path) == ("POST", "/hooks?a=%2F")
-        assert request.headers["Content-Type"] == "application/json"
-        self.received.append((await request.read(), request.headers.get("Whereby-Signature")))
-        self.times.append(asyncio.get_running_loop().time())
-        status = self.statuses.pop(0) if self.statuses else 204
-        if status is None:
-            await asyncio.sleep(60.0)
-        return web.Response(status=status or 204, headers={"Location": "/"})
 
 
 def test_every_documented_type_can_be_made() -> None:
@@ -105,6 +73,8 @@ def test_event_fits_the_world() -> None:
         "status": "ready",
         "recordingId": recording["recordingId"],
     }
+    assert fake.events.transcription_finished(current)["data"]["recordingId"] == recording["recordingId"]
+    del fake.recordings[recording["recordingId"]]
     assert len(fake.events.transcription_finished(current)["data"]["recordingId"]) == 36
 
 
@@ -240,6 +210,18 @@ def test_rules_that_are_none_are_refused(options: dict[str, Any]) -> None:
         FakeWhereby().webhook_sender(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the subject
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8000/", "ftp://example.com/", "http://", "http:///hooks", "http://127.0.0.1:99999/"),
+        *("http://127.0.0.1:port/", "http://[::1/", "http://a..b/", f"http://{'x' * 70}/", "http://127.0.0.1:0/"),
+    ],
+)
+def test_url_that_leads_nowhere_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="url must be an http or https URL"):
+        FakeWhereby().webhook_sender(url)
+
+
 def deliver(*statuses: int | None, **options: Any) -> tuple[Any, list[float], list[str | None]]:
     """Deliver one event on a simulated clock to a receiver that answers so: delivery, times of the tries, signatures."""
 
@@ -272,6 +254,8 @@ def test_delivery_is_tried_again_by_the_rules(
     assert [attempt.status for attempt in delivery.attempts] == seen
     assert delivery.delivered is delivered
     assert [bool(attempt.problem) for attempt in delivery.attempts] == [status is None for status in seen]
+    answers = [b"" if status in {None, 204} else f"answer {status}".encode() for status in seen]
+    assert [attempt.answer for attempt in delivery.attempts] == answers
 
 
 def test_answer_is_awaited_for_five_seconds_and_pauses_grow_under_one_signature() -> None:
@@ -309,7 +293,7 @@ async def test_receiver_that_is_not_there_is_reported(fake: FakeWhereby) -> None
         port = taken.getsockname()[1]
     delivery = await fake.webhook_sender(f"http://127.0.0.1:{port}/", backoff=0.0).send(b"{}")
     assert (delivery.delivered, delivery.status, len(delivery.attempts)) == (False, None, 3)
-    assert delivery.attempts[0].problem == "no answer: ClientConnectorError"
+    assert delivery.attempts[0].problem.startswith("no answer: ClientConnectorError: Connect")
 
 
 async def test_events_come_twice_and_in_disorder_on_request(fake: FakeWhereby) -> None:

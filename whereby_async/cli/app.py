@@ -70,7 +70,7 @@ _EXAMPLES: Final = {
     "summaries": ("create b1f0c1a2-6f6c-4c55-9f0e", "wait b1f0c1a2-6f6c-4c55-9f0e", "list"),
     "rooms": ("set-logo /weekly logo.png", "set-theme-tokens /weekly --primary '#0A2540'"),
     "insights": ("rooms --sort-by totalSessions:desc", "export season/ --format csv"),
-    "webhooks": ('verify body.json --signature "$HEADER"',),
+    "webhooks": ('verify body.json --signature "$HEADER"', "send room.client.joined http://127.0.0.1:8000/webhooks"),
 }
 """How commands of a group are called."""
 
@@ -80,7 +80,7 @@ _TEXTS: Final = {
     "probe": "Look which rate-limit headers the service really sends (a few points).",
     "sandbox": "Keep a fake Whereby up, to develop against without an account.",
     **_RESOURCES,
-    "webhooks": "Check signed webhooks, without the API.",
+    "webhooks": "Check and send signed webhooks, without the API.",
     "profiles": "Names for the keys of several organisations, for --profile.",
 }
 """What can follow `whereby`."""
@@ -100,6 +100,7 @@ _FUNCTIONS: Final = {
     "transcriptions wait": "operation_commands.wait_for_transcription",
     "summaries wait": "operation_commands.wait_for_summary",
     "insights export": "export.export",
+    "webhooks send": "webhook_commands.send",
     "webhooks verify": "webhook_commands.verify",
     "profiles": "profiles.profiles",
     "profiles add": "profiles.add",

@@ -38,6 +38,9 @@ Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 Yes: TypeAlias = Annotated[bool, Parameter(name=("--yes", "-y"), negative="", show_default=False, help="Do not ask.")]
 """Leave to delete."""
 
+Several: TypeAlias = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False, show_default=False)]
+"""An option that may be given several times, with a value each."""
+
 AtLeastOne: TypeAlias = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 """A number from 1, such as how many calls run at once."""
 

@@ -9,14 +9,14 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, cast
 
 from cyclopts import Parameter
 
 from ..errors import NotFoundError
 from ..notify import logger
 from .errors import ExitCode, UsageError, in_words, tell
-from .global_options import AtLeastOne, Flag, GlobalOptions
+from .global_options import AtLeastOne, Flag, GlobalOptions, Several
 from .output import (
     Output,
     check_apart,
@@ -42,7 +42,6 @@ _REFETCH: Final = (
     "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
 )
 _ROOM: Final = "meetingId"
-_Several: TypeAlias = Annotated[tuple[str, ...], Parameter(negative=(), consume_multiple=False, show_default=False)]
 
 
 def import_meetings(  # noqa: PLR0913 - the options of a job
@@ -52,9 +51,9 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     journal: str | None = None,
     output: str | None = None,
     key: str | None = None,
-    ignore: _Several = (),
-    set_: Annotated[_Several, Parameter(name="--set")] = (),
-    field: _Several = (),
+    ignore: Several = (),
+    set_: Annotated[Several, Parameter(name="--set")] = (),
+    field: Several = (),
     format_: Annotated[Literal["csv", "jsonl"] | None, Parameter(name="--format")] = None,
     concurrency: AtLeastOne = 64,
     no_lock: Flag = False,

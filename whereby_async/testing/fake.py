@@ -7,7 +7,7 @@ import contextlib
 import math
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +51,8 @@ class FakeWhereby(World):
 
     Use it as `async with FakeWhereby() as fake:`, or with `await fake.start()` and `await fake.aclose()`. It can be
     started again after that, at the same port and with the same world; `away` does both. The `add_…` methods fill its
-    world at any time. Code that does not await runs it by `with FakeWhereby().in_thread() as fake:`.
+    world at any time. Code that does not await, such as a test that calls an app by `TestClient`, runs it by
+    `with FakeWhereby().in_thread() as fake:`.
 
     Args:
         limit: Points per period.
@@ -143,6 +144,7 @@ class FakeWhereby(World):
         )
         self.latency = latency
         self._listening: tuple[Acceptor, web.Server] | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self._bound: socket.socket | None = None
         self.api_key = api_key
 
@@ -174,13 +176,26 @@ class FakeWhereby(World):
                 await asyncio.get_running_loop().connect_accepted_socket(server, connection)
 
         self._listening = Acceptor(sock, serve), server
+        self._home = asyncio.get_running_loop()
         return self
 
     async def aclose(self) -> None:
         """Stop: whatever is under way or stalled ends now, and no task, socket or timer is left. Again is no error.
 
-        Its clock goes on, so windows of points end meanwhile.
+        Its clock goes on, so windows of points end meanwhile. A server that runs in a thread can be stopped from any
+        loop.
         """
+        await self._at_home(self._stop)
+
+    async def _at_home(self, act: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Do something in the loop that the server runs in, or ran in last, which may be that of another thread."""
+        home = self._home
+        if home is None or home is asyncio.get_running_loop() or not home.is_running():
+            await act()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act(), home))
+
+    async def _stop(self) -> None:
         if self._listening is None:
             return
         acceptor, server = self._listening
@@ -201,7 +216,8 @@ class FakeWhereby(World):
             await asyncio.sleep(10)
         ```
 
-        Connections that stand end, with all that is under way on them, and new ones are refused.
+        Connections that stand end, with all that is under way on them, and new ones are refused. The block may run in
+        any loop.
 
         Raises:
             RuntimeError: It is not running.
@@ -213,7 +229,7 @@ class FakeWhereby(World):
         try:
             yield
         finally:
-            await self.start()
+            await self._at_home(self.start)
 
     async def __aenter__(self) -> Self:
         return await self.start()

@@ -13,12 +13,14 @@ The server runs in a thread of its own, so that every loop reaches it: the test'
 makes. A test whose own loop is a `SimulatedLoop`, as with `@simulated`, has the server in that loop. Functions given to
 `subscribe` and `Fault(when=…)` are called in the server's thread. Server and client are closed when the test is over,
 however it ends. A fault that was scripted and never happened gives an `UnusedFaultWarning`, unless the test failed
-anyway.
+anyway. The report of a test that failed has a section `whereby calls`: the last 20 requests that reached the server in
+that test, and any other `FakeWhereby` that is still there.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -39,6 +41,9 @@ _MARKER = (
     "whereby(**options): options of the server behind `fake_whereby` and `whereby_client`, such as limit=100,"
     " algorithm='sliding_log'; client={...} holds options of the client."
 )
+_SERVER = f"{__package__}.server"
+_ARRIVED: pytest.StashKey[Mapping[Any, int]] = pytest.StashKey()
+"""How many requests had reached each server before a test."""
 _LOOP_SCOPES: tuple[Any, ...] = ("session", "package", "module", "class", "function")
 
 
@@ -48,6 +53,26 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.has_plugin("asyncio"):
         fixtures = _asyncio_fixtures()
         config.pluginmanager.register(fixtures, fixtures.__name__)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note where the test begins, if there can be servers by now."""
+    if server := sys.modules.get(_SERVER):
+        item.stash[_ARRIVED] = server.arrived_so_far()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # the outermost one knows whether the failure was expected
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the calls of a test that failed to its report."""
+    report = yield
+    if report.failed and (server := sys.modules.get(_SERVER)):
+        calls = server.latest_requests(item.stash.get(_ARRIVED, None))
+        if not calls and "_whereby_pair" in getattr(item, "fixturenames", ()):
+            calls = "none reached the server"
+        if calls:
+            report.sections.append(("whereby calls", calls))
+    return report
 
 
 @pytest.fixture

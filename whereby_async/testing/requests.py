@@ -11,10 +11,15 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from ..redaction import MASK
+from ..redaction import MASK, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from aiohttp import web
+
+_LONGEST_PATH = 160
+"""Characters of a path that a list of calls shows."""
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +84,20 @@ class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
         name = self.operation or "unknown route"
         did = "acted" if self.acted else "did not act"
         return f"<{self.method} {name}: status {self.status}, {did}, {self.points} points, at {self.at:.3f}>"
+
+
+def as_table(records: Sequence[RecordedRequest], secrets: Iterable[str]) -> str:
+    """Requests as lines for people: seconds since the first of them, method, path, status and points.
+
+    Queries, headers and bodies are left out, and so are the secrets and what looks like one.
+    """
+    lines = ["   time  method  status  points  path"]
+    for each in records:
+        path = redact(each.path, *secrets)
+        path = path if len(path) <= _LONGEST_PATH else path[: _LONGEST_PATH - 1] + "…"
+        time, status = each.at - records[0].at, each.status or "none"
+        lines.append(f"{time:7.3f}  {each.method:<6}  {status:>6}  {each.points:>6}  {path}")
+    return "\n".join(lines)
 
 
 def target_of(request: web.BaseRequest) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import weakref
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -22,7 +23,7 @@ from .checks import Latency, latency_bounds
 from .faults import STORAGE, Fault, FaultPlan
 from .object_store import Blob, BytesBlob, byte_range, link_problem
 from .policies import PriceList, http_date, milliseconds_left, rate_limit_headers
-from .requests import RecordedRequest, read_request, target_of
+from .requests import RecordedRequest, as_table, read_request, target_of
 from .spending import Charge, Spending
 from .tcp import reset_when_closed
 from .world import Route, World, find
@@ -40,6 +41,8 @@ BASE_PATH = "/v1"
 _STORAGE_PATH = "/storage/"
 _CHUNK = 1 << 18
 _NO_FAULT = Fault()
+_MOST_SHOWN = 20
+"""Requests of one service that a failed test shows."""
 
 
 class HttpAnswer(msgspec.Struct, kw_only=True):
@@ -104,9 +107,10 @@ class Service:
         self._origin = ""
         self._chance = random.Random(seed)  # noqa: S311 - chance is to repeat itself here
         self._charging = threading.Lock()
-        self._count = 0
+        self.arrived: int = 0
         self._running: set[asyncio.Task[Any]] = set()
         self._late: set[asyncio.TimerHandle] = set()
+        _services.add(self)
 
     def start(self, origin: str) -> None:
         """Begin to serve; `origin` is scheme, host and port of access links, empty for those that a request names."""
@@ -184,11 +188,11 @@ class Service:
     async def _arrive(self, request: web.BaseRequest, operation: str, template: str, latency: float) -> ServedRequest:
         record = await read_request(request, operation, template)
         self._world.move_on()
-        self._count += 1
-        self.log[self._count] = record
+        self.arrived += 1
+        self.log[self.arrived] = record
         while self._keep is not None and len(self.log) > self._keep:
             del self.log[next(iter(self.log))]
-        return ServedRequest(request=request, latency=latency, number=self._count, record=record)
+        return ServedRequest(request=request, latency=latency, number=self.arrived, record=record)
 
     def _note(self, served: ServedRequest, **changes: Any) -> None:
         """Write into the log what has become of a request; one that was forgotten stays so."""
@@ -250,9 +254,12 @@ class Service:
 
     def _act(self, served: ServedRequest, route: Route, parameters: dict[str, str]) -> HttpAnswer:
         record = served.record
+        query: dict[str, str] = {}
+        for name, value in record.query:
+            query[name] = f"{query[name]},{value}" if name in query else value
         call = ApiCall(
             path=parameters,
-            query=dict(reversed(record.query)),  # the first value of each name wins
+            query=query,
             content_type=served.request.content_type,
             json=record.json,
             files=record.files,
@@ -265,6 +272,28 @@ class Service:
             return json_answer(refusal.status, {"error": refusal.message})
         self._note(served, acted=True)
         return json_answer(answer.status, answer.content)
+
+
+_services: weakref.WeakSet[Service] = weakref.WeakSet()
+"""The fake services of this process."""
+
+
+def arrived_so_far() -> Mapping[Service, int]:
+    """How many requests have reached each fake service of this process."""
+    return weakref.WeakKeyDictionary({service: service.arrived for service in _services})
+
+
+def latest_requests(before: Mapping[Service, int] | None) -> str:
+    """The newest requests that have reached each service since `before`, as lines for people; `""` without any."""
+    tables: list[str] = []
+    for service in list(_services):
+        start = 0 if before is None else before.get(service, 0)
+        records = [record for number, record in list(service.log.items()) if number > start]
+        if records:
+            left_out = len(records) - _MOST_SHOWN
+            table = as_table(records[-_MOST_SHOWN:], service.keys)
+            tables.append(table if left_out <= 0 else f"{left_out} earlier ones are left out\n{table}")
+    return "\n\n".join(tables)
 
 
 def file_answer(world: World, request: web.BaseRequest, file_id: str) -> HttpAnswer:

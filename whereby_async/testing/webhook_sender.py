@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 import random
 import secrets
 import time
@@ -20,7 +21,7 @@ import aiohttp
 import msgspec
 import yarl
 
-from ..redaction import once_made
+from ..redaction import once_made, shown
 from ..webhooks import SIGNATURE_HEADER, sign
 from .checks import require_count, require_seconds
 from .world import World
@@ -165,7 +166,7 @@ class Events:
         values["storageType"] = given.get("storageType", "WHEREBY_HOSTED")
         values["durationInSeconds"] = given.get("durationInSeconds", 60)
         if values["type"] == "RECORDING_TRANSCRIPTION":
-            values["recordingId"] = new_id()
+            values["recordingId"] = self._recording_of(given) or new_id()
         return self.event("transcription.finished", **(values | data))
 
     def transcription_failed(
@@ -234,6 +235,12 @@ class Events:
         newest = max(sessions, key=lambda session: at_of(session, "startedAt"), default=None)
         return self._running.get(room_name) if newest is None else newest["roomSessionId"]
 
+    def _recording_of(self, transcription: Mapping[str, Any]) -> str | None:
+        """The recording that a transcription was made from."""
+        shared = operator.itemgetter("roomSessionId", "startDate")
+        recordings = list(self._world.recordings.items()) if transcription else []
+        return next((key for key, each in recordings if shared(each) == shared(transcription)), None)
+
     def _transcription(self, transcription: Mapping[str, Any] | None, status: str) -> Wire:
         given = _added(transcription, "transcription")
         return {
@@ -283,11 +290,13 @@ class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
         status: The status of the answer; `None`: there was none.
         problem: Why there was none, or `""`.
         elapsed: Seconds that it took.
+        answer: The body of the answer.
     """
 
     status: int | None
     problem: str
     elapsed: float
+    answer: bytes = b""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -353,8 +362,10 @@ class WebhookSender:
         if not isinstance(url, str | yarl.URL):
             raise TypeError(f"url must be text or a yarl.URL, not {url!r}")
         url = str(url)
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise ValueError(f"url must be an http or https URL, such as http://127.0.0.1:8000/webhooks, not {url!r}")
+        if not _leads_somewhere(url):
+            raise ValueError(
+                f"url must be an http or https URL, such as http://127.0.0.1:8000/webhooks, not {shown(url)}"
+            )
         timeout = require_seconds("timeout", timeout, above=True)
         backoff = require_seconds("backoff", backoff)
         retries = require_count("retries", retries)
@@ -460,17 +471,28 @@ class WebhookSender:
     ) -> DeliveryAttempt:
         clock = asyncio.get_running_loop().time
         began = clock()
-        status, problem = None, ""
+        status, problem, answer = None, "", b""
         try:
             url = yarl.URL(self.url, encoded=True)
             async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                await response.read()
+                answer = await response.read()
                 status = response.status
         except TimeoutError:
             problem = f"no answer within {self.timeout:g} s"
         except aiohttp.ClientError as error:
-            problem = f"no answer: {type(error).__name__}"
-        return DeliveryAttempt(status=status, problem=problem, elapsed=clock() - began)
+            from ..transport.exchange import reason_of
+
+            problem = f"no answer: {reason_of(error)}"
+        return DeliveryAttempt(status=status, problem=problem, elapsed=clock() - began, answer=answer)
+
+
+def _leads_somewhere(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # raises for a host that no name server can be asked for
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _body(event: object) -> bytes:

@@ -31,7 +31,7 @@ _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionEr
 _SUBJECT: Final = "the webhook's body"
 _KINDS: Final = cast("tuple[type[Event], ...]", get_args(KnownEvent))
 
-EVENT_TYPES: Final = tuple(kind.__struct_config__.tag for kind in _KINDS)
+EVENT_TYPES: Final = tuple(str(kind.__struct_config__.tag) for kind in _KINDS)
 """The 11 documented types, such as `room.client.joined`."""
 
 

@@ -52,7 +52,7 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: The values of the path's parameters, decoded.
-        query: The query's first value by name, decoded.
+        query: The query's values by name, decoded; those of a name that is repeated, with commas between them.
         content_type: The body's media type, lower case, without parameters.
         json: The decoded JSON body; `None` without one.
         files: The parts of a multipart body that are files.
@@ -91,7 +91,8 @@ class ApiCall(msgspec.Struct, frozen=True, kw_only=True):
         text = self.query.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        is_short = len(text) <= len(str(most))  # int raises for thousands of digits
+        if not (is_short and text.isascii() and text.isdigit() and 1 <= int(text) <= most):
             raise RefusalError(400, f"{name} must be a whole number from 1 to {most}")
         return int(text)
 
@@ -144,15 +145,20 @@ def sort(call: ApiCall, items: Iterable[Wire], keys: Mapping[str, Callable[[Wire
     """`items` in the order of the call's `sortBy=field:asc|desc`, those without a value first."""
     rows = list(items)
     text = call.query.get("sortBy")
-    if not text:
+    if text is None:
         return rows
     field, _, direction = text.partition(":")
     key = keys.get(field)
+    if not keys:
+        raise RefusalError(400, "sortBy is not allowed here")
     if key is None:
         raise RefusalError(400, f"sortBy must be one of {', '.join(keys)}, with :asc or :desc")
     if direction not in {"asc", "desc"}:
         raise RefusalError(400, "sortBy takes :asc or :desc")
-    rows.sort(key=lambda row: ((value := key(row)) is not None, value), reverse=direction == "desc")
+    # Tests put values of any type into fields: each type is sorted by itself.
+    rows.sort(
+        key=lambda row: ((value := key(row)) is not None, isinstance(value, str), value), reverse=direction == "desc"
+    )
     return rows
 
 

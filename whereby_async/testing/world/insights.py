@@ -120,6 +120,17 @@ class SessionWorld(State):
         self.participants[room_session_id].append(participant)
         return _participant_row(participant)
 
+    def end_session(self, room_session_id: str) -> None:
+        """Let a session be over now, and everybody who is still there have left.
+
+        Raises:
+            KeyError: No such session.
+        """
+        session, end = found(self.sessions, room_session_id, "session"), self.date(0.0)
+        session["endedAt"] = session["endedAt"] or end
+        for participant in self.participants[room_session_id]:
+            participant["leftAt"] = participant["leftAt"] or end
+
 
 def rooms(world: SessionWorld, call: ApiCall) -> ApiAnswer:
     """`GET /insights/rooms`."""
@@ -170,7 +181,7 @@ def participant(world: SessionWorld, call: ApiCall) -> ApiAnswer:
 
 def _sessions_by_room(world: SessionWorld) -> dict[str, list[Wire]]:
     rooms: dict[str, list[Wire]] = {}
-    for session in sorted(world.sessions.values(), key=lambda session: session["startedAt"]):
+    for session in sorted(world.sessions.values(), key=lambda session: at_of(session, "startedAt")):
         rooms.setdefault(session["roomName"], []).append(session)
     return rooms
 

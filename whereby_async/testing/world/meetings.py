@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from .api_call import ApiAnswer, RefusalError, one_of, page, remove
+from .api_call import ApiAnswer, RefusalError, one_of, page, remove, sort
 from .state import Moment, State, Wire, at_of, new_id, read_date, room_path
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class MeetingWorld(State):
     def find_meeting(self, meeting_id: str) -> Wire | None:
         """A meeting that is not gone yet."""
         meeting = self.meetings.get(meeting_id)
-        if meeting is not None and at_of(meeting, "endDate") < self.now() - _GRACE:
+        if meeting is not None and at_of(meeting, "endDate", math.inf) < self.now() - _GRACE:
             self.meetings.pop(meeting_id, None)
             return None
         return meeting
@@ -133,7 +134,7 @@ def list_all(world: MeetingWorld, call: ApiCall) -> ApiAnswer:
     meetings = world.live_meetings()
     if not world.ignores_name_filter:
         meetings = [meeting for meeting in meetings if call.wants(meeting["roomName"])]
-    return page(call, [_shown(meeting, wanted) for meeting in meetings])
+    return page(call, sort(call, [_shown(meeting, wanted) for meeting in meetings], {}))
 
 
 def delete(world: MeetingWorld, call: ApiCall) -> ApiAnswer:
