@@ -180,4 +180,4 @@ def test_readme_blocks_run_as_they_stand(served: Served, tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "roomKey=" in done.stdout
-    assert (place / "recordings").is_dir()
+    assert (place / "films").is_dir()
