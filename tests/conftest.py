@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -120,3 +120,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path in untraced:
             item.add_marker("untraced")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By default a worker that has nothing left takes tests of another: some wait for seconds, most for nothing."""
+    from xdist.scheduler import (  # type: ignore[import-untyped]  # it has no types
+        WorkStealingScheduling,  # pyright: ignore[reportMissingTypeStubs] - it has no types
+    )
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
