@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -23,6 +24,9 @@ _TESTS = Path(__file__).parent
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# What a script starts with `&` ignores Ctrl-C, and so would all processes of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _UNTRACED = (
     "batch/test_goodput.py",
@@ -114,7 +118,18 @@ def _traced_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is not worth the tracer's time."""
-    untraced = [_TESTS / name for name in _UNTRACED]
+    places = [_TESTS / name for name in _UNTRACED]
+    untraced = {path for path in {item.path for item in items} if any(map(path.is_relative_to, places))}
     for item in items:
-        if any(item.path.is_relative_to(place) for place in untraced):
+        if item.path in untraced:
             item.add_marker("untraced")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By default a worker that has nothing left takes tests of another: some wait for seconds, most for nothing."""
+    from xdist.scheduler import (  # type: ignore[import-untyped]  # it has no types
+        WorkStealingScheduling,  # pyright: ignore[reportMissingTypeStubs] - it has no types
+    )
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None

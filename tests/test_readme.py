@@ -202,7 +202,9 @@ def _in_a_fresh_checkout(command: str, place: Path, **variables: str) -> str:
 def test_install_command_works_with_the_wheel(tmp_path: Path) -> None:
     """In an environment of its own, with the wheel that is built from this checkout."""
     build = f"{sys.executable} -m build --wheel --no-isolation --outdir {tmp_path}"
-    command = f"{build} && python3 -m venv .venv && .venv/bin/{INSTALL} && .venv/bin/python -c 'import whereby_async.client'"
+    command = (
+        f"{build} && python3 -m venv .venv && .venv/bin/{INSTALL} && .venv/bin/python -c 'import whereby_async.client'"
+    )
     _in_a_fresh_checkout(command, tmp_path, PIP_FIND_LINKS=str(tmp_path))
     assert list(tmp_path.glob("whereby_async-*.whl"))
 

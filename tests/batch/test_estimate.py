@@ -24,6 +24,7 @@ NOTHING: list[dict[str, Any]] = [{}]
 """A request for a call that takes no argument."""
 
 
+@pytest.mark.simulated_clock
 async def test_progress_counts_items_and_points(fake: FakeWhereby, whereby: WherebyClient) -> None:
     told: list[Progress] = []
     fake.faults.add(

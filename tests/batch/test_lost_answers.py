@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from whereby_async.batch import Batch
     from whereby_async.testing import RecordedRequest
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.simulated_clock]
 
 LOST = {
     "reset after acting": Fault(drop="after"),

@@ -56,9 +56,8 @@ async def outage(fake: FakeWhereby, *, after: float, seconds: float) -> AsyncGen
 
     async def go_away() -> None:
         await asyncio.sleep(after)
-        await fake.aclose()
-        await asyncio.sleep(seconds)
-        await fake.start()
+        async with fake.away():
+            await asyncio.sleep(seconds)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(go_away())
@@ -152,10 +151,9 @@ async def test_items_that_do_not_wait_are_taken_up_by_the_next_run(
     fake: FakeWhereby, whereby: WherebyClient, journal: Path
 ) -> None:
     """With `max_outage=0` each fails as it is, and its entry says that the service was away."""
-    await fake.aclose()
-    first = await outcomes_of(whereby.batch(whereby.meetings.create, creates(5), journal=journal, max_outage=0))
+    async with fake.away():
+        first = await outcomes_of(whereby.batch(whereby.meetings.create, creates(5), journal=journal, max_outage=0))
     assert states(first) == {"failed": 5}
-    await fake.start()
     assert states(await outcomes_of(whereby.batch(whereby.meetings.create, creates(5), journal=journal))) == {"ok": 5}
     assert each_once(fake, 5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     assert all(words[-1] in text for words in COMMANDS)
     assert "WHEREBY_API_KEY=" not in text
     asked = (
-        f"source {script}; COMP_WORDS=(whereby meetings create --room-n); COMP_CWORD=3;"
+        f"source {shlex.quote(str(script))}; COMP_WORDS=(whereby meetings create --room-n); COMP_CWORD=3;"
         " COMP_LINE='whereby meetings create --room-n'; COMP_POINT=${#COMP_LINE}; _whereby; echo ${COMPREPLY[@]}"
     )
     done = subprocess.run(["bash", "-c", asked], capture_output=True, check=False, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_first_signal_lets_calls_end(served: Served, tmp_path: Path, number: int
         first = ended(process, number)
     assert first.code == code
     assert first.err == (
-        f"whereby: interrupted; {words[2]}.journal knows what was done. Go on with:\n  whereby {' '.join(words)}\n"
+        f"whereby: interrupted; {words[2]}.journal knows what was done. Go on with:\n  whereby {shlex.join(words)}\n"
     )
     made = len(served.fake.meetings)
     assert made < 40
@@ -211,7 +212,7 @@ def test_sync_into_a_full_folder_ends_at_the_first_file(served: Served, tmp_path
     complaint, command_line = full.err.splitlines()
     assert complaint.startswith(f"whereby: {tmp_path}/disk/x-")
     assert complaint.endswith(": No space left on device; what has arrived is kept. When there is space, go on with:")
-    assert command_line == f"  whereby recordings sync {tmp_path}/disk"
+    assert command_line == f"  whereby recordings sync {shlex.quote(f'{tmp_path}/disk')}"
     assert (mended.code, mended.rows()[-1]["downloaded"]) == (0, 12)
     assert _operations(served).count("recordings.access_link") == 12
 
@@ -262,7 +263,7 @@ def test_download_onto_a_full_disk_says_so(served: Served, tmp_path: Path, here:
     assert (full.code, full.out) == (2, "")
     assert full.err == (
         f"whereby: {tmp_path}/film.mp4.part: File too large; what has arrived is kept. When there is space, go on with:\n"
-        f"  whereby {' '.join(words)}\n"
+        f"  whereby {shlex.join(words)}\n"
     )
     (row,) = here(*words).rows()
     assert (row["size"], row["resumed"]) == (3_000_000, 1_000_000)
@@ -279,7 +280,7 @@ def test_results_on_a_full_disk_end_an_import_in_order(served: Served, tmp_path:
     assert complaint == (
         f"whereby: {output}: File too large; {words[2]}.journal knows what was done. When there is space, go on with:"
     )
-    assert command_line == f"  whereby {' '.join(words)}"
+    assert command_line == f"  whereby {shlex.join(words)}"
     made = len(served.fake.meetings)
     assert 30 < made < 150
     assert here(*words, "--refetch").code == 0
@@ -316,7 +317,7 @@ def test_export_onto_a_full_disk_goes_on_later(served: Served, tmp_path: Path, f
     assert complaint.endswith(
         ": File too large; the rooms that were written are kept. When there is space, go on with:"
     )
-    assert command_line == f"  whereby {' '.join(words)}"
+    assert command_line == f"  whereby {shlex.join(words)}"
     again = here(*words)
     assert again.code == 0
     assert 0 < again.rows()[-1]["resumed"] < 60

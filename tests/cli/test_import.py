@@ -415,7 +415,7 @@ def test_ctrl_c_leaves_a_journal_and_says_how_to_go_on(served: Served, tmp_path:
     assert ended.code == 130
     assert 8 <= made < 60
     assert f"interrupted; {file}.journal knows what was done. Go on with:" in ended.out
-    assert f"whereby {' '.join(words)}" in ended.out
+    assert f"whereby {shlex.join(words)}" in ended.out
     assert "Traceback" not in ended.out
     again = here(*words)
     assert (again.code, again.err) == (0, "")

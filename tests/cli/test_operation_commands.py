@@ -5,12 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from support.command_lines import SECRET, all_commands, command_lines
-from support.processes import Ended, on_terminal, run
+from support.processes import Ended, Forks, environment
 from support.serving import Served
 
 from whereby_async import operations
@@ -23,6 +22,12 @@ if TYPE_CHECKING:
 OPERATIONS = sorted(value.name for value in vars(operations).values() if isinstance(value, Operation))
 LISTS = [name for name in OPERATIONS if name.endswith(".list") or name in {"insights.rooms", "insights.participants"}]
 ROWS = [*LISTS, "insights.room_sessions", "insights.participant"]
+IMPORTS = """
+import anyio._backends._asyncio, aiohttp, rich.progress, rich.table
+from whereby_async.cli.app import app
+from whereby_async.client import WherebyClient
+app()  # imports all commands
+"""
 NOTHING = [name for name in OPERATIONS if "delete" in name or name.startswith("rooms.")]
 
 
@@ -35,16 +40,20 @@ class Outcome(NamedTuple):
 
 
 def _run_all(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """All command lines, in pipes and on terminals, a few at a time, each place against a server of its own."""
+    """All command lines, in pipes and on terminals, each place against a server of its own."""
     found: dict[str, Outcome] = {}
-    with ThreadPoolExecutor(4) as pool:
-        for place, run_at in (("pipe", run), ("terminal", on_terminal)):
+    with Forks("-W", "error", first=IMPORTS) as forks:
+        for place in ("pipe", "terminal"):
             home = tmp_path_factory.mktemp(place)
             with Served() as served:
                 lines = command_lines(served.fake, home)
-                variables = served.variables | {"HOME": str(home), "WHEREBY_WEBHOOK_SECRET": SECRET}
-                futures = {name: pool.submit(run_at, *words, **variables) for name, words in lines.items()}
-                ended = {name: future.result() for name, future in futures.items()}
+                variables = environment(
+                    **served.variables, HOME=str(home), WHEREBY_WEBHOOK_SECRET=SECRET, TERM="xterm-256color"
+                )
+                ended = {
+                    name: forks.run("whereby_async", *words, variables=variables, terminal=place == "terminal")
+                    for name, words in lines.items()
+                }
                 answered = {(request.operation, request.status) for request in served.fake.requests}
             found[place] = Outcome(lines, ended, answered)
     return found
@@ -52,7 +61,7 @@ def _run_all(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
-    """What became of them; run once for all workers of a test run, since it takes a minute of processor time."""
+    """What became of them; run once for all workers of a test run, since it takes a while."""
     own = tmp_path_factory.getbasetemp()
     place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     kept = place / "outcomes.pickle"

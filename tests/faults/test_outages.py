@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CALLS = 10_000
+CALLS = 4_000
 LATER = 2.5
 """Seconds by which work may end later than an outage explains: the service has to be noticed to be back."""
 REFUSAL = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"

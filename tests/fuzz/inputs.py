@@ -19,7 +19,7 @@ _WANTED = os.environ.get("WHEREBY_EXAMPLES")
 
 
 def effort(examples: int) -> Callable[[Any], Any]:
-    """So many examples, the same ones each time; or as many as the variable says, new ones each time."""
+    """So many examples, the same ones each time; or as many as `WHEREBY_EXAMPLES` says, new ones each time."""
     return settings(
         max_examples=int(_WANTED) if _WANTED else examples,
         deadline=None,

@@ -104,7 +104,7 @@ def test_the_valid_bodies_are_valid() -> None:
         by_name[name].decode(body)
 
 
-@effort(1500)
+@effort(500)
 @given(case=answers())
 def test_any_body_decodes_or_raises_response_decode_error(case: tuple[Operation[Any], bytes]) -> None:
     """A result that can be shown, or an error that keeps the body and says where."""
@@ -161,7 +161,7 @@ def collected(sender: Pages) -> list[Meeting]:
     return asyncio.run(paginator.collect())
 
 
-@effort(300)
+@effort(200)
 @given(following=st.dictionaries(st.none() | st.sampled_from(CURSORS), st.none() | st.sampled_from(CURSORS)))
 def test_a_list_ends_or_says_that_it_would_not(following: dict[str | None, str | None]) -> None:
     """Cursors go back as they came; one that comes twice is a `ResponseDecodeError`; no page is asked for twice."""
@@ -177,7 +177,7 @@ def test_a_list_ends_or_says_that_it_would_not(following: dict[str | None, str |
     assert sender.cursors == cursors
 
 
-@effort(300)
+@effort(200)
 @given(odd=words())
 def test_a_cursor_of_any_kind_is_one_more_page_or_none(odd: object) -> None:
     """What is no text goes back as text, ends the list, or is a `ResponseDecodeError`."""
@@ -227,7 +227,7 @@ def error_bodies() -> st.SearchStrategy[bytes]:
     )
 
 
-@effort(600)
+@effort(300)
 @given(status=st.sampled_from((302, 400, 401, 404, 429, 500)) | st.integers(0, 999), body=error_bodies())
 def test_any_body_becomes_the_error_of_its_status(status: int, body: bytes) -> None:
     """Its class, a line that can be printed, no key in any of its parts; it pickles."""
@@ -327,7 +327,7 @@ def assert_sane(answer: RateLimit, status: int) -> None:
     assert answer.throttled == (status == 429)
 
 
-@effort(600)
+@effort(300)
 @example(status=429, headers={}, body=b'"\x80"', folded=False)
 @given(
     status=st.sampled_from((200, 429, 503)) | st.integers(0, 999),
@@ -341,7 +341,7 @@ def test_any_headers_and_body_are_read(status: int, headers: dict[str, str], bod
     assert_sane(RateLimit.from_response(status, given_headers, body), status)
 
 
-@effort(600)
+@effort(300)
 @given(
     status=st.sampled_from((200, 429)),
     headers=st.dictionaries(st.sampled_from(IETF_NAMES), header_values(IETF_SPELLINGS), min_size=1),
@@ -357,7 +357,7 @@ def test_any_ietf_fields_are_read(status: int, headers: dict[str, str], others: 
         assert answer == RateLimit.from_response(status, others)
 
 
-@effort(200)
+@effort(150)
 @given(
     remaining=st.integers(0, MOST_POINTS),
     reset=st.integers(0, 3600),
@@ -380,7 +380,7 @@ def test_what_is_right_is_believed(remaining: int, reset: int, quota: int, windo
         assert RateLimit.from_response(200, headers) == expected
 
 
-@effort(200)
+@effort(150)
 @given(headers=st.dictionaries(st.text(), st.text()), body=st.binary())
 def test_any_names_are_read(headers: dict[str, str], body: bytes) -> None:
     """Names that nobody has heard of make no difference."""
@@ -507,7 +507,7 @@ CALLS: dict[str, Callable[[WherebyClient], Coroutine[Any, Any, object]]] = {
 }
 
 
-@effort(500)
+@effort(250)
 @given(
     kind=st.sampled_from(tuple(CALLS)),
     bad=spoilt(VALID, PIECES) | spoilt(VALID, PIECES) | st.sampled_from(VALID) | st.binary(max_size=64),

@@ -63,7 +63,7 @@ def read(body: bytes) -> Event | None:
     return found
 
 
-@effort(1500)
+@effort(500)
 @given(body=bodies())
 def test_any_body_is_an_event_or_a_decode_error(body: bytes) -> None:
     """An event can be shown, pickled and copied, and keeps what was sent; a signature changes nothing about it."""
@@ -90,7 +90,7 @@ def says_the_same(header: bytes) -> bool:
     return times == {f"t={AT}".encode()} and f"v1={VECTOR_DIGEST}".encode() in digests and well_formed
 
 
-@effort(1500)
+@effort(500)
 @given(header=spoilt([VECTOR_HEADER.encode()], BITS) | st.binary(), text=st.booleans())
 def test_a_spoilt_header_verifies_only_if_it_still_says_the_same(header: bytes, text: bool) -> None:
     """Else it is `WebhookVerificationError`, and nothing but that."""
@@ -103,7 +103,7 @@ def test_a_spoilt_header_verifies_only_if_it_still_says_the_same(header: bytes, 
     assert VECTOR_DIGEST not in str(caught.value)
 
 
-@effort(600)
+@effort(300)
 @given(body=spoilt([VECTOR]) | st.binary())
 def test_a_spoilt_body_never_verifies(body: bytes) -> None:
     """One byte is enough."""
@@ -112,7 +112,7 @@ def test_a_spoilt_body_never_verifies(body: bytes) -> None:
             verify_signature(body, VECTOR_HEADER, SECRET, now=AT, tolerance=None)
 
 
-@effort(300)
+@effort(200)
 @given(body=st.binary(), secret=st.text(st.characters(exclude_categories=["Cs"])), at=st.integers(0, 10**11))
 def test_what_was_signed_verifies(body: bytes, secret: str, at: int) -> None:
     """Any bytes, under any secret that is not blank, at its own time and in no other century."""

@@ -69,6 +69,7 @@ class Scenario:
             await asyncio.sleep(self.world.dice.uniform(0, PERIOD))
             return
         end = policy.end
+        await asyncio.sleep(end - self.world.now())
         while policy.end == end:
             await asyncio.sleep(0.01)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import math
 import random
 from abc import ABC, abstractmethod
@@ -181,18 +182,24 @@ EPOCH = 1_780_000_000.0
 def reset_text(style: str, at: float, left: float) -> str:
     """`X-RateLimit-Reset` of a window that ends at epoch time `at`, in `left` seconds."""
     date = datetime.fromtimestamp(at, UTC)
-    eastern = date.astimezone(timezone(timedelta(hours=2)))
-    spellings = {
-        "iso": date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "http_date": email.utils.format_datetime(date, usegmt=True),
-        "epoch": str(int(at)),
-        "epoch_ceil": str(math.ceil(at)),
-        "epoch_ms": str(int(at * 1000)),
-        "js": date.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
-        "js_offset": eastern.strftime("%a %b %d %Y %H:%M:%S GMT+0200 (EET)"),
-        "delta": f"{left:.3f}",
+    eastern = timezone(timedelta(hours=2))
+    spellings: dict[str, Callable[[], str]] = {  # only one of them is made: they take long
+        "iso": lambda: date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "http_date": lambda: http_date(int(at)),
+        "epoch": lambda: str(int(at)),
+        "epoch_ceil": lambda: str(math.ceil(at)),
+        "epoch_ms": lambda: str(int(at * 1000)),
+        "js": lambda: date.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)"),
+        "js_offset": lambda: date.astimezone(eastern).strftime("%a %b %d %Y %H:%M:%S GMT+0200 (EET)"),
+        "delta": lambda: f"{left:.3f}",
     }
-    return spellings[style]
+    return spellings[style]()
+
+
+@functools.cache
+def http_date(second: int) -> str:
+    """A second since 1970, as `Date` has it."""
+    return email.utils.formatdate(second, usegmt=True)
 
 
 def draft_fields(style: str, limit: int, period: float, verdict: Verdict) -> dict[str, str]:
@@ -218,7 +225,7 @@ def draft_fields(style: str, limit: int, period: float, verdict: Verdict) -> dic
 
 def headers_of(style: str, limit: int, period: float, verdict: Verdict, clock: float) -> dict[str, str]:
     """What an answer's headers say at server time `clock`."""
-    headers = {"Date": email.utils.format_datetime(datetime.fromtimestamp(clock, UTC), usegmt=True)}
+    headers = {"Date": http_date(int(clock))}
     if style == "none":
         return headers
     if style.startswith("draft"):

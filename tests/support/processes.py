@@ -1,18 +1,23 @@
-"""`whereby` as a process of its own: with pipes, or on a terminal of a given width."""
+"""`whereby` as a process of its own: with pipes, or on a terminal of a given width; and forks, which start sooner."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import pty
 import re
+import runpy
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
+from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
@@ -20,7 +25,6 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 PATIENCE = 30.0
 """Seconds until a process that does not end fails its test."""
@@ -217,3 +221,117 @@ def on_terminal(*words: str, **variables: str) -> Ended:
     """Run `whereby` on a pseudo-terminal of 80 columns until it ends."""
     with OnTerminal(*words, variables=variables) as terminal:
         return terminal.end()
+
+
+class Forks:
+    """A Python that has imported what many processes need, and forks for each of them: that is what most of them cost.
+
+    A context manager. What runs in a fork is as in a process that `python -m` starts, but for those imports.
+    """
+
+    def __init__(self, *options: str, first: str) -> None:
+        """Start it.
+
+        Args:
+            options: Options of Python.
+            first: A program that imports it.
+        """
+        program = f"from support.processes import serve_forks\n{first}\nserve_forks()"
+        tests = Path(__file__).parents[1]
+        self._process = subprocess.Popen(
+            [sys.executable, *options, "-c", program],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (tests, tests.parent)))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.communicate(timeout=PATIENCE)
+
+    def run(
+        self, *words: str, variables: Mapping[str, str], place: Path | None = None, terminal: bool = False
+    ) -> Ended:
+        """Run a module until it ends, with pipes or on a pseudo-terminal of 80 columns.
+
+        Args:
+            words: What stands behind `python -m`.
+            variables: The whole environment.
+            place: The directory that it runs in; this process's unless given.
+            terminal: Whether there is a terminal.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([words, variables, str(place or Path.cwd()), terminal]), file=self._process.stdin, flush=True)
+        return Ended(*json.loads(self._process.stdout.readline()))
+
+
+def serve_forks() -> None:
+    """Fork for each line of stdin, and print what became of the fork; within one, be the process that was asked for."""
+    gc.freeze()  # no fork has to look through what was imported at its end
+    while line := sys.stdin.readline():
+        words, variables, place, terminal = json.loads(line)
+        pid, outputs = _fork(terminal=terminal)
+        if not pid:
+            os.environ.clear()
+            os.environ.update(variables)
+            os.chdir(place)
+            time.tzset()
+            sys.argv = list(words)
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+            return
+        texts = _read_all(pid, outputs)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        sys.stdout.write(json.dumps([code, *texts]) + "\n")
+        sys.stdout.flush()
+
+
+def _fork(*, terminal: bool) -> tuple[int, list[int]]:
+    """The fork's number and what can be read of it; no number within the fork, which has its own stdin and outputs."""
+    if terminal:
+        pid, keyboard = pty.fork()
+        outputs = [keyboard]
+        if not pid:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    else:
+        (out, to_out), (err, to_err) = os.pipe(), os.pipe()
+        outputs = [out, err]
+        pid = os.fork()
+        if not pid:
+            for number, source in enumerate((os.open(os.devnull, os.O_RDONLY), to_out, to_err)):
+                os.dup2(source, number)
+            os.closerange(3, to_err + 2)
+        else:
+            os.close(to_out)
+            os.close(to_err)
+    if not pid:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it is the process's own
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            lines = terminal or number == 2
+            stream = open(number, "w", encoding="utf-8", buffering=1 if lines else -1, closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    return pid, outputs
+
+
+def _read_all(pid: int, outputs: list[int]) -> list[str]:
+    """What a process writes until it ends; one that does not end in time is killed."""
+    deadline = monotonic() + PATIENCE
+    seen = dict.fromkeys(outputs, b"")
+    while outputs:
+        readable, _, _ = select.select(outputs, [], [], max(0.0, deadline - monotonic()))
+        if not readable:
+            os.kill(pid, signal.SIGKILL)
+            break
+        for output in readable:
+            piece = b""
+            with contextlib.suppress(OSError):  # how Linux tells that the other side of a terminal is closed
+                piece = os.read(output, 1 << 16)
+            seen[output] += piece
+            if not piece:
+                outputs = [other for other in outputs if other != output]
+    for output in seen:
+        os.close(output)
+    return [text.decode("utf-8", "replace") for text in seen.values()]

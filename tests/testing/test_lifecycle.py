@@ -18,7 +18,7 @@ import pytest
 from support.bare import Bare, jump, until
 
 import whereby_async.testing
-from whereby_async import APIConnectionError
+from whereby_async import APIConnectionError, WherebyClient
 from whereby_async.testing import FakeWhereby, Fault, run_simulated
 
 if TYPE_CHECKING:
@@ -318,6 +318,29 @@ from whereby_async.testing import FakeWhereby
 assert "aiohttp" in sys.modules and "pytest" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_server_that_takes_the_port_of_another_begins_with_all_its_points() -> None:
+    """Ports come again; a server that stops and starts is the same one."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def call(times: int) -> float:
+            async with WherebyClient(fake.api_key, base_url=fake.url) as client:
+                for _ in range(times):
+                    await client.meetings.list()
+            return loop.time()
+
+        async with FakeWhereby(limit=50) as fake:
+            assert await call(50) < 1
+        async with fake:
+            assert await call(50) > 55
+        began = loop.time()
+        async with FakeWhereby(limit=50, port=fake.port) as fake:
+            assert await call(50) < began + 1
+
+    run_simulated(main())
 
 
 def test_unknown_part_is_an_attribute_error() -> None:

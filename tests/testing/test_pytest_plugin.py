@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from support import checkout
+from support.processes import Forks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PLUGIN = "whereby_async.testing.pytest_plugin"
@@ -94,27 +95,46 @@ class Run(NamedTuple):
     out: str
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Run]:
-    """Run pytest in a directory of its own, with the plugin, on one file of tests; warnings are errors."""
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """A Python that has imported pytest, and what the plugin imports when it is used."""
+    with Forks(first="import pytest, aiohttp.web, anyio._backends._asyncio, msgspec, urllib.request") as running:
+        yield running
 
-    def go(tests: str, *options: str, config: str = "", mark: str = "", conftest: str = "", head: str = HEAD) -> Run:
+
+@pytest.fixture
+def run(tmp_path: Path, forks: Forks) -> Callable[..., Run]:
+    """Run pytest in a directory of its own, with the plugin, on one file of tests; warnings are errors.
+
+    It runs in a fork, with the plugins for tests that await and no others, or `alone`, as users start it.
+    """
+
+    def go(
+        tests: str,
+        *options: str,
+        config: str = "",
+        mark: str = "",
+        conftest: str = "",
+        head: str = HEAD,
+        alone: bool = False,
+    ) -> Run:
         (tmp_path / "pytest.ini").write_text(INI + config)
         (tmp_path / "conftest.py").write_text(conftest)
         (tmp_path / "test_it.py").write_text(head + textwrap.dedent(tests).replace("MARK", mark))
-        command = (sys.executable, "-m", "pytest", "-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider", *options)
-        done = subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=checkout.clean_environment(PYTHONPATH=str(checkout.ROOT), **COVERAGE),
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            timeout=120,
-        )
-        out = done.stdout + done.stderr
-        summary = done.stdout.strip().rpartition("\n")[2].partition(" in ")[0]
-        return Run({word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary)}, out)
+        words = ["pytest", *options, "-p", PLUGIN, "--strict-markers", "-p", "no:cacheprovider"]
+        variables = checkout.clean_environment(PYTHONPATH=str(checkout.ROOT), **COVERAGE)
+        if alone:
+            command = [sys.executable, "-m", *words]
+            ended = subprocess.run(
+                command, cwd=tmp_path, env=variables, capture_output=True, check=False, encoding="utf-8", timeout=120
+            )
+            out, err = ended.stdout, ended.stderr
+        else:
+            variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+            words += ["-p", "anyio", "-p", "asyncio", "--assert=plain"]  # what is imported cannot be rewritten
+            _, out, err = forks.run(*words, variables=variables, place=tmp_path)
+        summary = out.strip().rpartition("\n")[2].partition(" in ")[0]
+        return Run({word: int(number) for number, word in re.findall(r"(\d+) (\w+)", summary)}, out + err)
 
     return go
 
@@ -548,5 +568,5 @@ def test_plugin_that_is_not_used_imports_nothing(run: Callable[..., Run]) -> Non
         assert loaded - plugin == {"whereby_async", "whereby_async.version", "whereby_async.testing"}
     """
     for options in ((), ("-p", "no:asyncio")):
-        done = run(tests, *options, head="")
+        done = run(tests, *options, head="", alone=True)
         assert done.counts == {"passed": 1}, done.out

@@ -319,7 +319,7 @@ def shared_budget(base_url: str, api_key: str) -> PointBudget:
         base_url: The API's base URL; a slash at its end makes no difference.
         api_key: The key; only a digest of it is kept.
     """
-    digest = hashlib.sha256(f"{base_url.rstrip('/')}\0{api_key}".encode()).digest()
+    digest = _digest(base_url, api_key)
     with _lock:
         for other in [other for other, budget in _kept.items() if budget.idle]:
             del _kept[other]
@@ -328,6 +328,23 @@ def shared_budget(base_url: str, api_key: str) -> PointBudget:
             budget = _alive[digest] = PointBudget()
         _kept[digest] = budget
         return budget
+
+
+def forget_budget(base_url: str, api_key: str) -> None:
+    """Let `shared_budget` make a new one at its next use: another server has taken the address, and none of it is spent.
+
+    Args:
+        base_url: The API's base URL.
+        api_key: The key.
+    """
+    digest = _digest(base_url, api_key)
+    with _lock:
+        _kept.pop(digest, None)
+        _alive.pop(digest, None)
+
+
+def _digest(base_url: str, api_key: str) -> bytes:
+    return hashlib.sha256(f"{base_url.rstrip('/')}\0{api_key}".encode()).digest()
 
 
 def _after_fork() -> None:

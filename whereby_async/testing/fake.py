@@ -17,6 +17,7 @@ from aiohttp import web
 import whereby_async
 
 from ..errors import refuses
+from ..limiter.point_budget import forget_budget
 from ..options import is_loopback
 from ..redaction import once_made
 from .checks import Latency, latency_bounds, require_count, require_known, require_seconds, require_text
@@ -147,6 +148,7 @@ class FakeWhereby(World):
         self._home: asyncio.AbstractEventLoop | None = None
         self._bound: socket.socket | None = None
         self.api_key = api_key
+        self._is_new = True
 
     @once_made
     def __repr__(self) -> str:
@@ -166,6 +168,11 @@ class FakeWhereby(World):
         if sock is None:
             sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
         self._port = sock.getsockname()[1]
+        if (
+            self._is_new
+        ):  # ports come again, and this process keeps the budget of a server that had this one for a while
+            self._is_new = False
+            forget_budget(self.url, self.api_key)
         self._service.start(self._origin if is_loopback(self.host) else "")
         server = web.Server(
             self._service.handle, access_log=None, max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from email import message_from_string
+from email.message import Message
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -111,7 +112,7 @@ async def read_request(request: web.BaseRequest, operation: str, template: str) 
     body = await request.content.read()
     target = target_of(request)
     path, _, query = target.partition("?")
-    is_form = request.content_type == "multipart/form-data"
+    is_form = _media_type(request) == "multipart/form-data"
     form, files = _read_form(request.headers["Content-Type"], body) if is_form else ({}, ())
     headers = {name.lower(): value for name, value in request.headers.items()}
     if "authorization" in headers:
@@ -135,8 +136,13 @@ async def read_request(request: web.BaseRequest, operation: str, template: str) 
     )
 
 
+def _media_type(request: web.BaseRequest) -> str:
+    """Without its parameters: aiohttp parses those too, which takes long, as each boundary is a new one."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
 def _json_of(request: web.BaseRequest, body: bytes) -> Any:
-    if request.content_type != "application/json":
+    if _media_type(request) != "application/json":
         return None
     try:
         return msgspec.json.decode(body)
@@ -146,7 +152,9 @@ def _json_of(request: web.BaseRequest, body: bytes) -> Any:
 
 def _read_form(content_type: str, body: bytes) -> tuple[dict[str, str], tuple[UploadedFile, ...]]:
     """The fields and the files of a multipart body: a part without a file name is a field, a broken one is left out."""
-    boundary = message_from_string(f"Content-Type: {content_type}").get_boundary()
+    whole = Message()
+    whole["Content-Type"] = content_type
+    boundary = whole.get_boundary()
     if not boundary:
         return {}, ()
     form: dict[str, str] = {}
