@@ -331,7 +331,7 @@ def shared_budget(base_url: str, api_key: str) -> PointBudget:
 
 
 def forget_budget(base_url: str, api_key: str) -> None:
-    """Let `shared_budget` make a new one at its next use: another server has taken the address, and none of it is spent.
+    """Let `shared_budget` make a new one at its next use: another server, of which nothing is spent, has the address.
 
     Args:
         base_url: The API's base URL.
