@@ -132,7 +132,7 @@ def test_what_it_refers_to_is_there() -> None:
         for text in README.split("More:")[1:]
         for names in re.findall(r"`(whereby_async[\w.]+)`", text.partition("\n\n")[0])
     ]
-    assert len(more) >= 20
+    assert len(more) >= 18
     assert [name for name in more if not inspect.getdoc(pydoc.locate(name))] == []
     assert [
         name for name in re.findall(r"\]\((?!https://|#)([^)]+)\)", README) if not (checkout.ROOT / name).exists()
