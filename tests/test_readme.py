@@ -9,7 +9,7 @@ import pydoc
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -110,9 +110,9 @@ def test_table_of_operations_is_that_of_the_api() -> None:
     """Each operation with its method, path and documented price, and no other."""
     rows = re.findall(r"^\| `(\w+\.\w+)` \| `([A-Z]+) (\S+)` \| (\d)", README, re.MULTILINE)
     table = {(name, method, re.sub(r"\{\w+\}", "{}", path), int(points)) for name, method, path, points in rows}
-    known = [value for value in vars(operations).values() if isinstance(value, Operation)]
-    assert table == {(one.name, one.method, re.sub(r"\{\w+\}", "{}", one.path), one.cost) for one in known}
-    assert len(rows) == len(known)
+    found: list[Operation[Any]] = [value for value in vars(operations).values() if isinstance(value, Operation)]
+    assert table == {(one.name, one.method, re.sub(r"\{\w+\}", "{}", one.path), one.cost) for one in found}
+    assert len(rows) == len(found)
 
 
 def test_contents_lead_to_the_sections() -> None:
