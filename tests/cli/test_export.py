@@ -406,6 +406,77 @@ def test_damage_is_refused(tmp_path: Path, state: bytes, words: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("state", [None, b"", b'{"export": {}, "ends": {"ro'])
+@pytest.mark.parametrize("kind", ["rooms", "participants"])
+def test_files_of_no_export_are_not_touched(
+    served: Served, tmp_path: Path, here: Runner, kind: str, state: bytes | None
+) -> None:
+    """Those of the user, and those of an export whose `export.state` was lost, is empty or without a line's end."""
+    mine = tmp_path / f"{kind}.csv"
+    mine.write_bytes(b"name,phone\n")
+    if state is not None:
+        (tmp_path / "export.state").write_bytes(state)
+    ended = here(*EXPORT, tmp_path, "--format", "csv")
+    assert ended.code == 2
+    assert ended.err == f"whereby: {mine} is there already, and is of no export: export into another directory\n"
+    assert mine.read_bytes() == b"name,phone\n"
+    assert {file.name for file in tmp_path.iterdir()} == {mine.name, "export.state"}
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_finished_export_that_was_edited_is_not_cut(served: Served, tmp_path: Path, here: Runner, format_: str) -> None:
+    _fill(served)
+    words = (*EXPORT, tmp_path, "--format", format_)
+    assert [here(*words).code, here(*words).code] == [0, 0]
+    edited = tmp_path / f"sessions.{format_}"
+    edited.write_bytes(edited.read_bytes().replace(b"\n", b" mine\n"))
+    before = edited.read_bytes()
+    ended = here(*words)
+    assert ended.code == 2
+    assert f"{edited} was changed since the export was finished: export into another directory" in ended.err
+    assert edited.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["rooms.jsonl", "export.state"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_export_follows_no_link(served: Served, tmp_path: Path, here: Runner, name: str, is_there: bool) -> None:
+    out, theirs = tmp_path / "out", tmp_path / "theirs"
+    out.mkdir()
+    if is_there:
+        theirs.write_bytes(b"")
+    (out / name).symlink_to(theirs)
+    ended = here(*EXPORT, out)
+    assert (ended.code, f"{out / name} is a symbolic link, which is not followed" in ended.err) == (2, True)
+    assert (theirs.exists(), served.fake.requests) == (is_there, [])
+
+
+def test_export_that_was_killed_before_its_first_line_is_gone_on_with(
+    served: Served, tmp_path: Path, here: Runner
+) -> None:
+    """Its files are made by then, and empty; heads are written behind that line, and known for its own."""
+    _fill(served)
+    words = (*EXPORT, tmp_path, "--format", "csv")
+    for kind in ("rooms", "sessions", "participants"):
+        (tmp_path / f"{kind}.csv").write_bytes(b"")
+    (tmp_path / "export.state").write_bytes(b'{"export": {"api"')
+    served.fake.faults.add(Fault(status=403, operation="insights.rooms"))
+    assert here(*words).code == 1
+    assert (tmp_path / "rooms.csv").read_bytes().startswith(b"room")
+    assert here(*words).code == 0
+    assert [len(_csv_rows(tmp_path / f"{kind}.csv")) for kind in ("rooms", "sessions", "participants")] == [3, 6, 12]
+
+
+@pytest.mark.parametrize(("directory", "told"), [("", "DIRECTORY is empty"), ("-", "DIRECTORY is a hyphen")])
+def test_export_goes_into_a_directory_with_a_name(  # noqa: PLR0917 - pytest passes them by name
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch, directory: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = here(*EXPORT, directory)
+    assert (ended.code, told in ended.err) == (2, True)
+    assert (list(tmp_path.iterdir()), served.fake.requests) == ([], [])
+
+
 def test_export_keeps_its_files_apart(served: Served, tmp_path: Path, here: Runner) -> None:
     """Links between them, and devices in their place, are refused before a byte is written."""
     rooms, sessions = tmp_path / "rooms.jsonl", tmp_path / "sessions.jsonl"

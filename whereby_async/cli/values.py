@@ -84,6 +84,19 @@ def room_of(option: str, text: str | None) -> str | None:
         raise UsageError(str(error).replace("=", " ", 1)) from None
 
 
+def path_of(option: str, text: str) -> Path:
+    """The path of a file or a directory that is written to.
+
+    Raises:
+        UsageError: It is empty, as a variable that is not set leaves it, or a hyphen.
+    """
+    if not text.strip():
+        raise UsageError(f"{option} is empty: name it, or write . for the present directory")
+    if text == STDIN:
+        raise UsageError(f"{option} is a hyphen, and nothing is written to stdout here: name it, or write ./-")
+    return Path(text)
+
+
 def structure(option: str, text: str) -> dict[str, Any]:
     """A JSON object: as it stands, from `@FILE`, or from stdin with `@-`.
 
