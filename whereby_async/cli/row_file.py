@@ -105,6 +105,7 @@ class RowFile:
         is_once: It can be read once only: stdin, a pipe, a FIFO. Nothing can be kept beside it.
         key: The name of the rows' key as keywords have it.
         lines: The line on which each row begins, once they are checked.
+        made: How many rows the journal knows for made, if the check has counted them.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class RowFile:
         self._ignored = frozenset(map(_clean, ignored))
         self.key: str | None = key and _keyword(key)
         self.lines: list[int] = []
+        self.made: int = 0
         self._state: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
@@ -161,11 +163,12 @@ class RowFile:
         for _, row in self._rows():
             yield self._defaults | self._keywords(row)
 
-    def check(self, journal: str | None) -> None:
+    def check(self, journal: str | None, *, counts_made: bool = False) -> None:
         """Check every row, and note on which line it begins.
 
         Args:
             journal: Rows that it knows may be of the past, so that a job can always be gone on with.
+            counts_made: Count the rows that it knows for made.
 
         Raises:
             UsageError: Some can not be used; the text names them by their lines. Or there are none.
@@ -178,13 +181,14 @@ class RowFile:
             with self._text() as text:
                 start = next((line[0] for line in map(_clean, text) if line), "")
             self._format = "jsonl" if start in {"{", "["} else "csv"
-        known = functools.cache(lambda: frozenset[str]() if journal is None else known_items(journal))
+        known = functools.cache(lambda: dict[str, str]() if journal is None else known_items(journal))
         keys: dict[str, int] = {}
         faults: list[str] = []
         self.lines = []
         for line, row in self._rows():
             try:
-                self._check_row(line, self._defaults | self._keywords(row), keys, known)
+                item = self._check_row(line, self._defaults | self._keywords(row), keys, known)
+                self.made += counts_made and known().get(item) == "ok"
             except UsageError as fault:
                 faults.append(f"line {line}: {fault}")
             self.lines.append(line)
@@ -198,7 +202,8 @@ class RowFile:
 
     def _check_row(
         self, line: int, row: dict[str, Any], keys: dict[str, int], known: Callable[[], Container[str]]
-    ) -> None:
+    ) -> str:
+        """Check a row; its key."""
         if "end_date" not in row:
             raise UsageError("it has no end_date: add the column, or pass --set end_date=…")
         key = str(len(self.lines))
@@ -213,6 +218,7 @@ class RowFile:
                 raise UsageError(f"its {self.key} {key!r} is that of line {first} too")
         if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known():
             raise UsageError(f"end_date {row['end_date']} is past: write a later one")
+        return key
 
     def _columns(self, names: Iterable[str]) -> dict[str, str]:
         """The keywords of columns by their names, without those that are ignored.
