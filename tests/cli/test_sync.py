@@ -280,3 +280,16 @@ def test_sync_of_no_time_at_all_is_wrong_usage(
     assert ended.code == 2
     assert f"--since {since} is not before --until {until}: no recording begins in that time" in ended.err
     assert ((tmp_path / "new").exists(), served.fake.requests) == (False, [])
+
+
+def test_download_leaves_a_file_alone_that_is_called_as_its_part(served: Served, tmp_path: Path, here: Runner) -> None:
+    recording = served.fake.add_recording(room_name="/x")["recordingId"]
+    part = tmp_path / "v.mp4.part"
+    part.write_text("mine")
+    ended = here("recordings", "download", recording, tmp_path / "v.mp4", "--overwrite")
+    assert ended.code == 2
+    assert ended.err == (
+        f"whereby: {part}: is there already, and no download has begun it, for want of a .part.json beside it: take it"
+        " away\n"
+    )
+    assert (part.read_text(), served.fake.requests) == ("mine", [])
