@@ -87,7 +87,7 @@ def test_csv_becomes_rooms(served: Served, tmp_path: Path, here: Runner) -> None
     bodies = sorted((request.json for request in served.fake.requests), key=lambda body: body["isLocked"], reverse=True)
     acme, beta = bodies
     assert (acme["isLocked"], acme["roomMode"], acme["recording"]) == (True, "group", {"type": "local"})
-    assert acme["fields"] == ["hostRoomUrl", "viewerRoomUrl"]
+    assert acme["fields"] == ["hostRoomUrl", "viewerRoomUrl", "dialIn"]
     assert (beta["isLocked"], beta["roomMode"], beta["fields"]) == (False, "normal", ["dialIn"])
     assert not {"customer", "note", "recording"} & beta.keys()
     (summary,) = _rows(ended.out, "summary")

@@ -29,7 +29,7 @@ from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .output import check_apart, check_plain, counted, keep_others_out, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
-from .values import is_believed, moment, path_of, room_of
+from .values import Written, is_believed, moment, path_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ _FROM: Final = "Only sessions that began then or later, written as in --created-
 
 
 def export(  # noqa: PLR0913 - the options of a job
-    directory: str | None = None,
+    directory: Written | None = None,
     /,
     *,
     format_: Annotated[Literal["jsonl", "csv"], Parameter(name="--format")] = "jsonl",

@@ -92,9 +92,9 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
         output: Where results go, one row for each key; other lines in it are kept.
         key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
-        ignore: A column that is nothing to the API; once for each.
+        ignore: A column that is nothing to the API, spelled either way; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
-        field: One more field to answer, such as hostRoomUrl; once for each.
+        field: One more field to answer, such as hostRoomUrl, for all rows; once for each.
         format_: By the file's name or content unless given.
         concurrency: Calls under way at once.
         no_lock: Use a journal that can not be locked, as on some network drives; two imports on one make rooms twice.
@@ -105,10 +105,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
     """
-    defaults: dict[str, Any] = dict(pairs("--set", set_) or {})
-    if field:
-        defaults["fields"] = list(field)
-    rows = RowFile(file, format_=format_, defaults=defaults, key=key, ignored=ignore)
+    defaults = pairs("--set", set_) or {}
+    rows = RowFile(file, format_=format_, defaults=defaults, fields=field, key=key, ignored=ignore)
     stdout = options.output()
     results = output or (None if rows.is_once or stdout.is_json else f"{file}.results.jsonl")
     if journal is not None and not path_of("--journal", journal).parent.is_dir():
@@ -126,6 +124,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         )
     with rows:
         rows.check(journal, counts_made=dry_run)
+        for name in sorted(rows.unmatched):
+            tell(f"--ignore {name}: no column is called so")
         if dry_run:
             return run_long(_estimate(rows, options, stdout), "nothing was sent.")
         job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter, validators
@@ -17,12 +18,11 @@ from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
-from .values import date_of, is_believed, path_of, room_of
+from .values import Written, date_of, is_believed, path_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from datetime import datetime
-    from pathlib import Path
 
     from .. import WherebyClient
     from ..batch import Outcome
@@ -69,15 +69,15 @@ def _download_command(name: str) -> Callable[..., int]:
     def download(
         file_id: Annotated[str, Parameter(help="Its id.")],
         destination: Annotated[
-            str, Parameter(help="The file, or a directory, made if it ends with /; the present one unless given.")
-        ] = ".",
+            Written, Parameter(help="The file, or a directory, made if it ends with /; the present one unless given.")
+        ] = Path(),
         /,
         *,
         overwrite: Annotated[bool, Parameter(negative="", show_default=False, help="Replace a file.")] = False,
         options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
     ) -> int:
         path = path_of("DESTINATION", destination)
-        if destination.endswith(("/", os.sep)):
+        if str(destination).endswith(("/", os.sep)):
             _make(path)
         return run_long(_download(name, file_id, path, options, overwrite=overwrite), _KEPT)
 
@@ -118,7 +118,7 @@ download_transcription: Callable[..., int] = _download_command("transcriptions")
 
 
 def sync(  # noqa: PLR0913 - the options of a job
-    directory: str,
+    directory: Written,
     /,
     *,
     room_name: str | None = None,
