@@ -468,6 +468,32 @@ def test_export_that_was_killed_before_its_first_line_is_gone_on_with(
     assert [len(_csv_rows(tmp_path / f"{kind}.csv")) for kind in ("rooms", "sessions", "participants")] == [3, 6, 12]
 
 
+@pytest.mark.parametrize("name", ["rooms.jsonl", "participants.jsonl", "export.state"])
+@pytest.mark.parametrize("how", ["moved", "replaced"])
+def test_file_that_is_gone_ends_the_export(served: Served, tmp_path: Path, here: Runner, name: str, how: str) -> None:
+    """Or rows would go where nobody looks for them."""
+    gone, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+
+    def lost(_request: object) -> bool:
+        if not elsewhere.exists():
+            gone.rename(elsewhere)
+            if how == "replaced":
+                gone.write_text("mine")
+        return False
+
+    _fill(served, rooms=1)
+    served.fake.faults.add(Fault(status=500, operation="insights.participants", when=lost))
+    ended = here(*EXPORT, tmp_path)
+    served.fake.faults.clear()
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"whereby: {gone}: was deleted, moved or replaced while this ran\n"
+    assert gone.exists() == (how == "replaced")
+    if how == "moved":
+        elsewhere.replace(gone)
+        assert here(*EXPORT, tmp_path).code == 0
+        assert [len(_lines(tmp_path / f"{kind}.jsonl")) for kind in ("rooms", "sessions", "participants")] == [1, 2, 4]
+
+
 @pytest.mark.parametrize(("directory", "told"), [("", "DIRECTORY is empty"), ("-", "DIRECTORY is a hyphen")])
 def test_export_goes_into_a_directory_with_a_name(  # noqa: PLR0917 - pytest passes them by name
     served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch, directory: str, told: str

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import unicodedata
 from datetime import datetime
@@ -27,7 +28,7 @@ from ..models import ParticipantInsights, RoomInsights, RoomSessionInsights
 from ..notify import logger
 from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
-from .output import check_apart, check_plain, counted, keep_others_out, naming, wire
+from .output import MOVED, check_apart, check_plain, counted, is_at, keep_others_out, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
 from .values import Written, is_believed, moment, path_of, room_of
 
@@ -438,6 +439,9 @@ class ExportFiles:
         for file in self._files.values():
             with naming(file.name):
                 file.flush()
+        for file in filter(None, (self._state, *self._files.values())):
+            if not is_at(file.name, file):
+                raise FileNotFoundError(errno.ENOENT, MOVED, file.name)
         row["ends"] = {kind: file.tell() for kind, file in self._files.items()}
         if self._state is not None:
             with naming(self._state.name):

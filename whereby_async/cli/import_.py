@@ -18,12 +18,14 @@ from ..notify import logger
 from .errors import ExitCode, UsageError, in_words, tell
 from .global_options import AtLeastOne, Flag, GlobalOptions
 from .output import (
+    MOVED,
     Output,
     check_apart,
     check_plain,
     check_status,
     counted,
     duration,
+    is_at,
     keep_others_out,
     naming,
     wire,
@@ -199,10 +201,7 @@ class _Import:
                     raise UsageError(in_words(error)) from None
         self._sum_up()
         if self._results.is_lost:
-            raise UsageError(
-                f"{self._results.path} was deleted, moved or replaced while this ran: have its rows written again by"
-                " --refetch"
-            )
+            raise UsageError(f"{self._results.path} {MOVED}: have its rows written again by --refetch")
         return self._stdout.code
 
     def _take(self, outcome: Outcome[Meeting]) -> None:
@@ -293,7 +292,7 @@ class ResultFile:
     def __exit__(self, *error: object) -> None:
         if self._file is None or self.path is None:
             return
-        self.is_lost = not _is_at(self.path, self._file)
+        self.is_lost = not is_at(self.path, self._file)
         try:
             if self._is_overruled and not self.is_lost:
                 self._tidy(self._file, self.path)
@@ -307,7 +306,7 @@ class ResultFile:
                 self._file.close()
 
     def _read(self, file: BinaryIO, path: str) -> None:
-        if self._lock and Path(path).is_file() and not (keep_others_out(file) and _is_at(path, file)):
+        if self._lock and Path(path).is_file() and not (keep_others_out(file) and is_at(path, file)):
             raise UsageError(f"--output {path}: another import is writing into it")
         line = b""
         offset = file.seek(0)
@@ -412,13 +411,6 @@ def _result(line: bytes) -> dict[str, Any] | None:
 def _is_news(name: str, value: object) -> bool:
     """Whether a field of a row of the same room counts more than what is known; how it was made is known best then."""
     return value is not None and name not in {"resumed", "adopted"}
-
-
-def _is_at(path: str, file: BinaryIO) -> bool:
-    """Whether a locked file is still the one at its path, which the run before may just have put in order."""
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(Path(path).stat(), os.fstat(file.fileno()))
-    return False
 
 
 def _opened(path: str) -> BinaryIO:
