@@ -287,7 +287,8 @@ def test_export_from_before_there_were_intervals_is_resumed(served: Served, tmp_
         (("--from", "2026-11-01"), "--from 2026-11-01 names no time zone: write 2026-11-01T00:00:00Z"),
         (("--to", "2026-11-01T00:00:00"), "--to 2026-11-01T00:00:00 names no time zone"),
         (("--to", "tomorrow"), "--to 'tomorrow' is no date"),
-        (("--from=-7d",), "--from '-7d' is no date"),
+        (("--from=-7d",), "--from '-7d' is no date that stays the same when this is run again"),
+        (("--created-from=-7d",), "--created-from '-7d' is no date that stays the same when this is run again"),
         (("--from", NOVEMBER[3], "--to", NOVEMBER[1]), f"--from {NOVEMBER[3]} is not before --to {NOVEMBER[1]}"),
         (("--from", "2026-11-01T01:00:00+01:00", "--to", "2026-11-01T00:00:00Z"), "is not before --to"),
     ],
@@ -404,6 +405,103 @@ def test_damage_is_refused(tmp_path: Path, state: bytes, words: str) -> None:
     (tmp_path / "export.state").write_bytes(state)
     with pytest.raises(UsageError, match=words), ExportFiles(tmp_path, {}, COLUMNS, is_csv=False):
         pass
+
+
+@pytest.mark.parametrize("state", [None, b"", b'{"export": {}, "ends": {"ro'])
+@pytest.mark.parametrize("kind", ["rooms", "participants"])
+def test_files_of_no_export_are_not_touched(
+    served: Served, tmp_path: Path, here: Runner, kind: str, state: bytes | None
+) -> None:
+    """Those of the user, and those of an export whose `export.state` was lost, is empty or without a line's end."""
+    mine = tmp_path / f"{kind}.csv"
+    mine.write_bytes(b"name,phone\n")
+    if state is not None:
+        (tmp_path / "export.state").write_bytes(state)
+    ended = here(*EXPORT, tmp_path, "--format", "csv")
+    assert ended.code == 2
+    assert ended.err == f"whereby: {mine} is there already, and is of no export: export into another directory\n"
+    assert mine.read_bytes() == b"name,phone\n"
+    assert {file.name for file in tmp_path.iterdir()} == {mine.name, "export.state"}
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_finished_export_that_was_edited_is_not_cut(served: Served, tmp_path: Path, here: Runner, format_: str) -> None:
+    _fill(served)
+    words = (*EXPORT, tmp_path, "--format", format_)
+    assert [here(*words).code, here(*words).code] == [0, 0]
+    edited = tmp_path / f"sessions.{format_}"
+    edited.write_bytes(edited.read_bytes().replace(b"\n", b" mine\n"))
+    before = edited.read_bytes()
+    ended = here(*words)
+    assert ended.code == 2
+    assert f"{edited} was changed since the export was finished: export into another directory" in ended.err
+    assert edited.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["rooms.jsonl", "export.state"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_export_follows_no_link(served: Served, tmp_path: Path, here: Runner, name: str, is_there: bool) -> None:
+    out, theirs = tmp_path / "out", tmp_path / "theirs"
+    out.mkdir()
+    if is_there:
+        theirs.write_bytes(b"")
+    (out / name).symlink_to(theirs)
+    ended = here(*EXPORT, out)
+    assert (ended.code, f"{out / name} is a symbolic link, which is not followed" in ended.err) == (2, True)
+    assert (theirs.exists(), served.fake.requests) == (is_there, [])
+
+
+def test_export_that_was_killed_before_its_first_line_is_gone_on_with(
+    served: Served, tmp_path: Path, here: Runner
+) -> None:
+    """Its files are made by then, and empty; heads are written behind that line, and known for its own."""
+    _fill(served)
+    words = (*EXPORT, tmp_path, "--format", "csv")
+    for kind in ("rooms", "sessions", "participants"):
+        (tmp_path / f"{kind}.csv").write_bytes(b"")
+    (tmp_path / "export.state").write_bytes(b'{"export": {"api"')
+    served.fake.faults.add(Fault(status=403, operation="insights.rooms"))
+    assert here(*words).code == 1
+    assert (tmp_path / "rooms.csv").read_bytes().startswith(b"room")
+    assert here(*words).code == 0
+    assert [len(_csv_rows(tmp_path / f"{kind}.csv")) for kind in ("rooms", "sessions", "participants")] == [3, 6, 12]
+
+
+@pytest.mark.parametrize("name", ["rooms.jsonl", "participants.jsonl", "export.state"])
+@pytest.mark.parametrize("how", ["moved", "replaced"])
+def test_file_that_is_gone_ends_the_export(served: Served, tmp_path: Path, here: Runner, name: str, how: str) -> None:
+    """Or rows would go where nobody looks for them."""
+    gone, elsewhere = tmp_path / name, tmp_path / "elsewhere"
+
+    def lost(_request: object) -> bool:
+        if not elsewhere.exists():
+            gone.rename(elsewhere)
+            if how == "replaced":
+                gone.write_text("mine")
+        return False
+
+    _fill(served, rooms=1)
+    served.fake.faults.add(Fault(status=500, operation="insights.participants", when=lost))
+    ended = here(*EXPORT, tmp_path)
+    served.fake.faults.clear()
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"whereby: {gone}: was deleted, moved or replaced while this ran\n"
+    assert gone.exists() == (how == "replaced")
+    if how == "moved":
+        elsewhere.replace(gone)
+        assert here(*EXPORT, tmp_path).code == 0
+        assert [len(_lines(tmp_path / f"{kind}.jsonl")) for kind in ("rooms", "sessions", "participants")] == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("directory", "told"), [("", "DIRECTORY is empty"), ("-", "DIRECTORY is a hyphen")])
+def test_export_goes_into_a_directory_with_a_name(  # noqa: PLR0917 - pytest passes them by name
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch, directory: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = here(*EXPORT, directory)
+    assert (ended.code, told in ended.err) == (2, True)
+    assert (list(tmp_path.iterdir()), served.fake.requests) == ([], [])
 
 
 def test_export_keeps_its_files_apart(served: Served, tmp_path: Path, here: Runner) -> None:

@@ -87,7 +87,7 @@ def test_csv_becomes_rooms(served: Served, tmp_path: Path, here: Runner) -> None
     bodies = sorted((request.json for request in served.fake.requests), key=lambda body: body["isLocked"], reverse=True)
     acme, beta = bodies
     assert (acme["isLocked"], acme["roomMode"], acme["recording"]) == (True, "group", {"type": "local"})
-    assert acme["fields"] == ["hostRoomUrl", "viewerRoomUrl"]
+    assert acme["fields"] == ["hostRoomUrl", "viewerRoomUrl", "dialIn"]
     assert (beta["isLocked"], beta["roomMode"], beta["fields"]) == (False, "normal", ["dialIn"])
     assert not {"customer", "note", "recording"} & beta.keys()
     (summary,) = _rows(ended.out, "summary")
@@ -129,6 +129,30 @@ def test_dry_run_estimates_and_makes_nothing(served: Served, tmp_path: Path, her
     assert {request.operation for request in served.fake.requests} == {"meetings.list"}
     assert served.fake.points_spent <= 3
     assert [path.name for path in tmp_path.iterdir()] == ["rooms.csv"]
+
+
+def test_dry_run_counts_what_is_left(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Rows that the journal knows for made cost nothing; those that failed are counted."""
+    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
+    served.fake.faults.add(Fault(status=422))
+    assert here(*words).code == 1
+    (row,) = here(*words, "--dry-run").rows()
+    assert (row["rows"], row["made"], row["points"]) == (3, 2, 3)
+    assert here(*words, "--retry-failed").code == 0
+    (row,) = here(*words, "--dry-run").rows()
+    assert (row["rows"], row["made"], row["points"]) == (3, 3, 0)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+@pytest.mark.parametrize(
+    ("journal", "told"), [("no/where", "there is no directory no"), ("-", "is a hyphen"), ("", "is empty")]
+)
+def test_journal_needs_a_place(  # noqa: PLR0917 - pytest passes them by name
+    served: Served, tmp_path: Path, here: Runner, more: tuple[str, ...], journal: str, told: str
+) -> None:
+    complaint = _complaint(here(*IMPORT, _rooms(tmp_path, 1), *BY_CUSTOMER, "--journal", journal, *more), served)
+    assert complaint.startswith("whereby: --journal")
+    assert told in complaint
 
 
 def test_second_run_makes_nothing_again(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -585,6 +609,72 @@ def test_room_that_can_not_be_read_again(served: Served, tmp_path: Path, here: R
     assert sum("hostRoomUrl" in row for row in held.values()) == (3 if state == "ok" else 2)
 
 
+def test_results_without_links_are_told(served: Served, tmp_path: Path, here: Runner) -> None:
+    """After a run whose results had no space, those of the journal have ids only: what reads the rest is said."""
+    words, output = _first(served, tmp_path, here)
+    lines = output.read_bytes().splitlines(keepends=True)
+    output.write_bytes(lines[0] + lines[1][:40])
+    (summary,) = _rows(here(*words).out, "summary")
+    assert (summary["resumed"], summary["bare"]) == (3, 2)
+    shown = " ".join(on_terminal(*map(str, words)).lines())
+    assert "2 results without links: --refetch reads them, for 1 point a row." in shown
+    assert [_rows(here(*words, *more).out, "summary")[0]["bare"] for more in (("--refetch",), ())] == [0, 0]
+    assert all(row["roomUrl"] for row in _held(output).values())
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_results_that_are_gone_at_the_end_are_told(served: Served, tmp_path: Path, here: Runner, how: str) -> None:
+    """And what stands in their place now is not touched."""
+    output = tmp_path / "out.jsonl"
+
+    def lost(_request: object) -> bool:
+        if not (tmp_path / "gone").exists():
+            output.rename(tmp_path / "gone")
+            if how == "replaced":
+                output.write_text("mine")
+        return False
+
+    served.fake.faults.add(Fault(status=500, when=lost))
+    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--output", output)
+    ended = here(*words)
+    served.fake.faults.clear()
+    assert ended.code == 2
+    assert ended.err == (
+        f"whereby: {output} was deleted, moved or replaced while this ran: have its rows written again by --refetch\n"
+    )
+    assert output.exists() == (how == "replaced")
+    if how == "replaced":
+        assert output.read_text() == "mine"
+    elif how == "moved":
+        (tmp_path / "gone").replace(output)
+    assert here(*words, "--refetch").code == 0
+    assert {row["key"] for row in _rows(output.read_text().removeprefix("mine\n"))} == {"c0", "c1", "c2"}
+    assert len(served.fake.meetings) == 3
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_journal_that_is_gone_ends_the_import(served: Served, tmp_path: Path, here: Runner, how: str) -> None:
+    """Or the next run would make all rooms again; one that is put back is gone on with."""
+    journal, elsewhere = tmp_path / "rooms.csv.journal", tmp_path / "elsewhere"
+
+    def lost(_request: object) -> bool:
+        if not elsewhere.exists():
+            journal.rename(elsewhere)
+        return False
+
+    served.fake.faults.add(Fault(status=500, when=lost))
+    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
+    ended = here(*words)
+    served.fake.faults.clear()
+    assert ended.code == 2
+    assert f"--journal '{journal}' can not be written: it was deleted or moved" in ended.err
+    assert len(served.fake.meetings) == 1
+    if how == "moved":
+        elsewhere.rename(journal)
+        assert here(*words).code == 0
+        assert len(served.fake.meetings) == 3
+
+
 def test_last_word_of_a_row_is_its_only_one(served: Served, tmp_path: Path, here: Runner) -> None:
     """A row that failed, failed again and was then made."""
     output = tmp_path / "out.jsonl"
@@ -634,6 +724,17 @@ def test_result_file_keeps_what_is_there(tmp_path: Path) -> None:
     assert written[1:8] == foreign
     assert [json.loads(line)["key"] for line in (written[0], *written[8:])] == ["a", "b", "c"]
     assert [json.loads(line).get("line") for line in written[8:]] == [2, None]
+
+
+@pytest.mark.parametrize("length", [1, 5, 17, 18, 60, -2])
+def test_row_that_had_no_space_is_cut(tmp_path: Path, length: int) -> None:
+    """Its beginning is that of ours; the same row whole is kept."""
+    path = tmp_path / "results.jsonl"
+    rows = [json.dumps({"event": "room", "line": number, **_row("a" * number, "1")}) for number in (2, 3)]
+    path.write_text(f"{rows[0]}\n{rows[1][:length]}")
+    assert _write(path) == rows[:1]
+    path.write_text("\n".join(rows))
+    assert _write(path) == rows
 
 
 def test_result_file_is_put_in_order(tmp_path: Path) -> None:

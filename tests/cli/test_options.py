@@ -303,6 +303,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         (f"meetings create --end-date {ISO} --recording []", "--recording must be a JSON object"),
         (f"meetings create --end-date {ISO} --recording @nowhere.json", "--recording nowhere.json: No such file"),
         (f"meetings create --end-date {ISO} --extra x", "--extra 'x': write KEY=VALUE"),
+        (f"meetings create --end-date {ISO} --extra x=1 --extra x=2", "--extra x is there twice: take one out"),
         (f"meetings create --end-date {ISO} --room-name-prefix {'x' * 40}", "--room-name-prefix 'xxx"),
         ("meetings get a/b", "MEETING-ID"),
         ("meetings list --page-size 0", "--page-size 0: pass a whole number from 1 to 100"),

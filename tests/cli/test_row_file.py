@@ -43,15 +43,24 @@ HALVES: list[tuple[str, dict[str, object]]] = [
         ("r.jsonl", f'{{"end_date": "{END}", "end_date": "{END}"}}\n', (), ["line 1: 'end_date' is there twice"]),
         ("r.jsonl", f'{{"end_date": "{END}", "what": 1}}\n', (), ["line 1: column 'what' is no parameter"]),
         ("r.csv", TEXT, TWICE, ["--set or --field: columns 'isLocked'"]),
+        ("r.csv", TEXT, ("--set", "end_date=1", "--set", "end_date=2"), ["--set end_date is there twice: take one"]),
+        ("r.csv", TEXT, ("--ignore", "customer", "--field", "x"), ["--set or --field: fields is 'x'"]),
+        (
+            "r.jsonl",
+            f'{{"customer": 1.0, "endDate": "{END}"}}\n',
+            KEY,
+            ["line 1: its customer is 1.0", "a whole number"],
+        ),
         # what stands in them
         (
             "r.csv",
             "end_date\n2099-01-01T00:00:00\n+2h\n",
             (),
-            ["line 2: end_date 2099", "line 3: end_date '+2h' is no date"],
+            ["line 2: end_date 2099", "line 3: end_date '+2h' is no date that stays the same when this is run again"],
         ),
         ("r.csv", f"end_date\n{END},x\n", (), ["line 2: 'x' stands in a column without a name"]),
-        ("r.csv", f'end_date\n"{END}\n', (), ["it is no CSV"]),
+        ("r.csv", f'end_date\n"{END}\n', (), ["it is no CSV", "close each quote that opens a cell"]),
+        ("r.csv", f'end_date\n{END}\n"{"x" * 140_000}', (), ["line 3: it is no CSV: field larger", "close each quote"]),
         ("r.csv", "is_locked\nyes\n", (), ["line 2: it has no end_date: add the column, or pass --set end_date="]),
         ("r.csv", f"end_date,is_locked\n{END},perhaps\n", (), ["line 2: is_locked is 'perhaps': write true or false"]),
         ("r.csv", f"end_date,recording\n{END},cloud\n", (), ["line 2: recording is no JSON"]),
@@ -210,6 +219,29 @@ def test_one_group_room_is_read(  # noqa: PLR0917 - pytest passes them by name
     assert (ended.code, ended.err) == (0, "")
     (body,) = [request.json for request in served.fake.requests]
     assert (body["roomMode"], datetime.fromisoformat(body["endDate"])) == ("group", datetime.fromisoformat(END))
+
+
+@pytest.mark.parametrize("content", ["end_date,is_locked\n{},1\n", '{{"end_date": "{}", "is_locked": true}}\n'])
+@pytest.mark.parametrize("spelled", ["isLocked", "is_locked", "Is Locked"])
+def test_ignored_columns_are_spelled_either_way(
+    served: Served, tmp_path: Path, here: Runner, content: str, spelled: str
+) -> None:
+    """As those of --key are; a name that no column has is told of."""
+    file = tmp_path / "rows"
+    file.write_text(content.format(END))
+    ended = here("meetings", "import", file, "--ignore", spelled, "--ignore", "nope")
+    assert (ended.code, ended.err) == (0, "whereby: --ignore nope: no column is called so\n")
+    (body,) = [request.json for request in served.fake.requests]
+    assert "isLocked" not in body
+
+
+def test_fields_are_asked_for_beside_those_of_a_row(served: Served, tmp_path: Path, here: Runner) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(f"customer,endDate,fields\na,{END},viewerRoomUrl hostRoomUrl\nb,{END},\n")
+    words = ("--set", "fields=dialIn", "--field", "hostRoomUrl", "--concurrency", "1")
+    assert here("meetings", "import", file, *KEY, *words).code == 0
+    asked = [request.json["fields"] for request in served.fake.requests]
+    assert asked == [["viewerRoomUrl", "hostRoomUrl"], ["dialIn", "hostRoomUrl"]]
 
 
 def test_lines_are_those_where_rows_begin(tmp_path: Path) -> None:

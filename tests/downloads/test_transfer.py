@@ -177,7 +177,6 @@ async def test_a_complete_part_is_only_renamed(film: Film) -> None:
 @pytest.mark.parametrize(
     "note",
     [
-        None,
         "",
         "[]",
         '{"source": "\udce2"}',
@@ -187,14 +186,25 @@ async def test_a_complete_part_is_only_renamed(film: Film) -> None:
         '{"source": "SELF", "tag": null, "size": 9999}',
     ],
 )
-async def test_a_part_of_something_else_is_begun_anew(film: Film, note: str | None) -> None:
-    """No note, a torn one, of another file, of another version, with a part too long: no old byte gets in."""
+async def test_a_part_of_something_else_is_begun_anew(film: Film, note: str) -> None:
+    """A torn note, one of another file, of another version, with a part too long: no old byte gets in."""
     film.part.write_bytes(b"old bytes")
-    if note is not None:
-        ours = note.replace("SELF", f"recordings/{film.recording}")
-        film.note.write_text(ours, encoding="utf-8", errors="surrogateescape")
+    ours = note.replace("SELF", f"recordings/{film.recording}")
+    film.note.write_text(ours, encoding="utf-8", errors="surrogateescape")
     done = await film.download()
     assert (film.path.read_bytes(), done.resumed, film.names) == (CONTENT, 0, ["film.mp4"])
+
+
+async def test_a_part_without_a_note_is_no_part_of_ours(film: Film) -> None:
+    """It is left alone, also for `overwrite=True`, until it is taken away; an empty one is nobody's."""
+    film.part.write_bytes(b"theirs")
+    for overwrite in (False, True):
+        with pytest.raises(OSError, match=r"no download has begun it.*film\.mp4\.part'"):
+            await film.download(overwrite=overwrite)
+    assert (film.part.read_bytes(), film.names, film.fake.requests) == (b"theirs", ["film.mp4.part"], [])
+    film.part.write_bytes(b"")
+    await film.download()
+    assert film.names == ["film.mp4"]
 
 
 def unsized(*lines: str) -> bytes:

@@ -218,7 +218,7 @@ def key_text(key: object, name: str) -> str:
     """
     key = plain(key)
     if isinstance(key, bool) or not isinstance(key, str | int) or not 0 < len(str(key)) <= _LONGEST_KEY:
-        wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a number"
+        wanted = f"a key is text of 1 to {_LONGEST_KEY} characters, or a whole number"
         raise ValueError(f"{name} is {shown(key)}: {wanted}")
     return unicode_text("key", str(key))
 

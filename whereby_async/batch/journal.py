@@ -391,20 +391,20 @@ class Journal:
         return failure
 
 
-def known_items(path: str | os.PathLike[str]) -> frozenset[str]:
-    """The keys of items of which a journal has an entry; none if it is no plain file.
+def known_items(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The states of the items of which a journal has an entry, by their keys; none if it is no plain file.
 
     It is only looked at: nothing is locked, checked or written, as opening it for a job does.
     """
     if not Path(path).is_file():
-        return frozenset()
+        return {}
     with Path(path).open("rb") as lines:
-        return frozenset(key for key in map(_item_of, lines) if key is not None)
+        return {entry.item: entry.state for entry in map(_entry_of, lines) if entry is not None}
 
 
-def _item_of(line: bytes) -> str | None:
+def _entry_of(line: bytes) -> JournalEntry | None:
     try:
-        return _entries.decode(line).item
+        return _entries.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 

@@ -39,9 +39,9 @@ class JournalError(WherebyError):
 
     Raised when the batch is entered, nothing was sent: the file is no journal, is damaged in its middle, belongs to
     another job (operation, API, key) or to a newer version, is in use by another process, can not be locked, or can not
-    be opened. Raised by the iteration: the disk is full or gone, or an item is not the one that the journal knows by
-    its index. Then no further item is begun, those under way come out first, and what had happened by then is in the
-    journal or will be looked up at the next run.
+    be opened. Raised by the iteration: the disk is full or gone, the file was deleted or moved meanwhile, or an item is
+    not the one that the journal knows by its index. Then no further item is begun, those under way come out first, and
+    what had happened by then is in the journal or will be looked up at the next run.
     """
 
 
@@ -99,9 +99,13 @@ class JournalFile:
         """Append `data` and return when it is on the disk. Callable from any thread.
 
         Raises:
-            OSError: It could not be written; a part that was is cut off again, if that is possible.
+            OSError: It could not be written; a part that was is cut off again, if that is possible. Or it is no longer
+                in its place, where the next run would not find what is written now.
         """
         with self._lock:
+            if not self.path.exists():
+                gone = "it was deleted or moved, and the next run does all again unless it is put back"
+                raise FileNotFoundError(errno.ENOENT, gone, str(self.path))
             rest = memoryview(data)
             try:
                 os.lseek(self._fd, self.size, os.SEEK_SET)

@@ -3,7 +3,8 @@
 How an export is resumed: the rows of a room are written to all files; then a line of `export.state` names the room and
 the length of each file. The next run cuts the files to the lengths of the last line. That removes the rows of a room
 that was half written, so that no row is there twice. A last line of `export.state` without an end is not counted.
-After a power cut the files may be shorter than `export.state` says; then the export is refused.
+After a power cut the files may be shorter than `export.state` says; then the export is refused. So is one whose files
+hold bytes of which `export.state` knows nothing, or were changed since it was finished: they are the user's.
 
 Which texts a spreadsheet may take for formulas: OWASP's "CSV Injection" and WSTG-INPV-21 name those that begin with
 `=`, `+`, `-`, `@`, a tab, CR or LF, or with a sign's full-width form; ASVS 1.2.10 adds NUL. Blanks and characters that
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
+import errno
 import json
 import unicodedata
 from datetime import datetime
@@ -27,9 +28,9 @@ from ..models import ParticipantInsights, RoomInsights, RoomSessionInsights
 from ..notify import logger
 from .errors import UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
-from .output import check_apart, check_plain, counted, keep_others_out, naming, wire
+from .output import MOVED, check_apart, check_plain, counted, is_at, keep_others_out, naming, wire
 from .progress import REFRESH, Bar, run_batch, run_long
-from .values import is_believed, moment, room_of
+from .values import Written, is_believed, moment, path_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,7 @@ _SESSIONS_AT_ONCE: Final = 8
 _ROWS: Final = {"rooms": RoomInsights, "sessions": RoomSessionInsights, "participants": ParticipantInsights}
 _ROOM: Final = "roomName"
 _STATE: Final = "export.state"
+_ELSEWHERE: Final = "export into another directory"
 _FREE_TEXT: Final = frozenset({"displayName", "comment", "externalId"})
 """What guests write themselves. The tags too, but a list as JSON begins with a bracket."""
 
@@ -65,7 +67,7 @@ _FROM: Final = "Only sessions that began then or later, written as in --created-
 
 
 def export(  # noqa: PLR0913 - the options of a job
-    directory: Path | None = None,
+    directory: Written | None = None,
     /,
     *,
     format_: Annotated[Literal["jsonl", "csv"], Parameter(name="--format")] = "jsonl",
@@ -127,6 +129,7 @@ def export(  # noqa: PLR0913 - the options of a job
         options: How to reach the API.
     """
     output = options.output()
+    place = None if directory is None else path_of("DIRECTORY", directory)
     if directory is None and not output.is_json:
         raise UsageError("name a directory for the files, or send the rows into a pipe or, by --json, to the terminal")
     if directory is None and format_ == "csv":
@@ -151,7 +154,7 @@ def export(  # noqa: PLR0913 - the options of a job
     }
     # Only what is asked for, so that an export from before these options is gone on with.
     more = {"from": start, "to": end, "bom": bom, "raw": raw}
-    job = _Export(directory, {**plan, **{name: value for name, value in more.items() if value}}, began, output)
+    job = _Export(place, {**plan, **{name: value for name, value in more.items() if value}}, began, output)
     kept = "the rooms that were written are kept." if directory else "rows into a pipe can not be gone on with."
     return run_long(job.run(options, concurrency), kept, resumes=directory is not None)
 
@@ -349,21 +352,24 @@ class ExportFiles:
         paths = [str(self._directory / _STATE), *map(str, map(self._path, self._columns))]
         for path in paths:
             check_plain("the file", path)
+            if Path(path).is_symlink():
+                raise UsageError(f"{path} is a symbolic link, which is not followed: {_ELSEWHERE}")
         check_apart((path, path) for path in paths)
         self._state = _opened(self._directory / _STATE)
         if not keep_others_out(self._state):  # before anything is read or cut
             raise UsageError(f"another export is writing into {self._directory}")
         ends, length = self._read(self._state)
+        self._check_sizes(ends, is_known=bool(length))
         _cut(self._state, length)
         for kind in self._columns:
             self._files[kind] = _opened(self._path(kind))
             _cut(self._files[kind], ends.get(kind, 0))
         self._hide(paths)
         if not length:
-            if self._is_csv:
-                for kind, names in self._columns.items():
-                    self._files[kind].write(self._bom + _csv_line(names))
-            self._write_state({"export": self._identity})
+            self._write_state({"export": self._identity})  # before the heads, which the next run then knows for ours
+        for kind, names in self._columns.items():
+            if self._is_csv and not self._files[kind].tell():
+                self._files[kind].write(self._bom + _csv_line(names))
 
     def __exit__(self, *error: object) -> None:
         for file in (*self._files.values(), self._state):
@@ -383,7 +389,7 @@ class ExportFiles:
                 break
             row = self._parsed(line)
             if number == 0 and row.get("export") != self._identity:
-                msg = f"{self._directory} holds another export ({_STATE} tells of which): export into another directory"
+                msg = f"{self._directory} holds another export ({_STATE} tells of which): {_ELSEWHERE}"
                 raise UsageError(msg)
             if "room" in row:
                 self.done.add(row["room"])
@@ -396,7 +402,19 @@ class ExportFiles:
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError):
-            raise UsageError(f"{self._directory / _STATE} is damaged: export into another directory") from None
+            raise UsageError(f"{self._directory / _STATE} is damaged: {_ELSEWHERE}") from None
+
+    def _check_sizes(self, ends: Mapping[str, int], *, is_known: bool) -> None:
+        """Refuse to cut what is not of this export, if it has a state, or what was changed since it was finished."""
+        for kind in self._columns:
+            path, end = self._path(kind), ends.get(kind, 0)
+            size = path.stat().st_size if path.exists() else 0
+            if size < end:
+                raise UsageError(f"{path} is shorter than {_STATE} says: {_ELSEWHERE}")
+            if size and not is_known:
+                raise UsageError(f"{path} is there already, and is of no export: {_ELSEWHERE}")
+            if size > end and self.finished:
+                raise UsageError(f"{path} was changed since the export was finished: {_ELSEWHERE}")
 
     def _hide(self, paths: Iterable[str]) -> None:
         """Let only their owner read the files, since they hold names and comments of guests."""
@@ -421,6 +439,9 @@ class ExportFiles:
         for file in self._files.values():
             with naming(file.name):
                 file.flush()
+        for file in filter(None, (self._state, *self._files.values())):
+            if not is_at(file.name, file):
+                raise FileNotFoundError(errno.ENOENT, MOVED, file.name)
         row["ends"] = {kind: file.tell() for kind, file in self._files.items()}
         if self._state is not None:
             with naming(self._state.name):
@@ -441,8 +462,6 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _cut(file: BinaryIO, length: int) -> None:
-    if file.seek(0, io.SEEK_END) < length:
-        raise UsageError(f"{file.name} is shorter than {_STATE} says: export into another directory")
     file.truncate(length)
     file.seek(length)
 

@@ -18,19 +18,21 @@ from ..notify import logger
 from .errors import ExitCode, UsageError, in_words, tell
 from .global_options import AtLeastOne, Flag, GlobalOptions, Several
 from .output import (
+    MOVED,
     Output,
     check_apart,
     check_plain,
     check_status,
     counted,
     duration,
+    is_at,
     keep_others_out,
     naming,
     wire,
 )
 from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
 from .row_file import RowFile
-from .values import STDIN, pairs
+from .values import STDIN, pairs, path_of
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -42,6 +44,8 @@ _REFETCH: Final = (
     "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
 )
 _ROOM: Final = "meetingId"
+_LINK: Final = "roomUrl"
+_START: Final = b'{"event": "room", '
 
 
 def import_meetings(  # noqa: PLR0913 - the options of a job
@@ -89,9 +93,9 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
         output: Where results go, one row for each key; other lines in it are kept.
         key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
-        ignore: A column that is nothing to the API; once for each.
+        ignore: A column that is nothing to the API, spelled either way; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
-        field: One more field to answer, such as hostRoomUrl; once for each.
+        field: One more field to answer, such as hostRoomUrl, for all rows; once for each.
         format_: By the file's name or content unless given.
         concurrency: Calls under way at once.
         no_lock: Use a journal that can not be locked, as on some network drives; two imports on one make rooms twice.
@@ -102,12 +106,12 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         dry_run: Check the rows, say what they would take, and send nothing but a look at the budget (1 to 3 points).
         options: How to reach the API.
     """
-    defaults: dict[str, Any] = dict(pairs("--set", set_) or {})
-    if field:
-        defaults["fields"] = list(field)
-    rows = RowFile(file, format_=format_, defaults=defaults, key=key, ignored=ignore)
+    defaults = pairs("--set", set_) or {}
+    rows = RowFile(file, format_=format_, defaults=defaults, fields=field, key=key, ignored=ignore)
     stdout = options.output()
     results = output or (None if rows.is_once or stdout.is_json else f"{file}.results.jsonl")
+    if journal is not None and not path_of("--journal", journal).parent.is_dir():
+        raise UsageError(f"--journal {journal}: there is no directory {Path(journal).parent}: make it first")
     journal = journal or (None if rows.is_once else f"{file}.journal")
     if results:
         check_plain("--output", results)
@@ -120,7 +124,9 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             " which an import that was stopped is gone on with"
         )
     with rows:
-        rows.check(journal)
+        rows.check(journal, counts_made=dry_run)
+        for name in sorted(rows.unmatched):
+            tell(f"--ignore {name}: no column is called so")
         if dry_run:
             return run_long(_estimate(rows, options, stdout), "nothing was sent.")
         job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
@@ -143,20 +149,23 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
     async with options.client(is_long=True) as client:
         limit = await ask_for_limit(client)
-        estimate = client.estimate(client.meetings.create, len(rows))
+        count = len(rows) - rows.made
+        estimate = client.estimate(client.meetings.create, count)
+    earlier = f" {counted(rows.made, 'row')} {'is' if rows.made == 1 else 'are'} done." if rows.made else ""
     stdout.line(
         {
             "event": "estimate",
             "rows": len(rows),
+            "made": rows.made,
             "points": estimate.points,
             "price": estimate.price,
             "windows": estimate.windows,
             "seconds": round(estimate.seconds, 1),
             "limit": limit,
         },
-        f"{counted(len(rows), 'room')} at {estimate.price} points: {estimate.points:,} points,"
+        f"{counted(count, 'room')} at {estimate.price} points: {estimate.points:,} points,"
         f" about {duration(estimate.seconds)} ({counted(estimate.windows, 'window')} of {limit:,} points)."
-        " Nothing was sent; without --dry-run it is.",
+        f"{earlier} Nothing was sent; without --dry-run it is.",
     )
     return ExitCode.OK
 
@@ -190,6 +199,8 @@ class _Import:
                 except JournalError as error:
                     raise UsageError(in_words(error)) from None
         self._sum_up()
+        if self._results.is_lost:
+            raise UsageError(f"{self._results.path} {MOVED}: have its rows written again by --refetch")
         return self._stdout.code
 
     def _take(self, outcome: Outcome[Meeting]) -> None:
@@ -221,16 +232,17 @@ class _Import:
     def _sum_up(self) -> None:
         count, path = len(self._rows), self._results.path
         counts = ", ".join(f"{number} {name}" for name, number in self._counts.items() if number or name == "made")
+        bare = self._results.bare
         where = f" Results: {path}." if path else ""
         hint = ""
         if self._counts["resumed"] == count and self._journal:
             hint = f" All was done by an earlier run; to make it again, take {self._journal} away."
         elif self._counts["failed"]:
             hint = " Try the failed ones again with --retry-failed."
-        self._stdout.line(
-            {"event": "summary", "rows": count, **self._counts, "journal": self._journal, "output": path},
-            f"{counted(count, 'row')}: {counts}.{where}{hint}",
-        )
+        if bare:
+            hint += f" {counted(bare, 'result')} without links: --refetch reads them, for 1 point a row."
+        facts = {"rows": count, **self._counts, "bare": bare, "journal": self._journal, "output": path}
+        self._stdout.line({"event": "summary", **facts}, f"{counted(count, 'row')}: {counts}.{where}{hint}")
 
 
 class ResultFile:
@@ -248,6 +260,11 @@ class ResultFile:
         path: The file, made with mode 0600 since results may hold room keys; `None` is stdout.
         stdout: Where failures are printed, and results if there is no file.
         lock: Refuse a file that another import is writing.
+
+    Attributes:
+        path: The file.
+        bare: How many of the rows that were written are left without their room's link, as it is not in the journal.
+        is_lost: Whether the file was no longer at its path at the end.
     """
 
     def __init__(self, path: str | None, stdout: Output, *, lock: bool = True) -> None:
@@ -258,6 +275,8 @@ class ResultFile:
         self._last: dict[str, tuple[int, str | None]] = {}
         """Where the last row of each key begins, and the room that it names."""
         self._is_overruled = False
+        self.bare: int = 0
+        self.is_lost: bool = False
 
     def __enter__(self) -> Self:
         if self.path is not None:
@@ -272,8 +291,9 @@ class ResultFile:
     def __exit__(self, *error: object) -> None:
         if self._file is None or self.path is None:
             return
+        self.is_lost = not is_at(self.path, self._file)
         try:
-            if self._is_overruled:
+            if self._is_overruled and not self.is_lost:
                 self._tidy(self._file, self.path)
         except OSError as trouble:
             logger.warning(
@@ -285,7 +305,7 @@ class ResultFile:
                 self._file.close()
 
     def _read(self, file: BinaryIO, path: str) -> None:
-        if self._lock and Path(path).is_file() and not (keep_others_out(file) and _is_at(path, file)):
+        if self._lock and Path(path).is_file() and not (keep_others_out(file) and is_at(path, file)):
             raise UsageError(f"--output {path}: another import is writing into it")
         line = b""
         offset = file.seek(0)
@@ -294,8 +314,11 @@ class ResultFile:
                 self._note(row, offset)
             offset += len(line)
         if line and not line.endswith(b"\n"):
-            file.write(b"\n")  # so that a torn last line stands alone
-            file.flush()
+            if _result(line) is None and (line.startswith(_START) or _START.startswith(line)):
+                file.truncate(offset - len(line))  # a row of ours, which the disk had no space for
+            else:
+                file.write(b"\n")
+                file.flush()
 
     def _note(self, row: dict[str, Any], offset: int) -> None:
         self._is_overruled |= row["key"] in self._last
@@ -314,23 +337,26 @@ class ResultFile:
             return
         if overrules or row["key"] not in self._last:
             with naming(self.path):
-                self._append(self._file, row)
+                row_now = self._append(self._file, row)
+            self.bare += row_now.get(_ROOM) is not None and _LINK not in row_now
         if words:
             self._stdout.line(row, words)
 
-    def _append(self, file: BinaryIO, row: dict[str, Any]) -> None:
+    def _append(self, file: BinaryIO, row: dict[str, Any]) -> dict[str, Any]:
+        """Add what is new; the row that stands there then."""
         offset, room = self._last.get(row["key"], (0, None))
         if row["key"] in self._last and room == row.get(_ROOM):
             file.seek(offset)
             before = _result(file.readline()) or {}
             news = {name: value for name, value in row.items() if _is_news(name, value)}
             if news.items() <= before.items():
-                return
+                return before
             row = {**row, **before, **news}
         offset = file.seek(0, os.SEEK_END)
         file.write(json.dumps(row).encode() + b"\n")
         file.flush()
         self._note(row, offset)
+        return row
 
     def _tidy(self, file: BinaryIO, path: str) -> None:
         """Put a file in the place of this one that has the last row of each key only."""
@@ -384,11 +410,6 @@ def _result(line: bytes) -> dict[str, Any] | None:
 def _is_news(name: str, value: object) -> bool:
     """Whether a field of a row of the same room counts more than what is known; how it was made is known best then."""
     return value is not None and name not in {"resumed", "adopted"}
-
-
-def _is_at(path: str, file: BinaryIO) -> bool:
-    """Whether a locked file is still the one at its path, which the run before may just have put in order."""
-    return os.path.samestat(Path(path).stat(), os.fstat(file.fileno()))
 
 
 def _opened(path: str) -> BinaryIO:

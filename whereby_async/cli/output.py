@@ -40,6 +40,7 @@ _STREAMS: Final = (STDIN, "/dev/stdin", "/dev/stdout", "/dev/stderr")
 _DESCRIPTORS: Final = ("/dev/fd/", "/proc/")
 
 THROTTLED: Final = 429
+MOVED: Final = "was deleted, moved or replaced while this ran"
 
 
 class Output:
@@ -245,6 +246,14 @@ def keep_others_out(file: IO[Any]) -> bool:
     except OSError as error:
         return not isinstance(error, BlockingIOError)
     return True
+
+
+def is_at(path: str, file: IO[Any]) -> bool:
+    """Whether an open file is still the one at its path, or else was deleted, moved or replaced."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))  # noqa: PTH116 - as for descriptors
+    except FileNotFoundError:
+        return False
 
 
 def check_apart(files: Iterable[tuple[str, str | TextIO | None]]) -> None:

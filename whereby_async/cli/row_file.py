@@ -64,6 +64,7 @@ _BLANKS: Final = (
 """What nobody sees around a cell: blanks of all widths, byte order marks, and marks of the direction of writing."""
 
 _BETWEEN: Final = re.compile(rf"[,{re.escape(_BLANKS)}]*")
+_QUOTES: Final = "close each quote that opens a cell, and write those within it twice"
 _ADVICE: Final = 'save it as UTF-8 (in Excel: "CSV UTF-8"), and run this again'
 _MARKS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -97,6 +98,7 @@ class RowFile:
         path: The file; `-` is stdin.
         format_: `csv` or `jsonl`; `None` is to be found out.
         defaults: Values for rows that do not say them, by column.
+        fields: Fields that every row asks for, beside its own.
         key: The column that is the rows' key, if any.
         ignored: Columns that are nothing to the API.
 
@@ -105,14 +107,17 @@ class RowFile:
         is_once: It can be read once only: stdin, a pipe, a FIFO. Nothing can be kept beside it.
         key: The name of the rows' key as keywords have it.
         lines: The line on which each row begins, once they are checked.
+        unmatched: Names among `ignored` that no column has had so far.
+        made: How many rows the journal knows for made, if the check has counted them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is said of the rows
         self,
         path: str,
         *,
         format_: Literal["csv", "jsonl"] | None,
         defaults: Mapping[str, Any],
+        fields: Sequence[str] = (),
         key: str | None,
         ignored: Sequence[str],
     ) -> None:
@@ -122,9 +127,12 @@ class RowFile:
         self.is_once: bool = special or is_stream(path)
         self._format = "jsonl" if format_ is None and path.lower().endswith(_JSON) else format_
         self._defaults = dict(defaults)
+        self._fields = fields
         self._ignored = frozenset(map(_clean, ignored))
+        self.unmatched: set[str] = set(self._ignored)
         self.key: str | None = key and _keyword(key)
         self.lines: list[int] = []
+        self.made: int = 0
         self._state: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
@@ -159,32 +167,35 @@ class RowFile:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for _, row in self._rows():
-            yield self._defaults | self._keywords(row)
+            yield self._request(row)
 
-    def check(self, journal: str | None) -> None:
+    def check(self, journal: str | None, *, counts_made: bool = False) -> None:
         """Check every row, and note on which line it begins.
 
         Args:
             journal: Rows that it knows may be of the past, so that a job can always be gone on with.
+            counts_made: Count the rows that it knows for made.
 
         Raises:
             UsageError: Some can not be used; the text names them by their lines. Or there are none.
         """
         try:
             self._defaults = self._keywords(self._defaults)
+            self._fields = _names("fields", list(self._fields))
         except UsageError as fault:
             raise UsageError(f"--set or --field: {fault}") from None
         if self._format is None:
             with self._text() as text:
                 start = next((line[0] for line in map(_clean, text) if line), "")
             self._format = "jsonl" if start in {"{", "["} else "csv"
-        known = functools.cache(lambda: frozenset[str]() if journal is None else known_items(journal))
+        known = functools.cache(lambda: dict[str, str]() if journal is None else known_items(journal))
         keys: dict[str, int] = {}
         faults: list[str] = []
-        self.lines = []
+        self.lines, self.made = [], 0
         for line, row in self._rows():
             try:
-                self._check_row(line, self._defaults | self._keywords(row), keys, known)
+                item = self._check_row(line, self._request(row), keys, known)
+                self.made += counts_made and known().get(item) == "ok"
             except UsageError as fault:
                 faults.append(f"line {line}: {fault}")
             self.lines.append(line)
@@ -198,7 +209,8 @@ class RowFile:
 
     def _check_row(
         self, line: int, row: dict[str, Any], keys: dict[str, int], known: Callable[[], Container[str]]
-    ) -> None:
+    ) -> str:
+        """Check a row; its key."""
         if "end_date" not in row:
             raise UsageError("it has no end_date: add the column, or pass --set end_date=…")
         key = str(len(self.lines))
@@ -213,6 +225,7 @@ class RowFile:
                 raise UsageError(f"its {self.key} {key!r} is that of line {first} too")
         if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known():
             raise UsageError(f"end_date {row['end_date']} is past: write a later one")
+        return key
 
     def _columns(self, names: Iterable[str]) -> dict[str, str]:
         """The keywords of columns by their names, without those that are ignored.
@@ -221,9 +234,13 @@ class RowFile:
             UsageError: One is unknown, or there twice, be it in another spelling.
         """
         first: dict[str, str] = {}
-        for name in names:
+        columns = list(names)
+        exact = self._ignored.intersection(map(_clean, columns))
+        loose = {_keyword(name): name for name in self._ignored - exact}
+        for name in columns:
             keyword = _keyword(name)
-            if _clean(name) in self._ignored:
+            if _clean(name) in exact or keyword in loose:
+                self.unmatched -= {loose.get(keyword, _clean(name))}
                 continue
             if keyword not in _ANNOTATIONS and keyword != self.key:
                 near = meant(keyword.lower(), [*_ANNOTATIONS, *filter(None, [self.key]), *self._ignored])
@@ -233,6 +250,13 @@ class RowFile:
                 raise UsageError(f"columns {first[keyword]!r} and {name!r} are the same: take one out")
             first[keyword] = name
         return {name: keyword for keyword, name in first.items()}
+
+    def _request(self, row: _Row) -> dict[str, Any]:
+        """The keywords of a row with what is meant for all of them."""
+        request = self._defaults | self._keywords(row)
+        if self._fields:
+            request["fields"] = list(dict.fromkeys([*request.get("fields", ()), *self._fields]))
+        return request
 
     def _keywords(self, row: _Row) -> dict[str, Any]:
         """The filled cells of a row as keywords.
@@ -281,7 +305,7 @@ class RowFile:
                     self._columns(filter(_clean, names))
                 line = before + 1 + reader.line_num
         except (csv.Error, UsageError) as error:
-            yield line, str(error) if isinstance(error, UsageError) else f"it is no CSV: {error}"
+            yield line, str(error) if isinstance(error, UsageError) else f"it is no CSV: {error}; {_QUOTES}"
 
     def _known(self, line: str, delimiter: str) -> tuple[int, int]:
         """How many columns a first line names that are known, and how many at all, if this is between them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -17,7 +18,7 @@ from .errors import ExitCode, UsageError, in_words
 from .global_options import Flag, GlobalOptions
 from .output import Output, size
 from .progress import Bar, run_batch, run_long
-from .values import date_of, is_believed, room_of
+from .values import Written, date_of, is_believed, path_of, room_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -68,17 +69,27 @@ def _download_command(name: str) -> Callable[..., int]:
     def download(
         file_id: Annotated[str, Parameter(help="Its id.")],
         destination: Annotated[
-            Path, Parameter(help="The file, or a directory; the present one unless given.")
+            Written, Parameter(help="The file, or a directory, made if it ends with /; the present one unless given.")
         ] = Path(),
         /,
         *,
         overwrite: Annotated[bool, Parameter(negative="", show_default=False, help="Replace a file.")] = False,
         options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
     ) -> int:
-        return run_long(_download(name, file_id, destination, options, overwrite=overwrite), _KEPT)
+        path = path_of("DESTINATION", destination)
+        if str(destination).endswith(("/", os.sep)):
+            _make(path)
+        return run_long(_download(name, file_id, path, options, overwrite=overwrite), _KEPT)
 
     download.__doc__ = _DOWNLOAD_HELP.format(name=name)
     return download
+
+
+def _make(directory: Path, *, dry_run: bool = False) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file: name a directory")
+    if not dry_run:
+        directory.mkdir(parents=True, exist_ok=True)
 
 
 async def _download(name: str, file_id: str, destination: Path, options: GlobalOptions, *, overwrite: bool) -> int:
@@ -107,7 +118,7 @@ download_transcription: Callable[..., int] = _download_command("transcriptions")
 
 
 def sync(  # noqa: PLR0913 - the options of a job
-    directory: Path,
+    directory: Written,
     /,
     *,
     room_name: str | None = None,
@@ -141,11 +152,12 @@ def sync(  # noqa: PLR0913 - the options of a job
         options: How to reach the API.
     """
     room = room_of("--room-name", room_name)
-    if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file: name a directory")
-    if not dry_run:
-        directory.mkdir(parents=True, exist_ok=True)
-    job = _Sync(directory, date_of("--since", since), date_of("--until", until), options.output())
+    path = path_of("DIRECTORY", directory)
+    begin, end = date_of("--since", since), date_of("--until", until)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(f"--since {since} is not before --until {until}: no recording begins in that time")
+    _make(path, dry_run=dry_run)
+    job = _Sync(path, begin, end, options.output())
     return run_long(job.run(options, room, concurrency, dry_run=dry_run), _KEPT)
 
 

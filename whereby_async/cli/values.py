@@ -10,15 +10,19 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
+
+from cyclopts import Parameter
 
 from ..operation import with_slash
 from ..redaction import SilentDict
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import BinaryIO
+
+    from cyclopts import Token
 
 STDIN: Final = "@-"
 """The file name that means stdin; `-` means it too."""
@@ -39,7 +43,10 @@ def moment(option: str, text: str, *, from_now: bool = True) -> str:
     Raises:
         UsageError: It is neither; a date without an offset could be meant in any time zone.
     """
-    if from_now and (match := _FROM_NOW.fullmatch(text)):
+    if (match := _FROM_NOW.fullmatch(text)) and not from_now:
+        advice = "write it like 2026-12-01T10:00:00Z"
+        raise UsageError(f"{option} {text!r} is no date that stays the same when this is run again: {advice}")
+    if match:
         try:
             at = datetime.now(UTC) + timedelta(**{unit: int(match[1] + (match[unit] or "0")) for unit in _UNITS})
         except OverflowError:
@@ -84,6 +91,29 @@ def room_of(option: str, text: str | None) -> str | None:
         raise UsageError(str(error).replace("=", " ", 1)) from None
 
 
+def _as_written(_: type, tokens: Sequence[Token]) -> str:
+    return tokens[0].value
+
+
+Written: TypeAlias = Annotated[Path, Parameter(converter=_as_written)]
+"""For cyclopts: a path, which shells complete, as the text that was written. A `Path` of it would lose its last slash,
+and be the present directory for an empty one."""
+
+
+def path_of(option: str, written: Path | str) -> Path:
+    """The path of a file or a directory that is written to.
+
+    Raises:
+        UsageError: It is empty, as a variable that is not set leaves it, or a hyphen.
+    """
+    text = str(written)
+    if not text.strip():
+        raise UsageError(f"{option} is empty: name it, or write . for the present directory")
+    if text == STDIN:
+        raise UsageError(f"{option} is a hyphen, and nothing is written to stdout here: name it, or write ./-")
+    return Path(text)
+
+
 def structure(option: str, text: str) -> dict[str, Any]:
     """A JSON object: as it stands, from `@FILE`, or from stdin with `@-`.
 
@@ -112,11 +142,15 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
     A value is read as JSON if it is JSON, else as text.
 
     Raises:
-        UsageError: A word is neither.
+        UsageError: A word is neither, or a key is there twice.
     """
     found: dict[str, Any] = SilentDict()
+    said: set[str] = set()
     for word in words:
         key, equals, value = word.partition("=")
+        if equals and not word.startswith("@") and key in said:
+            raise UsageError(f"{option} {key} is there twice: take one out")
+        said.add(key)
         if word.startswith("@"):
             found.update(structure(option, word))
         elif key and equals:

@@ -1,9 +1,9 @@
 """A file that is being downloaded: `NAME.part` beside its final place, and a note of which version of which file it is.
 
 **Theory.** Under the final name there is a whole file or none: the part is renamed when it is complete and on the disk.
-Its version stands in `NAME.part.json`, written before the first byte of it. A part without a readable note, or with a
-note of another file, is begun anew. So a program that was killed leaves a part that the next download completes, and
-nothing that could be taken for the file.
+Its version stands in `NAME.part.json`, written before the first byte of it. A part with a note that can not be read, or
+of another file, is begun anew; one without a note is no download's, and is refused. So a program that was killed leaves
+a part that the next download completes, and nothing that could be taken for the file.
 
 Two downloads never write to one part: a set of paths prevents it within a process, a lock on the part itself between
 processes (where the system has such locks). No file may be called as a part or its note are: it would be the part of
@@ -40,6 +40,7 @@ _NOTE: Final = ".part.json"
 _FLAGS: Final = (
     os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
+_FOREIGN: Final = f"is there already, and no download has begun it, for want of a {_NOTE} beside it: take it away"
 _UNSUPPORTED: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS}
 
 _lock = threading.Lock()
@@ -85,7 +86,8 @@ class PartFile(Sink):
         Raises:
             FileExistsError: There is a file under the final name, and it may not be replaced.
             BlockingIOError: Another download is writing there.
-            OSError: It cannot be opened, it is no regular file or a symbolic link, or it is called as a part is.
+            OSError: It cannot be opened, it is no regular file or a symbolic link, it is called as a part is, or there
+                is a file in the part's place that no download has begun.
         """
         self._check_final()
         with _lock:
@@ -99,6 +101,8 @@ class PartFile(Sink):
             self.close()
             raise
         size = os.fstat(self._descriptor).st_size
+        if size and not os.path.lexists(self._note):
+            raise OSError(errno.EINVAL, _FOREIGN, self._part)
         if not size:
             self._write_note(Version())  # a full disk is noticed now, before a link is paid for
         note = self._read_note()
