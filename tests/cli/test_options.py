@@ -149,6 +149,28 @@ def test_stdin_stands_for_ids_and_json(served: Served, here: Runner) -> None:
     assert served.last("meetings.create").json["streaming"] == {"destination": {"url": "rtmp://x/key"}}
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'{"recordingId": "a", "roomName": "/x"}\n', "IDS @- holds JSON: pass one id a line, as jq -r .recordingId"),
+        ("a\nb\n".encode("utf-16"), "IDS @- is no text in UTF-8"),
+        ("a\nb\n".encode("utf-16-le"), "IDS holds 'a\\x00', which is no id"),
+        (b"a,b\n", "IDS holds 'a,b', which is no id: pass bare ids"),
+        (b"# these\na\n", "IDS holds '# these', which is no id"),
+        (b'"a"\n', "IDS holds '\"a\"', which is no id"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["recordings", "transcriptions"])
+def test_file_of_no_ids_deletes_nothing_and_says_so(
+    served: Served, kind: str, content: bytes, complaint: str, here: Runner
+) -> None:
+    """The server takes any text for an id, answers 2xx and deletes nothing, which would be told as done."""
+    ended = here(kind, "bulk-delete", "@-", "--yes", stdin=content)
+    assert (ended.code, ended.out) == (2, "")
+    assert complaint in ended.err
+    assert served.fake.requests == []
+
+
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
     more = tmp_path / "more.json"
     more.write_text('{"a": 1, "b": {"c": null}}')
