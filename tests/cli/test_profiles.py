@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import OnTerminal, command, environment, run
+from support.processes import PATIENCE, OnTerminal, command, environment, run
 
 from whereby_async.cli.keys import profiles_file
 
@@ -58,7 +58,7 @@ def test_profile_that_was_written_is_used(server: Served, file: Path, here: Runn
     assert added.rows() == [{"event": "done", "operation": "profiles.add", "name": "acme", "file": str(file)}]
     assert file.read_text() == _profile(server)
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert list(file.parent.iterdir()) == [file]
+    assert sorted(file.parent.iterdir()) == [file.with_suffix(".lock"), file]
     for words in (["meetings", "list", "--profile", "acme"], ["--profile=acme", "meetings", "list"]):
         listed = here(*words)
         assert (listed.code, listed.err) == (0, "")
@@ -82,6 +82,40 @@ def test_profiles_as_a_process_of_its_own(server: Served, file: Path) -> None:
     listed = run("meetings", "list", WHEREBY_PROFILE="acme")
     assert (listed.code, listed.err) == (0, "")
     assert [row["roomName"] for row in listed.rows()] == ["/weekly"]
+
+
+def test_profile_that_was_added_while_the_key_was_typed_in_stays(file: Path, here: Runner) -> None:
+    with OnTerminal("profiles", "add", "acme") as terminal:
+        terminal.until("API key of acme (not shown): ")
+        assert here("profiles", "add", "beta", stdin=b"k").code == 0
+        terminal.type(b"k\n")
+        assert terminal.end().code == 0
+    assert file.read_text() == '[beta]\napi_key = "k"\n\n[acme]\napi_key = "k"\n'
+
+
+def test_profile_that_appeared_while_the_key_was_typed_in_is_not_replaced(file: Path, here: Runner) -> None:
+    with OnTerminal("profiles", "add", "acme") as terminal:
+        terminal.until("API key of acme (not shown): ")
+        assert here("profiles", "add", "acme", stdin=b"first").code == 0
+        terminal.type(b"second\n")
+        ended = terminal.end()
+    assert ended.code == 2
+    assert "the profile acme exists in" in " ".join(ended.lines())
+    assert file.read_text() == '[acme]\napi_key = "first"\n'
+
+
+def test_profiles_that_are_added_at_once_are_all_there(file: Path) -> None:
+    names = ["acme", "beta", "gamma"]
+    started = [
+        subprocess.Popen(
+            command("profiles", "add", name), env=environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        for name in names
+    ]
+    for process in started:
+        process.communicate(b"k", timeout=PATIENCE)
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert sorted(tomllib.loads(file.read_text())) == names
 
 
 def test_profiles_are_a_table_on_a_terminal(file: Path) -> None:
@@ -266,7 +300,7 @@ def test_file_that_can_not_be_written_stays_as_it_was(file: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "File too large" in done.stderr
     assert file.read_text() == "[beta]\n"
-    assert list(file.parent.iterdir()) == [file]
+    assert sorted(file.parent.iterdir()) == [file.with_suffix(".lock"), file]
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
