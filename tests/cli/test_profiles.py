@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.processes import PATIENCE, OnTerminal, command, environment, run
+from support.processes import OnTerminal, command, environment, run
 
 from whereby_async.cli.keys import profiles_file
 
@@ -104,18 +105,21 @@ def test_profile_that_appeared_while_the_key_was_typed_in_is_not_replaced(file: 
     assert file.read_text() == '[acme]\napi_key = "first"\n'
 
 
-def test_profiles_that_are_added_at_once_are_all_there(file: Path) -> None:
-    names = ["acme", "beta", "gamma"]
-    started = [
-        subprocess.Popen(
-            command("profiles", "add", name), env=environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
-        for name in names
-    ]
-    for process in started:
-        process.communicate(b"k", timeout=PATIENCE)
-    assert [process.returncode for process in started] == [0, 0, 0]
-    assert sorted(tomllib.loads(file.read_text())) == names
+def test_nobody_else_changes_the_file_while_one_does(file: Path, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that add a profile at once would each write back what they have read, and one of the two would be lost."""
+    refusals = list[BaseException]()
+
+    def look(descriptor: int, sync: Callable[[int], None] = os.fsync) -> None:
+        sync(descriptor)
+        with file.with_suffix(".lock").open("rb") as lock, pytest.raises(BlockingIOError) as refused:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        refusals.append(refused.value)
+
+    monkeypatch.setattr(os, "fsync", look)
+    assert here("profiles", "add", "acme", stdin=b"k").code == 0
+    assert len(refusals) == 1
+    with file.with_suffix(".lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_profiles_are_a_table_on_a_terminal(file: Path) -> None:
