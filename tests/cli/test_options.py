@@ -150,6 +150,27 @@ def test_stdin_stands_for_ids_and_json(served: Served, here: Runner) -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "meetings list --max-items",
+        "meetings list --page-size",
+        "recordings access-link 1 --valid-for",
+        "meetings import x.csv --concurrency",
+        "insights export x --concurrency",
+        "budget --watch --count",
+        "sandbox --limit",
+        "sandbox --port",
+        "demo --limit",
+    ],
+)
+def test_fraction_is_no_whole_number(words: str, here: Runner) -> None:
+    *command, option = words.split()
+    ended = here(*command, option, "20.5")
+    assert (ended.code, ended.out) == (2, "")
+    assert f'Invalid value for {option}: unable to convert "20.5" into a whole number. See ' in ended.err
+
+
+@pytest.mark.parametrize(
     ("content", "complaint"),
     [
         (b'{"recordingId": "a", "roomName": "/x"}\n', "IDS @- holds JSON: pass one id a line, as jq -r .recordingId"),
