@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Final
 
 from ..redaction import Secret
 from ..webhooks import unwrap
@@ -13,13 +14,15 @@ from .global_options import Flag, OutputOptions
 from .keys import WEBHOOK_VARIABLE, typed_in
 from .values import STDIN, raw
 
+_TOLERANCE: Final = 300.0
+
 
 def verify(
     body: str = STDIN,
     /,
     *,
     signature: str,
-    tolerance: float = 300.0,
+    tolerance: float | None = None,
     any_age: Flag = False,
     options: OutputOptions = OutputOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -37,16 +40,19 @@ def verify(
     Args:
         body: The file with the raw body, byte for byte as it came; else stdin.
         signature: The value of the Whereby-Signature header.
-        tolerance: Seconds that the signature may be old.
+        tolerance: Seconds that the signature may be old, 300 unless given.
         any_age: However old the signature is.
         options: How to show results.
     """
+    if any_age and tolerance is not None:
+        raise UsageError("--tolerance and --any-age: pass one of them")
+    most = _TOLERANCE if tolerance is None else tolerance
     if body == STDIN and sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     secret = Secret(os.environ.get(WEBHOOK_VARIABLE, "").strip()) or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
     try:
-        event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
+        event = unwrap(content, signature, secret, tolerance=None if any_age else most)
     except ValueError as error:
         raise UsageError(in_words(error)) from None
     options.output().rows([json.loads(event.body)])
