@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not all(importlib.util.find_spec(name) for name in _EXTRA):  # a word of advice, no traceback
         print("whereby: the command line needs its extra: pip install 'whereby-async[cli]'", file=sys.stderr)
         return _WRONG_USAGE
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell can close it: `whereby … >&-`
+        advice = "send what is printed to a file, or to /dev/null if nobody needs it"
+        print(f"whereby: stdout is closed, and nothing was done: {advice}", file=sys.stderr)
+        return _WRONG_USAGE
     _prepare_streams()
     columns = _prepared_width()
     try:
