@@ -225,7 +225,8 @@ def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:
 def test_missing_key_without_a_terminal(here: Runner) -> None:
     ended = here("meetings", "list")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("whereby: no API key: set the variable WHEREBY_API_KEY")
+    advice = "set the variable WHEREBY_API_KEY or WHEREBY_API_KEY_FILE, or pass --profile (see whereby profiles)"
+    assert ended.err.startswith(f"whereby: no API key: {advice} (on a terminal")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def _prepare_streams() -> None:
     codecs.register_error("whereby", _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # a shell can close it: `whereby … >&-`
+        if stream is None:  # a shell can close it: `whereby … 2>&-`
             nowhere = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", closefd=False))  # it stays open to the end
         elif isinstance(stream, io.TextIOWrapper):
