@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,28 @@ def test_file_of_no_ids_deletes_nothing_and_says_so(
     assert (ended.code, ended.out) == (2, "")
     assert complaint in ended.err
     assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [("set-logo", "is no plain file and has 64000000 bytes or more"), ("set-background", "has 600001 bytes or more")],
+)
+def test_image_without_an_end_is_not_read_to_its_end(
+    served: Served, command: str, complaint: str, here: Runner
+) -> None:
+    ended = here("rooms", command, "weekly", "/dev/zero")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"IMAGE {complaint}" in ended.err
+    assert served.fake.requests == []
+
+
+def test_image_may_come_of_a_pipe(served: Served, here: Runner) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, PNG)
+    os.close(writer)
+    assert here("rooms", "set-logo", "weekly", f"/dev/fd/{reader}").code == 0
+    os.close(reader)
+    assert served.fake.themes["/weekly"].logo == PNG
 
 
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
