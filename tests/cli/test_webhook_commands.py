@@ -101,3 +101,7 @@ def test_without_a_body_on_a_terminal_it_does_not_hang() -> None:
     ended = on_terminal(*VERIFY, "--signature", "t=1,v1=2")
     assert ended.code == 2
     assert "no body" in ended.out
+
+
+def test_default_of_the_body_is_shown_as_what_can_be_typed(here: Runner) -> None:
+    assert "[default: -]" in here(*VERIFY, "--help").out

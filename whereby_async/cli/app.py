@@ -239,6 +239,8 @@ def _in_plain_options(words: list[str]) -> list[str]:
     """`help meetings list` and `meetings help list` as `meetings list --help`, `version` as `--version`."""
     if words[:1] == ["version"]:
         return [*_VERSION[:1], *words[1:]]
+    if words[:2] == ["help", "help"]:
+        return _in_plain_options(words[1:])
     for place in range(min(2, len(words))):
         if words[place] == "help" and (place == 0 or words[0] in _TEXTS):
             return [*words[:place], *words[place + 1 :], "--help"]

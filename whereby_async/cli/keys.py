@@ -91,9 +91,13 @@ def ask(facts: str, count: int) -> None:
         Interrupted: Ctrl-C or SIGTERM.
     """
     tell(facts, "")
-    with interruptible():
-        print(f"Delete {'it' if count == 1 else 'them'}? [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.buffer.readline().strip().lower()
+    try:
+        with interruptible():
+            print(f"Delete {'it' if count == 1 else 'them'}? [y/N] ", end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.buffer.readline().strip().lower()
+    except Interrupted:
+        tell("nothing was deleted")
+        raise
     if answer not in {b"y", b"yes"}:
         raise UsageError("nothing was deleted")
 

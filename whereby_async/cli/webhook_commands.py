@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Final
+from typing import Annotated, Final
+
+from cyclopts import Parameter
 
 from ..redaction import Secret
 from ..webhooks import unwrap
@@ -18,7 +20,7 @@ _TOLERANCE: Final = 300.0
 
 
 def verify(
-    body: str = STDIN,
+    body: Annotated[str, Parameter(show_default=lambda _: "-")] = STDIN,
     /,
     *,
     signature: str,
