@@ -316,8 +316,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: path.touch(), "is empty"),
     "blank": (lambda path: path.write_text(" \n\n"), "is empty"),
     "a mark only": (lambda path: path.write_text("\ufeff\n", "utf-8"), "is empty"),
-    "bytes": (lambda path: path.write_bytes(b"planted\xff\xfe\x00"), "not ASCII"),
-    "UTF-16": (lambda path: path.write_text("planted", "utf-16"), "not ASCII"),
+    "bytes": (lambda path: path.write_bytes(b"planted\xff\xfe"), "not ASCII"),
+    "UTF-16": (
+        lambda path: path.write_text("planted\n", "utf-16"),
+        "holds zero bytes, as text in UTF-16 instead of UTF-8 does",
+    ),
     "several lines": (lambda path: path.write_text("planted\nplanted\n"), "a line break"),
     "huge": (lambda path: path.write_bytes(b"planted" * 200_000), "is larger than 1 MiB"),
     "endless": (lambda path: path.symlink_to("/dev/zero"), "is no plain file"),

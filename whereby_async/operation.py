@@ -25,7 +25,7 @@ _SEED_COSTS = {"GET": 1, "HEAD": 1, "OPTIONS": 1, "DELETE": 2}
 _WRITE_COST = 3
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII).fullmatch
 _NO_ROOM_NAME = re.compile(
-    r"(?P<link>.*(?:://|\bwhereby\.com(?:/|$)|roomkey(?:=|%3d)))|(?:[a-z]:[/\\]|//|.*\\)",
+    r"(?P<link>.*(?:://|\bwhereby\.com(?:/|$)|roomkey(?:=|%3d)))|(?:.+/|.*\\)",
     re.ASCII | re.DOTALL | re.IGNORECASE,
 )
 _BARE_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII).fullmatch
@@ -191,8 +191,8 @@ def with_slash(name: str, value: str) -> str:
     """A room's name, or its beginning, with the slash that it has in the API; one that is empty stays as it is.
 
     Raises:
-        ValueError: It is a link to the room, whose key is not repeated, or a path such as Git Bash makes of a word with
-            a slash at its beginning.
+        ValueError: It is a link to the room, whose key is not repeated, or a path, with a slash behind its beginning
+            or a backslash, such as Git Bash makes of a word with a slash at its beginning.
     """
     if found := _NO_ROOM_NAME.match(value):
         last = re.split(r"[/\\]", re.split(r"[?#]", value, maxsplit=1)[0])[-1]

@@ -45,6 +45,7 @@ _SHORT = 20
 """A relative path from this length on may be a key that was put into the wrong variable."""
 _QUOTES = tuple("\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb")
 _LABEL = re.compile(r"(?i)(?:authorization|bearer|(?:export\s+)?whereby_api_key)(?:[\s:=]|$)")
+_IN_NO_KEY = {"zero bytes, as text in UTF-16 instead of UTF-8 does": "\0", "a line break": "\n\r", "a space": " \t"}
 
 _insecure: set[str] = set()
 """The roots of which the log says already that keys go there in the clear."""
@@ -138,10 +139,8 @@ def _flaw(key: str) -> str:
         return "is in quotes: leave them out"
     if _LABEL.match(key):
         return "has a word before it, such as Bearer or a variable's name: leave it out, the key alone is needed"
-    if "\n" in key or "\r" in key:
-        return "holds a line break, which no header can carry: the key alone is needed"
-    if " " in key or "\t" in key:
-        return "holds a space, which no header can carry: the key alone is needed"
+    if held := next((held for held, all_of_it in _IN_NO_KEY.items() if any(each in key for each in all_of_it)), ""):
+        return f"holds {held}, which no header can carry: the key alone is needed"
     if not key.isascii():
         return "holds a character that is not ASCII, perhaps an invisible one, which no header can carry: copy it anew"
     return "" if key.isprintable() else "holds a control character, which no header can carry: copy it anew"

@@ -54,6 +54,7 @@ def test_version_is_the_packages_own(words: str, here: Runner) -> None:
     ("words", "same"),
     [
         ("help", "--help"),
+        ("help help", "--help"),
         ("help meetings", "meetings --help"),
         ("help meetings create", "meetings create --help"),
         ("meetings help", "meetings --help"),

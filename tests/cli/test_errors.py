@@ -225,7 +225,8 @@ def test_word_too_many_is_counted_if_it_may_be_a_key(here: Runner) -> None:
 def test_missing_key_without_a_terminal(here: Runner) -> None:
     ended = here("meetings", "list")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("whereby: no API key: set the variable WHEREBY_API_KEY")
+    advice = "set the variable WHEREBY_API_KEY or WHEREBY_API_KEY_FILE, or pass --profile (see whereby profiles)"
+    assert ended.err.startswith(f"whereby: no API key: {advice} (on a terminal")
 
 
 @pytest.mark.parametrize(
@@ -294,20 +295,26 @@ def test_closed_pipe_ends_it_quietly(served: Served, words: str, first: bytes) -
     assert len(served.fake.requests) < 300
 
 
-@pytest.mark.usefixtures("served")
+CLOSED = b"""whereby: stdout is closed, and nothing was done: send what is printed to a file, or to /dev/null if nobody \
+needs it
+"""
+
+
 @pytest.mark.parametrize(
     ("line", "code", "err"),
     [
         ("WHEREBY --help | true", 0, b""),
-        ("WHEREBY meetings delete 1 >&-", 0, b""),
+        ("WHEREBY meetings create --end-date +1h >&-", 2, CLOSED),
+        ("WHEREBY profiles >&- 2>&-", 2, b""),
         ("WHEREBY meetings list > /dev/full", 2, b"whereby: stdout: No space left on device\n"),
     ],
 )
-def test_stdout_that_takes_nothing(line: str, code: int, err: bytes) -> None:
+def test_stdout_that_takes_nothing(served: Served, line: str, code: int, err: bytes) -> None:
     """Nobody reads it, it is closed, or the disk is full: what can not be written is no success."""
     words = ["bash", "-c", line.replace("WHEREBY", " ".join(command()))]
     done = subprocess.run(words, env=environment(), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (code, err)
+    assert served.fake.meetings == {}
 
 
 def test_signal_while_it_starts_is_quiet() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,71 @@ def test_stdin_stands_for_ids_and_json(served: Served, here: Runner) -> None:
     streaming = b'{"destination": {"url": "rtmp://x/key"}}'
     here("meetings", "create", "--end-date", "+1h", "--streaming", "@-", stdin=streaming)
     assert served.last("meetings.create").json["streaming"] == {"destination": {"url": "rtmp://x/key"}}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "meetings list --max-items",
+        "meetings list --page-size",
+        "recordings access-link 1 --valid-for",
+        "meetings import x.csv --concurrency",
+        "insights export x --concurrency",
+        "budget --watch --count",
+        "sandbox --limit",
+        "sandbox --port",
+        "demo --limit",
+    ],
+)
+def test_fraction_is_no_whole_number(words: str, here: Runner) -> None:
+    *command, option = words.split()
+    ended = here(*command, option, "20.5")
+    assert (ended.code, ended.out) == (2, "")
+    assert f'Invalid value for {option}: unable to convert "20.5" into a whole number. See ' in ended.err
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'{"recordingId": "a", "roomName": "/x"}\n', "IDS @- holds JSON: pass one id a line, as jq -r .recordingId"),
+        ("a\nb\n".encode("utf-16"), "IDS @- is no text in UTF-8"),
+        ("a\nb\n".encode("utf-16-le"), "IDS holds 'a\\x00', which is no id"),
+        (b"a,b\n", "IDS holds 'a,b', which is no id: pass bare ids"),
+        (b"# these\na\n", "IDS holds '# these', which is no id"),
+        (b'"a"\n', "IDS holds '\"a\"', which is no id"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["recordings", "transcriptions"])
+def test_file_of_no_ids_deletes_nothing_and_says_so(
+    served: Served, kind: str, content: bytes, complaint: str, here: Runner
+) -> None:
+    """The server takes any text for an id, answers 2xx and deletes nothing, which would be told as done."""
+    ended = here(kind, "bulk-delete", "@-", "--yes", stdin=content)
+    assert (ended.code, ended.out) == (2, "")
+    assert complaint in ended.err
+    assert served.fake.requests == []
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [("set-logo", "is no plain file and has 64000000 bytes or more"), ("set-background", "has 600001 bytes or more")],
+)
+def test_image_without_an_end_is_not_read_to_its_end(
+    served: Served, command: str, complaint: str, here: Runner
+) -> None:
+    ended = here("rooms", command, "weekly", "/dev/zero")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"IMAGE {complaint}" in ended.err
+    assert served.fake.requests == []
+
+
+def test_image_may_come_of_a_pipe(served: Served, here: Runner) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, PNG)
+    os.close(writer)
+    assert here("rooms", "set-logo", "weekly", f"/dev/fd/{reader}").code == 0
+    os.close(reader)
+    assert served.fake.themes["/weekly"].logo == PNG
 
 
 def test_extra_may_be_a_file(served: Served, tmp_path: Path) -> None:
@@ -321,6 +387,15 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("insights rooms --name D:/Git/x", "--name 'D:/Git/x' is a path"),
         ("insights room-sessions D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
         ("rooms reset-logo D:/Git/x", "ROOM-NAME 'D:/Git/x' is a path"),
+        ("rooms reset-logo weekly/", "ROOM-NAME 'weekly/' is a path"),
+        ("insights room-sessions weekly/", "ROOM-NAME 'weekly/' is a path"),
+        ("insights rooms --name /weekly/", "--name '/weekly/' is a path"),
+        ("insights rooms --name-starts-with a/b", "--name-starts-with 'a/b' is a path"),
+        ("recordings list --room-name weekly/", "--room-name 'weekly/' is a path"),
+        ("recordings purge --room-name weekly/", "--room-name 'weekly/' is a path"),
+        ("recordings sync x --room-name /weekly/", "--room-name '/weekly/' is a path"),
+        ("meetings list --name-starts-with weekly/", "--name-starts-with 'weekly/' is a path"),
+        ("meetings purge --name-starts-with weekly/", "--name-starts-with 'weekly/' is a path"),
         (
             "transcriptions purge --room-name https://a.whereby.com/x?roomKey=eyJ",
             "--room-name … is a link to a room, not its name: pass a bare name, here 'x'",
@@ -340,6 +415,14 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("meetings list --reserve 1", "--reserve 1.0: give a share of each window from 0 to below 1"),
         ("meetings list --redis redis://localhost/0 --redis-name {}", "--redis-name '{}': give the organisation"),
         ("meetings list --max-outage=-1", "--max-outage -1.0: pass seconds from 0 (do not wait), or leave it out ("),
+        (
+            "meetings list --redis-name x",
+            "--redis-name is for a shared budget: pass --redis too, or set WHEREBY_REDIS_URL",
+        ),
+        ("meetings list --redis-name whereby", "--redis-name is for a shared budget"),
+        ("webhooks verify x --signature y --tolerance 5 --any-age", "--tolerance and --any-age: pass one of them"),
+        ("budget --count 3", "--every and --count are for --watch, which looks more than once: pass it too"),
+        ("budget --every 5", "--every and --count are for --watch"),
         ("meetings list --redis http://localhost", "--redis (or WHEREBY_REDIS_URL) got a URL with 'http'"),
         ("rooms set-theme-tokens /weekly", "; reset-theme-tokens undoes them"),
         ("meetings list --max-outage nan", "--max-outage nan: pass seconds from 0 (do not wait)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import subprocess
@@ -58,7 +59,7 @@ def test_profile_that_was_written_is_used(server: Served, file: Path, here: Runn
     assert added.rows() == [{"event": "done", "operation": "profiles.add", "name": "acme", "file": str(file)}]
     assert file.read_text() == _profile(server)
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert list(file.parent.iterdir()) == [file]
+    assert sorted(file.parent.iterdir()) == [file.with_suffix(".lock"), file]
     for words in (["meetings", "list", "--profile", "acme"], ["--profile=acme", "meetings", "list"]):
         listed = here(*words)
         assert (listed.code, listed.err) == (0, "")
@@ -82,6 +83,43 @@ def test_profiles_as_a_process_of_its_own(server: Served, file: Path) -> None:
     listed = run("meetings", "list", WHEREBY_PROFILE="acme")
     assert (listed.code, listed.err) == (0, "")
     assert [row["roomName"] for row in listed.rows()] == ["/weekly"]
+
+
+def test_profile_that_was_added_while_the_key_was_typed_in_stays(file: Path, here: Runner) -> None:
+    with OnTerminal("profiles", "add", "acme") as terminal:
+        terminal.until("API key of acme (not shown): ")
+        assert here("profiles", "add", "beta", stdin=b"k").code == 0
+        terminal.type(b"k\n")
+        assert terminal.end().code == 0
+    assert file.read_text() == '[beta]\napi_key = "k"\n\n[acme]\napi_key = "k"\n'
+
+
+def test_profile_that_appeared_while_the_key_was_typed_in_is_not_replaced(file: Path, here: Runner) -> None:
+    with OnTerminal("profiles", "add", "acme") as terminal:
+        terminal.until("API key of acme (not shown): ")
+        assert here("profiles", "add", "acme", stdin=b"first").code == 0
+        terminal.type(b"second\n")
+        ended = terminal.end()
+    assert ended.code == 2
+    assert "the profile acme exists in" in " ".join(ended.lines())
+    assert file.read_text() == '[acme]\napi_key = "first"\n'
+
+
+def test_nobody_else_changes_the_file_while_one_does(file: Path, here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that add a profile at once would each write back what they have read, and one of the two would be lost."""
+    refusals = list[BaseException]()
+
+    def look(descriptor: int, sync: Callable[[int], None] = os.fsync) -> None:
+        sync(descriptor)
+        with file.with_suffix(".lock").open("rb") as lock, pytest.raises(BlockingIOError) as refused:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        refusals.append(refused.value)
+
+    monkeypatch.setattr(os, "fsync", look)
+    assert here("profiles", "add", "acme", stdin=b"k").code == 0
+    assert len(refusals) == 1
+    with file.with_suffix(".lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_profiles_are_a_table_on_a_terminal(file: Path) -> None:
@@ -121,8 +159,9 @@ def test_key_that_is_none_is_told_on_a_terminal(file: Path, keys: bytes, complai
         (b" \n", "no API key of acme"),
         (f'"{KEY}"'.encode(), "the API key is in quotes: leave them out (it came from stdin)"),
         (f"{KEY}\nlogin: me\n".encode(), "a line break"),
-        (b"\xff\xfe\x00", "not ASCII"),
-        (KEY.encode("utf-16"), "not ASCII"),
+        (b"\xff\xfe", "not ASCII"),
+        (f"{KEY}\r\n".encode("utf-16"), "holds zero bytes, as text in UTF-16 instead of UTF-8 does"),
+        (f"{KEY}\n".encode("utf-16-le"), "holds zero bytes, as text in UTF-16 instead of UTF-8 does"),
     ],
 )
 def test_key_that_is_none_is_told_in_a_pipe(file: Path, key: bytes, complaint: str, here: Runner) -> None:
@@ -266,7 +305,7 @@ def test_file_that_can_not_be_written_stays_as_it_was(file: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert "File too large" in done.stderr
     assert file.read_text() == "[beta]\n"
-    assert list(file.parent.iterdir()) == [file]
+    assert sorted(file.parent.iterdir()) == [file.with_suffix(".lock"), file]
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -303,8 +342,11 @@ def test_file_that_is_not_used_is_told(file: Path, kind: str, words: tuple[str, 
         ("api_key = 5", "api_key of the profile acme of {file} is no text in quotes"),
         (f'api_key = ["{KEY}"]', "api_key of the profile acme of {file} is no text in quotes"),
         (f'api_key = "Bearer {KEY}"', "(it comes from the profile acme of {file})"),
-        ('api_key = ""', "no API key: set the variable WHEREBY_API_KEY"),
-        ("", "no API key: set the variable WHEREBY_API_KEY"),
+        (
+            'api_key = ""',
+            "no API key: the profile acme of {file} has none: whereby profiles add acme --replace gives it",
+        ),
+        ("", "no API key: the profile acme of {file} has none: whereby profiles add acme --replace gives it one ("),
         (f'api_key = "{KEY}"\nbase_url = "x"', "the profile acme of {file}: base_url='x' is no usable URL"),
         (f'api_key = "{KEY}"\nbase_url = "http://x"', "--insecure-http or WHEREBY_INSECURE_HTTP=1"),
     ],

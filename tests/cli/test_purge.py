@@ -186,6 +186,7 @@ def test_on_a_terminal_it_asks(served: Served, answer: bytes, code: int, left: i
     assert ended.code == code
     assert len(served.fake.meetings) == left
     assert "Traceback" not in ended.out
+    assert ("nothing was deleted" in ended.out) == bool(left)
     assert ("2 of 2 meetings deleted." in ended.out) == (not left)
 
 
@@ -356,6 +357,7 @@ def test_on_a_terminal_a_deletion_asks(served: Served, words: str, question: str
         ended = terminal.end()
     assert question.format("ID") in shown
     assert (ended.code, len(served.fake.requests)) == (code, int(code == 0))
+    assert ("nothing was deleted" in ended.out) == (code != 0)
     assert "Traceback" not in ended.out
 
 

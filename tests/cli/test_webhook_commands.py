@@ -219,3 +219,7 @@ def test_on_a_terminal_a_record_says_what_was_answered(receiver: Receiver) -> No
     assert ["Sending", "room.client.joined", "to", receiver.url] in lines
     assert {("status", "401"), ("answer", "answer", "401"), ("tries", "1")} <= set(map(tuple, lines))
     unwrap(*receiver.received[0], SECRET)
+
+
+def test_default_of_the_body_is_shown_as_what_can_be_typed(here: Runner) -> None:
+    assert "[default: -]" in here(*VERIFY, "--help").out

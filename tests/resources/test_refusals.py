@@ -188,6 +188,22 @@ BULK = rows(
         (["a", ""], ValueError, "ids holds ''"),
         (["a", " "], ValueError, "ids holds ' '"),
         (["a", 5], TypeError, "ids must hold strings", "5"),
+        *(
+            (["a", no_id], ValueError, "ids holds ", "which is no id: pass bare ids, each by itself")
+            for no_id in (
+                "a,b",
+                "a b",
+                '"a"',
+                "'a'",
+                "a/b",
+                "a\\b",
+                "# why",
+                "#a",
+                '{"recordingId":"a"}',
+                "[a]",
+                "a\x00",
+            )
+        ),
     ],
 )
 

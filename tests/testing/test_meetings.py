@@ -44,6 +44,18 @@ async def test_end_date_is_answered_in_utc(call: Bare) -> None:
     assert (await call("POST", "/meetings", json={"endDate": utc.removesuffix(".000Z")})).content["endDate"] == utc
 
 
+@pytest.mark.parametrize("date", ["9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:30:00Z"])
+async def test_end_date_at_the_end_of_the_calendar_is_answered(call: Bare, date: str) -> None:
+    """In UTC it is beyond it, or the room's end is, an hour later."""
+    made = await call("POST", "/meetings", json={"endDate": date})
+    assert made.status == 201
+    assert made.content["endDate"].startswith("9999-12-31T23:")
+
+
+async def test_end_date_before_the_calendar_is_refused(call: Bare) -> None:
+    assert (await call("POST", "/meetings", json={"endDate": "0001-01-01T00:00:00+12:00"})).status == 400
+
+
 async def test_room_name_begins_with_the_prefix(call: Bare) -> None:
     """The prefix is lower-cased, its white space removed; `human-short` adds six letters."""
     body = soon(roomNamePrefix="Customer 0348-", roomNamePattern="human-short")

@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not all(importlib.util.find_spec(name) for name in _EXTRA):  # a word of advice, no traceback
         print("whereby: the command line needs its extra: pip install 'whereby-async[cli]'", file=sys.stderr)
         return _WRONG_USAGE
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - a shell can close it: `whereby … >&-`
+        advice = "send what is printed to a file, or to /dev/null if nobody needs it"
+        print(f"whereby: stdout is closed, and nothing was done: {advice}", file=sys.stderr)
+        return _WRONG_USAGE
     _prepare_streams()
     columns = _prepared_width()
     try:
@@ -75,7 +79,7 @@ def _prepare_streams() -> None:
     codecs.register_error("whereby", _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # a shell can close it: `whereby … >&-`
+        if stream is None:  # a shell can close it: `whereby … 2>&-`
             nowhere = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", closefd=False))  # it stays open to the end
         elif isinstance(stream, io.TextIOWrapper):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter, convert
 
 from ..version import __version__
 from .errors import ExitCode, UsageError, command_line, is_quiet, report_error, warnings_printed
@@ -20,6 +20,8 @@ from .values import STDIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from cyclopts import Token
 
 _HELP: Final = """The Whereby API on the command line.
 
@@ -123,6 +125,7 @@ def app(words: Sequence[str] | None = None, columns: int = 80) -> App:
         help=_HELP,
         help_format="plaintext",
         help_formatter="default" if columns >= _BOXED else "plain",
+        default_parameter=Parameter(converter=_converted),
     )
     for name, text in _TEXTS.items():
         is_named = words is None or name in words
@@ -136,6 +139,13 @@ def app(words: Sequence[str] | None = None, columns: int = 80) -> App:
             _fill(whereby[name], name)
     whereby.command(_install_completion(whereby), name=_INSTALL_COMPLETION, help_flags=[], version_flags=[])
     return whereby
+
+
+def _converted(kind: Any, words: Sequence[Token]) -> Any:
+    """The value of an option's words; cyclopts would round a fraction where a whole number is needed."""
+    if kind is int and "." in words[0].value:
+        raise ValueError(f'unable to convert "{words[0].value}" into a whole number.')
+    return convert(kind, words)  # pyright: ignore[reportUnknownVariableType] - of any type
 
 
 def _fill(group: App, name: str) -> None:
@@ -230,6 +240,8 @@ def _in_plain_options(words: list[str]) -> list[str]:
     """`help meetings list` and `meetings help list` as `meetings list --help`, `version` as `--version`."""
     if words[:1] == ["version"]:
         return [*_VERSION[:1], *words[1:]]
+    if words[:2] == ["help", "help"]:
+        return _in_plain_options(words[1:])
     for place in range(min(2, len(words))):
         if words[place] == "help" and (place == 0 or words[0] in _TEXTS):
             return [*words[:place], *words[place + 1 :], "--help"]

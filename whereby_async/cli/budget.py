@@ -13,7 +13,7 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from ..redaction import redact
-from .errors import ExitCode
+from .errors import ExitCode, UsageError
 from .global_options import AtLeastOne, Flag, GlobalOptions
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .output import Output
     from .terminal import Piece
 
+_EVERY: Final = 5.0
 _TICK: Final = 0.25
 """Seconds between two states of the screen, which cost no points."""
 
@@ -64,7 +65,7 @@ _FORMATS: Final = (
 def budget(
     *,
     watch: Flag = False,
-    every: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 5.0,
+    every: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     count: AtLeastOne | None = None,
     options: GlobalOptions = GlobalOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -86,12 +87,14 @@ def budget(
 
     Args:
         watch: Go on looking.
-        every: Seconds between two looks.
+        every: Seconds between two looks, 5 unless given.
         count: Stop after so many looks.
         options: How to reach the API.
     """
+    if not watch and (every, count) != (None, None):
+        raise UsageError("--every and --count are for --watch, which looks more than once: pass it too")
     last = (count or math.inf) if watch else 1
-    return asyncio.run(_look(options, every, last))
+    return asyncio.run(_look(options, every or _EVERY, last))
 
 
 async def _look(options: GlobalOptions, every: float, last: float) -> int:

@@ -105,7 +105,7 @@ class GlobalOptions(OutputOptions):
         str | None,
         _option("redis://HOST:PORT/DB: the budget that several processes share; else WHEREBY_REDIS_URL, else none."),
     ] = None
-    redis_name: Annotated[str, _option("The shared budget's name; whereby unless given.")] = "whereby"
+    redis_name: Annotated[str | None, _option("The shared budget's name; whereby unless given.")] = None
     verbose: Annotated[
         bool, _option("Every attempt, wait and retry on stderr; else WHEREBY_LOG.", "--verbose", "-v", negative="")
     ] = False
@@ -159,12 +159,16 @@ class GlobalOptions(OutputOptions):
     def _limiter(self) -> Limiter | None:
         url = redis_url(self.redis)
         given: dict[str, Any] = {} if self.reserve is None else {"reserve": self.reserve}
+        if self.redis_name is not None:
+            if url is None:
+                raise UsageError(f"--redis-name is for a shared budget: pass --redis too, or set {_REDIS_VARIABLE}")
+            given["name"] = self.redis_name
         if url is None and not given:
             return None
         from ..limiter import PointBudget, RedisPointBudget
 
         try:
-            return PointBudget(**given) if url is None else RedisPointBudget(url, name=self.redis_name, **given)
+            return PointBudget(**given) if url is None else RedisPointBudget(url, **given)
         except ConfigurationError as error:
             raise UsageError(in_option_names(str(error), {"name": "--redis-name"})) from None
 

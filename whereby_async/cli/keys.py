@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ..errors import ConfigurationError
-from ..options import URL_VARIABLE, NamedKey, key_variable, read_secrets, root_and_host
+from ..options import KEY_FILE_VARIABLE, URL_VARIABLE, NamedKey, key_variable, read_secrets, root_and_host
 from ..redaction import Secret, SilentBytes, SilentDict, redact, shown
 from .errors import KEY_VARIABLE, Interrupted, UsageError, signals_handled, tell
 
@@ -91,21 +91,31 @@ def ask(facts: str, count: int) -> None:
         Interrupted: Ctrl-C or SIGTERM.
     """
     tell(facts, "")
-    with interruptible():
-        print(f"Delete {'it' if count == 1 else 'them'}? [y/N] ", end="", file=sys.stderr, flush=True)
-        answer = sys.stdin.buffer.readline().strip().lower()
+    try:
+        with interruptible():
+            print(f"Delete {'it' if count == 1 else 'them'}? [y/N] ", end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.buffer.readline().strip().lower()
+    except Interrupted:
+        tell("nothing was deleted")
+        raise
     if answer not in {b"y", b"yes"}:
         raise UsageError("nothing was deleted")
 
 
-def typed_in(variable: str, name: str) -> Secret:
+def typed_in(variable: str, name: str, advice: str = "") -> Secret:
     """A secret that is asked for, since its variable is not set.
+
+    Args:
+        variable: The variable.
+        name: What the secret is called.
+        advice: What to do where there is no terminal; by default to set the variable.
 
     Raises:
         UsageError: There is no terminal to ask on, or nothing was typed in.
     """
     if not _is_terminal():
-        raise UsageError(f"no {name}: set the variable {variable} (on a terminal you would be asked for it)")
+        advice = advice or f"set the variable {variable}"
+        raise UsageError(f"no {name}: {advice} (on a terminal you would be asked for it)")
     typed = _asked(f"{name} (not shown; or set {variable}): ")
     if not typed:
         raise UsageError(f"no {name}: nothing was typed in, and the variable {variable} is not set")
@@ -164,7 +174,10 @@ def key_and_root(profile: str | None, base_url: str | None) -> tuple[Secret | No
             tell(f"the key is that of {variable}, not that of the {place}")
         key = None
     else:
-        key = key or typed_in(variable, "API key")
+        advice = f"set the variable {KEY_VARIABLE} or {KEY_FILE_VARIABLE}, or pass --profile (see whereby profiles)"
+        if name is not None:
+            advice = f"the {place} has none: whereby profiles add {name} --replace gives it one"
+        key = key or typed_in(variable, "API key", advice)
     if base_url is None and root is not None and os.environ.get(URL_VARIABLE):
         tell(f"the base URL is that of {URL_VARIABLE}, not that of the {place}")
         root = None

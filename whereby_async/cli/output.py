@@ -235,14 +235,19 @@ def check_status(name: str, path: str, status: os.stat_result) -> None:
         raise UsageError(f"{name} {path} is no plain file: name one, or one to be made, or {os.devnull}")
 
 
-def keep_others_out(file: IO[Any]) -> bool:
-    """Lock a file until it is closed, where the system and the file system have locks; whether nobody else has it."""
+def keep_others_out(file: IO[Any], *, waits: bool = False) -> bool:
+    """Lock a file until it is closed, where the system and the file system have locks; whether nobody else has it.
+
+    Args:
+        file: The file, open.
+        waits: Wait until nobody else has it.
+    """
     try:
         import fcntl
     except ModuleNotFoundError:  # pragma: no cover - Windows
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
     except OSError as error:
         return not isinstance(error, BlockingIOError)
     return True

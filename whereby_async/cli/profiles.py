@@ -15,6 +15,7 @@ from ..redaction import Secret, SilentDict, SilentList
 from .errors import ExitCode, UsageError
 from .global_options import Flag, OutputOptions
 from .keys import profile_names, profiles_file, profiles_of, profiles_text, sent_in
+from .output import keep_others_out
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _FIELD: Final = re.compile(r"""\s*["']?(\w+)["']?\s*=""")
@@ -76,16 +77,30 @@ def add(
         raise UsageError("NAME must be letters, digits, - and _, at most 40, without a hyphen first")
     root = None if base_url is None else root_and_host(base_url)[0]
     path = profiles_file()
+    _read(path, name, replace=replace)  # before the key is asked for
+    key, _ = read_key(sent_in(f"API key of {name}"))
+    fields = SilentDict({"api_key": key} | ({} if root is None else {"base_url": root}))
+    target = path.resolve()  # where it is a link, the file that this leads to
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("ab") as lock:  # the file itself is replaced
+        keep_others_out(lock, waits=True)
+        _write(target, _changed(*_read(path, name, replace=replace), name, fields, path))
+    row = {"event": "done", "operation": "profiles.add", "name": name, "file": str(path)}
+    options.output().line(row, f"The profile {name} is in {path}. Use it with --profile {name}.")
+    return ExitCode.OK
+
+
+def _read(path: Path, name: str, *, replace: bool) -> tuple[Secret, SilentDict]:
+    """The file's text and its profiles.
+
+    Raises:
+        UsageError: The profile is there already and must not be replaced, or the file can not be used.
+    """
     text = profiles_text(path)
     before = profiles_of(text, path)
     if name in before and not replace:
         raise UsageError(f"the profile {name} exists in {path}: --replace gives it another key")
-    key, _ = read_key(sent_in(f"API key of {name}"))
-    fields = SilentDict({"api_key": key} | ({} if root is None else {"base_url": root}))
-    _write(path, _changed(text, before, name, fields, path))
-    row = {"event": "done", "operation": "profiles.add", "name": name, "file": str(path)}
-    options.output().line(row, f"The profile {name} is in {path}. Use it with --profile {name}.")
-    return ExitCode.OK
+    return text, before
 
 
 def _changed(text: Secret, before: SilentDict, name: str, fields: SilentDict, path: Path) -> Secret:
@@ -125,9 +140,7 @@ def _is_head(line: str, name: str) -> bool:
 
 
 def _write(path: Path, text: Secret) -> None:
-    """Write the file at once or not at all, for its owner only; where it is a link, the file that this leads to."""
-    path = path.resolve()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write the file at once or not at all, for its owner only."""
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".profiles-")
     try:
         with os.fdopen(descriptor, "wb") as file:

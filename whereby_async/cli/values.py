@@ -164,7 +164,11 @@ def pairs(option: str, words: Iterable[str]) -> dict[str, Any] | None:
 
 
 def ids(option: str, words: Iterable[str]) -> list[str]:
-    """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`."""
+    """The ids that are named, those in a file for `@FILE`, one a line, and those that come in by stdin for `@-`.
+
+    Raises:
+        UsageError: A file can not be read, is no text, or holds JSON lines.
+    """
     return [each for word in words for each in (_lines(option, word[1:]) if word.startswith("@") else [word])]
 
 
@@ -194,11 +198,19 @@ def stdin() -> BinaryIO:
 
 
 def _lines(option: str, source: str) -> list[str]:
-    return [line for line in map(str.strip, _content(option, source).splitlines()) if line]
+    lines = [line for line in map(str.strip, _content(option, source).splitlines()) if line]
+    if any(line.startswith("{") for line in lines):
+        by = "as jq -r .recordingId or jq -r .transcriptionId writes them"
+        raise UsageError(f"{option} @{source} holds JSON: pass one id a line, {by}")
+    return lines
 
 
 def _content(option: str, source: str) -> str:
-    return raw(option, source).decode("utf-8-sig", "replace")
+    try:
+        return raw(option, source).decode("utf-8-sig")
+    except UnicodeDecodeError:  # which holds what may be a secret, so the next error is not chained to it
+        pass
+    raise UsageError(f"{option} @{source} is no text in UTF-8: save it anew as UTF-8")
 
 
 def _secret_in(value: object) -> str:

@@ -8,7 +8,9 @@ import os
 import re
 import sys
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cyclopts import Parameter
 
 from ..redaction import Secret, shown
 from ..webhooks import EVENT_TYPES, unwrap
@@ -23,13 +25,15 @@ if TYPE_CHECKING:
 _ROOM: Final = "/weekly"
 _LONGEST_ANSWER: Final = 500
 
+_TOLERANCE: Final = 300.0
+
 
 def verify(
-    body: str = STDIN,
+    body: Annotated[str, Parameter(show_default=lambda _: "-")] = STDIN,
     /,
     *,
     signature: str,
-    tolerance: float = 300.0,
+    tolerance: float | None = None,
     any_age: Flag = False,
     options: OutputOptions = OutputOptions(),  # noqa: B008 - frozen
 ) -> int:
@@ -47,16 +51,19 @@ def verify(
     Args:
         body: The file with the raw body, byte for byte as it came; else stdin.
         signature: The value of the Whereby-Signature header.
-        tolerance: Seconds that the signature may be old.
+        tolerance: Seconds that the signature may be old, 300 unless given.
         any_age: However old the signature is.
         options: How to show results.
     """
+    if any_age and tolerance is not None:
+        raise UsageError("--tolerance and --any-age: pass one of them")
+    most = _TOLERANCE if tolerance is None else tolerance
     if body == STDIN and sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     secret = given_secret() or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
     try:
-        event = unwrap(content, signature, secret, tolerance=None if any_age else tolerance)
+        event = unwrap(content, signature, secret, tolerance=None if any_age else most)
     except ValueError as error:
         raise UsageError(in_words(error)) from None
     options.output().rows([json.loads(event.body)])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEYWORDS = {"limit": "page_size", "cursor": "cursor"}
+_NO_ID = re.compile(r"""[\s\x00-\x1f\x7f/\\,;#"'{}\[\]]""")
+"""What no id holds: it comes of a list, a comment or a line of JSON in the place of ids, or of a file in UTF-16."""
 _SORT_BY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:(asc|desc)")
 
 
@@ -112,8 +114,15 @@ def strings(name: str, values: Iterable[object], *, separator: str = "") -> list
 
 
 def ids(values: Iterable[str]) -> list[str]:
-    """The `ids` of a bulk call, without repeats, in order."""
+    """The `ids` of a bulk call, without repeats, in order.
+
+    What can not be an id is refused, since the server pays no heed to unknown ids and the call would be a success.
+    """
     listed = list(dict.fromkeys(strings("ids", values)))
+    if wrong := next(filter(_NO_ID.search, listed), None):
+        raise ValueError(
+            f"ids holds {shown(wrong)}, which is no id: pass bare ids, each by itself, as the API gave them"
+        )
     if not listed:
         raise ValueError("ids is empty: pass at least one id (a call without any would cost points for nothing)")
     return listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -20,6 +21,9 @@ ImageSource: TypeAlias = FileSource
 BACKGROUND_BYTES = 600_000
 """The largest background. Source: "max 600 kb" in the Whereby REST API reference."""
 
+_PIPE_BYTES = 64_000_000
+"""The most that comes of a pipe or a device whose upload has no bound of its own: a device may have no end."""
+
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
     (b"\xff\xd8\xff", "jpg", "image/jpeg"),
@@ -34,15 +38,21 @@ async def read_file(name: str, source: FileSource, *, max_bytes: int | None = No
 
     Raises:
         TypeError: It is neither bytes, a path nor a binary file.
-        ValueError: It is larger than `max_bytes`.
+        ValueError: It is larger than `max_bytes`, or a pipe or a device that does not end.
         OSError: It can not be read.
     """
-    if max_bytes is not None and isinstance(source, str | os.PathLike):
+    most = -1 if max_bytes is None else max_bytes + 1
+    if isinstance(source, str | os.PathLike):
         import anyio  # who uploads nothing does not load it
 
-        _check_size(name, (await anyio.Path(source).stat()).st_size, max_bytes)
-    content = SilentBytes(await _read(name, source, -1 if max_bytes is None else max_bytes + 1))
+        status = await anyio.Path(source).stat()
+        _check_size(name, status.st_size, max_bytes)
+        if max_bytes is None and not stat.S_ISREG(status.st_mode):
+            most = _PIPE_BYTES
+    content = SilentBytes(await _read(name, source, most))
     _check_size(name, len(content), max_bytes)
+    if max_bytes is None and len(content) == most:
+        raise ValueError(f"{name} is no plain file and has {most} bytes or more: pass a plain file")
     return content
 
 

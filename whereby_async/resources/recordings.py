@@ -93,7 +93,7 @@ class Recordings:
 
         Raises:
             TypeError: `ids` is one string, or holds something else than strings.
-            ValueError: There are none, or one is empty.
+            ValueError: There are none, or one can not be an id.
         """
         body = arguments.body(extra, recordingIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_RECORDINGS.bind(json=body))

@@ -117,7 +117,7 @@ class Transcriptions:
 
         Raises:
             TypeError: `ids` is one string, or holds something else than strings.
-            ValueError: There are none, or one is empty.
+            ValueError: There are none, or one can not be an id.
         """
         body = arguments.body(extra, transcriptionIds=arguments.ids(ids))
         await self._sender.send(operations.BULK_DELETE_TRANSCRIPTIONS.bind(json=body))

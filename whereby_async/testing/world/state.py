@@ -17,6 +17,9 @@ Wire: TypeAlias = dict[str, Any]
 
 _MEDIA_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska", "md": "text/markdown; charset=utf-8"}
 
+_FIRST = datetime.min.replace(tzinfo=UTC).timestamp()
+_LAST = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC).timestamp()
+
 Moment: TypeAlias = datetime | str | float
 """A time: a `datetime` (UTC if naive), an RFC 3339 string, or seconds from now, negative for the past."""
 
@@ -164,8 +167,10 @@ def new_id() -> str:
 
 
 def iso_date(at: float) -> str:
-    """A wall time as the API writes dates: `2026-11-23T04:53:00.250Z`."""
-    return datetime.fromtimestamp(round(at, 3), UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """A wall time as the API writes dates: `2026-11-23T04:53:00.250Z`; the calendar's first or last beyond it."""
+    return (
+        datetime.fromtimestamp(min(max(round(at, 3), _FIRST), _LAST), UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    )
 
 
 def read_date(text: object) -> float | None:
