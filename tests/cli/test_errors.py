@@ -109,6 +109,33 @@ def test_no_answer_to_a_create_says_that_it_may_have_happened(served: Served, he
     assert second == "whereby: It may have been done all the same: look before you do it again."
 
 
+@pytest.mark.parametrize("body", [b"not json", b"{}"])
+def test_an_unreadable_answer_to_a_create_says_so_too(served: Served, here: Runner, body: bytes) -> None:
+    served.fake.faults.add(Fault(operation="meetings.create", body=body))
+    ended = here("meetings", "create", "--end-date", "+1h")
+    assert ended.code == 1
+    assert ended.err.splitlines()[1:] == ["whereby: It may have been done all the same: look before you do it again."]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "fault"),
+    [
+        ("meetings list", Fault(operation="meetings.list", body=b"not json")),
+        ("meetings get 1", Fault(operation="meetings.get", status=500, times=None)),
+        (
+            "recordings purge --room-name weekly --ended-before=-30d --yes",
+            Fault(operation="recordings.list", drop="after", times=None),
+        ),
+    ],
+)
+def test_a_read_that_fails_has_done_nothing(served: Served, here: Runner, command_line: str, fault: Fault) -> None:
+    served.fake.faults.add(fault)
+    ended = here(*command_line.split())
+    assert ended.code != 0
+    assert f"{fault.operation}: " in ended.err
+    assert "look before" not in ended.err
+
+
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, here: Runner) -> None:
     monkeypatch.setenv("WHEREBY_API_KEY", KEY)
     ended = here("meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1")

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from .. import errors
-from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
+from ..errors import APIConnectionError, BudgetError, ConfigurationError, Throttled, WherebyError
+from ..operation import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -252,7 +253,7 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
         case CommandError():
             code, text = error.exit_code, str(error)
         case WherebyError():
-            perhaps = error.may_have_happened and not isinstance(error, ResponseDecodeError)
+            perhaps = error.may_have_happened and not _only_reads(getattr(error, "operation", ""))
             code, text = code_for(error), in_words(error) + (f"\n{_PERHAPS}" if perhaps else "")
         case ModuleNotFoundError():
             code, text = ExitCode.BUG, f"the installation is broken: {error}"
@@ -264,6 +265,14 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
             advice = f"Please report it; {_TRACEBACK}=1 shows where."
             code, text = ExitCode.BUG, f"a fault of this program: {type(error).__name__}. {advice}"
     return code, *text.splitlines()
+
+
+def _only_reads(operation: str) -> bool:
+    """Whether an operation changes nothing."""
+    from .. import operations  # seldom needed, and large
+
+    rows = vars(operations).values()
+    return any(isinstance(row, Operation) and row.name == operation and row.method == "GET" for row in rows)
 
 
 def _usage(error: CycloptsError) -> str:
