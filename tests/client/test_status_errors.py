@@ -7,6 +7,7 @@ import html
 import json
 import pickle
 import re
+import sys
 import time
 import timeit
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ from whereby_async.testing import FakeWhereby, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import FrameType
 
 pytestmark = pytest.mark.anyio
 
@@ -364,6 +366,27 @@ def test_no_text_makes_masking_slow(secret: str) -> None:
     for unit in ("\\", "%", "%5C", "%25", "&", "&amp;", "&amp", "&#92;", "&#0", "+", " ", "a", "\\u005c", "\\n"):
         short = (unit * 5000)[:5000]
         assert seconds(short * 5) < 15 * seconds(short) + 0.25  # the rest is for busy machines
+
+
+def test_masking_a_long_secret_takes_no_longer() -> None:
+    """Where it is not in the text: a key's pattern took a millisecond for each of its characters."""
+
+    def calls(secret: str) -> int:
+        count = 0
+
+        def note(_frame: FrameType, event: str, _: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(note)
+        try:
+            assert mask("Could not find meeting abcdefgh", secret) == "Could not find meeting abcdefgh"
+        finally:
+            sys.setprofile(None)
+        return count
+
+    calls("abcdefghij")  # what is known of each character is kept
+    assert calls("jihgfedcba" * 300) < 2 * calls("jihgfedcbaabcd")
 
 
 @pytest.mark.parametrize("length", range(240, 310))
