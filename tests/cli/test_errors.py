@@ -141,6 +141,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, here: Runner) -> None:
     ended = here("meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1")
     assert ended.code == 4
     assert ended.err.count("\n") == 1
+    assert "(Connection refused; " in ended.err
     assert KEY not in ended.err
 
 
