@@ -109,6 +109,48 @@ def test_no_answer_to_a_create_says_that_it_may_have_happened(served: Served, he
     assert second == "whereby: It may have been done all the same: look before you do it again."
 
 
+@pytest.mark.parametrize(
+    ("command_line", "fault", "told"),
+    [
+        (
+            "meetings list",
+            Fault(operation="meetings.list", body=b"nothing"),
+            "meetings.list: the answer is not what the operation returns: expected JSON",
+        ),
+        (
+            "meetings get 1",
+            Fault(operation="meetings.get", status=422, body=b'{"error": {"a": [1, null]}}'),
+            '422 Unprocessable Entity: {"a":[1,null]}',
+        ),
+    ],
+)
+def test_what_came_is_told_in_no_words_of_python(
+    served: Served, here: Runner, command_line: str, fault: Fault, told: str
+) -> None:
+    served.fake.faults.add(fault)
+    assert told in here(*command_line.split()).err
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("meetings list --name-starts-with /\udcff", r"--name-starts-with '/\udcff' holds half a surrogate pair"),
+        ("insights rooms --name-contains \udcff", r"--name-contains '\udcff' holds half a surrogate pair"),
+        ("recordings list --room-name \udcff", r"--room-name '\udcff' holds half a surrogate pair"),
+        ("rooms set-logo weekly x.png", r"(it starts with 'png\n')"),
+    ],
+)
+def test_what_was_passed_is_told_in_the_words_of_the_command_line(
+    words: str, told: str, here: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.png").write_bytes(b"png\n")
+    ended = here(*words.split())
+    assert ended.code == 2
+    assert told in ended.err
+
+
 @pytest.mark.parametrize("body", [b"not json", b"{}"])
 def test_an_unreadable_answer_to_a_create_says_so_too(served: Served, here: Runner, body: bytes) -> None:
     served.fake.faults.add(Fault(operation="meetings.create", body=body))

@@ -146,7 +146,7 @@ async def test_429_tells_when_in_seconds(fake: FakeWhereby) -> None:
         (b'{"error": "Could not find meeting"}', "Could not find meeting", None),
         (b'{"message": "From a gateway"}', "From a gateway", None),
         (b'{"error": "", "message": "Second"}', "Second", None),
-        (b'{"error": {"code": 5}}', "{'code': 5}", None),
+        (b'{"error": {"code": 5}}', '{"code":5}', None),
         (b'{"error": null, "data": [1]}', "", [1]),
         (b'{"data": {"msLeft": 5}}', "", {"msLeft": 5}),
         (b'"only text"', "only text", None),
@@ -349,7 +349,7 @@ async def test_a_secret_of_the_request_is_masked_however_it_is_quoted(
     for body in (json.dumps({"error": said}), json.dumps({"message": {"a": [said]}}), said):
         error = await quoting(fake, CARRIERS[carrier], body.encode())
         assert error.body == body.encode()
-        assert 'with value "***" fails to match' in error.message
+        assert 'with value "***" fails to match' in error.message.replace('\\"', '"')
         assert error.message in str(error)
 
 
@@ -433,7 +433,7 @@ async def test_an_answer_that_does_not_decode_keeps_its_body(fake: FakeWhereby) 
     fake.faults.add(Fault(body=b'{"results": [{"planted": 1}], "cursor": null}'))
     async with WherebyClient(fake.api_key, base_url=fake.url, limiter=RecordingLimiter()) as client:
         with pytest.raises(
-            ResponseDecodeError, match=r"^recordings\.list: the answer is not a Page\[Recording\]"
+            ResponseDecodeError, match=r"^recordings\.list: the answer is not what the operation returns: "
         ) as caught:
             await client.recordings.list()
     assert caught.value.path.startswith("$.results[0]")
