@@ -115,7 +115,7 @@ def test_no_answer_to_a_create_says_that_it_may_have_happened(served: Served, he
         (
             "meetings list",
             Fault(operation="meetings.list", body=b"nothing"),
-            "meetings.list: the answer is not what the operation returns: expected JSON",
+            "meetings.list: the answer can not be read: expected JSON",
         ),
         (
             "meetings get 1",
@@ -138,6 +138,8 @@ def test_what_came_is_told_in_no_words_of_python(
         ("meetings list --name-starts-with /\udcff", r"--name-starts-with '/\udcff' holds half a surrogate pair"),
         ("insights rooms --name-contains \udcff", r"--name-contains '\udcff' holds half a surrogate pair"),
         ("recordings list --room-name \udcff", r"--room-name '\udcff' holds half a surrogate pair"),
+        ("rooms set-logo / x.png", "'/' is no room's name: pass one such as 'weekly'"),
+        ("meetings list --max-outage -1", "pass seconds from 0 (do not wait), or inf (wait as long as it takes)"),
         ("rooms set-logo weekly x.png", r"(it starts with 'png\n')"),
     ],
 )
@@ -273,6 +275,8 @@ def test_key_in_a_wrong_place_is_not_repeated(served: Served, words: list[str], 
         ("meetings list --page-size x", 'unable to convert "x" into a whole number. See whereby meetings list'),
         ("meetings get 1 2 3", "'2 3' is more than this command takes. See whereby meetings get --help."),
         ("meetings lst", 'Did you mean "list"?'),
+        ("insights room-sessions weekly --from -7d", "--from. See whereby insights room-sessions --help."),
+        ("insights rooms --created-fro -7d", "Did you mean --created-from?"),
         ("meetings --nonsense", 'Unknown option "--nonsense".'),
         ("nonsense", "See whereby --help."),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import difflib
 import enum
 import logging
 import os
@@ -37,6 +38,7 @@ _JOINING: Final = "\n\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """What a terminal may be given though it is not printable, besides blanks; emoji and scripts need joiners."""
 
 _MISSING: Final = re.compile(r'(?:Command "[^"]*" p|P)arameter "?([^\s"]+)"? requires an argument\.')
+_ALIKE: Final = re.compile(r"--(?P<given>[\w-]+)\S*\. Did you mean --(?P<meant>[\w-]+)\?")
 _NUMBERS: Final = re.compile(r"\binto (float|int|bool)\b")
 _KINDS: Final = {"float": "into a number", "int": "into a whole number", "bool": "into true or false"}
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
@@ -50,6 +52,7 @@ _IN_PYTHON: Final = (
     (r"\bapi_key=", f"the variable {KEY_VARIABLE}"),
     (r" \(given: None and None\)", ""),
     (r"(?:; )?a deadline over (?:a whole call|all of it) is asyncio\.timeout\(…\)", ""),
+    (r"(?<=\(do not wait\), or )None\b", "inf"),
     (r", or None\b(?= \()", ", or leave it out"),
     (r", or pass mark=False", ""),
     (r"\block=False\b", "--no-lock"),
@@ -282,8 +285,15 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         text = f"{' '.join(error.unused_tokens or ())!r} is more than this command takes."
     else:
+        text = _ALIKE.sub(_if_alike, text)
         text = _NUMBERS.sub(lambda kind: _KINDS[kind[1]], _MISSING.sub(_missing, text))
     return f"{text} See {' '.join(['whereby', *(error.command_chain or ())])} --help."
+
+
+def _if_alike(found: re.Match[str]) -> str:
+    """The suggestion, unless the option is like it by nothing but its hyphens."""
+    is_alike = difflib.get_close_matches(found["given"], [found["meant"]])
+    return found[0] if is_alike else found[0].partition(" Did")[0]
 
 
 def _missing(found: re.Match[str]) -> str:

@@ -106,13 +106,13 @@ class Decoder(Generic[T]):
         result_type: What a call returns.
     """
 
-    __slots__ = ("_dates", "_name_rooms", "_refusal", "_repair", "_strict", "_takes_nothing", "result_type")
+    __slots__ = ("_dates", "_name_rooms", "_repair", "_strict", "_subject", "_takes_nothing", "result_type")
 
     result_type: type[T]
 
-    def __init__(self, type_: type[T], refusal: str = "the answer is not what the operation returns") -> None:
+    def __init__(self, type_: type[T], subject: str = "the answer") -> None:
         self.result_type = type_
-        self._refusal = refusal
+        self._subject = subject
         self._takes_nothing = cast("object", type_) is Any
         self._strict: Callable[[bytes], T] | None = None
         self._dates: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ class Decoder(Generic[T]):
         outcome, found = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
-            message = f"{self._refusal}: {outcome.what} at {outcome.path}"
+            message = f"{self._subject} can not be read: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         if unreadable is not None:
             unreadable += found

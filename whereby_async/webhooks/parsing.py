@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .signature import Body
 
 _REFUSALS: Final = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
-_REFUSAL: Final = "the webhook's body is no event"
+_SUBJECT: Final = "the webhook's body"
 _KINDS: Final = cast("tuple[type[Event], ...]", get_args(KnownEvent))
 
 EVENT_TYPES: Final = tuple(kind.__struct_config__.tag for kind in _KINDS)
@@ -41,9 +41,9 @@ class AnyEvent(Model, frozen=True, kw_only=True):
     type: str
 
 
-_any: Final = Decoder(AnyEvent, _REFUSAL)
-_unknown: Final = Decoder(UnknownEvent, _REFUSAL)
-_tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _REFUSAL) for kind in _KINDS}
+_any: Final = Decoder(AnyEvent, _SUBJECT)
+_unknown: Final = Decoder(UnknownEvent, _SUBJECT)
+_tolerant: Final = {kind.__struct_config__.tag: Decoder(kind, _SUBJECT) for kind in _KINDS}
 
 
 @cache  # not at import: to build it takes most of the time that this module needs
