@@ -212,7 +212,9 @@ def room_segment(name: str, value: str) -> str:
     Raises:
         TypeError, ValueError: As `segment` and `with_slash`.
     """
-    bare = with_slash(name, value)[1:] if isinstance(value, str) and value.strip() else value
+    bare = with_slash(name, value)[1:] if isinstance(value, str) else value
+    if isinstance(bare, str) and bare.strip() in {"", ".", ".."}:
+        raise ValueError(f"{name}={shown(value)} is no room's name: pass one such as 'weekly'")
     return segment(name, bare)
 
 

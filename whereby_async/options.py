@@ -41,6 +41,8 @@ _TOO_LARGE = 2**1000
 
 _LARGEST_FILE = 1 << 20
 """Bytes of a file that holds keys; a larger one was named by mistake."""
+_LONGEST_KEY = 8192
+"""Characters of a key. Servers take no longer header."""
 _SHORT = 20
 """A relative path from this length on may be a key that was put into the wrong variable."""
 _QUOTES = tuple("\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb")
@@ -143,6 +145,8 @@ def _flaw(key: str) -> str:
         return f"holds {held}, which no header can carry: the key alone is needed"
     if not key.isascii():
         return "holds a character that is not ASCII, perhaps an invisible one, which no header can carry: copy it anew"
+    if len(key) > _LONGEST_KEY:
+        return f"has {len(key)} characters, more than any key has: it is something else, such as a file"
     return "" if key.isprintable() else "holds a control character, which no header can carry: copy it anew"
 
 

@@ -24,6 +24,8 @@ _SHORTEST_SECRET: Final = 6
 """Characters of a secret that is looked for by its value. A shorter one would be found in the middle of words."""
 _DEEPEST: Final = 50
 _BACKSLASH: Final = r"(?i:\\(?:(?:u00|x)5c)?+|%(?:25)*+5c|&(?:amp;?+)*+(?:#0*+92|#x0*+5c|bsol);?+)"
+_LOOKED_FOR: Final = 12
+"""Characters of a secret that are looked for before all of it is: a pattern takes a millisecond for a few of them."""
 _LONGEST_RUN: Final = 50
 """Backslashes, or spaces, that stand for one: each encoding of JSON in JSON doubles them."""
 
@@ -172,8 +174,9 @@ def redact(text: str, *secrets: str) -> str:
 
 def mask(text: str, *secrets: str) -> str:
     """`text` with `***` in place of the given secrets, however escaped; those of less than six characters stay."""
-    found = {secret.strip() for secret in secrets}
-    patterns = [_escaped(each) for each in sorted(found, key=len, reverse=True) if len(each) >= _SHORTEST_SECRET]
+    long_enough = {found for secret in secrets if len(found := secret.strip()) >= _SHORTEST_SECRET}
+    begun = (each for each in long_enough if re.search(_escaped(each, _LOOKED_FOR), text))
+    patterns = [_escaped(each) for each in sorted(begun, key=len, reverse=True)]
     return re.sub("|".join(patterns), MASK, text) if patterns else text
 
 
@@ -209,13 +212,14 @@ def _secrets_of(text: str, names: tuple[str, ...]) -> Iterator[str]:
         yield from map(unquote, _ROOM_KEY.findall(text))
 
 
-def _escaped(secret: str) -> str:
-    """A pattern for a secret as it is, and escaped for JSON, URLs, HTML or Python, each character by itself.
+def _escaped(secret: str, most: int | None = None) -> str:
+    """A pattern for a secret as it is, and escaped for JSON, URLs, HTML or Python, each character by itself; or for its
+    first characters, `most` of them.
 
     It is possessive and bounded, so that no text makes it slow. A `+` is a space to whoever decodes forms, who may trim
     it at an end, and the other way round.
     """
-    runs = re.findall(rf"[\s+]+|(?:{_BACKSLASH})+|.", secret, re.DOTALL)
+    runs = re.findall(rf"[\s+]+|(?:{_BACKSLASH})+|.", secret, re.DOTALL)[:most]
     patterns = [_run(run) for run in runs]
     for end in (0, -1):
         if runs[end][0] == "+" and len(runs) > 1:

@@ -413,7 +413,7 @@ class ClientSender:
             refusal = ClientClosedError(f"{name}: the client was closed while the call waited for the service; {sent}")
             raise _remember(refusal, error) from error
         known = reachability.snapshot(name)
-        raise _remember(_unavailable(name, known, sent), error) from error
+        raise _remember(_unavailable(name, known, reachability.way, sent), error) from error
 
     async def _probe(self) -> None:
         """Try whether the API is back. A read costs a point; a connection costs nothing."""
@@ -536,12 +536,13 @@ def _settled(answer: Answer, exchange: Exchange, permit: Permit, deprecations: D
     return rate_limit
 
 
-def _unavailable(name: str, known: ReachabilitySnapshot, sent: str) -> ServiceUnavailableError:
+def _unavailable(name: str, known: ReachabilitySnapshot, way: str, sent: str) -> ServiceUnavailableError:
     """The error of a call that can not wait any longer."""
     since = f"since {known.since:%H:%M:%S} UTC, {known.away:.1f} s ago" if known.since else "until just now"
     tried = "once" if known.probes == 1 else f"{known.probes} times"
     again = "" if known.probe_in is None else f"; it is tried again in {known.probe_in:.1f} s"
-    msg = f"{name}: {known.origin} can not be reached {since} ({known.reason}; tried {tried}{again}); {sent}"
+    why = f"{known.reason}; tried {tried}{again}"
+    msg = f"{name}: {known.origin} can not be reached{way} {since} ({why}); {sent}"
     return ServiceUnavailableError(msg, operation=name, retry_after=known.probe_in)
 
 

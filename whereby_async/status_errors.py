@@ -139,7 +139,7 @@ def _server_words(body: bytes, secrets: tuple[str, ...]) -> tuple[str, Any]:
         told = cast("dict[str, Any]", answer)
         words = told.get("error") or told.get("message") or ""
         data = told.get("data")
-        text = mask((words if isinstance(words, str) else str(words))[:_LOOKED_AT], *secrets)
+        text = mask((words if isinstance(words, str) else msgspec.json.encode(words).decode())[:_LOOKED_AT], *secrets)
         return _shorten(text), data if _shallow(data, _DEEPEST) else None
     return _shorten(mask(answer[:_LOOKED_AT], *secrets) if isinstance(answer, str) else ""), None
 

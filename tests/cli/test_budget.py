@@ -112,7 +112,7 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
         "in_flight": 3,
         "waiting": {},
         "waiting_points": 9,
-        "foreign_rate": 2.5 if state == "open" else 0.0,
+        "foreign_rate": 2.5 if state == "open" else 0.1,
         "spent_by_others": 30 if state == "open" else 0,
         "costs": {"insights.rooms": 5},
         "server": {"limit": 100, "remaining": 10} if state == "open" else {},
@@ -123,6 +123,7 @@ def test_panel_knows_every_state(state: str, capsys: pytest.CaptureFixture[str])
     assert state in out or "no answer yet" in out
     assert ("10 of 100 left" in out) == ("new points in 12 s" in out) == (state == "open")
     assert ("spent 30 points since the first look, 2.5 points/s of late" in out) == (state == "open")
+    assert ("none seen since the first look" in out) == (state != "open")
     assert "they ask for 9 points" in out
     assert "insights.rooms 5" in out
 

@@ -109,11 +109,83 @@ def test_no_answer_to_a_create_says_that_it_may_have_happened(served: Served, he
     assert second == "whereby: It may have been done all the same: look before you do it again."
 
 
+@pytest.mark.parametrize(
+    ("command_line", "fault", "told"),
+    [
+        (
+            "meetings list",
+            Fault(operation="meetings.list", body=b"nothing"),
+            "meetings.list: the answer can not be read: expected JSON",
+        ),
+        (
+            "meetings get 1",
+            Fault(operation="meetings.get", status=422, body=b'{"error": {"a": [1, null]}}'),
+            '422 Unprocessable Entity: {"a":[1,null]}',
+        ),
+    ],
+)
+def test_what_came_is_told_in_no_words_of_python(
+    served: Served, here: Runner, command_line: str, fault: Fault, told: str
+) -> None:
+    served.fake.faults.add(fault)
+    assert told in here(*command_line.split()).err
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("meetings list --name-starts-with /\udcff", r"--name-starts-with '/\udcff' holds half a surrogate pair"),
+        ("insights rooms --name-contains \udcff", r"--name-contains '\udcff' holds half a surrogate pair"),
+        ("recordings list --room-name \udcff", r"--room-name '\udcff' holds half a surrogate pair"),
+        ("rooms set-logo / x.png", "'/' is no room's name: pass one such as 'weekly'"),
+        ("meetings list --max-outage -1", "pass seconds from 0 (do not wait), or inf (wait as long as it takes)"),
+        ("rooms set-logo weekly x.png", r"(it starts with 'png\n')"),
+    ],
+)
+def test_what_was_passed_is_told_in_the_words_of_the_command_line(
+    words: str, told: str, here: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.png").write_bytes(b"png\n")
+    ended = here(*words.split())
+    assert ended.code == 2
+    assert told in ended.err
+
+
+@pytest.mark.parametrize("body", [b"not json", b"{}"])
+def test_an_unreadable_answer_to_a_create_says_so_too(served: Served, here: Runner, body: bytes) -> None:
+    served.fake.faults.add(Fault(operation="meetings.create", body=body))
+    ended = here("meetings", "create", "--end-date", "+1h")
+    assert ended.code == 1
+    assert ended.err.splitlines()[1:] == ["whereby: It may have been done all the same: look before you do it again."]
+
+
+@pytest.mark.parametrize(
+    ("command_line", "fault"),
+    [
+        ("meetings list", Fault(operation="meetings.list", body=b"not json")),
+        ("meetings get 1", Fault(operation="meetings.get", status=500, times=None)),
+        (
+            "recordings purge --room-name weekly --ended-before=-30d --yes",
+            Fault(operation="recordings.list", drop="after", times=None),
+        ),
+    ],
+)
+def test_a_read_that_fails_has_done_nothing(served: Served, here: Runner, command_line: str, fault: Fault) -> None:
+    served.fake.faults.add(fault)
+    ended = here(*command_line.split())
+    assert ended.code != 0
+    assert f"{fault.operation}: " in ended.err
+    assert "look before" not in ended.err
+
+
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch, here: Runner) -> None:
     monkeypatch.setenv("WHEREBY_API_KEY", KEY)
     ended = here("meetings", "create", "--end-date", "+1h", "--base-url", "http://127.0.0.1:9/v1")
     assert ended.code == 4
     assert ended.err.count("\n") == 1
+    assert "(Connection refused; " in ended.err
     assert KEY not in ended.err
 
 
@@ -203,6 +275,8 @@ def test_key_in_a_wrong_place_is_not_repeated(served: Served, words: list[str], 
         ("meetings list --page-size x", 'unable to convert "x" into a whole number. See whereby meetings list'),
         ("meetings get 1 2 3", "'2 3' is more than this command takes. See whereby meetings get --help."),
         ("meetings lst", 'Did you mean "list"?'),
+        ("insights room-sessions weekly --from -7d", "--from. See whereby insights room-sessions --help."),
+        ("insights rooms --created-fro -7d", "Did you mean --created-from?"),
         ("meetings --nonsense", 'Unknown option "--nonsense".'),
         ("nonsense", "See whereby --help."),
     ],

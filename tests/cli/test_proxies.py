@@ -85,6 +85,26 @@ def test_the_option_comes_before_the_environment(
     assert [request.split(b"\r\n")[0] for request in proxy.requests] == [b"CONNECT api.example:443 HTTP/1.1"] * 2
 
 
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (LOOK, "connection failed through the proxy {} (Connection refused; nothing was sent)"),
+        ((*LOOK[:2], "--max-outage", ".2"), "https://api.example can not be reached through the proxy {} since "),
+    ],
+)
+def test_a_proxy_that_is_down_is_named(
+    words: tuple[str, ...], told: str, here: Runner, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """Else the service would seem to be down; by host and port, without the user, and in no words of Python."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:planted@{closed}")
+    ended = here(*words)
+    assert ended.code == ExitCode.NO_ANSWER
+    assert told.format(closed) in ended.err
+    assert "planted" not in ended.err
+    assert "('" not in ended.err
+
+
 @pytest.mark.parametrize("past", ["--no-proxy", "0.0.0.0", "0.0.0.0/8"])
 def test_a_way_past_the_environments_proxy(
     proxy: WireServer, past: str, here: Runner, monkeypatch: pytest.MonkeyPatch, closed: str

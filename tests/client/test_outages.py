@@ -253,7 +253,7 @@ async def test_the_error_says_since_when_why_how_often_and_when_again(stopped: F
             await whereby.meetings.create(end_date=UNTIL)
     error = caught.value
     assert f"meetings.create: http://127.0.0.1:{stopped.port} can not be reached since " in str(error)
-    for words in ("Connect call failed", "tried ", "it is tried again in ", "nothing was sent"):
+    for words in ("Connection refused; tried ", "it is tried again in ", "nothing was sent"):
         assert words in str(error)
     assert error.retry_after is not None
     assert 0 < error.retry_after <= 1.2

@@ -122,6 +122,16 @@ async def test_refusal_speaks_to_people() -> None:
     await cancel(*calls)
 
 
+@simulated
+async def test_refusal_tells_no_wait_of_nothing() -> None:
+    """Where the first answer, which tells the limit, may come at any moment."""
+    budget = PointBudget()
+    first = await budget.acquire(1)
+    with pytest.raises(BudgetTimeoutError, match=r"^meetings\.get would wait for 1 point, max_wait is 0 s$"):
+        await budget.acquire(1, operation="meetings.get", max_wait=0)
+    first.lost()
+
+
 @pytest.mark.parametrize("told", [None, 0.0])
 @simulated
 async def test_refusals_without_progress_back_off(told: float | None) -> None:

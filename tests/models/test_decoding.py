@@ -59,7 +59,7 @@ def test_what_is_truly_wrong_is_told_with_its_path(kind: Any, path: str, value: 
     error = caught.value
     assert error.path == f"$.results[1].{path}"
     assert what in str(error)
-    assert str(error).startswith(f"the answer is not a Page[{kind.__name__}]: ")
+    assert str(error).startswith("the answer can not be read: ")
     assert error.body == row_with(IDS[kind], **{path: value})
     assert error.may_have_happened
     assert error.__cause__ is error.__context__ is None
@@ -113,7 +113,7 @@ def test_a_bare_value_is_no_result(kind: Any, value: object) -> None:
 
 
 def test_the_message_names_the_type() -> None:
-    with pytest.raises(ResponseDecodeError, match=r"the answer is not an AccessLink: .* at \$"):
+    with pytest.raises(ResponseDecodeError, match=r"the answer can not be read: .* at \$"):
         decoder(AccessLink)(b"{}")
     assert repr(decoder(list[ParticipantDetails])) == "decoder(list[ParticipantDetails])"
 

@@ -70,7 +70,7 @@ BY_ID: dict[str, list[CallWith]] = {
 """Every method that takes an id, by the argument's name."""
 
 IDS: list[tuple[Any, type[Exception], str]] = [
-    *((value, ValueError, "pass the id that the API gave") for value in ("", "  ", ".", "..")),
+    *((value, ValueError, " is no ") for value in ("", "  ", ".", "..")),
     *(
         (value, ValueError, "pass a bare ")
         for value in ("a/b", "a/../../meetings", "https://x.whereby.com/y", "a\\b", "a\r\nb", "a\x00", "a\x7f")

@@ -278,8 +278,8 @@ def _waiting(budget: Mapping[str, Any]) -> str:
 
 
 def _foreign(spent: int, rate: float) -> str:
-    if not spent and not rate:
-        return "none seen"
+    if not spent:
+        return "none seen since the first look"
     return f"spent {spent} points since the first look" + (f", {rate:.1f} points/s of late" if rate else "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import difflib
 import enum
 import logging
 import os
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from .. import errors
-from ..errors import APIConnectionError, BudgetError, ConfigurationError, ResponseDecodeError, Throttled, WherebyError
+from ..errors import APIConnectionError, BudgetError, ConfigurationError, Throttled, WherebyError
+from ..operation import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -36,6 +38,7 @@ _JOINING: Final = "\n\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """What a terminal may be given though it is not printable, besides blanks; emoji and scripts need joiners."""
 
 _MISSING: Final = re.compile(r'(?:Command "[^"]*" p|P)arameter "?([^\s"]+)"? requires an argument\.')
+_ALIKE: Final = re.compile(r"--(?P<given>[\w-]+)\S*\. Did you mean --(?P<meant>[\w-]+)\?")
 _NUMBERS: Final = re.compile(r"\binto (float|int|bool)\b")
 _KINDS: Final = {"float": "into a number", "int": "into a whole number", "bool": "into true or false"}
 _LONG: Final = re.compile(r"[^\s'\"\\]{20,}")
@@ -49,6 +52,7 @@ _IN_PYTHON: Final = (
     (r"\bapi_key=", f"the variable {KEY_VARIABLE}"),
     (r" \(given: None and None\)", ""),
     (r"(?:; )?a deadline over (?:a whole call|all of it) is asyncio\.timeout\(…\)", ""),
+    (r"(?<=\(do not wait\), or )None\b", "inf"),
     (r", or None\b(?= \()", ", or leave it out"),
     (r", or pass mark=False", ""),
     (r"\block=False\b", "--no-lock"),
@@ -252,7 +256,7 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
         case CommandError():
             code, text = error.exit_code, str(error)
         case WherebyError():
-            perhaps = error.may_have_happened and not isinstance(error, ResponseDecodeError)
+            perhaps = error.may_have_happened and not _only_reads(getattr(error, "operation", ""))
             code, text = code_for(error), in_words(error) + (f"\n{_PERHAPS}" if perhaps else "")
         case ModuleNotFoundError():
             code, text = ExitCode.BUG, f"the installation is broken: {error}"
@@ -266,6 +270,14 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     return code, *text.splitlines()
 
 
+def _only_reads(operation: str) -> bool:
+    """Whether an operation changes nothing."""
+    from .. import operations  # seldom needed, and large
+
+    rows = vars(operations).values()
+    return any(isinstance(row, Operation) and row.name == operation and row.method == "GET" for row in rows)
+
+
 def _usage(error: CycloptsError) -> str:
     """What cyclopts says of wrong usage, in words that tell what is missing, and whose help says more."""
     text = " ".join(str(error).split())
@@ -273,8 +285,15 @@ def _usage(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         text = f"{' '.join(error.unused_tokens or ())!r} is more than this command takes."
     else:
+        text = _ALIKE.sub(_if_alike, text)
         text = _NUMBERS.sub(lambda kind: _KINDS[kind[1]], _MISSING.sub(_missing, text))
     return f"{text} See {' '.join(['whereby', *(error.command_chain or ())])} --help."
+
+
+def _if_alike(found: re.Match[str]) -> str:
+    """The suggestion, unless the option is like it by nothing but its hyphens."""
+    is_alike = difflib.get_close_matches(found["given"], [found["meant"]])
+    return found[0] if is_alike else found[0].partition(" Did")[0]
 
 
 def _missing(found: re.Match[str]) -> str:

@@ -42,6 +42,7 @@ CHUNK: Final = 256  # calls granted in one turn of a loop
 HEARTBEAT: Final = 5.0  # seconds after which waiting calls are looked at in any case
 MELTING: Final = 1.0  # seconds after which the reserve is looked at again
 _FEW: Final = 64
+_LEAST_TOLD: Final = 0.05  # seconds; less would be told as none
 
 _SETTLED: Final = 0
 _RELEASED: Final = 1
@@ -571,8 +572,9 @@ def _too_dear(operation: str, price: Price, limit: int) -> BudgetError:
 def _too_long(call: WaitingCall, ahead: int, wait: float, max_wait: float) -> BudgetTimeoutError:
     queued = f" ({points_in_words(ahead)} {'is' if ahead == 1 else 'are'} queued before it)" if ahead else ""
     used = f", of which {call.waited:.1f} s are used up" if call.waited else ""
+    least = f" at least {wait:.1f} s" if wait >= _LEAST_TOLD else ""
     return BudgetTimeoutError(
-        f"{call.operation or 'the call'} would wait at least {wait:.1f} s for {points_in_words(call.price.points)}"
+        f"{call.operation or 'the call'} would wait{least} for {points_in_words(call.price.points)}"
         f"{queued}, max_wait is {max_wait:g} s{used}",
         retry_after=wait,
     )

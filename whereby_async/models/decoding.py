@@ -150,9 +150,7 @@ class Decoder(Generic[T]):
         outcome, found = self._tolerantly(body)
         if isinstance(outcome, _Problem):
             body = SilentBytes(body)
-            name = _name(self.result_type)
-            article = "an" if name[0] in "AEIOU" else "a"
-            message = f"{self._subject} is not {article} {name}: {outcome.what} at {outcome.path}"
+            message = f"{self._subject} can not be read: {outcome.what} at {outcome.path}"
             raise ResponseDecodeError(message, body=body, path=outcome.path)
         if unreadable is not None:
             unreadable += found

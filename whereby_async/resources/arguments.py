@@ -129,10 +129,10 @@ def ids(values: Iterable[str]) -> list[str]:
 
 
 def text(name: str, value: str) -> str:
-    """A string."""
+    """A string that a request can carry."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, not {type(value).__name__}: {shown(value)}")
-    return value
+    return unicode_text(name, value)
 
 
 def required(name: str, value: str) -> str:

@@ -103,7 +103,8 @@ def _kind(content: bytes) -> tuple[str, str]:
             return extension, content_type
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp", "image/webp"
-    msg = f"image is no PNG, JPEG, GIF, WebP or SVG (it starts with {start[:8]!r}); PNG is what the API advises"
+    found = start[:8].decode("latin-1")
+    msg = f"image is no PNG, JPEG, GIF, WebP or SVG (it starts with {found!r}); PNG is what the API advises"
     raise ValueError(msg)
 
 

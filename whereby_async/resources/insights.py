@@ -59,7 +59,7 @@ class Insights:
         filters: dict[str, object] = {
             "roomName[exact]": arguments.room_name("name", name),
             "roomName[startsWith]": name_starts_with and arguments.room_name("name_starts_with", name_starts_with),
-            "roomName[contains]": name_contains,
+            "roomName[contains]": name_contains and arguments.text("name_contains", name_contains),
             "createdAt[from]": arguments.date("created_from", created_from),
             "createdAt[to]": arguments.date("created_to", created_to),
         }

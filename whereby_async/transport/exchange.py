@@ -44,6 +44,9 @@ CONNECTING: Final = (
 """Those of `FAILURES` that always come before there is a connection."""
 _UNREACHABLE: Final = (OSError, aiohttp.ClientConnectionError, aiohttp.ClientHttpProxyError)
 
+_ASYNCIOS: Final = "Connect call failed"
+"""What asyncio says, and Python's tuple of the address, in place of the system's words."""
+
 _REASONS: Final = {
     "ServerDisconnectedError": "the server closed the connection without an answer",
     "ClientPayloadError": "the answer broke off, or its body is no valid HTTP",
@@ -108,7 +111,7 @@ class Exchange:
 
     def failure(self, error: Exception, *, closed: bool) -> WherebyError:
         """Our error for one that is not; `left` is corrected if the connection was surely never made."""
-        name = self.request.operation.name
+        name, way = self.request.operation.name, self.reachability.way
         if isinstance(error, WherebyError):
             return error
         if isinstance(error, CONNECTING):
@@ -121,12 +124,12 @@ class Exchange:
             late = isinstance(error, aiohttp.ConnectionTimeoutError)
             self.refused = why_unreachable(error, LONGEST_PROBE if late else self.timeout)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            msg = f"{name}: no connection within {LONGEST_PROBE:g} s ({known})"
+            msg = f"{name}: no connection{way} within {LONGEST_PROBE:g} s ({known})"
             return APITimeoutError(msg, operation=name, may_have_happened=self.left)
         if isinstance(error, TimeoutError):
             msg = f"{name}: no answer within timeout={self.timeout:g} s ({known})"
             return APITimeoutError(msg, operation=name, may_have_happened=self.left)
-        msg = f"{name}: connection failed ({reason_of(error)}; {known})"
+        msg = f"{name}: connection failed{way} ({reason_of(error)}; {known})"
         return APIConnectionError(msg, operation=name, may_have_happened=self.left, permanent=permanent)
 
 
@@ -203,12 +206,16 @@ def reason_of(error: Exception) -> str:
     if isinstance(cause, EncodingError):
         reason = str(cause)
     elif not isinstance(cause, aiohttp.ClientError):
-        reason = cause.strerror if isinstance(cause, OSError) else None
+        reason = _systems_words(cause) if isinstance(cause, OSError) else None
     elif isinstance(cause, OSError) and cause.errno:
         reason = os.strerror(cause.errno)
     else:
         reason = _limit_passed(cause) or _REASONS.get(type(cause).__name__)
     return f"{kind}: {reason}" if reason else kind
+
+
+def _systems_words(error: OSError) -> str | None:
+    return os.strerror(error.errno) if error.errno and _ASYNCIOS in (error.strerror or "") else error.strerror
 
 
 def _limit_passed(error: aiohttp.ClientError) -> str | None:

@@ -99,6 +99,7 @@ class Reachability:
 
     Attributes:
         origin: Scheme, host and port.
+        way: Such as ` through the proxy proxy.example:3128`; empty if there is none.
         epoch: How many successes and changes there have been.
         unavailable: It can not be reached.
         outages: How often it could not be reached by any operation.
@@ -106,9 +107,10 @@ class Reachability:
         listeners: The hooks that hear of changes.
     """
 
-    def __init__(self, origin: str, *, draw: Callable[[], float] = random.random) -> None:
-        """Ready at first. `draw` gives random numbers from 0 to 1."""
+    def __init__(self, origin: str, proxy: str = "", *, draw: Callable[[], float] = random.random) -> None:
+        """Ready at first. `proxy` is a URL without a user; `draw` gives random numbers from 0 to 1."""
         self.origin: str = origin
+        self.way: str = f" through the proxy {proxy.partition('://')[2]}" if proxy else ""
         self._draw = draw
         self.listeners: Listeners = Listeners()
         self.epoch: int = 0
@@ -245,7 +247,8 @@ class Reachability:
     def _tell(self, *, away: bool) -> None:
         if away:
             calls = "calls" if self._only is None else f"calls of {name_in_log(self._only)}"
-            logger.warning("%s can not be reached (%s): %s wait for it", self.origin, self._reason, calls)
+            where = self.origin + self.way
+            logger.warning("%s can not be reached (%s): %s wait for it", where, self._reason, calls)
         else:
             logger.warning("%s can be reached again after %.1f s", self.origin, _now() - self._since)
         if self.listeners:
@@ -342,11 +345,11 @@ _known_lock = threading.Lock()
 
 
 def reachability(origin: str, proxy: str) -> Reachability:
-    """The process's own for an origin and the URL of a proxy, which is empty if there is none."""
+    """The process's own for an origin and the URL of a proxy without its user, which is empty if there is none."""
     with _known_lock:
         found = _known.get((origin, proxy))
         if found is None:
-            found = _known[origin, proxy] = Reachability(origin)
+            found = _known[origin, proxy] = Reachability(origin, proxy)
         return found
 
 
