@@ -414,7 +414,7 @@ def test_every_keyword_of_a_method_is_an_option_with_a_text(row: OperationComman
         ("meetings list --max-wait=-1", "--max-wait -1"),
         ("meetings list --reserve 1", "--reserve 1.0: give a share of each window from 0 to below 1"),
         ("meetings list --redis redis://localhost/0 --redis-name {}", "--redis-name '{}': give the organisation"),
-        ("meetings list --max-outage=-1", "--max-outage -1.0: pass seconds from 0 (do not wait), or leave it out ("),
+        ("meetings list --max-outage=-1", "--max-outage -1.0: pass seconds from 0 (do not wait), or inf ("),
         (
             "meetings list --redis-name x",
             "--redis-name is for a shared budget: pass --redis too, or set WHEREBY_REDIS_URL",

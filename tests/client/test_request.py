@@ -39,7 +39,7 @@ async def test_request_decodes_to_a_type(fake: FakeWhereby, whereby: WherebyClie
     assert meeting.meeting_id == known["meetingId"]
     assert await whereby.request("DELETE", f"/meetings/{known['meetingId']}") is None
     fake.faults.add(Fault(body=b'{"a": 1}'))
-    with pytest.raises(ResponseDecodeError, match=r"^things: the answer is not"):
+    with pytest.raises(ResponseDecodeError, match=r"^things: the answer can not be read"):
         await whereby.request("GET", "/meetings", operation="things", type=list[int])
 
 

@@ -415,7 +415,7 @@ async def test_a_connection_that_is_never_whole_is_an_outage_after_five_seconds(
         async with WherebyClient("planted.api-key", base_url="https://localhost:1/v1", **options) as whereby:
             for number in (1, 2):
                 began = now()
-                with pytest.raises(APIConnectionError, match="no connection within 5 s") as caught:
+                with pytest.raises(APIConnectionError, match=r"no connection .*within 5 s") as caught:
                     await whereby.meetings.list()
                 assert not caught.value.may_have_happened
                 assert now() - began == pytest.approx(5.0, abs=0.1)

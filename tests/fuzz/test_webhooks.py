@@ -59,7 +59,7 @@ def read(body: bytes) -> Event | None:
         assert error.body == body
         assert error.path.startswith("$")
         assert error.__context__ is None
-        assert str(error).startswith("the webhook's body is not a")
+        assert str(error).startswith("the webhook's body can not be read: ")
     return found
 
 

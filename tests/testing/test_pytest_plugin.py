@@ -412,7 +412,9 @@ def test_calls_of_a_failed_test_are_shown(run: Callable[..., Run], mark: str, op
     """Those of no other test, without a query, and nothing that opens a room or a file."""
     words = ("async ", "await (") if mark else ("", "awaited(")
     tests = CALLS.replace("ASYNC ", words[0]).replace("AWAIT(", words[1])
-    done = run(tests, *options, "--tb=short", mark=mark, conftest=ON_ASYNCIO, head=HEAD + AWAITED)
+    done = run(
+        tests, *options, "--tb=short", mark=mark, conftest=ON_ASYNCIO, head=HEAD + AWAITED, alone="-n" in options
+    )
     assert done.counts == {"failed": 1, "passed": 2}, done.out
     head, *rows = shown_calls(done).pop("test_fails")
     assert head == ["time", "method", "status", "points", "path"]
