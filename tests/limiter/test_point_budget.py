@@ -630,6 +630,7 @@ async def test_long_waits_are_logged_once_a_second(caplog: pytest.LogCaptureFixt
 @simulated
 async def test_short_waits_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Nor long ones, unless the log is asked for INFO."""
+    caplog.set_level("WARNING", "whereby_async")
     budget = await spent(100)
     await waiters(budget, 1, 1)
     caplog.set_level("INFO", "whereby_async")

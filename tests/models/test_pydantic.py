@@ -438,3 +438,18 @@ def test_events_of_webhooks_are_told_apart(kind: Any) -> None:
     again = message.model_validate_json(message(event=event).model_dump_json())
     assert again.model_dump()["event"]["type"] == event.type
     assert type(vars(again)["event"]) is kind
+
+
+@pytest.mark.parametrize("name", ["hostRoomUrl", "host_room_url"])
+def test_a_link_is_left_out_by_either_name(name: str) -> None:
+    """In a Struct alone, in a list, in a page and in a model: a link that is to be left out never slips through."""
+    meeting = Meeting(meeting_id="1", host_room_url="https://example.whereby.com/a?roomKey=planted")
+    page = Page(results=[meeting])
+    kept = {
+        TypeAdapter(Meeting).dump_json(meeting, exclude={name}),
+        TypeAdapter(Meeting).dump_json(meeting, exclude={name: True}),
+        TypeAdapter(list[Meeting]).dump_json([meeting], exclude={"__all__": {name}}),
+        TypeAdapter(Page[Meeting]).dump_json(page, exclude={"results": {"__all__": {name}}}),
+    }
+    assert not any(b"planted" in each for each in kept)
+    assert b"planted" in TypeAdapter(Page[Meeting]).dump_json(page, exclude={"cursor"})

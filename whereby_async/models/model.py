@@ -100,18 +100,27 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel"):
                 cls.__name__, [InitErrorDetails(type=error, loc=where, input=MASK)]
             )
 
-        def write(value: object, write_fields: Any) -> object:
+        def write(value: object, write_fields: Any, info: Any) -> object:
             if isinstance(value, Model):
+                left_out = _whole_names(info.exclude)  # in Python's spelling too, since a link must not slip through
                 names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-                fields = [*_tag_of(type(value)), *((wire_name, getattr(value, name)) for wire_name, name in names)]
+                told = ((wire_name, getattr(value, name)) for wire_name, name in names if name not in left_out)
+                fields = [*_tag_of(type(value)), *told]
                 value = {wire_name: each for wire_name, each in fields if each is not UNSET}
             return write_fields(value)
 
         return core_schema.no_info_wrap_validator_function(
             read,
             handler.generate_schema(_typed_dict(source)),
-            serialization=core_schema.wrap_serializer_function_ser_schema(write),
+            serialization=core_schema.wrap_serializer_function_ser_schema(write, info_arg=True),
         )
+
+
+def _whole_names(exclude: Any) -> set[object]:
+    """The fields that pydantic's `exclude` leaves out whole."""
+    if isinstance(exclude, dict):
+        return {name for name, what in cast("dict[object, object]", exclude).items() if what is True or what is ...}
+    return {*(exclude or ())}
 
 
 def _tag_of(kind: type[Struct]) -> list[tuple[str, Any]]:
