@@ -135,6 +135,7 @@ def test_languages_are_those_of_the_docs() -> None:
         ("Bo <bo@example.com>!", "Bo bo@example.com"),
         ("$!<a>:;", "a"),
         ("  Ada\t\n Lovelace\u3000 ", "Ada Lovelace"),
+        ("A\x00da\x7f \x1b[31m", "A da [31m"),
         ("a" * 101, "a" * 100),
         ("a" * 99 + " b", "a" * 99),
         ("😀" * 51, "😀" * 50),

@@ -46,7 +46,8 @@ Pairs: TypeAlias = dict[str, str | None]
 """Names and what is written into the link for each: `name` alone, `name=value`, or `None` for nothing."""
 
 _LONGEST_NAME: Final = 100
-_FORBIDDEN_IN_A_NAME: Final = str.maketrans(dict.fromkeys("$!<>:;", " "))
+_CONTROLS: Final = map(chr, (*range(32), *range(127, 160)))
+_FORBIDDEN_IN_A_NAME: Final = str.maketrans(dict.fromkeys([*"$!<>:;", *_CONTROLS], " "))
 _JOINER: Final = "\u200d"
 _FIRST_SKIN, _LAST_SKIN = "\U0001f3fb", "\U0001f3ff"
 _MOST_GROUPS: Final = 20
