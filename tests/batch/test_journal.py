@@ -421,6 +421,7 @@ from whereby_async.batch import JournalError
 
 async def main():
     url, key, journal, size = sys.argv[1:]
+    sys.dont_write_bytecode = True  # it would be cut short
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(size), unlimited[1]))
     client = WherebyClient(key, base_url=url, timeout=0.4)

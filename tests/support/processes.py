@@ -87,14 +87,21 @@ def run(*words: str, **variables: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
+def short_of_space(variables: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a Python whose files may not be large: coverage would complain, bytecode would be cut short."""
+    return {name: value for name, value in variables.items() if not name.startswith("COV")} | {
+        "PYTHONDONTWRITEBYTECODE": "1"
+    }
+
+
 def start(
     *words: str, ignores_ctrl_c: bool = False, largest_file: int = -1, stdout: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
     """Start `whereby` with pipes, and with a limit for its files; a context manager that waits for its end."""
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file},) * 2)"
     variables = environment()
-    if largest_file >= 0:  # coverage would write a larger file at its end, and complain
-        variables = {name: value for name, value in variables.items() if not name.startswith("COV")}
+    if largest_file >= 0:
+        variables = short_of_space(variables)
     return subprocess.Popen(
         told(*words, ignores_ctrl_c=ignores_ctrl_c, first=limited),
         env=variables,

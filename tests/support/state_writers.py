@@ -208,6 +208,7 @@ def say_how_it_adds(path: Path) -> None:
 
 def short_of_space(path: Path, count: int) -> None:
     """Files may not grow beyond so many bytes."""
+    sys.dont_write_bytecode = True  # it would be cut short
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (count, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     say_how_it_adds(path)
