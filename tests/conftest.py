@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -96,9 +97,14 @@ async def whereby(fake: FakeWhereby, limiter: RecordingLimiter) -> AsyncIterator
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of the caller's variables leaks in, and no level of the log that a test has asked for leaks out."""
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    log = logging.getLogger("whereby_async")
+    level = log.level
+    yield
+    log.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -201,6 +202,10 @@ def _content(file: Path) -> bytes:
 
 def run(arguments: Sequence[str], columns: int) -> int:
     """Run one command, given the words after `whereby` and the width that help has; the exit code."""
+    return copy_context().run(_run, arguments, columns)  # what a command sets does not outlive it
+
+
+def _run(arguments: Sequence[str], columns: int) -> int:
     try:
         refuse_secrets(arguments)
         words = _behind_the_command(arguments)
