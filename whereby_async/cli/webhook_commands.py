@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,7 +16,7 @@ from ..webhooks import EVENT_TYPES, unwrap
 from .errors import ExitCode, UsageError, in_option_names, in_words, tell
 from .global_options import Flag, OutputOptions, Several
 from .keys import WEBHOOK_VARIABLE, typed_in
-from .values import STDIN, pairs, raw
+from .values import STDIN, pairs, raw, stdin
 
 if TYPE_CHECKING:
     from ..testing import Delivery, FakeWhereby, WebhookSender
@@ -58,7 +57,7 @@ def verify(
     if any_age and tolerance is not None:
         raise UsageError("--tolerance and --any-age: pass one of them")
     most = _TOLERANCE if tolerance is None else tolerance
-    if body == STDIN and sys.stdin is not None and sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+    if body == STDIN and stdin().isatty():
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
     secret = given_secret() or typed_in(WEBHOOK_VARIABLE, "Webhook secret")

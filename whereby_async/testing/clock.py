@@ -114,6 +114,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def _worked(self, _: asyncio.Future[Any]) -> None:
         self._jumping.working -= 1
 
+    # The signature is asyncio's.
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         """As in any loop, but time stands still until the threads are done, without a timeout."""
         self._jumping.working += 1

@@ -142,7 +142,7 @@ def _seconds(name: str, moment: float | datetime | None) -> float:
         return time.time()
     moment = plain(moment)
     # pandas' NaT is a `datetime` that is not equal to itself, and has no offset to ask for.
-    if isinstance(moment, datetime) and moment == moment and moment.utcoffset() is not None:  # noqa: PLR0124
+    if isinstance(moment, datetime) and moment == moment and moment.utcoffset() is not None:  # noqa: PLR0124 - NaT
         return moment.timestamp()
     if isinstance(moment, bool) or not isinstance(moment, int | float) or not -_LATEST < moment < _LATEST:
         message = f"{name}={moment!r}: pass seconds since 1970, as time.time() has them, or an aware datetime"

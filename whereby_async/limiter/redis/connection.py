@@ -132,6 +132,7 @@ def _client(url: Secret, patience: float) -> Any:
 def usable(url: Secret) -> bool:
     """Can a connection be made of this URL, with the options that it has?"""
     try:
+        # What `from_url` takes has no types.
         pool: Any = redis.asyncio.ConnectionPool.from_url(_plain(url))  # pyright: ignore[reportUnknownMemberType]
         pool.make_connection()
     except (ValueError, TypeError):
