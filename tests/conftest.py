@@ -103,6 +103,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     log = logging.getLogger("whereby_async")
     level = log.level
+    logging.root.setLevel(logging.WARNING)  # a program that a test imports may have changed it
     yield
     log.setLevel(level)
 
