@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
 import signal
 import sys
 import threading
@@ -29,6 +31,10 @@ hypothesis.settings.load_profile("patient")
 # What a script starts with `&` ignores Ctrl-C, and so would all processes of the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Hundreds of processes import the package. Where no bytecode is kept, most of their time goes into compiling it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 _UNTRACED = (
     "batch/test_goodput.py",
     "benchmarks",
@@ -42,6 +48,19 @@ _UNTRACED = (
     "simulation",
 )
 """They keep the processor busy, and the tests beside each module measure the same code; traced they take longer."""
+
+_IN_REAL_TIME = (
+    "batch/test_estimate.py",
+    "batch/test_goodput.py",
+    "batch/test_kill.py",
+    "cli",
+    "limiter/test_host_budget.py",
+    "recipes",
+    "redis",
+    "servers",
+    "testing/test_pytest_plugin.py",
+)
+"""Other processes, stores, terminals and their windows do not wait for a busy machine: such tests may be late, not often."""
 
 _VARIABLES = (
     "WHEREBY_API_KEY",
@@ -124,13 +143,21 @@ def _traced_unless_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Mo
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, and mark what is not worth the tracer's time."""
+    """Begin with what takes longest, and mark what is not worth the tracer's time and what may be late."""
     items.sort(key=lambda item: item.get_closest_marker("install") is None)
-    places = [_TESTS / name for name in _UNTRACED]
-    untraced = {path for path in {item.path for item in items} if any(map(path.is_relative_to, places))}
-    for item in items:
-        if item.path in untraced:
-            item.add_marker("untraced")
+    paths = {item.path for item in items}
+    for marker, names in ((pytest.mark.untraced, _UNTRACED), (pytest.mark.flaky(reruns=2), _IN_REAL_TIME)):
+        places = [_TESTS / name for name in names]
+        marked = {path for path in paths if any(map(path.is_relative_to, places))}
+        for item in items:
+            if item.path in marked:
+                item.add_marker(marker)
+
+
+def pytest_collection_finish() -> None:
+    """Nothing of what was collected is garbage before the end: the many tests that look for theirs need not look there."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

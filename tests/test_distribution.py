@@ -109,15 +109,16 @@ def test_sdist_holds_files_of_the_checkout_only(built: Path) -> None:
 
 @pytest.mark.install
 def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """Installed without any extra: the client is there, nothing optional is, and `whereby` says what it needs."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    scripts = tmp_path / "venv" / "bin"
-    environment = checkout.clean_environment()
+    """README's command, without any extra: the client is there, nothing optional is, and `whereby` says what it needs."""
+    scripts = tmp_path / ".venv" / "bin"
+    this_one = tmp_path / "constraints.txt"  # whatever the index has
+    this_one.write_text(f"whereby-async @ {wheel.as_uri()}\n")
+    environment = checkout.clean_environment(PIP_CONSTRAINT=str(this_one), PIP_DISABLE_PIP_VERSION_CHECK="1")
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, encoding="utf-8")
 
-    installed = run(scripts / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    installed = run("bash", "-c", f"python3 -m venv .venv && .venv/bin/{checkout.INSTALL}")
     assert installed.returncode == 0, installed.stderr
     program = (
         "import whereby_async, whereby_async.testing;"

@@ -654,7 +654,7 @@ def test_results_that_are_gone_at_the_end_are_told(served: Served, tmp_path: Pat
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
 def test_journal_that_is_gone_ends_the_import(served: Served, tmp_path: Path, here: Runner, how: str) -> None:
-    """Or the next run would make all rooms again; one that is put back is gone on with."""
+    """Or the next run would make all rooms again; one that is put back is gone on with, after the time of a call."""
     journal, elsewhere = tmp_path / "rooms.csv.journal", tmp_path / "elsewhere"
 
     def lost(_request: object) -> bool:
@@ -663,7 +663,7 @@ def test_journal_that_is_gone_ends_the_import(served: Served, tmp_path: Path, he
         return False
 
     served.fake.faults.add(Fault(status=500, when=lost))
-    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
+    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1", "--timeout", "0.5")
     ended = here(*words)
     served.fake.faults.clear()
     assert ended.code == 2

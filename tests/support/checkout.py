@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+INSTALL = "pip install whereby-async"
+"""The README's command."""
 
 
 def files() -> list[str]:
