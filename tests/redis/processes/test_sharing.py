@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 def test_eight_processes_fill_windows_without_a_429(fleet: Callable[..., Fleet]) -> None:
     """Mixed costs, endless callers: no 429, full windows, no process below half or above twice its share."""
-    crew = fleet(8, limit=1000, period=2.0)
+    crew = fleet(8, limit=500, period=2.0)
     crew.ask("saturate", callers=16)
     crew.windows(4)
     seen = crew.look()
     assert seen["throttled"] == 0
     full = seen["windows"][1:-1]  # in the first some come later than others
-    assert min(window["points"] for window in full) >= 980
+    assert min(window["points"] for window in full) >= 490
     shares: Counter[str] = Counter()
     for window in full:
         shares.update(window["by"])
     # Over all of them: in a single window of two seconds the machine decides who runs.
     assert len(shares) == 8
-    assert min(shares.values()) >= 62 * len(full)
-    assert max(shares.values()) <= 250 * len(full)
+    assert min(shares.values()) >= 31 * len(full)
+    assert max(shares.values()) <= 125 * len(full)
 
 
 def test_a_store_is_called_less_than_half_as_often_as_the_api(fleet: Callable[..., Fleet], store: Store) -> None:
@@ -110,7 +110,7 @@ def test_a_process_without_a_store_starts_into_a_spent_window_with_one_call(flee
 
 def test_interactive_calls_pass_a_batch_in_another_process(fleet: Callable[..., Fleet]) -> None:
     """While two batches take all they can get, single interactive calls elsewhere hardly wait."""
-    crew = fleet(3, limit=300, period=1.5)
+    crew = fleet(3, limit=200, period=1.5)
     interactive, *batches = crew.workers
     for batch in batches:
         batch.ask("saturate", callers=16, priority="BATCH")
@@ -122,7 +122,7 @@ def test_interactive_calls_pass_a_batch_in_another_process(fleet: Callable[..., 
     assert statistics.median(took) < 0.3
     assert took[-2] < 1.5
     full = seen["windows"][1:-1]
-    assert min(window["points"] for window in full) >= 285
+    assert min(window["points"] for window in full) >= 190
 
 
 def test_a_later_interactive_call_goes_before_those_that_wait_elsewhere(fleet: Callable[..., Fleet]) -> None:
