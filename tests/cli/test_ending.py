@@ -36,6 +36,38 @@ def _operations(served: Served) -> list[str | None]:
     return [request.operation for request in served.fake.requests]
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("line", "may_be_done"),
+    [
+        ("meetings create --end-date +2h", True),
+        ("meetings delete 1", True),
+        ("transcriptions create b1", True),
+        ("meetings get 1", False),
+    ],
+)
+def test_one_call_that_is_interrupted_says_what_may_be_done(
+    served: Served, line: str, may_be_done: bool, number: int, code: int
+) -> None:
+    """A room may have been made that nobody knows of; a read leaves nothing behind."""
+    served.fake.faults.add(Fault(delay=60.0))
+    with start(*line.split()) as process:
+        served.until(lambda: len(served.fake.requests) == 1)
+        first = ended(process, number)
+    perhaps = "whereby: It may have been done all the same: look before you do it again.\n" if may_be_done else ""
+    assert (first.code, first.out, first.err) == (code, "", f"whereby: interrupted\n{perhaps}")
+
+
+@pytest.mark.parametrize("served", [{"limit": 1, "period": 600.0}], indirect=True)
+def test_one_call_that_is_interrupted_before_it_left_is_not_done(served: Served) -> None:
+    served.do(lambda: served.fake.spend(1))
+    with OnTerminal("meetings", "create", "--end-date", "+2h", columns=200) as terminal:
+        terminal.until("waits about")
+        shown = terminal.interrupt()
+    assert (shown.code, served.fake.meetings) == (130, {})
+    assert "may have been done" not in shown.out
+
+
 @SLOW
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_first_signal_lets_calls_end(served: Served, tmp_path: Path, number: int, code: int, here: Runner) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.command_lines import UNBELIEVED
-from support.processes import OnTerminal, on_terminal
+from support.processes import OnTerminal, on_terminal, run
 
 from whereby_async.testing import Fault
 
@@ -53,6 +53,20 @@ def test_sync_on_a_terminal_prints_above_its_bar(served: Served, tmp_path: Path)
     lines = on_terminal(*SYNC, str(tmp_path)).lines()
     assert len([line for line in lines if line.startswith(str(tmp_path)[:40])]) == 2
     assert "2 downloaded, 0 there already." in lines
+
+
+def test_locale_without_a_letter_of_a_name_is_told(served: Served, tmp_path: Path) -> None:
+    """By `download`, and for its row by `sync`, which goes on; `LC_ALL=C.UTF-8` is the way out."""
+    served.fake.add_recording(room_name="/plain", content=b"one")
+    file = served.fake.add_recording(room_name="/会议", content=b"two")["recordingId"]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = "is in no file name of this locale: set LC_ALL=C.UTF-8"
+    ended = run("recordings", "download", file, str(tmp_path), **locale)
+    assert (ended.code, ended.err) == (2, f"whereby: '\\u4f1a\\u8bae' {told}\n")
+    synced = run(*SYNC, str(tmp_path), **locale)
+    assert (synced.code, synced.rows()[-1]["downloaded"], synced.rows()[-1]["failed"]) == (1, 1, 1)
+    assert told in synced.out
+    assert run(*SYNC, str(tmp_path), **locale | {"LC_ALL": "C.UTF-8"}).code == 0
 
 
 def test_sync_takes_only_what_is_meant(served: Served, tmp_path: Path, here: Runner) -> None:

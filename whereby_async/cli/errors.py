@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE: Final = "WHEREBY_API_KEY"
 _LOGGER: Final = "whereby_async"
 _TRACEBACK: Final = "WHEREBY_TRACEBACK"
-_PERHAPS: Final = "It may have been done all the same: look before you do it again."
+PERHAPS: Final = "It may have been done all the same: look before you do it again."
 _SIGNALS: Final = 128
 """What shells add to a signal's number for the exit code of what it has ended."""
 _PREFIX: Final = "whereby: "
@@ -55,6 +55,7 @@ _IN_PYTHON: Final = (
     (r"(?<=\(do not wait\), or )None\b", "inf"),
     (r", or None\b(?= \()", ", or leave it out"),
     (r", or pass mark=False", ""),
+    (r"\bdecode it as UTF-8 first", "type it in a locale of UTF-8, such as LC_ALL=C.UTF-8"),
     (r"\block=False\b", "--no-lock"),
     (r"pass another path\b", "name another by --journal"),
     (r"\bkey=(?= as in the first run| to tell items by)", "--key"),
@@ -256,8 +257,8 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
         case CommandError():
             code, text = error.exit_code, str(error)
         case WherebyError():
-            perhaps = error.may_have_happened and not _only_reads(getattr(error, "operation", ""))
-            code, text = code_for(error), in_words(error) + (f"\n{_PERHAPS}" if perhaps else "")
+            perhaps = error.may_have_happened and not only_reads(getattr(error, "operation", ""))
+            code, text = code_for(error), in_words(error) + (f"\n{PERHAPS}" if perhaps else "")
         case ModuleNotFoundError():
             code, text = ExitCode.BUG, f"the installation is broken: {error}"
         case OSError():
@@ -270,7 +271,7 @@ def _explained(error: BaseException) -> tuple[int, *tuple[str, ...]]:
     return code, *text.splitlines()
 
 
-def _only_reads(operation: str) -> bool:
+def only_reads(operation: str) -> bool:
     """Whether an operation changes nothing."""
     from .. import operations  # seldom needed, and large
 
@@ -297,11 +298,11 @@ def _if_alike(found: re.Match[str]) -> str:
 
 
 def _missing(found: re.Match[str]) -> str:
-    name = found[1]
-    is_named = any(word.partition("=")[0] == name for word in command_line.get())
-    return (
-        f"{name if name.startswith('-') else name.replace('_', '-')} {'needs a value' if is_named else 'is missing'}."
-    )
+    name, words = found[1], command_line.get()
+    if name not in words:
+        return f"{name if name.startswith('-') else name.replace('_', '-')} is missing."
+    value = next(iter(words[words.index(name) + 1 :]), "")
+    return f"{name} needs a value" + (f": write {name}={value} if that is it." if re.match("-[^-]", value) else ".")
 
 
 def _without_keys(text: str) -> str:
@@ -320,6 +321,8 @@ def _long_words() -> list[str]:
 
 def in_words(error: BaseException) -> str:
     """An error's text in the words of the command line; a file's name stands before what the system says of it."""
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object[error.start : error.end]!r} is in no file name of this locale: set LC_ALL=C.UTF-8"
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return in_option_names(f"{place}{error.strerror or error}")

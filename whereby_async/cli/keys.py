@@ -65,7 +65,7 @@ def refuse_secrets(arguments: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """While somebody is asked, Ctrl-C and SIGTERM interrupt at once: a loop would act when the line has been typed."""
+    """Meanwhile Ctrl-C and SIGTERM interrupt at once: where somebody is asked, a loop would act after the line only."""
 
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
         raise Interrupted(number=number)

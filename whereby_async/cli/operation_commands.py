@@ -20,9 +20,9 @@ from cyclopts import Parameter, validators
 
 from .. import models, resources
 from . import values
-from .errors import ExitCode, OutOfTimeError, UsageError, in_option_names
+from .errors import PERHAPS, ExitCode, Interrupted, OutOfTimeError, UsageError, in_option_names, only_reads
 from .global_options import Flag, GlobalOptions, Yes
-from .keys import ask, can_ask
+from .keys import ask, can_ask, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from .. import Paginator
+    from ..hooks import AttemptDetails, ResponseDetails
     from ..operation import Request
 
 _OPTIONAL: Final = " | None"
@@ -224,7 +225,7 @@ def command_for(row: OperationCommand) -> Callable[..., int]:
                 return ExitCode.OK
             if not given.arguments[_YES] and can_ask():
                 _ask(row, arguments, keywords)
-        return asyncio.run(_call(row, options, arguments, keywords))
+        return _run(row, options, arguments, keywords)
 
     command.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks at first
     command.__doc__ = _help(row)
@@ -355,11 +356,42 @@ def _keywords(arguments: list[Argument], given: Mapping[str, Any]) -> dict[str, 
     }
 
 
+class _Asked:
+    """A hook that knows whether a request has gone out that is not answered."""
+
+    is_open = False
+
+    def on_attempt(self, _details: AttemptDetails) -> None:
+        self.is_open = True
+
+    def on_response(self, _details: ResponseDetails) -> None:
+        self.is_open = False
+
+
+def _run(row: OperationCommand, options: GlobalOptions, arguments: list[Argument], keywords: dict[str, Any]) -> int:
+    """Call, until a signal comes.
+
+    Raises:
+        Interrupted: One came; its message says whether something may have been done all the same.
+    """
+    asked = _Asked()
+    try:
+        with interruptible():
+            return asyncio.run(_call(row, options, arguments, keywords, asked))
+    except Interrupted as error:
+        perhaps = f"\n{PERHAPS}" if asked.is_open and not only_reads(row.operation) else ""
+        raise Interrupted(f"interrupted{perhaps}", error.number) from None
+
+
 async def _call(
-    row: OperationCommand, options: GlobalOptions, arguments: list[Argument], keywords: dict[str, Any]
+    row: OperationCommand,
+    options: GlobalOptions,
+    arguments: list[Argument],
+    keywords: dict[str, Any],
+    asked: _Asked,
 ) -> int:
     output = options.output()
-    async with options.client() as client:
+    async with options.client(asked) as client:
         with _as_usage_errors(arguments):
             result: msgspec.Struct | list[msgspec.Struct] | None = await row.method(
                 getattr(client, row.group), **keywords

@@ -838,6 +838,8 @@ class Core:
         first = self._log[0][0] if self._log else now + self._period
         if self._in_doubt:
             first = min(max(self._end, now), first)
+        elif not self._refills() and (ends := self._ends_at()) > -math.inf:
+            first = min(max(ends, now), first)
         return max(first, self._frozen_until, now) - now + self._windows(points, left, 1)
 
     def _windows(self, points: int, left: float, spare: int) -> float:

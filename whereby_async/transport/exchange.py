@@ -118,7 +118,8 @@ class Exchange:
             self.left = False
         if closed and not self.left:
             return ClientClosedError(f"{name}: the client was closed before the call was sent")
-        known = "the server may have acted on it" if self.left else "nothing was sent"
+        acted = "the server may have acted on it" if self.request.operation.method != "GET" else "it was sent"
+        known = acted if self.left else "nothing was sent"
         permanent = is_permanent(error)
         if not (self.left or permanent):
             late = isinstance(error, aiohttp.ConnectionTimeoutError)
