@@ -131,6 +131,7 @@ class FakeWhereby(World):
         self.host: str = host
         self.events: Events = Events(self)
         self._port = port
+        self._budget: PointBudget | None = None
         self._phase = clock.wall()
         self._policy = policy(algorithm, limit, period, phase=self._phase)
         self._forgets_points = forgets_points
@@ -300,7 +301,7 @@ class FakeWhereby(World):
         self._service.keys.add(key)
 
     def client(self, **options: Any) -> whereby_async.WherebyClient:
-        """A `WherebyClient` of this server, with a budget of its own unless a `limiter` is given.
+        """A `WherebyClient` of this server. Such clients share one budget, as those of one key do, unless a `limiter` is given.
 
         Args:
             options: Any of the client's options.
@@ -317,7 +318,8 @@ class FakeWhereby(World):
 
         given: dict[str, Any] = {"api_key": self.api_key, "base_url": self.url, **options}
         if given.get("limiter") is None:
-            given["limiter"] = PointBudget(period=self.period)
+            self._budget = self._budget or PointBudget(period=self.period)
+            given["limiter"] = self._budget
         return WherebyClient(**given)
 
     @property
