@@ -10,12 +10,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-from support.budgets import until
+from support.budgets import turns, until
 
 from whereby_async import APIConnectionError, ClientClosedError, ConfigurationError, SessionPool, WherebyClient
 from whereby_async.limiter import PointBudget, Unlimited
@@ -169,11 +168,11 @@ def test_closing_closes_the_sessions_of_other_running_loops(server: FakeWhereby)
 def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hangs(server: FakeWhereby) -> None:
     """The other loop may end by itself, or stop without being closed, at any moment of it."""
 
-    def run_and_end(client: WherebyClient, called: threading.Event, *, tidy: bool) -> None:
+    def run_and_end(client: WherebyClient, *, tidy: bool) -> None:
         async def calls() -> None:
             await client.meetings.list()
             called.set()
-            time.sleep(0.05)  # noqa: ASYNC251 - blocks this loop, so that it ends with the closing already asked for
+            asked.wait(3)  # blocks this loop, so that it ends with the closing already asked for
 
         if tidy:
             asyncio.run(calls())
@@ -183,18 +182,22 @@ def test_closing_while_another_loop_ends_or_stands_still_neither_raises_nor_hang
 
     async def close(client: WherebyClient) -> None:
         async with asyncio.timeout(3):
-            await client.aclose()
+            closing = asyncio.create_task(client.aclose())
+            await asyncio.sleep(0)
+            asked.set()
+            await closing
 
     loops: list[asyncio.AbstractEventLoop] = []
     for tidy in (True, False):
-        client, called = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=Unlimited()), threading.Event()
-        thread = threading.Thread(target=run_and_end, args=(client, called), kwargs={"tidy": tidy})
+        client = WherebyClient(FAKE_API_KEY, base_url=server.url, limiter=Unlimited())
+        called, asked = threading.Event(), threading.Event()
+        thread = threading.Thread(target=run_and_end, args=(client,), kwargs={"tidy": tidy})
         thread.start()
         called.wait()
         asyncio.run(close(client))
         thread.join()
     for loop in loops:
-        loop.run_until_complete(asyncio.sleep(0.01))  # running again, it closes what it was asked to
+        loop.run_until_complete(turns())  # running again, it closes what it was asked to
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 

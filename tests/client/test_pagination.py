@@ -388,8 +388,11 @@ async def test_a_deadline_inside_of_a_block_is_a_timeout(
     """`asyncio.timeout` around a block that waits for its reader ends it, and the task can go on."""
     fake.faults.add(Fault(skip=1, delay=60))
 
+    second_page = asyncio.create_task(requests_arrive(fake, 2))
+
     async def run() -> None:
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(60) as deadline:
+            second_page.add_done_callback(lambda _: deadline.reschedule(0))
             await read_in_block(whereby.recordings.list(page_size=10, prefetch=1), [])
 
     with pytest.raises(TimeoutError):

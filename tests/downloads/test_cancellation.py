@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from support.budgets import turns
 from support.cancellation import Meddling, Moment, assert_idle, awaiting, run_cleanly
 
 from whereby_async import Download, RetryPolicy, SessionPool, WherebyError
@@ -92,7 +93,7 @@ async def test_nobody_writes_after_a_cancel(fake: FakeWhereby) -> None:
             await asyncio.sleep(0)
         for _ in range(2):
             task.cancel()
-            await asyncio.sleep(0.01)
+            await turns()
         assert not task.done()
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
@@ -105,8 +106,10 @@ async def test_nobody_writes_after_a_cancel(fake: FakeWhereby) -> None:
                 tasks.start_soon(client.recordings.download, recording, target)
                 while not entered.is_set():
                     await asyncio.sleep(0)
-                asyncio.get_running_loop().call_later(0.05, go_on.set)
                 scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await turns()
+                go_on.set()
         assert target.getvalue() == b"filmfilm"
 
 

@@ -81,7 +81,7 @@ async def test_a_file_that_is_lost_is_written_anew(
     """From what the processes know: nobody is refused, and windows are full again."""
     server = Server(LIMIT, PERIOD)
     async with callers(two, server) as done:
-        await asyncio.sleep(1.5 * PERIOD)
+        await until(lambda: sum(done) >= 2 * LIMIT)
         if how == "deleted":
             path.unlink()
         elif how == "overwritten":
@@ -91,8 +91,7 @@ async def test_a_file_that_is_lost_is_written_anew(
             content[20:2000] = os.urandom(1980)
             path.write_bytes(content)
         before = sum(done)
-        await asyncio.sleep(2.5 * PERIOD)
-        assert sum(done) - before >= 0.9 * LIMIT
+        await until(lambda: sum(done) - before >= 0.9 * LIMIT, 2.5 * PERIOD)
     assert server.refused == 0
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
@@ -124,7 +123,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
     server, listener = Server(LIMIT, PERIOD), Listener(two[0])
     gone = path.parent.with_name("gone")
     async with callers(two, server) as done, contextlib.AsyncExitStack() as stack:
-        await asyncio.sleep(1.2 * PERIOD)
+        await until(lambda: sum(done) >= 2 * LIMIT)
         if how == "no folder":
             path.parent.rename(gone)
         elif how == "a folder":
@@ -135,8 +134,7 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
         await until(lambda: listener.away == [True])
         assert listener.outages[0].limit == LIMIT // 2
         before = sum(done)
-        await asyncio.sleep(2 * PERIOD)
-        assert sum(done) - before >= LIMIT / 2
+        await until(lambda: sum(done) - before >= LIMIT / 2, 2 * PERIOD)
         assert two[0].snapshot().state == "degraded"
         if how == "no folder":
             gone.rename(path.parent)
@@ -145,7 +143,8 @@ async def test_a_file_that_cannot_be_used_means_a_share(how: str, path: Path, tw
         else:
             await stack.aclose()
         await until(lambda: listener.away == [True, False])
-        await asyncio.sleep(PERIOD)
+        before = sum(done)
+        await until(lambda: sum(done) - before >= LIMIT)
     assert server.refused <= 2
     assert two[0].snapshot().state != "degraded"
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, refuses, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, callers, refuses, until, until_told
 
 from whereby_async.errors import BudgetError, BudgetTimeoutError
 from whereby_async.testing import TcpFault, TcpProxy
@@ -68,21 +68,24 @@ async def test_without_a_store_calls_can_be_refused(make: Any) -> None:
 
 async def test_a_store_that_dies_and_comes_back(make: Any, own_store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """Two processes go on by half the limit each, return by themselves, and overspend neither then nor later."""
-    url, server = own_store.url, Server(40)
-    budgets = [make(url, limit=40), make(url, limit=40)]
+    period, server = PERIOD / 2, Server(40, PERIOD / 2)
+    budgets = [make(own_store.url, limit=40, period=period) for _ in range(2)]
     listener = Listener(budgets[0])
     async with callers(budgets, server, 10) as done:
-        await asyncio.sleep(1.5 * PERIOD)
+        await until(lambda: sum(done) >= 2 * 40)
+        await until_told(*budgets)
         own_store.kill()
-        before = sum(done)
-        await asyncio.sleep(2.5 * PERIOD)
-        assert sum(done) > before + 20
+        await until(lambda: listener.away)
+        before, began = sum(done), time.monotonic()
+        await until(lambda: sum(done) > before + 40, 3 * period)
         assert budgets[0].snapshot().state == "degraded"
+        lasted = time.monotonic() - began
         await asyncio.to_thread(own_store.start)
-        await asyncio.sleep(2.5 * PERIOD)
+        await until(lambda: listener.away == [True, False])
+        before = sum(done)
+        await until(lambda: sum(done) > before + 40)
         assert budgets[0].snapshot().state != "degraded"
-        assert listener.away == [True, False]
-        assert listener.outages[1].lasted > 1.5 * PERIOD
+        assert listener.outages[1].lasted > lasted
     assert server.refused == 0
     assert len(warnings_of(caplog)) == 4
 
@@ -93,7 +96,7 @@ async def test_waiting_calls_are_served_by_the_share_and_return(make: Any, own_s
     for _ in range(40):
         await call(budget, server)
     tasks = [asyncio.create_task(call(budget, server)) for _ in range(60)]
-    await asyncio.sleep(0.05)
+    await listener.until_waiting(60)
     own_store.kill()
     await asyncio.sleep(1.4 * PERIOD)
     served = sum(task.done() for task in tasks)
@@ -110,8 +113,9 @@ async def test_a_refused_wait_ends_with_the_store(make: Any, own_store: Store) -
     budget, server = make(own_store.url, on_unavailable="raise"), Server()
     for _ in range(LIMIT):
         await call(budget, server)
+    listener = Listener(budget)
     task = asyncio.create_task(budget.acquire(1))
-    await asyncio.sleep(0.05)
+    await listener.until_waiting(1)
     own_store.kill()
     with pytest.raises(BudgetError, match="away"):
         await asyncio.wait_for(task, 2 * PERIOD)
@@ -134,7 +138,7 @@ async def test_a_store_that_hangs_is_given_up_quickly(make: Any, wire: TcpProxy)
     """No answer comes: the call goes on by the share after the time limit, and ends on time if it may wait less."""
     budget, server = make(wire.url.replace("http", "redis"), limit=200), Server(200)
     await call(budget, server)
-    await asyncio.sleep(0.1)
+    await until_told(budget)
     wire.faults.add(TcpFault(at="answer", do="stall", times=None))
     began = time.monotonic()
     with pytest.raises(BudgetTimeoutError):
@@ -153,7 +157,7 @@ async def test_a_dropped_connection_is_no_outage(make: Any, wire: TcpProxy) -> N
     listener = Listener(budget)
     for abruptly in (True, False, True):
         await call(budget, server)
-        await asyncio.sleep(0.05)
+        await until_told(budget)
         await wire.drop_connections(abruptly=abruptly)
     await call(budget, server)
     assert listener.away == []
@@ -163,9 +167,9 @@ async def test_points_granted_into_the_void_come_back(make: Any, wire: TcpProxy,
     """The answer never came: what the store granted is taken back, and what was reported does not count twice."""
     budget, other, server = make(wire.url.replace("http", "redis")), make(own_store.url), Server()
     await call(other, server)
-    await call(budget, server)
+    for _ in range(6):
+        await call(budget, server)  # as many may be in flight then
     held = await budget.acquire(2)
-    await asyncio.sleep(0.05)
     wire.faults.add(TcpFault(at="answer", do="reset", times=1))
     held.settle(server.serve(2))
     permits = await asyncio.gather(*[budget.acquire(1) for _ in range(5)])
@@ -173,7 +177,7 @@ async def test_points_granted_into_the_void_come_back(make: Any, wire: TcpProxy,
     assert other.snapshot().in_flight == 6
     for permit in permits:
         permit.release()
-    await asyncio.sleep(0.1)
+    await until_told(budget)
     (await other.acquire(1)).release()
     assert other.snapshot().in_flight <= 1
     assert budget.snapshot().state != "degraded"
@@ -206,29 +210,28 @@ async def test_lost_books_are_made_anew_from_what_everybody_holds(make: Any, cli
         await call(budgets[0], server, max_wait=0.2)
     assert server.refused == 0
     assert server.spent <= LIMIT
-    await asyncio.sleep(PERIOD)
     await asyncio.gather(*[call(budget, server) for budget in budgets for _ in range(5)])
     assert server.refused == 0
 
 
 async def test_a_store_that_went_back_in_time_is_noticed(make: Any, client: Any, name: str) -> None:
     """As after a failover to a replica that lagged: what it has forgotten it is told again."""
-    budget, server = make(), Server()
+    budget, server = make(period=5.0), Server(LIMIT, 5.0)
     await call(budget, server)
     key = f"whereby:{{{name}}}:2"
-    await asyncio.sleep(0.1)
+    await until_told(budget)
     old: Any = client.dump(key)
     for _ in range(15):
-        await call(budget, server)
-    await asyncio.sleep(0.1)
+        (await budget.acquire(1)).settle(None)  # no answer helps it to remember
+    await until_told(budget)
     client.restore(key, 100_000, old, replace=True)
-    await call(budget, server)
-    await asyncio.sleep(0.1)
-    for _ in range(5):
+    (await budget.acquire(1)).settle(None)
+    spent = 1 + 15 + 1
+    for _ in range(10):
         with contextlib.suppress(BudgetTimeoutError):
-            await call(budget, server, max_wait=0.1)
-    assert server.refused == 0
-    assert server.spent < LIMIT + 1
+            (await budget.acquire(1, max_wait=0.1)).settle(None)
+            spent += 1
+    assert spent <= LIMIT
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,13 @@ import gc
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 import redis.asyncio as aio
 import uvloop
-from support.budgets import LIMIT, PERIOD, Server, call, in_threads, says, until
+from support.budgets import LIMIT, PERIOD, Listener, Server, call, in_threads, says, until, until_told
 from support.fleet import Store
 
 from whereby_async import limiter
@@ -63,7 +61,7 @@ def test_loops_in_threads_share_one_budget(budget: RedisPointBudget) -> None:
     server = Server()
 
     async def work() -> None:
-        await asyncio.gather(*[call(budget, server) for _ in range(15)])
+        await asyncio.gather(*[call(budget, server) for _ in range(12)])
 
     in_threads(lambda: asyncio.run(work()), lambda: uvloop.run(work()), lambda: asyncio.run(work()))
     assert server.refused == 0
@@ -76,11 +74,9 @@ def test_a_permit_may_end_in_another_thread(budget: RedisPointBudget, store: str
     async def main() -> None:
         permit = await budget.acquire(1)
         await asyncio.to_thread(permit.settle, says(LIMIT - 1, limit=LIMIT))
-        permits = [await budget.acquire(1) for _ in range(3)]
-        for permit, end in zip(permits, ("lost", "release", "release"), strict=True):
-            await asyncio.to_thread(getattr(permit, end))
-        await asyncio.sleep(0.1)
-        assert budget.snapshot().in_flight == 0
+        for end in ("release", "release", "lost"):
+            await asyncio.to_thread(getattr(await budget.acquire(1), end))
+        await until_told(budget)
 
     asyncio.run(main())
     assert in_flight(store, name) == 0
@@ -94,7 +90,8 @@ def test_a_permit_that_outlives_its_loop_is_reported_by_the_next(
     held: list[Any] = []
 
     async def first() -> None:
-        await call(budget, server)
+        for _ in range(6):
+            await call(budget, server)
         held.extend([await budget.acquire(2), await budget.acquire(3)])
 
     asyncio.run(first())
@@ -170,21 +167,19 @@ def test_a_forked_child_has_a_budget_of_its_own(store: str, name: str, tmp_path:
 
 def test_closing_reaches_the_loops_of_other_threads(budget: RedisPointBudget) -> None:
     """Calls that wait there are refused, and the connection is closed there."""
-    server, ready = Server(), threading.Event()
+    server, hook = Server(), Listener(budget)
 
     async def wait() -> None:
         for _ in range(LIMIT):
             await call(budget, server)
-        ready.set()
         with pytest.raises(ClientClosedError):
             await budget.acquire(5)
 
-    def close() -> None:
-        assert ready.wait(10)
-        time.sleep(0.05)
-        asyncio.run(budget.aclose())
+    async def close() -> None:
+        await hook.until_waiting(1)
+        await budget.aclose()
 
-    in_threads(lambda: asyncio.run(wait()), close)
+    in_threads(lambda: asyncio.run(wait()), lambda: asyncio.run(close()))
 
 
 # Clients that are passed in
@@ -216,7 +211,7 @@ def test_an_injected_client_serves_one_loop(store: str, name: str) -> None:
         client: Any = aio.Redis(connection_pool=pool_of(store))
         budget = RedisPointBudget(client, name=name)
         (await budget.acquire(1)).release()
-        await asyncio.sleep(0.05)
+        await until_told(budget)
         await client.aclose(close_connection_pool=True)
         return budget
 

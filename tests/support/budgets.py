@@ -83,6 +83,11 @@ async def until(condition: Callable[[], object], patience: float = 10.0) -> None
         await asyncio.sleep(0.005)
 
 
+async def until_told(*budgets: Limiter) -> None:
+    """Wait until the store knows that all that these budgets granted has ended."""
+    await until(lambda: not any(budget.snapshot().in_flight for budget in budgets))
+
+
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, and wait until they have ended."""
     for task in tasks:

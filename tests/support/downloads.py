@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Self
 
@@ -101,7 +102,8 @@ class OddStorage:
         writer.write(answer.partition(STALL)[0])
         await writer.drain()
         if STALL in answer:
-            await reader.read()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
             self.left += 1
 
 
