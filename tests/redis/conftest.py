@@ -75,7 +75,7 @@ def share(request: pytest.FixtureRequest, make: Any, made: list[Any], tmp_path: 
 
 @pytest.fixture
 def own_store(running: Store, tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "own") as store:
+    with Store(tmp_path / "own", kind=running.kind) as store:
         yield store
 
 

@@ -281,6 +281,7 @@ class Store:
 
     Attributes:
         port: Where it listens; the same for its whole life.
+        kind: `valkey` or `redis`.
     """
 
     def __init__(self, home: Path, *options: str, kind: str = "valkey") -> None:
@@ -293,6 +294,7 @@ class Store:
         """
         home.mkdir(parents=True, exist_ok=True)
         self.port: int = free_port()
+        self.kind: str = kind
         self._home = home
         binary = str(get_binary_path()) if kind == "valkey" else str(shutil.which("redis-server"))
         self._command = [binary, *options, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(home)]

@@ -17,7 +17,7 @@ from aiohttp import web
 import whereby_async
 
 from ..errors import refuses
-from ..limiter.point_budget import forget_budget
+from ..limiter.point_budget import PointBudget, forget_budget
 from ..options import is_loopback
 from ..redaction import once_made
 from .checks import Latency, latency_bounds, require_count, require_known, require_seconds, require_text
@@ -169,9 +169,7 @@ class FakeWhereby(World):
         if sock is None:
             sock = socket.create_server((self.host, self._port), family=family_of(self.host), backlog=_BACKLOG)
         self._port = sock.getsockname()[1]
-        if (
-            self._is_new
-        ):  # ports come again, and this process keeps the budget of a server that had this one for a while
+        if self._is_new:  # ports come again, and this process keeps the budget of a server that had this one
             self._is_new = False
             forget_budget(self.url, self.api_key)
         self._service.start(self._origin if is_loopback(self.host) else "")
@@ -314,7 +312,6 @@ class FakeWhereby(World):
                 "the fake server has no port yet: start it first, by `async with` or `in_thread()`, or give it a port="
             )
         from ..client import WherebyClient
-        from ..limiter import PointBudget
 
         given: dict[str, Any] = {"api_key": self.api_key, "base_url": self.url, **options}
         if given.get("limiter") is None:
