@@ -55,7 +55,7 @@ def log() -> Iterator[logging.Logger]:
 
 
 @pytest.mark.parametrize(
-    ("value", "level"), [("debug", 10), (" Info ", 20), ("WARNING", 30), ("", 0), (" ", 0), (None, 0)]
+    ("value", "level"), [("debug", 10), (" Info ", 20), ("WARNING", 30), ("error", 40), ("", 0), (" ", 0), (None, 0)]
 )
 def test_the_variable_prints_the_log_once(
     value: str | None,
@@ -109,7 +109,9 @@ def test_the_variable_overrules_no_level(log: logging.Logger, monkeypatch: pytes
 @pytest.mark.parametrize("value", ["trace", "1", "10", "debug,info"])
 def test_a_level_that_there_is_not_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEREBY_LOG", value)
-    with pytest.raises(ConfigurationError, match=f"^WHEREBY_LOG='{value}': set it to one of debug, info, warning$"):
+    with pytest.raises(
+        ConfigurationError, match=f"^WHEREBY_LOG='{value}': set it to one of debug, info, warning, error, critical$"
+    ):
         client()
 
 

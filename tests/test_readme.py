@@ -133,9 +133,10 @@ def test_what_it_refers_to_is_there() -> None:
     ]
     assert len(more) >= 18
     assert [name for name in more if not inspect.getdoc(pydoc.locate(name))] == []
-    assert [
-        name for name in re.findall(r"\]\((?!https://|#)([^)]+)\)", README) if not (checkout.ROOT / name).exists()
-    ] == []
+    texts = README + "".join(file.read_text() for file in (checkout.ROOT / ".github").glob("*.md"))
+    files = re.findall(r"\]\((?!https://|#)([^)]+)\)", README) + re.findall(r"\b(?:tests|benchmarks)/[\w/]+\.py", texts)
+    assert len(files) >= 20
+    assert [name for name in files if not (checkout.ROOT / name).exists()] == []
 
 
 @pytest.mark.anyio

@@ -174,6 +174,7 @@ def test_jedi_completes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     expected = {
         "import whereby_async\nwhereby_async.": {"WherebyClient", "Meeting", "limiter"},
         "from whereby_async.testing import FakeWhereby\nFakeWhereby().": {"add_meeting", "spends"},
+        "from whereby_async.testing import FakeWhereby\nwith FakeWhereby().in_thread() as fake:\n    fake.": {"client"},
         f"{client}whereby.": {"meetings", "batch", "with_options"},
         f"{client}whereby.meetings.": {"create", "get", "list", "delete"},
         f"{client}async for room in whereby.insights.rooms():\n        room.": {"room_name", "rating"},

@@ -142,6 +142,8 @@ def test_languages_are_those_of_the_docs() -> None:
         ("a" * 99 + "😀", "a" * 99),
         ("a" * 99 + "e\u0301\u0323", "a" * 99),
         ("a" * 98 + "e\u0301", "a" * 98 + "e\u0301"),
+        ("Zo\u200b\u202e \u2066Bo\ufeff", "Zo Bo"),
+        ("\U0001f468\u200d\U0001f680 نیم\u200cفاصله", "\U0001f468\u200d\U0001f680 نیم\u200cفاصله"),
         ("a" * 94 + "👩\u200d👩\u200d👧", "a" * 94),
         ("a" * 98 + "👍🏽", "a" * 98),
         ("a" * 99 + "❤\ufe0f", "a" * 99),
@@ -155,7 +157,7 @@ def test_names_out_of_a_database_are_cleaned(name: str, cleaned: str) -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        *({"display_name": name} for name in ("", " \t", "$!<>:;", "\u0301" * 101)),
+        *({"display_name": name} for name in ("", " \t", "\u200b", "$!<>:;", "\u0301" * 101)),
         *({keyword(name): empty} for name in [*TEXTS, *HELP_LINKS] for empty in ("", " ")),
         {"groups": []},
         {"groups": iter(())},

@@ -56,9 +56,9 @@ class WherebyClient(ApiRoot):
     It logs to the logger `whereby_async`: at DEBUG a line for each attempt and each answer, at INFO one when calls
     begin to wait longer than a second for points, at WARNING what somebody should know. No line holds a key or a link.
     Of a call it names the operation; of a path in that name only the first part, since the rest may be an id. For a
-    script that sets up no logging, the variable `WHEREBY_LOG` (`debug`, `info` or `warning`) prints the log: when a
-    client is made, the logger gets that level unless the program has set one, and its lines go to stderr unless the
-    program has handlers, then or later.
+    script that sets up no logging, the variable `WHEREBY_LOG` (`debug`, `info`, `warning`, `error` or `critical`)
+    prints the log: when a client is made, the logger gets that level unless the program has set one, and its lines go
+    to stderr unless the program has handlers, then or later.
 
     Args:
         api_key: The API key; else the variable `WHEREBY_API_KEY`, else the file that `WHEREBY_API_KEY_FILE` names, as

@@ -80,7 +80,13 @@ def key_variable() -> str:
     return KEY_FILE_VARIABLE
 
 
-_LOG_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+_LOG_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
 
 
 class _LogPrinter(logging.StreamHandler[TextIO]):

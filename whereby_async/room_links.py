@@ -47,7 +47,9 @@ Pairs: TypeAlias = dict[str, str | None]
 
 _LONGEST_NAME: Final = 100
 _CONTROLS: Final = map(chr, (*range(32), *range(127, 160)))
-_FORBIDDEN_IN_A_NAME: Final = str.maketrans(dict.fromkeys([*"$!<>:;", *_CONTROLS], " "))
+_UNSEEN: Final = map(chr, (0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
+"""What nobody sees, some of which turns the direction of text about; what joins an emoji's parts is not among them."""
+_FORBIDDEN_IN_A_NAME: Final = str.maketrans(dict.fromkeys([*"$!<>:;", *_CONTROLS], " ") | dict.fromkeys(_UNSEEN, ""))
 _JOINER: Final = "\u200d"
 _FIRST_SKIN, _LAST_SKIN = "\U0001f3fb", "\U0001f3ff"
 _MOST_GROUPS: Final = 20

@@ -289,7 +289,7 @@ def test_the_log_is_printed_as_asked(  # noqa: PLR0917 - the case, and what it r
 @pytest.mark.usefixtures("served")
 def test_a_log_that_there_is_not_is_refused(here: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHEREBY_LOG", "trace")
-    said = "whereby: WHEREBY_LOG='trace': set it to one of debug, info, warning\n"
+    said = "whereby: WHEREBY_LOG='trace': set it to one of debug, info, warning, error, critical\n"
     assert here("meetings", "list") == (2, "", said)
 
 

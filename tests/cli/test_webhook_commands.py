@@ -92,7 +92,7 @@ def test_wrong_usage(  # noqa: PLR0917 - pytest passes them by name
 def test_on_a_terminal_the_secret_is_asked_for(body: str) -> None:
     """And a record is shown, without what a guest's name would make the terminal do."""
     with OnTerminal(*VERIFY, body, *_signature(), variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
-        terminal.until("Webhook secret")
+        terminal.until("Webhook secret (not shown")
         terminal.type(SECRET.encode() + b"\n")
         ended = terminal.end()
     assert ended.code == 0
@@ -210,7 +210,7 @@ def test_nothing_is_sent_without_a_secret(receiver: Receiver, here: Runner, monk
 def test_on_a_terminal_a_record_says_what_was_answered(receiver: Receiver) -> None:
     words = (*SEND, "room.client.joined", receiver.url)
     with OnTerminal(*words, variables={"WHEREBY_WEBHOOK_SECRET": ""}) as terminal:
-        terminal.until("Webhook secret")
+        terminal.until("Webhook secret (not shown")
         terminal.type(SECRET.encode() + b"\n")
         ended = terminal.end()
     assert ended.code == 1

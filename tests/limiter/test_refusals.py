@@ -307,6 +307,22 @@ async def test_forecast_and_wait_in_doubt_go_by_the_servers_window() -> None:
     assert budget.forecast(10).seconds == pytest.approx(20.0, abs=0.5)
 
 
+@simulated
+async def test_wait_that_is_told_goes_by_the_servers_window() -> None:
+    """It ends 20 s after the calls, which is sooner than their points come back: one that waits has it so."""
+    budget = PointBudget(100)
+    for left in range(99, -1, -1):
+        (await budget.acquire(1)).settle(says(left, reset_in=20.0))
+    began = now()
+    with pytest.raises(BudgetTimeoutError) as caught:
+        await budget.acquire(1, max_wait=5.0)
+    told = caught.value.retry_after
+    assert told == pytest.approx(20.0, abs=2.0)
+    permit = await budget.acquire(1)
+    assert now() - began == pytest.approx(told, abs=1.0)
+    permit.settle(says(99, reset_in=60.0))
+
+
 # Over real sockets, by a client
 
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from support.bare import Bare, jump, jumped, until
 
+from whereby_async.errors import BudgetTimeoutError
 from whereby_async.limiter import PointBudget, RateLimit, Unlimited
 from whereby_async.testing import FAKE_API_KEY, FakeWhereby, Fault, simulated
 
@@ -268,6 +269,18 @@ async def test_client_is_ready_to_use(fake: FakeWhereby) -> None:
         for client in (whereby, other):
             assert len(await client.meetings.list().collect()) == 1
     assert fake.points_spent == 2
+
+
+async def test_clients_share_one_budget() -> None:
+    """As those of one key do: an app that makes one for each request meets no 429 that it could have avoided."""
+    async with FakeWhereby(limit=5, period=30.0) as fake:
+        for _ in range(5):
+            async with fake.client() as whereby:
+                await whereby.meetings.list()
+        async with fake.client(max_wait=0) as late:
+            with pytest.raises(BudgetTimeoutError):
+                await late.meetings.list()
+        assert fake.throttled == 0
 
 
 async def test_listener_hears_of_every_answer(call: Bare, fake: FakeWhereby) -> None:

@@ -21,8 +21,8 @@ and a full disk end the work with what is kept, and with the command line that g
 Every command takes `--json` and `--quiet`; one that talks to the API takes `--base-url`, `--max-wait`, `--max-outage`,
 `--timeout`, `--verbose`, `--redis URL` for a budget that several processes share, and `--reserve SHARE`: how much of
 each window long work leaves for others, 0 if there are none. `--verbose` prints the log on stderr; so does the variable
-`WHEREBY_LOG` (`debug`, `info` or `warning`) from that level on. `whereby help COMMAND` is `whereby COMMAND --help`, and
-`whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
+`WHEREBY_LOG` (`debug`, `info`, `warning`, `error` or `critical`) from that level on. `whereby help COMMAND` is `whereby
+COMMAND --help`, and `whereby --install-completion` completes commands and options in bash, zsh, fish and PowerShell.
 """
 
 from __future__ import annotations

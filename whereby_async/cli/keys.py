@@ -116,7 +116,7 @@ def typed_in(variable: str, name: str, advice: str = "") -> Secret:
     if not _is_terminal():
         advice = advice or f"set the variable {variable}"
         raise UsageError(f"no {name}: {advice} (on a terminal you would be asked for it)")
-    typed = _asked(f"{name} (not shown; or set {variable}): ")
+    typed = _asked(f"{name[:1].upper()}{name[1:]} (not shown; or set {variable}): ")
     if not typed:
         raise UsageError(f"no {name}: nothing was typed in, and the variable {variable} is not set")
     return typed

@@ -263,14 +263,16 @@ class Life:
 
     async def _deliver(self, events: Iterable[dict[str, Any]]) -> None:
         for event in events:
-            row = delivery_row(event, await self._sender.send(event))
-            status, problem = row["status"] or 0, f": {row['problem']}" if row["problem"] else ""
+            delivery = await self._sender.send(event)
+            row = delivery_row(event, delivery)
+            status = row["status"] or 0
+            why = "" if delivery.delivered else row["problem"] or row["answer"].partition("\n")[0]
             self._output.table_line(
                 row,
                 _HEAD,
                 f"{'event':<6} ",
                 (f"{status or 'none':>6}", status_style(status)),
-                f" {'-':>6} {'-':>6}  {row['type']}{problem}",
+                f" {'-':>6} {'-':>6}  {row['type']}{f': {why}' if why else ''}",
             )
 
 

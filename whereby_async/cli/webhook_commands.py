@@ -60,7 +60,7 @@ def verify(
     if body == STDIN and stdin().isatty():
         raise UsageError("no body: name the file that holds it, or send it in: whereby webhooks verify < body.json")
     content = raw("BODY", body)
-    secret = given_secret() or typed_in(WEBHOOK_VARIABLE, "Webhook secret")
+    secret = given_secret() or typed_in(WEBHOOK_VARIABLE, "webhook secret")
     try:
         event = unwrap(content, signature, secret, tolerance=None if any_age else most)
     except ValueError as error:
@@ -107,13 +107,12 @@ def send(
     for name, value in (pairs("--data", data) or {}).items():
         is_text = isinstance(made["data"].get(name), str) and isinstance(value, int | float)
         made["data"][name] = str(value) if is_text else value  # an id of digits stays text
-    sender = sender_to(fake, "URL", url, given_secret() or typed_in(WEBHOOK_VARIABLE, "Webhook secret"))
+    sender = sender_to(fake, "URL", url, given_secret() or typed_in(WEBHOOK_VARIABLE, "webhook secret"))
     output = options.output()
     output.wrapped(f"Sending {event} to {url}")
     delivery = asyncio.run(sender.send(made))
     last = delivery.attempts[-1]
-    answer = last.answer.decode("utf-8", "replace").strip()
-    output.rows([delivery_row(made, delivery) | {"answer": answer[:_LONGEST_ANSWER]}])
+    output.rows([delivery_row(made, delivery)])
     if delivery.delivered:
         return ExitCode.OK
     told = problem_of(delivery) if last.status is None else f"the receiver answered {last.status}"
@@ -160,6 +159,7 @@ def delivery_row(event: dict[str, Any], delivery: Delivery) -> dict[str, Any]:
         "seconds": round(last.elapsed, 3),
         "tries": len(delivery.attempts),
         "problem": problem_of(delivery),
+        "answer": last.answer.decode("utf-8", "replace").strip()[:_LONGEST_ANSWER],
     }
 
 

@@ -248,7 +248,7 @@ class FakeWhereby(World):
             self.faults.raise_problem()
 
     @contextlib.contextmanager
-    def in_thread(self) -> Generator[Self, None, None]:
+    def in_thread(self) -> Generator[FakeWhereby, None, None]:
         """Run it in a thread of its own, for tests and code that do not await.
 
         ```python

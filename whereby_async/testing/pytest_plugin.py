@@ -83,7 +83,7 @@ def fake_whereby(_whereby_pair: ServerAndClient) -> FakeWhereby:
 
 @pytest.fixture
 def whereby_client(_whereby_pair: ServerAndClient) -> WherebyClient:
-    """A `WherebyClient` of `fake_whereby`, with a budget of its own."""
+    """A `WherebyClient` of `fake_whereby`, with the budget of all clients that it makes."""
     return _whereby_pair.client
 
 
