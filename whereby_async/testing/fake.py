@@ -299,7 +299,9 @@ class FakeWhereby(World):
         self._service.keys.add(key)
 
     def client(self, **options: Any) -> whereby_async.WherebyClient:
-        """A `WherebyClient` of this server. Such clients share one budget, as those of one key do, unless a `limiter` is given.
+        """A `WherebyClient` of this server, which shares one budget with other such clients, as those of one key do.
+
+        `limiter=PointBudget(period=fake.period)` gives one a budget of its own.
 
         Args:
             options: Any of the client's options.
