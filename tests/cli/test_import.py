@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import socket
 import stat
@@ -166,6 +167,32 @@ def test_second_run_makes_nothing_again(served: Served, tmp_path: Path, here: Ru
     assert _rows(ended.out, "summary")[0]["resumed"] == 3
     assert all("roomKey=" in row["hostRoomUrl"] for row in _rows(here(*words, "--refetch").out))
     assert len(served.fake.meetings) == 3
+
+
+def test_rows_that_changed_under_their_keys_are_told(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Their rooms stay as they are. Fields to answer, the order of columns and rows, and journals without digests are
+    no change; a row that failed is sent as it is now.
+    """
+    head = "customer,endDate,room_name_prefix"
+    rows = [f"c{number},{END},a" for number in range(15)]
+    words = (*IMPORT, _csv(tmp_path, head, *rows), *BY_CUSTOMER, "--concurrency", "1")
+    served.fake.faults.add(Fault(status=422))
+    assert here(*words).code == 1
+    rows[0] = f"c0,{END},changed"
+    _csv(tmp_path, "room_name_prefix,endDate,customer", *(",".join(row.split(",")[::-1]) for row in rows[::-1]))
+    assert here(*words, "--field", "hostRoomUrl").err == ""
+    rows[2], rows[6] = "c2,2098-01-01T00:00:00Z,a", f"c6,{END},b"
+    _csv(tmp_path, head, *rows)
+    told = "whereby: {} changed since an earlier import, whose rooms stay as they were: line {}\n"
+    for more in ((), ("-q",), ("--dry-run",), ("--retry-failed",), ("--refetch",)):
+        ended = here(*words, *more)
+        assert (ended.code, ended.err) == (int(more in {(), ("-q",)}), told.format("2 rows", "4, 8"))
+    assert [request.json["roomNamePrefix"][:1] for request in served.fake.requests if request.json][-1] == "c"
+    ended = here(*words, "--set", "is_locked=yes")
+    assert ended.err == told.format("15 rows", "2, 3, 4, 5, 6, 7, 8, 9, 10, 11 …")
+    journal = tmp_path / "rooms.csv.journal"
+    journal.write_text(re.sub(r'"request":"\w+",', "", journal.read_text()))
+    assert (here(*words).err, len(served.fake.meetings)) == ("", 15)
 
 
 def test_failed_rows_are_told_and_tried_again_when_asked(served: Served, tmp_path: Path, here: Runner) -> None:

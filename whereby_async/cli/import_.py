@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _REFETCH: Final = (
     "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
 )
+_SHOWN_LINES: Final = 10
 _ROOM: Final = "meetingId"
 _LINK: Final = "roomUrl"
 _START: Final = b'{"event": "room", '
@@ -92,7 +93,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         file: CSV with a line of names, JSON lines or a JSON array; - is stdin.
         journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
         output: Where results go, one row for each key; other lines in it are kept.
-        key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
+        key: The column that tells rows apart; their place in the file unless given, which then must stay the same. The
+            room of a row that changes under its key stays as it is, which is told.
         ignore: A column that is nothing to the API, spelled either way; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
         field: One more field to answer, such as hostRoomUrl, for all rows; once for each.
@@ -124,9 +126,13 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             " which an import that was stopped is gone on with"
         )
     with rows:
-        rows.check(journal, counts_made=dry_run)
+        rows.check(journal)
         for name in sorted(rows.unmatched):
             tell(f"--ignore {name}: no column is called so")
+        if rows.changed:
+            lines = ", ".join(map(str, rows.changed[:_SHOWN_LINES])) + " …" * (len(rows.changed) > _SHOWN_LINES)
+            count = counted(len(rows.changed), "row")
+            tell(f"{count} changed since an earlier import, whose rooms stay as they were: line {lines}")
         if dry_run:
             return run_long(_estimate(rows, options, stdout), "nothing was sent.")
         job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
@@ -149,14 +155,15 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
 async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
     async with options.client(is_long=True) as client:
         limit = await ask_for_limit(client)
-        count = len(rows) - rows.made
+        made = rows.states["ok"]
+        count = len(rows) - made
         estimate = client.estimate(client.meetings.create, count)
-    earlier = f" {counted(rows.made, 'row')} {'is' if rows.made == 1 else 'are'} done." if rows.made else ""
+    earlier = f" {counted(made, 'row')} {'is' if made == 1 else 'are'} done." if made else ""
     stdout.line(
         {
             "event": "estimate",
             "rows": len(rows),
-            "made": rows.made,
+            "made": made,
             "points": estimate.points,
             "price": estimate.price,
             "windows": estimate.windows,

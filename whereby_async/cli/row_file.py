@@ -16,13 +16,14 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from ..batch.item import key_text
-from ..batch.journal import known_items
+from ..batch.journal import known_items, made_from
 from ..models import MeetingField, RoomMode, RoomNamePattern, TemplateType
 from ..redaction import SilentDict
 from ..resources import Meetings
@@ -32,7 +33,7 @@ from .output import is_stream, naming
 from .values import STDIN, moment, stdin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO, TextIO
 
 _Row: TypeAlias = "Mapping[str, Any] | str"
@@ -108,7 +109,8 @@ class RowFile:
         key: The name of the rows' key as keywords have it.
         lines: The line on which each row begins, once they are checked.
         unmatched: Names among `ignored` that no column has had so far.
-        made: How many rows the journal knows for made, if the check has counted them.
+        states: How many rows the journal knows, by their states.
+        changed: The lines of rows whose rooms were made from something else, as far as the journal knows.
     """
 
     def __init__(  # noqa: PLR0913 - what is said of the rows
@@ -132,7 +134,8 @@ class RowFile:
         self.unmatched: set[str] = set(self._ignored)
         self.key: str | None = key and _keyword(key)
         self.lines: list[int] = []
-        self.made: int = 0
+        self.states: Counter[str] = Counter()
+        self.changed: list[int] = []
         self._state: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
@@ -169,12 +172,11 @@ class RowFile:
         for _, row in self._rows():
             yield self._request(row)
 
-    def check(self, journal: str | None, *, counts_made: bool = False) -> None:
-        """Check every row, and note on which line it begins.
+    def check(self, journal: str | None) -> None:
+        """Check every row, and note on which line it begins, and what the journal knows of it.
 
         Args:
             journal: Rows that it knows may be of the past, so that a job can always be gone on with.
-            counts_made: Count the rows that it knows for made.
 
         Raises:
             UsageError: Some can not be used; the text names them by their lines. Or there are none.
@@ -188,14 +190,13 @@ class RowFile:
             with self._text() as text:
                 start = next((line[0] for line in map(_clean, text) if line), "")
             self._format = "jsonl" if start in {"{", "["} else "csv"
-        known = functools.cache(lambda: dict[str, str]() if journal is None else known_items(journal))
+        known = {} if journal is None else known_items(journal)
         keys: dict[str, int] = {}
         faults: list[str] = []
-        self.lines, self.made = [], 0
         for line, row in self._rows():
             try:
-                item = self._check_row(line, self._request(row), keys, known)
-                self.made += counts_made and known().get(item) == "ok"
+                request = self._request(row)
+                self._note(line, request, known.get(self._check_row(line, request, keys, known)))
             except UsageError as fault:
                 faults.append(f"line {line}: {fault}")
             self.lines.append(line)
@@ -207,9 +208,18 @@ class RowFile:
             head = f"{count} can not be used, and nothing was sent:"
             raise UsageError("\n".join([head, *faults[:_SHOWN_FAULTS], *([f"and {rest} more"] if rest > 0 else [])]))
 
-    def _check_row(
-        self, line: int, row: dict[str, Any], keys: dict[str, int], known: Callable[[], Container[str]]
-    ) -> str:
+    def _note(self, line: int, request: dict[str, Any], known: tuple[str, str | None] | None) -> None:
+        """Note what the journal knows of a row."""
+        if known is None:
+            return
+        state, was = known
+        self.states[state] += 1
+        if state == "ok" and was is not None and self.key is not None:
+            sent = {name: value for name, value in request.items() if name in _ANNOTATIONS}
+            if made_from(sent) != was:
+                self.changed.append(line)
+
+    def _check_row(self, line: int, row: dict[str, Any], keys: dict[str, int], known: Container[str]) -> str:
         """Check a row; its key."""
         if "end_date" not in row:
             raise UsageError("it has no end_date: add the column, or pass --set end_date=…")
@@ -223,7 +233,7 @@ class RowFile:
                 raise UsageError(str(error)) from None
             if (first := keys.setdefault(key, line)) != line:
                 raise UsageError(f"its {self.key} {key!r} is that of line {first} too")
-        if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known():
+        if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known:
             raise UsageError(f"end_date {row['end_date']} is past: write a later one")
         return key
 
