@@ -10,6 +10,7 @@ import shlex
 import socket
 import stat
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,16 +133,30 @@ def test_dry_run_estimates_and_makes_nothing(served: Served, tmp_path: Path, her
     assert [path.name for path in tmp_path.iterdir()] == ["rooms.csv"]
 
 
-def test_dry_run_counts_what_is_left(served: Served, tmp_path: Path, here: Runner) -> None:
-    """Rows that the journal knows for made cost nothing; those that failed are counted."""
-    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
+def test_dry_run_counts_what_is_left(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what is made, and what failed if it is tried again; a row that failed since the service was away is."""
+    words = (*IMPORT, _rooms(tmp_path, 4), *BY_CUSTOMER, "--concurrency", "1")
     served.fake.faults.add(Fault(status=422))
     assert here(*words).code == 1
+    with (tmp_path / "rooms.csv.journal").open("a") as journal:
+        journal.write('{"item":"c1","state":"failed","at":"","away":true}\n{"item":"c2","state":"unknown","at":""}\n')
+    for more, points in ((), 3), (("--retry-failed",), 6):
+        (row,) = here(*words, "--dry-run", *more).rows()
+        assert [row[name] for name in ("rows", "made", "failed", "unknown", "points")] == [4, 1, 1, 1, points]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        told = here(*words, "--dry-run").out
+        assert "1 room at 3 points" in told
+        assert (
+            " Of earlier runs: 1 made, 1 failed (tried again by --retry-failed only), 1 unknown (looked for, not made"
+            " again). Nothing was sent;"
+        ) in told
+        assert " Of earlier runs: 1 made, 1 unknown (" in here(*words, "--dry-run", "--retry-failed").out
+    here(*words, "--retry-failed")
     (row,) = here(*words, "--dry-run").rows()
-    assert (row["rows"], row["made"], row["points"]) == (3, 2, 3)
-    assert here(*words, "--retry-failed").code == 0
-    (row,) = here(*words, "--dry-run").rows()
-    assert (row["rows"], row["made"], row["points"]) == (3, 3, 0)
+    assert [row[name] for name in ("rows", "made", "failed", "unknown", "points")] == [4, 3, 0, 1, 0]
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])

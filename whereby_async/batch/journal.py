@@ -392,8 +392,8 @@ class Journal:
 
 
 def known_items(path: str | os.PathLike[str]) -> dict[str, tuple[str, str | None]]:
-    """The states of the items of which a journal has an entry, by their keys, and what `made_from` says of the call of
-    each that was begun last; none if it is no plain file.
+    """The states of the items of which a journal has an entry, by their keys (`away` of those that failed and are taken
+    up again), and what `made_from` says of the call of each that was begun last; none if it is no plain file.
 
     It is only looked at: nothing is locked, checked or written, as opening it for a job does.
     """
@@ -402,7 +402,7 @@ def known_items(path: str | os.PathLike[str]) -> dict[str, tuple[str, str | None
         with Path(path).open("rb") as lines:
             for entry in filter(None, map(_entry_of, lines)):
                 request = entry.request if entry.state == "begun" else found.get(entry.item, ("", None))[1]
-                found[entry.item] = entry.state, request
+                found[entry.item] = "away" if entry.away else entry.state, request
     return found
 
 

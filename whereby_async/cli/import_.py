@@ -134,7 +134,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             count = counted(len(rows.changed), "row")
             tell(f"{count} changed since an earlier import, whose rooms stay as they were: line {lines}")
         if dry_run:
-            return run_long(_estimate(rows, options, stdout), "nothing was sent.")
+            return run_long(_estimate(rows, options, stdout, retry_failed=retry_failed), "nothing was sent.")
         job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
         batch_options = {
             "concurrency": concurrency,
@@ -152,18 +152,26 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
                 tell(f"{changed}: what was sent are the rows that were checked")
 
 
-async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
+async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output, *, retry_failed: bool) -> int:
+    made, failed, unknown = (rows.states[state] for state in ("ok", "failed", "unknown"))
+    left = 0 if retry_failed else failed
     async with options.client(is_long=True) as client:
         limit = await ask_for_limit(client)
-        made = rows.states["ok"]
-        count = len(rows) - made
+        count = len(rows) - made - left - unknown
         estimate = client.estimate(client.meetings.create, count)
-    earlier = f" {counted(made, 'row')} {'is' if made == 1 else 'are'} done." if made else ""
+    words = (
+        (made, "made"),
+        (left, "failed (tried again by --retry-failed only)"),
+        (unknown, "unknown (looked for, not made again)"),
+    )
+    earlier = ", ".join(f"{number} {what}" for number, what in words if number)
     stdout.line(
         {
             "event": "estimate",
             "rows": len(rows),
             "made": made,
+            "failed": failed,
+            "unknown": unknown,
             "points": estimate.points,
             "price": estimate.price,
             "windows": estimate.windows,
@@ -172,7 +180,7 @@ async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> in
         },
         f"{counted(count, 'room')} at {estimate.price} points: {estimate.points:,} points,"
         f" about {duration(estimate.seconds)} ({counted(estimate.windows, 'window')} of {limit:,} points)."
-        f"{earlier} Nothing was sent; without --dry-run it is.",
+        f"{earlier and f' Of earlier runs: {earlier}.'} Nothing was sent; without --dry-run it is.",
     )
     return ExitCode.OK
 
