@@ -651,6 +651,29 @@ def test_room_that_can_not_be_read_again(served: Served, tmp_path: Path, here: R
     assert sum("hostRoomUrl" in row for row in held.values()) == (3 if state == "ok" else 2)
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_rooms_that_are_gone_are_told(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch, *, keyed: bool
+) -> None:
+    """With what makes them again; and what tells rows apart is advised to those who do not do so yet."""
+    output = tmp_path / "out.jsonl"
+    by = BY_CUSTOMER if keyed else ("--ignore", "customer")
+    words = (*IMPORT, _rooms(tmp_path, 3), *by, "--output", output)
+    assert here(*words).code == 0
+    served.fake.meetings.popitem()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    ended = here(*words, "--refetch")
+    again = "a new --journal makes all rooms again" + ", and another key for a row makes its own" * keyed
+    moved = f"1 row of rooms that are no longer there went from {output} to {output}.old; {again}"
+    assert (ended.code, ended.err) == (1, f"whereby: {moved}\n")
+    assert f" 1 room of earlier runs no longer there; {again}." in ended.out
+    assert "--retry-failed" not in ended.out
+    assert here(*words, "--journal", tmp_path / "new").err == (
+        f"whereby: 2 rows of rooms that their keys do not stand for any more went from {output} to {output}.old; if"
+        f" those are wanted too, {'' if keyed else 'tell rows apart by --key, or '}name another --output\n"
+    )
+
+
 def test_results_without_links_are_told(served: Served, tmp_path: Path, here: Runner) -> None:
     """After a run whose results had no space, those of the journal have ids only: what reads the rest is said."""
     words, output = _first(served, tmp_path, here)

@@ -135,7 +135,7 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             tell(f"{count} changed since an earlier import, whose rooms stay as they were: line {lines}")
         if dry_run:
             return run_long(_estimate(rows, options, stdout, retry_failed=retry_failed), "nothing was sent.")
-        job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
+        job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock, keyed=key is not None), stdout)
         batch_options = {
             "concurrency": concurrency,
             "lock": not no_lock,
@@ -242,6 +242,8 @@ class _Import:
             or outcome.ok
             or isinstance(outcome.error, EarlierFailureError | OutcomeUnknownError | NotFoundError)
         )
+        if outcome.resumed and isinstance(outcome.error, NotFoundError):
+            self._results.gone.add(outcome.key)
         self._results.write(row, f"line {row['line']}: {row['error']}" if outcome.error else "", overrules=overrules)
 
     def _sum_up(self) -> None:
@@ -252,8 +254,10 @@ class _Import:
         hint = ""
         if self._counts["resumed"] == count and self._journal:
             hint = f" All was done by an earlier run; to make it again, take {self._journal} away."
-        elif self._counts["failed"]:
+        elif self._counts["failed"] > len(self._results.gone):
             hint = " Try the failed ones again with --retry-failed."
+        if gone := len(self._results.gone):
+            hint += f" {counted(gone, 'room')} of earlier runs no longer there; {self._results.makes_again}."
         if bare:
             hint += f" {counted(bare, 'result')} without links: --refetch reads them, for 1 point a row."
         facts = {"rows": count, **self._counts, "bare": bare, "journal": self._journal, "output": path}
@@ -275,17 +279,25 @@ class ResultFile:
         path: The file, made with mode 0600 since results may hold room keys; `None` is stdout.
         stdout: Where failures are printed, and results if there is no file.
         lock: Refuse a file that another import is writing.
+        keyed: Rows are told apart by a column.
 
     Attributes:
         path: The file.
+        gone: Keys of rooms that the journal knows and the API does not.
+        makes_again: What makes those again.
         bare: How many of the rows that were written are left without their room's link, as it is not in the journal.
         is_lost: Whether the file was no longer at its path at the end.
     """
 
-    def __init__(self, path: str | None, stdout: Output, *, lock: bool = True) -> None:
+    def __init__(self, path: str | None, stdout: Output, *, lock: bool = True, keyed: bool = False) -> None:
         self.path: str | None = path
+        self.gone: set[str] = set()
+        self.makes_again: str = "a new --journal makes all rooms again"
+        if keyed:
+            self.makes_again += ", and another key for a row makes its own"
         self._stdout = stdout
         self._lock = lock
+        self._keyed = keyed
         self._file: BinaryIO | None = None
         self._last: dict[str, tuple[int, str | None]] = {}
         """Where the last row of each key begins, and the room that it names."""
@@ -376,7 +388,7 @@ class ResultFile:
     def _tidy(self, file: BinaryIO, path: str) -> None:
         """Put a file in the place of this one that has the last row of each key only."""
         place = Path(os.path.realpath(path))
-        others = 0
+        others = dict.fromkeys((False, True), 0)
         with contextlib.ExitStack() as stack:
             number, name = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name}.")
             new = Path(name)
@@ -394,7 +406,7 @@ class ResultFile:
                 elif row is not None and row.get(_ROOM) not in {None, room}:
                     old = old or stack.enter_context(_opened(f"{path}.old"))
                     old.write(line)
-                    others += 1
+                    others[row["key"] in self.gone] += 1
                 offset += len(line)
             for each in filter(None, (old, tidy)):
                 each.flush()
@@ -403,12 +415,16 @@ class ResultFile:
                 tidy.close()
                 file.close()
             new.replace(place)
-        if others:
-            logger.warning(
-                "%s of rooms that their keys do not stand for any more went from %s to %s.old; if those are wanted "
-                "too, tell rows apart by --key, or name another --output",
-                *(counted(others, "row"), path, path),
-            )
+        wanted = (
+            f"if those are wanted too, {'' if self._keyed else 'tell rows apart by --key, or '}name another --output"
+        )
+        for is_gone, count in others.items():
+            which = "are no longer there" if is_gone else "their keys do not stand for any more"
+            if count:
+                logger.warning(
+                    "%s of rooms that %s went from %s to %s.old; %s",
+                    *(counted(count, "row"), which, path, path, self.makes_again if is_gone else wanted),
+                )
 
 
 def _result(line: bytes) -> dict[str, Any] | None:
