@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -137,7 +140,21 @@ HALVES: list[tuple[str, dict[str, object]]] = [
         ("r.jsonl", f'{{"endDate": "{END}", "customer": "é"}}\n'.encode("latin-1"), KEY, ["line 1, byte"]),
         ("r.csv", TEXT.encode("utf-16"), KEY, ["r.csv is UTF-16, which is not read: save it as UTF-8"]),
         ("r.jsonl", TEXT.encode("utf-32"), KEY, ["r.jsonl is UTF-32"]),
-        ("r.csv", TEXT.encode("utf-16-le"), KEY, ["line 1, byte 2: it is no UTF-8 text"]),
+        ("r.csv", TEXT.encode("utf-16-le"), KEY, ["line 1, byte 2: it holds a zero byte, as UTF-16 does: take it out"]),
+        (
+            "r.csv",
+            TEXT.replace("c0", "c\0"),
+            KEY,
+            ["r.csv, line 2, byte 19: it holds a zero byte", "or save it as UTF-8"],
+        ),
+        # what is no text
+        ("r.xlsx", b"PK\3\4\x14\0\n", KEY, ["r.xlsx is an Excel workbook, or another ZIP archive: export it as CSV"]),
+        ("r.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", KEY, ["r.xls is an Excel workbook: export it as CSV"]),
+        *(
+            ("r.csv", module.compress(TEXT.encode()), KEY, ["r.csv is compressed: unpack it"])
+            for module in (gzip, bz2, lzma)
+        ),
+        ("r.csv", b"\x28\xb5\x2f\xfd\x24\x16", KEY, ["r.csv is compressed: unpack it"]),
     ],
 )
 def test_bad_rows_are_named_before_anything_is_sent(  # noqa: PLR0917 - pytest passes them by name

@@ -67,12 +67,19 @@ _BLANKS: Final = (
 _BETWEEN: Final = re.compile(rf"[,{re.escape(_BLANKS)}]*")
 _QUOTES: Final = "close each quote that opens a cell, and write those within it twice"
 _ADVICE: Final = 'save it as UTF-8 (in Excel: "CSV UTF-8"), and run this again'
+_OTHER_TEXT: Final = f"is {{}}, which is not read: {_ADVICE}"
+_UNPACK: Final = "is compressed: unpack it, and run this again"
+_WORKBOOK: Final = "export it as CSV, and run this again"
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
+    (codecs.BOM_UTF32_LE, _OTHER_TEXT.format("UTF-32")),
+    (codecs.BOM_UTF32_BE, _OTHER_TEXT.format("UTF-32")),
+    (codecs.BOM_UTF16_LE, _OTHER_TEXT.format("UTF-16")),
+    (codecs.BOM_UTF16_BE, _OTHER_TEXT.format("UTF-16")),
+    (b"PK\3\4", f"is an Excel workbook, or another ZIP archive: {_WORKBOOK}"),
+    (b"\xd0\xcf\x11\xe0", f"is an Excel workbook: {_WORKBOOK}"),
+    *((start, _UNPACK) for start in (b"\x1f\x8b", b"BZh91AY&SY", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
 )
+"""How files begin that are no UTF-8 text, and what is said of them."""
 _ANNOTATIONS: Final[Mapping[str, str]] = {
     name: str(parameter.annotation).removesuffix(" | None")
     for name, parameter in inspect.signature(Meetings.create).parameters.items()
@@ -472,16 +479,16 @@ def _utf8_lines(name: str, lines: Iterable[bytes]) -> Iterator[bytes]:
     """
     before = 0
     for number, line in enumerate(lines, 1):
-        encodings = [encoding for mark, encoding in _MARKS if number == 1 and line.startswith(mark)]
-        if encodings:
-            raise UsageError(f"{name} is {encodings[0]}, which is not read: {_ADVICE}")
+        for mark, words in _MARKS if number == 1 else ():
+            if line.startswith(mark):
+                raise UsageError(f"{name} {words}")
         try:
             line.decode()
-            wrong = line.find(b"\0")
+            wrong, what = line.find(b"\0"), "it holds a zero byte, as UTF-16 does: take it out, or"
         except UnicodeDecodeError as error:
-            wrong = error.start
+            wrong, what = error.start, "it is no UTF-8 text:"
         if wrong >= 0:
-            raise UsageError(f"{name}, line {number}, byte {before + wrong + 1}: it is no UTF-8 text: {_ADVICE}")
+            raise UsageError(f"{name}, line {number}, byte {before + wrong + 1}: {what} {_ADVICE}")
         before += len(line)
         yield line
 
