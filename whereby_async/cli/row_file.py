@@ -42,6 +42,7 @@ _Row: TypeAlias = "Mapping[str, Any] | str"
 _IN_MEMORY: Final = 16 << 20
 _SHOWN_FAULTS: Final = 20
 _EMPTY: Final = (None, "")
+_NULLS: Final = ("NULL", r"\N")
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PREFIX: Final = "room_name_prefix"
 _LONGEST_PREFIX: Final = 29
@@ -310,16 +311,16 @@ class RowFile:
                 break
         else:
             return
-        line, names = before + 1, list[str]()
+        line, names, wanted = before + 1, list[str](), dict[str, str]()
         try:
             delimiter = delimiter or max(_DELIMITERS, key=lambda each: self._known(first, each))
             reader = csv.reader(chain([first], text), delimiter=delimiter, skipinitialspace=True, strict=True)
             for cells in reader:
                 if names:
-                    yield line, _csv_row(names, cells, delimiter)
+                    yield line, _csv_row(names, cells, delimiter, wanted)
                 else:
                     names = cells
-                    self._columns(filter(_clean, names))
+                    wanted = self._columns(filter(_clean, names))
                 line = before + 1 + reader.line_num
         except (csv.Error, UsageError) as error:
             yield line, str(error) if isinstance(error, UsageError) else f"it is no CSV: {error}; {_QUOTES}"
@@ -341,12 +342,14 @@ class RowFile:
                 text.detach()
 
 
-def _csv_row(names: Sequence[str], cells: Sequence[str], delimiter: str) -> _Row:
+def _csv_row(names: Sequence[str], cells: Sequence[str], delimiter: str, wanted: Container[str]) -> _Row:
     pairs = list(zip_longest(names, cells, fillvalue=""))
     for name, cell in pairs:
         if _clean(cell) and not _clean(name):
             advice = f"name it in the first line, or put a cell that holds {delimiter!r} in quotes"
             return f"{cell!r} stands in a column without a name: {advice}"
+        if name in wanted and _clean(cell) in _NULLS:
+            return f"{_clean(name)} is {_clean(cell)}, as databases write what is missing: leave the cell empty"
     return {name: cell for name, cell in pairs if _clean(name)}
 
 
