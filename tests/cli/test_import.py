@@ -323,6 +323,23 @@ def test_what_is_no_plain_file_is_read_once(served: Served, tmp_path: Path, kind
     assert len(served.fake.meetings) == 2
 
 
+def test_results_of_what_is_read_once_are_on_the_screen(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their links, as the help says."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    text = f"customer,endDate\na,{END}\n".encode()
+    room, summary = here(*IMPORT, "-", *BY_CUSTOMER, "--journal", "j", "--field", "hostRoomUrl", stdin=text).out.split(
+        "\n", 1
+    )
+    assert "roomKey=" in json.loads(room)["hostRoomUrl"]
+    assert (summary, [path.name for path in tmp_path.iterdir()]) == ("1 row: 1 made.\n", ["j"])
+    shown = " ".join(here(*IMPORT, "--help").out.split())
+    assert "or on the screen, with their links, if FILE is read only once (-, a FIFO or <(...))." in shown
+    assert len(served.fake.meetings) == 1
+
+
 @pytest.mark.parametrize("file", ["-", "/dev/stdin", "/dev/fd/63", "fifo", "/dev/null"])
 def test_what_is_read_once_needs_a_journal(served: Served, tmp_path: Path, file: str, here: Runner) -> None:
     """Which is told before anything is waited for; a dry run needs none."""

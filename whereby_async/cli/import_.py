@@ -79,7 +79,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     moment and run again, it goes on where it was, and makes no room twice as
     long as the API's list of meetings is complete: a room whose answer was
     lost is found there by ten letters in its name. Results come out as JSON
-    lines: by --output, in a pipe, and else in FILE.results.jsonl.
+    lines: by --output, in a pipe, and else in FILE.results.jsonl, or on the
+    screen, with their links, if FILE is read only once (-, a FIFO or <(...)).
 
     For example:
 
