@@ -475,6 +475,29 @@ def test_quiet_import_says_its_result_only(tmp_path: Path) -> None:
     assert (refused.code, refused.lines()[0].startswith("whereby: meetings.get: 404")) == (1, True)
 
 
+def test_quiet_import_has_no_hints(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How to try failed rows again, to make all again, to read links or to make rooms that are gone."""
+    file = _rooms(tmp_path, 2)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    served.fake.faults.add(Fault(status=422))
+    for more, counts, hint in (
+        (("--concurrency", "1"), "1 made, 1 failed", "again with --retry-failed"),
+        (("--retry-failed", "--output", tmp_path / "new"), "1 made, 1 resumed", "--refetch reads"),
+        ((), "0 made, 2 resumed", "to make it again, take"),
+        (("--refetch",), "0 made, 2 failed", "no longer there; a new --journal"),
+    ):
+        if "--refetch" in more:
+            served.fake.meetings.clear()
+        quiet = here(*IMPORT, file, *BY_CUSTOMER, "-q", *more)
+        last = quiet.out.splitlines()[-1]
+        assert last.startswith(f"2 rows: {counts}. Results: {tmp_path}")
+        assert last.endswith(("rooms.csv.results.jsonl.", "new."))
+        assert hint not in quiet.out
+    assert hint in here(*IMPORT, file, *BY_CUSTOMER, *more).out
+
+
 def test_output_goes_where_it_is_asked_for(served: Served, tmp_path: Path, here: Runner) -> None:
     """In a pipe too; stdout has the summary, and what failed."""
     output = tmp_path / "out.jsonl"

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from ..errors import NotFoundError
 from ..notify import logger
-from .errors import ExitCode, UsageError, in_words, tell
+from .errors import ExitCode, UsageError, in_words, is_quiet, tell
 from .global_options import AtLeastOne, Flag, GlobalOptions, Several
 from .output import (
     MOVED,
@@ -261,6 +261,7 @@ class _Import:
             hint += f" {counted(gone, 'room')} of earlier runs no longer there; {self._results.makes_again}."
         if bare:
             hint += f" {counted(bare, 'result')} without links: --refetch reads them, for 1 point a row."
+        hint = "" if is_quiet.get() else hint
         facts = {"rows": count, **self._counts, "bare": bare, "journal": self._journal, "output": path}
         self._stdout.line({"event": "summary", **facts}, f"{counted(count, 'row')}: {counts}.{where}{hint}")
 
