@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import socket
 import stat
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,16 +133,30 @@ def test_dry_run_estimates_and_makes_nothing(served: Served, tmp_path: Path, her
     assert [path.name for path in tmp_path.iterdir()] == ["rooms.csv"]
 
 
-def test_dry_run_counts_what_is_left(served: Served, tmp_path: Path, here: Runner) -> None:
-    """Rows that the journal knows for made cost nothing; those that failed are counted."""
-    words = (*IMPORT, _rooms(tmp_path, 3), *BY_CUSTOMER, "--concurrency", "1")
+def test_dry_run_counts_what_is_left(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what is made, and what failed if it is tried again; a row that failed since the service was away is."""
+    words = (*IMPORT, _rooms(tmp_path, 4), *BY_CUSTOMER, "--concurrency", "1")
     served.fake.faults.add(Fault(status=422))
     assert here(*words).code == 1
+    with (tmp_path / "rooms.csv.journal").open("a") as journal:
+        journal.write('{"item":"c1","state":"failed","at":"","away":true}\n{"item":"c2","state":"unknown","at":""}\n')
+    for more, points in ((), 3), (("--retry-failed",), 6):
+        (row,) = here(*words, "--dry-run", *more).rows()
+        assert [row[name] for name in ("rows", "made", "failed", "unknown", "points")] == [4, 1, 1, 1, points]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.stdout, "isatty", lambda: True)
+        told = here(*words, "--dry-run").out
+        assert "1 room at 3 points" in told
+        assert (
+            " Of earlier runs: 1 made, 1 failed (tried again by --retry-failed only), 1 unknown (looked for, not made"
+            " again). Nothing was sent;"
+        ) in told
+        assert " Of earlier runs: 1 made, 1 unknown (" in here(*words, "--dry-run", "--retry-failed").out
+    here(*words, "--retry-failed")
     (row,) = here(*words, "--dry-run").rows()
-    assert (row["rows"], row["made"], row["points"]) == (3, 2, 3)
-    assert here(*words, "--retry-failed").code == 0
-    (row,) = here(*words, "--dry-run").rows()
-    assert (row["rows"], row["made"], row["points"]) == (3, 3, 0)
+    assert [row[name] for name in ("rows", "made", "failed", "unknown", "points")] == [4, 3, 0, 1, 0]
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
@@ -166,6 +182,32 @@ def test_second_run_makes_nothing_again(served: Served, tmp_path: Path, here: Ru
     assert _rows(ended.out, "summary")[0]["resumed"] == 3
     assert all("roomKey=" in row["hostRoomUrl"] for row in _rows(here(*words, "--refetch").out))
     assert len(served.fake.meetings) == 3
+
+
+def test_rows_that_changed_under_their_keys_are_told(served: Served, tmp_path: Path, here: Runner) -> None:
+    """Their rooms stay as they are. Fields to answer, the order of columns and rows, and journals without digests are
+    no change; a row that failed is sent as it is now.
+    """
+    head = "customer,endDate,room_name_prefix"
+    rows = [f"c{number},{END},a" for number in range(15)]
+    words = (*IMPORT, _csv(tmp_path, head, *rows), *BY_CUSTOMER, "--concurrency", "1")
+    served.fake.faults.add(Fault(status=422))
+    assert here(*words).code == 1
+    rows[0] = f"c0,{END},changed"
+    _csv(tmp_path, "room_name_prefix,endDate,customer", *(",".join(row.split(",")[::-1]) for row in rows[::-1]))
+    assert here(*words, "--field", "hostRoomUrl").err == ""
+    rows[2], rows[6] = "c2,2098-01-01T00:00:00Z,a", f"c6,{END},b"
+    _csv(tmp_path, head, *rows)
+    told = "whereby: {} changed since an earlier import, whose rooms stay as they were: line {}\n"
+    for more in ((), ("-q",), ("--dry-run",), ("--retry-failed",), ("--refetch",)):
+        ended = here(*words, *more)
+        assert (ended.code, ended.err) == (int(more in {(), ("-q",)}), told.format("2 rows", "4, 8"))
+    assert [request.json["roomNamePrefix"][:1] for request in served.fake.requests if request.json][-1] == "c"
+    ended = here(*words, "--set", "is_locked=yes")
+    assert ended.err == told.format("15 rows", "2, 3, 4, 5, 6, 7, 8, 9, 10, 11 …")
+    journal = tmp_path / "rooms.csv.journal"
+    journal.write_text(re.sub(r'"request":"\w+",', "", journal.read_text()))
+    assert (here(*words).err, len(served.fake.meetings)) == ("", 15)
 
 
 def test_failed_rows_are_told_and_tried_again_when_asked(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -279,6 +321,23 @@ def test_what_is_no_plain_file_is_read_once(served: Served, tmp_path: Path, kind
             done = subprocess.run(call, env=environment(), stdin=theirs.fileno(), capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
     assert len(served.fake.meetings) == 2
+
+
+def test_results_of_what_is_read_once_are_on_the_screen(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their links, as the help says."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.chdir(tmp_path)
+    text = f"customer,endDate\na,{END}\n".encode()
+    room, summary = here(*IMPORT, "-", *BY_CUSTOMER, "--journal", "j", "--field", "hostRoomUrl", stdin=text).out.split(
+        "\n", 1
+    )
+    assert "roomKey=" in json.loads(room)["hostRoomUrl"]
+    assert (summary, [path.name for path in tmp_path.iterdir()]) == ("1 row: 1 made.\n", ["j"])
+    shown = " ".join(here(*IMPORT, "--help").out.split())
+    assert "or on the screen, with their links, if FILE is read only once (-, a FIFO or <(...))." in shown
+    assert len(served.fake.meetings) == 1
 
 
 @pytest.mark.parametrize("file", ["-", "/dev/stdin", "/dev/fd/63", "fifo", "/dev/null"])
@@ -414,6 +473,29 @@ def test_quiet_import_says_its_result_only(tmp_path: Path) -> None:
     assert "1 row" not in listed.out
     refused = on_terminal("-q", "meetings", "get", "nothing")
     assert (refused.code, refused.lines()[0].startswith("whereby: meetings.get: 404")) == (1, True)
+
+
+def test_quiet_import_has_no_hints(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How to try failed rows again, to make all again, to read links or to make rooms that are gone."""
+    file = _rooms(tmp_path, 2)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    served.fake.faults.add(Fault(status=422))
+    for more, counts, hint in (
+        (("--concurrency", "1"), "1 made, 1 failed", "again with --retry-failed"),
+        (("--retry-failed", "--output", tmp_path / "new"), "1 made, 1 resumed", "--refetch reads"),
+        ((), "0 made, 2 resumed", "to make it again, take"),
+        (("--refetch",), "0 made, 2 failed", "no longer there; a new --journal"),
+    ):
+        if "--refetch" in more:
+            served.fake.meetings.clear()
+        quiet = here(*IMPORT, file, *BY_CUSTOMER, "-q", *more)
+        last = quiet.out.splitlines()[-1]
+        assert last.startswith(f"2 rows: {counts}. Results: {tmp_path}")
+        assert last.endswith(("rooms.csv.results.jsonl.", "new."))
+        assert hint not in quiet.out
+    assert hint in here(*IMPORT, file, *BY_CUSTOMER, *more).out
 
 
 def test_output_goes_where_it_is_asked_for(served: Served, tmp_path: Path, here: Runner) -> None:
@@ -607,6 +689,29 @@ def test_room_that_can_not_be_read_again(served: Served, tmp_path: Path, here: R
     held = _held(output)
     assert [row["state"] for row in held.values()].count(state) in {1, 3}
     assert sum("hostRoomUrl" in row for row in held.values()) == (3 if state == "ok" else 2)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_rooms_that_are_gone_are_told(
+    served: Served, tmp_path: Path, here: Runner, monkeypatch: pytest.MonkeyPatch, *, keyed: bool
+) -> None:
+    """With what makes them again; and what tells rows apart is advised to those who do not do so yet."""
+    output = tmp_path / "out.jsonl"
+    by = BY_CUSTOMER if keyed else ("--ignore", "customer")
+    words = (*IMPORT, _rooms(tmp_path, 3), *by, "--output", output)
+    assert here(*words).code == 0
+    served.fake.meetings.popitem()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    ended = here(*words, "--refetch")
+    again = "a new --journal makes all rooms again" + ", and another key for a row makes its own" * keyed
+    moved = f"1 row of rooms that are no longer there went from {output} to {output}.old; {again}"
+    assert (ended.code, ended.err) == (1, f"whereby: {moved}\n")
+    assert f" 1 room of earlier runs no longer there; {again}." in ended.out
+    assert "--retry-failed" not in ended.out
+    assert here(*words, "--journal", tmp_path / "new").err == (
+        f"whereby: 2 rows of rooms that their keys do not stand for any more went from {output} to {output}.old; if"
+        f" those are wanted too, {'' if keyed else 'tell rows apart by --key, or '}name another --output\n"
+    )
 
 
 def test_results_without_links_are_told(served: Served, tmp_path: Path, here: Runner) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -101,6 +104,22 @@ HALVES: list[tuple[str, dict[str, object]]] = [
         ("r.csv", "end_date\n2020-01-01T00:00:00Z\n", (), ["line 2: end_date 2020-01-01T00:00:00+00:00 is past"]),
         ("r.csv", f'end_date,recording\n{END},"{"[" * 100_000}"\n', (), ["line 2: recording is no JSON"]),
         ("r.csv", f'end_date,extra\n{END},"{{""a"": 1, ""a"": 2}}"\n', (), ["line 2: 'a' is there twice"]),
+        *(
+            (
+                "r.csv",
+                f"id,end_date, {column}\na,{END}, {null} \n",
+                ("--key", "id"),
+                [f"line 2: {column} is {null}, as"],
+            )
+            for column in ("room_name_prefix", "fields")
+            for null in ("NULL", r"\N")
+        ),
+        (
+            "r.csv",
+            f"id,end_date\nNULL,{END}\n",
+            ("--key", "id"),
+            ["line 2: id is NULL, as databases write what is miss"],
+        ),
         # no rows at all
         *(
             ("rows", content, ("--set", f"end_date={END}"), ["rows has no rows: there is nothing to make"])
@@ -137,7 +156,25 @@ HALVES: list[tuple[str, dict[str, object]]] = [
         ("r.jsonl", f'{{"endDate": "{END}", "customer": "é"}}\n'.encode("latin-1"), KEY, ["line 1, byte"]),
         ("r.csv", TEXT.encode("utf-16"), KEY, ["r.csv is UTF-16, which is not read: save it as UTF-8"]),
         ("r.jsonl", TEXT.encode("utf-32"), KEY, ["r.jsonl is UTF-32"]),
-        ("r.csv", TEXT.encode("utf-16-le"), KEY, ["line 1, byte 2: it is no UTF-8 text"]),
+        ("r.csv", TEXT.encode("utf-16-le"), KEY, ["line 1, byte 2: it holds a zero byte, as UTF-16 does: take it out"]),
+        (
+            "r.csv",
+            TEXT.replace("c0", "c\0"),
+            KEY,
+            ["r.csv, line 2, byte 19: it holds a zero byte", "or save it as UTF-8"],
+        ),
+        # what is no text
+        ("r.xlsx", b"PK\3\4\x14\0\n", KEY, ["r.xlsx is an Excel workbook, or another ZIP archive: export it as CSV"]),
+        ("r.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", KEY, ["r.xls is an Excel workbook: export it as CSV"]),
+        *(
+            ("r.csv", compressed, KEY, ["r.csv is compressed: unpack it"])
+            for compressed in (
+                gzip.compress(TEXT.encode(), mtime=0),
+                bz2.compress(TEXT.encode()),
+                lzma.compress(TEXT.encode()),
+                b"\x28\xb5\x2f\xfd\x24\x16",
+            )
+        ),
     ],
 )
 def test_bad_rows_are_named_before_anything_is_sent(  # noqa: PLR0917 - pytest passes them by name
@@ -188,6 +225,11 @@ GROUP: list[tuple[str, str | bytes, tuple[str, ...]]] = [
     ("gap.csv", f"end_date,,room_mode, \n{END},,group,\xa0,\n", ()),
     ("late.csv", f"\n,,\n \nend_date,room_mode\n{END},group\n", ()),
     ("nulls.jsonl", f'{{"end_date": null, "room_mode": " "}}\n{{"end_date": "{END}"}}\n', MODE),
+    # what is missing in a database is nothing in columns that are ignored, and a word elsewhere
+    ("null.csv", f"end_date,note,room_mode\n{END},NULL,group\n", ("--ignore", "note")),
+    ("null.csv", f"end_date,room_name_prefix,room_mode\n{END},null,group\n", ()),
+    ("null.jsonl", f'{{"end_date": "{END}", "room_name_prefix": "NULL", "room_mode": "group"}}\n', ()),
+    ("null.csv", f"end_date,room_mode\n{END},group\n", ("--set", "room_name_prefix=NULL", "--format", "csv")),
     # what nobody sees
     ("unseen.csv", f"\ufeff\ufeff end_date\xa0,\u200broom_mode\u3000\n\xa0{END}\u202f, group\u2060\n", ()),
     ("unseen.jsonl", f'\ufeff\ufeff{{"\xa0end_date ": " {END}\u200b", "room_mode": "\ufeffgroup"}}\ufeff\n', ()),

@@ -138,7 +138,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         item: Its key.
         state: `begun`: a call that must not be repeated is about to be sent. The rest as in `Outcome`.
         at: When, by the wall clock; for people only.
-        request: A digest of the request, for items that go by their index.
+        request: A digest of the request, for items that go by their index; of others when `begun`, without `fields`.
         marker: What is behind the prefix of its room's name.
         ends: When its meeting ends.
         result: The id of what was made, by its kind; `{}` for a call that returns nothing; `None`: not kept.
@@ -342,7 +342,7 @@ class Journal:
         """Write an entry about an item. It is on the disk when this returns, and not if this raises `JournalError`."""
         if self._broken is not None:
             raise self._failure(self._broken)
-        request = _digest(item.request) if self._by_index else None
+        request = _digest(item.request) if self._by_index else made_from(item.request) if state == "begun" else None
         entry = JournalEntry(item=item.key, state=state, at=_now(), request=request, **more)
         line = _line_of(entry)
         offset, self._end = self._end, self._end + len(line)
@@ -391,15 +391,19 @@ class Journal:
         return failure
 
 
-def known_items(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The states of the items of which a journal has an entry, by their keys; none if it is no plain file.
+def known_items(path: str | os.PathLike[str]) -> dict[str, tuple[str, str | None]]:
+    """The states of the items of which a journal has an entry, by their keys (`away` of those that failed and are taken
+    up again), and what `made_from` says of the call of each that was begun last; none if it is no plain file.
 
     It is only looked at: nothing is locked, checked or written, as opening it for a job does.
     """
-    if not Path(path).is_file():
-        return {}
-    with Path(path).open("rb") as lines:
-        return {entry.item: entry.state for entry in map(_entry_of, lines) if entry is not None}
+    found: dict[str, tuple[str, str | None]] = {}
+    if Path(path).is_file():
+        with Path(path).open("rb") as lines:
+            for entry in filter(None, map(_entry_of, lines)):
+                request = entry.request if entry.state == "begun" else found.get(entry.item, ("", None))[1]
+                found[entry.item] = "away" if entry.away else entry.state, request
+    return found
 
 
 def _entry_of(line: bytes) -> JournalEntry | None:
@@ -471,6 +475,11 @@ def _line_of(record: Header | Run | JournalEntry) -> bytes:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def made_from(request: Mapping[str, Any]) -> str:
+    """The digest of what a request makes, whatever fields it asks to be answered."""
+    return _digest({name: value for name, value in request.items() if name != "fields"})
 
 
 def _digest(request: Mapping[str, Any]) -> str:

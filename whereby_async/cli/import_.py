@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from ..errors import NotFoundError
 from ..notify import logger
-from .errors import ExitCode, UsageError, in_words, tell
+from .errors import ExitCode, UsageError, in_words, is_quiet, tell
 from .global_options import AtLeastOne, Flag, GlobalOptions, Several
 from .output import (
     MOVED,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _REFETCH: Final = (
     "Read again what an earlier run has made, links included, for 1 point each; else results have its ids only."
 )
+_SHOWN_LINES: Final = 10
 _ROOM: Final = "meetingId"
 _LINK: Final = "roomUrl"
 _START: Final = b'{"event": "room", '
@@ -78,7 +79,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
     moment and run again, it goes on where it was, and makes no room twice as
     long as the API's list of meetings is complete: a room whose answer was
     lost is found there by ten letters in its name. Results come out as JSON
-    lines: by --output, in a pipe, and else in FILE.results.jsonl.
+    lines: by --output, in a pipe, and else in FILE.results.jsonl, or on the
+    screen, with their links, if FILE is read only once (-, a FIFO or <(...)).
 
     For example:
 
@@ -92,7 +94,8 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
         file: CSV with a line of names, JSON lines or a JSON array; - is stdin.
         journal: The journal; to be named for what can be read only once, such as stdin or a pipe.
         output: Where results go, one row for each key; other lines in it are kept.
-        key: The column that tells rows apart; their place in the file unless given, which then must stay the same.
+        key: The column that tells rows apart; their place in the file unless given, which then must stay the same. The
+            room of a row that changes under its key stays as it is, which is told.
         ignore: A column that is nothing to the API, spelled either way; once for each.
         set_: COLUMN=VALUE for rows that do not say it; once for each.
         field: One more field to answer, such as hostRoomUrl, for all rows; once for each.
@@ -124,12 +127,16 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
             " which an import that was stopped is gone on with"
         )
     with rows:
-        rows.check(journal, counts_made=dry_run)
+        rows.check(journal)
         for name in sorted(rows.unmatched):
             tell(f"--ignore {name}: no column is called so")
+        if rows.changed:
+            lines = ", ".join(map(str, rows.changed[:_SHOWN_LINES])) + " …" * (len(rows.changed) > _SHOWN_LINES)
+            count = counted(len(rows.changed), "row")
+            tell(f"{count} changed since an earlier import, whose rooms stay as they were: line {lines}")
         if dry_run:
-            return run_long(_estimate(rows, options, stdout), "nothing was sent.")
-        job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock), stdout)
+            return run_long(_estimate(rows, options, stdout, retry_failed=retry_failed), "nothing was sent.")
+        job = _Import(rows, journal, ResultFile(results, stdout, lock=not no_lock, keyed=key is not None), stdout)
         batch_options = {
             "concurrency": concurrency,
             "lock": not no_lock,
@@ -146,17 +153,26 @@ def import_meetings(  # noqa: PLR0913 - the options of a job
                 tell(f"{changed}: what was sent are the rows that were checked")
 
 
-async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> int:
+async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output, *, retry_failed: bool) -> int:
+    made, failed, unknown = (rows.states[state] for state in ("ok", "failed", "unknown"))
+    left = 0 if retry_failed else failed
     async with options.client(is_long=True) as client:
         limit = await ask_for_limit(client)
-        count = len(rows) - rows.made
+        count = len(rows) - made - left - unknown
         estimate = client.estimate(client.meetings.create, count)
-    earlier = f" {counted(rows.made, 'row')} {'is' if rows.made == 1 else 'are'} done." if rows.made else ""
+    words = (
+        (made, "made"),
+        (left, "failed (tried again by --retry-failed only)"),
+        (unknown, "unknown (looked for, not made again)"),
+    )
+    earlier = ", ".join(f"{number} {what}" for number, what in words if number)
     stdout.line(
         {
             "event": "estimate",
             "rows": len(rows),
-            "made": rows.made,
+            "made": made,
+            "failed": failed,
+            "unknown": unknown,
             "points": estimate.points,
             "price": estimate.price,
             "windows": estimate.windows,
@@ -165,7 +181,7 @@ async def _estimate(rows: RowFile, options: GlobalOptions, stdout: Output) -> in
         },
         f"{counted(count, 'room')} at {estimate.price} points: {estimate.points:,} points,"
         f" about {duration(estimate.seconds)} ({counted(estimate.windows, 'window')} of {limit:,} points)."
-        f"{earlier} Nothing was sent; without --dry-run it is.",
+        f"{earlier and f' Of earlier runs: {earlier}.'} Nothing was sent; without --dry-run it is.",
     )
     return ExitCode.OK
 
@@ -227,6 +243,8 @@ class _Import:
             or outcome.ok
             or isinstance(outcome.error, EarlierFailureError | OutcomeUnknownError | NotFoundError)
         )
+        if outcome.resumed and isinstance(outcome.error, NotFoundError):
+            self._results.gone.add(outcome.key)
         self._results.write(row, f"line {row['line']}: {row['error']}" if outcome.error else "", overrules=overrules)
 
     def _sum_up(self) -> None:
@@ -237,10 +255,13 @@ class _Import:
         hint = ""
         if self._counts["resumed"] == count and self._journal:
             hint = f" All was done by an earlier run; to make it again, take {self._journal} away."
-        elif self._counts["failed"]:
+        elif self._counts["failed"] > len(self._results.gone):
             hint = " Try the failed ones again with --retry-failed."
+        if gone := len(self._results.gone):
+            hint += f" {counted(gone, 'room')} of earlier runs no longer there; {self._results.makes_again}."
         if bare:
             hint += f" {counted(bare, 'result')} without links: --refetch reads them, for 1 point a row."
+        hint = "" if is_quiet.get() else hint
         facts = {"rows": count, **self._counts, "bare": bare, "journal": self._journal, "output": path}
         self._stdout.line({"event": "summary", **facts}, f"{counted(count, 'row')}: {counts}.{where}{hint}")
 
@@ -260,17 +281,25 @@ class ResultFile:
         path: The file, made with mode 0600 since results may hold room keys; `None` is stdout.
         stdout: Where failures are printed, and results if there is no file.
         lock: Refuse a file that another import is writing.
+        keyed: Rows are told apart by a column.
 
     Attributes:
         path: The file.
+        gone: Keys of rooms that the journal knows and the API does not.
+        makes_again: What makes those again.
         bare: How many of the rows that were written are left without their room's link, as it is not in the journal.
         is_lost: Whether the file was no longer at its path at the end.
     """
 
-    def __init__(self, path: str | None, stdout: Output, *, lock: bool = True) -> None:
+    def __init__(self, path: str | None, stdout: Output, *, lock: bool = True, keyed: bool = False) -> None:
         self.path: str | None = path
+        self.gone: set[str] = set()
+        self.makes_again: str = "a new --journal makes all rooms again"
+        if keyed:
+            self.makes_again += ", and another key for a row makes its own"
         self._stdout = stdout
         self._lock = lock
+        self._keyed = keyed
         self._file: BinaryIO | None = None
         self._last: dict[str, tuple[int, str | None]] = {}
         """Where the last row of each key begins, and the room that it names."""
@@ -361,7 +390,7 @@ class ResultFile:
     def _tidy(self, file: BinaryIO, path: str) -> None:
         """Put a file in the place of this one that has the last row of each key only."""
         place = Path(os.path.realpath(path))
-        others = 0
+        others = dict.fromkeys((False, True), 0)
         with contextlib.ExitStack() as stack:
             number, name = tempfile.mkstemp(dir=place.parent, prefix=f"{place.name}.")
             new = Path(name)
@@ -379,7 +408,7 @@ class ResultFile:
                 elif row is not None and row.get(_ROOM) not in {None, room}:
                     old = old or stack.enter_context(_opened(f"{path}.old"))
                     old.write(line)
-                    others += 1
+                    others[row["key"] in self.gone] += 1
                 offset += len(line)
             for each in filter(None, (old, tidy)):
                 each.flush()
@@ -388,12 +417,16 @@ class ResultFile:
                 tidy.close()
                 file.close()
             new.replace(place)
-        if others:
-            logger.warning(
-                "%s of rooms that their keys do not stand for any more went from %s to %s.old; if those are wanted "
-                "too, tell rows apart by --key, or name another --output",
-                *(counted(others, "row"), path, path),
-            )
+        wanted = (
+            f"if those are wanted too, {'' if self._keyed else 'tell rows apart by --key, or '}name another --output"
+        )
+        for is_gone, count in others.items():
+            which = "are no longer there" if is_gone else "their keys do not stand for any more"
+            if count:
+                logger.warning(
+                    "%s of rooms that %s went from %s to %s.old; %s",
+                    *(counted(count, "row"), which, path, path, self.makes_again if is_gone else wanted),
+                )
 
 
 def _result(line: bytes) -> dict[str, Any] | None:

@@ -16,13 +16,14 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from ..batch.item import key_text
-from ..batch.journal import known_items
+from ..batch.journal import known_items, made_from
 from ..models import MeetingField, RoomMode, RoomNamePattern, TemplateType
 from ..redaction import SilentDict
 from ..resources import Meetings
@@ -32,7 +33,7 @@ from .output import is_stream, naming
 from .values import STDIN, moment, stdin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import BinaryIO, TextIO
 
 _Row: TypeAlias = "Mapping[str, Any] | str"
@@ -41,6 +42,7 @@ _Row: TypeAlias = "Mapping[str, Any] | str"
 _IN_MEMORY: Final = 16 << 20
 _SHOWN_FAULTS: Final = 20
 _EMPTY: Final = (None, "")
+_NULLS: Final = ("NULL", r"\N")
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _PREFIX: Final = "room_name_prefix"
 _LONGEST_PREFIX: Final = 29
@@ -66,12 +68,19 @@ _BLANKS: Final = (
 _BETWEEN: Final = re.compile(rf"[,{re.escape(_BLANKS)}]*")
 _QUOTES: Final = "close each quote that opens a cell, and write those within it twice"
 _ADVICE: Final = 'save it as UTF-8 (in Excel: "CSV UTF-8"), and run this again'
+_OTHER_TEXT: Final = f"is {{}}, which is not read: {_ADVICE}"
+_UNPACK: Final = "is compressed: unpack it, and run this again"
+_WORKBOOK: Final = "export it as CSV, and run this again"
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
+    (codecs.BOM_UTF32_LE, _OTHER_TEXT.format("UTF-32")),
+    (codecs.BOM_UTF32_BE, _OTHER_TEXT.format("UTF-32")),
+    (codecs.BOM_UTF16_LE, _OTHER_TEXT.format("UTF-16")),
+    (codecs.BOM_UTF16_BE, _OTHER_TEXT.format("UTF-16")),
+    (b"PK\3\4", f"is an Excel workbook, or another ZIP archive: {_WORKBOOK}"),
+    (b"\xd0\xcf\x11\xe0", f"is an Excel workbook: {_WORKBOOK}"),
+    *((start, _UNPACK) for start in (b"\x1f\x8b", b"BZh91AY&SY", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")),
 )
+"""How files begin that are no UTF-8 text, and what is said of them."""
 _ANNOTATIONS: Final[Mapping[str, str]] = {
     name: str(parameter.annotation).removesuffix(" | None")
     for name, parameter in inspect.signature(Meetings.create).parameters.items()
@@ -108,7 +117,8 @@ class RowFile:
         key: The name of the rows' key as keywords have it.
         lines: The line on which each row begins, once they are checked.
         unmatched: Names among `ignored` that no column has had so far.
-        made: How many rows the journal knows for made, if the check has counted them.
+        states: How many rows the journal knows, by their states.
+        changed: The lines of rows whose rooms were made from something else, as far as the journal knows.
     """
 
     def __init__(  # noqa: PLR0913 - what is said of the rows
@@ -132,7 +142,8 @@ class RowFile:
         self.unmatched: set[str] = set(self._ignored)
         self.key: str | None = key and _keyword(key)
         self.lines: list[int] = []
-        self.made: int = 0
+        self.states: Counter[str] = Counter()
+        self.changed: list[int] = []
         self._state: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
@@ -169,12 +180,11 @@ class RowFile:
         for _, row in self._rows():
             yield self._request(row)
 
-    def check(self, journal: str | None, *, counts_made: bool = False) -> None:
-        """Check every row, and note on which line it begins.
+    def check(self, journal: str | None) -> None:
+        """Check every row, and note on which line it begins, and what the journal knows of it.
 
         Args:
             journal: Rows that it knows may be of the past, so that a job can always be gone on with.
-            counts_made: Count the rows that it knows for made.
 
         Raises:
             UsageError: Some can not be used; the text names them by their lines. Or there are none.
@@ -188,14 +198,13 @@ class RowFile:
             with self._text() as text:
                 start = next((line[0] for line in map(_clean, text) if line), "")
             self._format = "jsonl" if start in {"{", "["} else "csv"
-        known = functools.cache(lambda: dict[str, str]() if journal is None else known_items(journal))
+        known = {} if journal is None else known_items(journal)
         keys: dict[str, int] = {}
         faults: list[str] = []
-        self.lines, self.made = [], 0
         for line, row in self._rows():
             try:
-                item = self._check_row(line, self._request(row), keys, known)
-                self.made += counts_made and known().get(item) == "ok"
+                request = self._request(row)
+                self._note(line, request, known.get(self._check_row(line, request, keys, known)))
             except UsageError as fault:
                 faults.append(f"line {line}: {fault}")
             self.lines.append(line)
@@ -207,9 +216,18 @@ class RowFile:
             head = f"{count} can not be used, and nothing was sent:"
             raise UsageError("\n".join([head, *faults[:_SHOWN_FAULTS], *([f"and {rest} more"] if rest > 0 else [])]))
 
-    def _check_row(
-        self, line: int, row: dict[str, Any], keys: dict[str, int], known: Callable[[], Container[str]]
-    ) -> str:
+    def _note(self, line: int, request: dict[str, Any], known: tuple[str, str | None] | None) -> None:
+        """Note what the journal knows of a row."""
+        if known is None:
+            return
+        state, was = known
+        self.states[state] += 1
+        if state == "ok" and was is not None and self.key is not None:
+            sent = {name: value for name, value in request.items() if name in _ANNOTATIONS}
+            if made_from(sent) != was:
+                self.changed.append(line)
+
+    def _check_row(self, line: int, row: dict[str, Any], keys: dict[str, int], known: Container[str]) -> str:
         """Check a row; its key."""
         if "end_date" not in row:
             raise UsageError("it has no end_date: add the column, or pass --set end_date=…")
@@ -223,7 +241,7 @@ class RowFile:
                 raise UsageError(str(error)) from None
             if (first := keys.setdefault(key, line)) != line:
                 raise UsageError(f"its {self.key} {key!r} is that of line {first} too")
-        if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known():
+        if datetime.fromisoformat(row["end_date"]) < datetime.now(UTC) and key not in known:
             raise UsageError(f"end_date {row['end_date']} is past: write a later one")
         return key
 
@@ -293,16 +311,16 @@ class RowFile:
                 break
         else:
             return
-        line, names = before + 1, list[str]()
+        line, names, wanted = before + 1, list[str](), dict[str, str]()
         try:
             delimiter = delimiter or max(_DELIMITERS, key=lambda each: self._known(first, each))
             reader = csv.reader(chain([first], text), delimiter=delimiter, skipinitialspace=True, strict=True)
             for cells in reader:
                 if names:
-                    yield line, _csv_row(names, cells, delimiter)
+                    yield line, _csv_row(names, cells, delimiter, wanted)
                 else:
                     names = cells
-                    self._columns(filter(_clean, names))
+                    wanted = self._columns(filter(_clean, names))
                 line = before + 1 + reader.line_num
         except (csv.Error, UsageError) as error:
             yield line, str(error) if isinstance(error, UsageError) else f"it is no CSV: {error}; {_QUOTES}"
@@ -324,12 +342,14 @@ class RowFile:
                 text.detach()
 
 
-def _csv_row(names: Sequence[str], cells: Sequence[str], delimiter: str) -> _Row:
+def _csv_row(names: Sequence[str], cells: Sequence[str], delimiter: str, wanted: Container[str]) -> _Row:
     pairs = list(zip_longest(names, cells, fillvalue=""))
     for name, cell in pairs:
         if _clean(cell) and not _clean(name):
             advice = f"name it in the first line, or put a cell that holds {delimiter!r} in quotes"
             return f"{cell!r} stands in a column without a name: {advice}"
+        if name in wanted and _clean(cell) in _NULLS:
+            return f"{_clean(name)} is {_clean(cell)}, as databases write what is missing: leave the cell empty"
     return {name: cell for name, cell in pairs if _clean(name)}
 
 
@@ -462,16 +482,16 @@ def _utf8_lines(name: str, lines: Iterable[bytes]) -> Iterator[bytes]:
     """
     before = 0
     for number, line in enumerate(lines, 1):
-        encodings = [encoding for mark, encoding in _MARKS if number == 1 and line.startswith(mark)]
-        if encodings:
-            raise UsageError(f"{name} is {encodings[0]}, which is not read: {_ADVICE}")
+        for mark, words in _MARKS if number == 1 else ():
+            if line.startswith(mark):
+                raise UsageError(f"{name} {words}")
         try:
             line.decode()
-            wrong = line.find(b"\0")
+            wrong, what = line.find(b"\0"), "it holds a zero byte, as UTF-16 does: take it out, or"
         except UnicodeDecodeError as error:
-            wrong = error.start
+            wrong, what = error.start, "it is no UTF-8 text:"
         if wrong >= 0:
-            raise UsageError(f"{name}, line {number}, byte {before + wrong + 1}: it is no UTF-8 text: {_ADVICE}")
+            raise UsageError(f"{name}, line {number}, byte {before + wrong + 1}: {what} {_ADVICE}")
         before += len(line)
         yield line
 
