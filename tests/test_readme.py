@@ -76,7 +76,7 @@ sys.exit(pytest.main([
 PRINTS = {
     "# whereby_async": r"https://example\.whereby\.com/[0-9a-f-]{36}\?displayName=Zo%C3%AB%20%26%20Bo&lang=nb\n",
     "Lists": r"/support-1 90\n1 recordings, /weekly False\n",
-    "Results and JSON": r"1:00:00\n\d{4}-\S+Z \['dial_in', 'end_date'\]\n",
+    "Results and JSON": r"1:00:00(\.\d+)?\n\d{4}-\S+Z \['dial_in', 'end_date'\]\n",
     "Errors, retries and outages": r"deleted, or never there\n",
     "Rate limits": r"1000 99\d [56]\d\.\d+\n",
     "Batches": r"Estimate\(operation='meetings.create', calls=30, price=3, learned=False, points=90, .*\)\n30 rooms\n",

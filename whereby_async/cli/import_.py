@@ -30,7 +30,7 @@ from .output import (
     naming,
     wire,
 )
-from .progress import REFRESH, Bar, ask_for_limit, run_batch, run_long
+from .progress import NO_SPACE, REFRESH, Bar, ask_for_limit, run_batch, run_long
 from .row_file import RowFile
 from .values import STDIN, pairs, path_of
 
@@ -213,6 +213,10 @@ class _Import:
                 try:
                     await run_batch(batch, self._take)
                 except JournalError as error:
+                    cause = error.__cause__
+                    if self._journal is not None and isinstance(cause, OSError) and cause.errno in NO_SPACE:
+                        with naming(self._journal):
+                            raise cause from None
                     raise UsageError(in_words(error)) from None
         self._sum_up()
         if self._results.is_lost:

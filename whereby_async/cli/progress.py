@@ -60,7 +60,8 @@ _REASONS: Final = {
 }
 """Why a batch waits, by the limiter's word for it."""
 
-_NO_SPACE: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+NO_SPACE: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
+"""What the system says of a full disk."""
 
 _has_bar: ContextVar[bool] = ContextVar("whereby_cli_has_bar", default=False)
 """Whether a progress bar shows the waits, so that no message has to."""
@@ -92,7 +93,7 @@ def run_long(work: Coroutine[Any, Any, int], kept: str, *, resumes: bool = True)
     except ServiceUnavailableError as error:
         raise OutOfTimeError(f"{in_words(error)}; {kept}{again}") from None
     except OSError as error:
-        if error.errno not in _NO_SPACE or error.filename is None:
+        if error.errno not in NO_SPACE or error.filename is None:
             raise
         later = f" When there is space, go on with{same}" if resumes else ""
         raise UsageError(f"{error.filename}: {error.strerror}; {kept}{later}") from None
