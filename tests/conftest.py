@@ -62,7 +62,7 @@ _IN_REAL_TIME = (
 )
 """Other processes, stores, terminals and their windows do not wait for a busy machine: such tests may be late, not often."""
 
-_VARIABLES = (
+for _name in (  # nothing of the caller's leaks in
     "WHEREBY_API_KEY",
     "WHEREBY_API_KEY_FILE",
     "WHEREBY_BASE_URL",
@@ -74,7 +74,8 @@ _VARIABLES = (
     "http_proxy",
     "https_proxy",
     "all_proxy",
-)
+):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture
@@ -116,10 +117,8 @@ async def whereby(fake: FakeWhereby, limiter: RecordingLimiter) -> AsyncIterator
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing of the caller's variables leaks in, and no level of the log that a test has asked for leaks out."""
-    for name in _VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+def _levels_of_the_log() -> Iterator[None]:
+    """No level of the log that a test has asked for leaks out."""
     log = logging.getLogger("whereby_async")
     level = log.level
     logging.root.setLevel(logging.WARNING)  # a program that a test imports may have changed it

@@ -113,7 +113,9 @@ def test_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> Non
     scripts = tmp_path / ".venv" / "bin"
     this_one = tmp_path / "constraints.txt"  # whatever the index has
     this_one.write_text(f"whereby-async @ {wheel.as_uri()}\n")
-    environment = checkout.clean_environment(PIP_CONSTRAINT=str(this_one), PIP_DISABLE_PIP_VERSION_CHECK="1")
+    environment = checkout.clean_environment(
+        PIP_CONSTRAINT=str(this_one), PIP_COMPILE="0", PIP_DISABLE_PIP_VERSION_CHECK="1"
+    )
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, check=False, encoding="utf-8")

@@ -188,7 +188,7 @@ def _in_a_fresh_checkout(command: str, place: Path, **variables: str) -> str:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=checkout.copy_to(place / "checkout"),
-        env=checkout.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", **variables),
+        env=checkout.clean_environment(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_COMPILE="0", **variables),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

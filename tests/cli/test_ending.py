@@ -326,11 +326,9 @@ def test_journal_on_a_full_disk_ends_an_import(served: Served, tmp_path: Path, h
     with start(*words, largest_file=20_000) as process:
         full = ended(process)
     assert full.code == 2
-    assert full.err.splitlines()[-2:] == [
-        f"whereby: {words[2]}.journal: File too large; {words[2]}.journal knows what was done. When there is space, go on"
-        " with:",
-        f"  whereby {shlex.join(words)}",
-    ]
+    journal = f"{words[2]}.journal"
+    said = f"whereby: {journal}: File too large; {journal} knows what was done. When there is space, go on with:"
+    assert full.err.splitlines()[-2:] == [said, f"  whereby {shlex.join(words)}"]
     assert "Traceback" not in full.err
     assert here(*words).code == 0
     assert len(served.fake.meetings) == 150
