@@ -37,15 +37,18 @@ sys.dont_write_bytecode = False
 
 _UNTRACED = (
     "batch/test_goodput.py",
+    "batch/test_kill.py",
     "benchmarks",
     "faults",
     "fuzz",
     "limiter/test_machines.py",
+    "limiter/test_state_file.py",
     "models/test_decoding_anything.py",
-    "recipes/test_workers.py",
+    "recipes",
     "redis/processes",
     "servers",
     "simulation",
+    "test_readme.py",
 )
 """They keep the processor busy, and the tests beside each module measure the same code; traced they take longer."""
 
