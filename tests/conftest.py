@@ -42,7 +42,6 @@ _UNTRACED = (
     "faults",
     "fuzz",
     "limiter/test_machines.py",
-    "limiter/test_state_file.py",
     "models/test_decoding_anything.py",
     "recipes",
     "redis/processes",
