@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.processes import PATIENCE, OnTerminal, ended, on_small_disk, start
 
-from whereby_async.testing import Fault
+from whereby_async.testing import FAKE_API_KEY, Fault
 
 if TYPE_CHECKING:
     from support.processes import Runner
@@ -65,6 +66,18 @@ def test_one_call_that_is_interrupted_before_it_left_is_not_done(served: Served)
         terminal.until("waits about")
         shown = terminal.interrupt()
     assert (shown.code, served.fake.meetings) == (130, {})
+    assert "may have been done" not in shown.out
+
+
+def test_one_call_that_is_interrupted_while_the_service_is_away_is_not_done() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    words = ("meetings", "create", "--end-date", "+2h", "--max-outage", "60", "--base-url", url)
+    with OnTerminal(*words, columns=200, variables={"WHEREBY_API_KEY": FAKE_API_KEY}) as terminal:
+        terminal.until("waiting for it")
+        shown = terminal.interrupt()
+    assert shown.code == 130
+    assert shown.lines()[-2].endswith("whereby: interrupted")
     assert "may have been done" not in shown.out
 
 

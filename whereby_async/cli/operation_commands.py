@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cyclopts import App
 
     from .. import Paginator
-    from ..hooks import AttemptDetails, ResponseDetails
+    from ..hooks import AttemptDetails, ResponseDetails, RetryDetails
     from ..operation import Request
 
 _OPTIONAL: Final = " | None"
@@ -357,7 +357,7 @@ def _keywords(arguments: list[Argument], given: Mapping[str, Any]) -> dict[str, 
 
 
 class _Asked:
-    """A hook that knows whether a request has gone out that is not answered."""
+    """A hook that knows whether a request is out that may do what it must not do twice."""
 
     is_open = False
 
@@ -366,6 +366,9 @@ class _Asked:
 
     def on_response(self, _details: ResponseDetails) -> None:
         self.is_open = False
+
+    def on_retry(self, _details: RetryDetails) -> None:
+        self.is_open = False  # only what has surely done nothing, or may be done twice, is sent again
 
 
 def _run(row: OperationCommand, options: GlobalOptions, arguments: list[Argument], keywords: dict[str, Any]) -> int:
